@@ -1,0 +1,37 @@
+# Everything a fresh machine needs is set up by the first target that is called: Python and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+endif
+READY := $(VENV)/ready
+ARGS ?=
+
+.PHONY: demo test lint bench soak clean
+
+demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
+	$(BIN)/llmmetrics demo $(ARGS)
+
+test: $(READY) ## the whole test suite, in parallel, with coverage
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+lint: $(READY) ## types, style, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## what metering adds to a call, against the same call without it
+	$(BIN)/python benchmarks/added.py $(ARGS)
+
+soak: $(READY) ## the whole of what `make test` runs a tenth of
+	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)
+
+$(READY): pyproject.toml runtime/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Test LLM calls against the very counters that production exports."""

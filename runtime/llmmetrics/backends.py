@@ -1,0 +1,110 @@
+"""The configured backends: which of them a request belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.pricing import Price, configured
+from llmmetrics.settings import Backend, BackendType
+from llmmetrics.wire.hosts import Origin, provider_of
+
+
+class _Kind(NamedTuple):
+    """What a backend's type implies."""
+
+    provider: str | None
+    """Whose wire it speaks; None: whoever the host belongs to."""
+    seller: str | None
+    """Under which id the price catalogue knows it."""
+    local: bool = False
+    """Runs on the user's own machines, so that no catalogue knows what it costs."""
+
+
+KINDS: dict[BackendType, _Kind] = {
+    BackendType.OPENAI: _Kind("openai", "openai"),
+    BackendType.AZURE_OPENAI: _Kind("azure", "azure"),
+    BackendType.ANTHROPIC: _Kind("anthropic", "anthropic"),
+    BackendType.GEMINI: _Kind("google", "google"),
+    BackendType.COHERE: _Kind("cohere", "cohere"),
+    BackendType.OLLAMA: _Kind("ollama", None, local=True),
+    BackendType.LM_STUDIO: _Kind("lmstudio", None, local=True),
+    BackendType.GENERIC_OPENAI: _Kind(None, None),
+}
+
+_LOOPBACK = {"127.0.0.1": "localhost", "::1": "localhost", "0.0.0.0": "localhost"}  # noqa: S104 - a name, not a bind
+
+
+def normal(origin: Origin) -> Origin:
+    """The origin with its scheme's own port left out and the names of this machine made one."""
+    host = _LOOPBACK.get(origin.host, origin.host)
+    port = None if origin.port == {"http": 80, "https": 443}.get(origin.scheme) else origin.port
+    return Origin(origin.scheme, host, port)
+
+
+class Configured(NamedTuple):
+    """A backend of the settings, ready to be matched."""
+
+    name: str
+    models: frozenset[str]
+    """What it answers to: its ModelName and its deployment. Empty: any model."""
+    price: Price | None
+    provider: str | None
+    seller: str | None
+    local: bool
+    origin: Origin | None
+    path: str
+    """The path of its BaseUrl, without a slash at the end."""
+
+    def matches(self, origin: Origin, path: str) -> bool:
+        if self.origin is None:
+            # Azure has a host for every customer
+            return self.provider == "azure" and provider_of(origin) == "azure"
+        return self.origin == normal(origin) and (path + "/").startswith(self.path + "/")
+
+
+def _configured(backend: Backend) -> Configured:
+    kind = KINDS[backend.type]
+    url = urlsplit(backend.base_url_or_default or "")
+    origin = normal(Origin(url.scheme, url.hostname or "", url.port)) if url.hostname else None
+    price = None
+    if backend.cost_per_million_input_tokens is not None and backend.cost_per_million_output_tokens is not None:
+        price = configured(
+            prompt=backend.cost_per_million_input_tokens,
+            completion=backend.cost_per_million_output_tokens,
+            cache_read=backend.cost_per_million_cached_input_tokens,
+            cache_write=backend.cost_per_million_cache_write_tokens,
+        )
+    return Configured(
+        backend.name,
+        frozenset(filter(None, (backend.model_name, backend.deployment_name))),
+        price,
+        kind.provider or (provider_of(origin) if origin else None),
+        kind.seller,
+        kind.local,
+        origin,
+        url.path.rstrip("/"),
+    )
+
+
+class Backends:
+    """Finds a request's backend: the longest BaseUrl wins, then the model, then the order in the file."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self.all = tuple(map(_configured, backends))
+
+    def at(self, origin: Origin, path: str) -> tuple[Configured, ...]:
+        """The backends whose BaseUrl is the longest match, in the order of the file."""
+        found = [each for each in self.all if each.matches(origin, path)]
+        longest = max((len(each.path) for each in found), default=0)
+        return tuple(each for each in found if len(each.path) == longest)
+
+    def named(self, name: str) -> tuple[Configured, ...]:
+        """The backend with this name. Raises `ConfigError` where there is none."""
+        found = tuple(each for each in self.all if each.name == name)
+        if not found:
+            known = ", ".join(repr(each.name) for each in self.all) or "none at all"
+            raise ConfigError(f"backend={name!r} is not configured: use one of the settings' Backends ({known})")
+        return found

@@ -1,0 +1,136 @@
+"""How a call ended: its status and its error type, by the contract's tables.
+
+By HTTP status and the code in the body first, by exception second, by message text never.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """The values of the label `status`."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+
+class ErrorType(StrEnum):
+    """The values of the label `error_type`."""
+
+    API_ERROR = "api_error"
+    TIMEOUT = "timeout"
+    RATE_LIMIT = "rate_limit"
+    AUTH = "auth"
+    NETWORK = "network"
+    UNKNOWN = "unknown"
+
+
+STATUSES: dict[int, ErrorType] = {
+    429: ErrorType.RATE_LIMIT,
+    402: ErrorType.RATE_LIMIT,
+    401: ErrorType.AUTH,
+    403: ErrorType.AUTH,
+    408: ErrorType.TIMEOUT,
+    504: ErrorType.TIMEOUT,
+}
+"""HTTP statuses; any other from 400 on is an `api_error`."""
+
+CODES: dict[str, ErrorType] = {
+    "rate_limit_exceeded": ErrorType.RATE_LIMIT,
+    "rate_limit_error": ErrorType.RATE_LIMIT,
+    "insufficient_quota": ErrorType.RATE_LIMIT,
+    "billing_error": ErrorType.RATE_LIMIT,
+    "RESOURCE_EXHAUSTED": ErrorType.RATE_LIMIT,
+    "ThrottlingException": ErrorType.RATE_LIMIT,
+    "invalid_api_key": ErrorType.AUTH,
+    "authentication_error": ErrorType.AUTH,
+    "permission_error": ErrorType.AUTH,
+    "API_KEY_INVALID": ErrorType.AUTH,
+    "UNAUTHENTICATED": ErrorType.AUTH,
+    "PERMISSION_DENIED": ErrorType.AUTH,
+    "DEADLINE_EXCEEDED": ErrorType.TIMEOUT,
+    "timeout_error": ErrorType.TIMEOUT,
+}
+"""Codes in an error object; one of them wins over the HTTP status."""
+
+_CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "__type")
+
+_FAMILIES = ("httpx2", "httpx", "httpcore2", "httpcore")
+
+EXCEPTIONS: dict[str, ErrorType] = {
+    "TimeoutException": ErrorType.TIMEOUT,
+    "NetworkError": ErrorType.NETWORK,
+    "ProtocolError": ErrorType.NETWORK,
+    "ProxyError": ErrorType.NETWORK,
+}
+"""The HTTP libraries' base classes, by name: neither family is imported to find out."""
+
+_UNSENT = ("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol")
+
+
+def codes(error: Any, depth: int = 3) -> Iterator[str | int]:
+    """The codes in an error object, outermost first, whatever provider wrote it."""
+    if isinstance(error, list):
+        for each in error[:8]:
+            yield from codes(each, depth - 1)
+    elif isinstance(error, dict):
+        for name in _CODE_FIELDS:
+            value = error.get(name)
+            if isinstance(value, str | int):
+                yield value
+        if depth:
+            for name in ("error", "details"):
+                yield from codes(error.get(name), depth - 1)
+
+
+def error_in(status: int | None, error: Any) -> ErrorType | None:
+    """The error type of an answer, from its HTTP status and the error object in its body."""
+    found = list(codes(error))
+    for code in found:
+        if isinstance(code, str) and (known := CODES.get(code)):
+            return known
+    if status is not None and status >= 400:
+        return STATUSES.get(status, ErrorType.API_ERROR)
+    if not error:
+        return None
+    # gateways put the HTTP status that they got into an error inside a 200
+    statuses = (STATUSES.get(int(code)) for code in found if str(code).isdecimal())
+    return next(filter(None, statuses), ErrorType.API_ERROR)
+
+
+def _is(exception: BaseException, name: str) -> bool:
+    """Whether an exception is of this class of any HTTP library that is loaded."""
+    return any(isinstance(exception, getattr(sys.modules.get(family), name, ())) for family in _FAMILIES)
+
+
+def error_of(exception: Exception) -> ErrorType:
+    """The error type of a call that ended in an exception."""
+    for name, kind in EXCEPTIONS.items():
+        if _is(exception, name):
+            return kind
+    if isinstance(exception, TimeoutError):
+        return ErrorType.TIMEOUT
+    return ErrorType.NETWORK if isinstance(exception, OSError) else ErrorType.UNKNOWN
+
+
+def never_sent(exception: BaseException) -> bool:
+    """Whether the request failed before anything of it reached the provider."""
+    return any(_is(exception, name) for name in _UNSENT)
+
+
+def is_pool_timeout(exception: BaseException | None) -> bool:
+    """Whether the caller's own connection pool was the bottleneck: no fault of the backend's."""
+    return exception is not None and _is(exception, "PoolTimeout")
+
+
+def status_of(error: ErrorType | None) -> Status:
+    """The status of a call that was not cancelled."""
+    if error is None:
+        return Status.SUCCESS
+    return Status.TIMEOUT if error is ErrorType.TIMEOUT else Status.FAILURE

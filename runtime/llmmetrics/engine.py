@@ -1,0 +1,302 @@
+"""What a meter does: wires settings, prices, health and metrics together, and counts each call."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from llmmetrics import call as calls
+from llmmetrics import health, wire
+from llmmetrics.backends import Backends, Configured
+from llmmetrics.call import Call, CallRecord, End, Outcome
+from llmmetrics.classify import Status, is_pool_timeout
+from llmmetrics.clock import Clock, SystemClock
+from llmmetrics.exchange import provider_name
+from llmmetrics.health import Health
+from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
+from llmmetrics.pricing import ATTO, Catalogue, Price
+from llmmetrics.settings import Settings
+from llmmetrics.wire import Claim
+from llmmetrics.wire.hosts import LOCAL, Origin
+
+log = logging.getLogger("llmmetrics")
+call_log = logging.getLogger("llmmetrics.calls")
+
+OTHER = "other"
+"""The model label of a call whose backend has shown too many models."""
+
+LONGEST_MODEL = 200
+"""A longer name, in characters, is no model's: it is counted as `other`."""
+
+UNKNOWN = "unknown"
+"""The model label of a request that names none."""
+
+
+Place = tuple[str, str, str, int | None, bytes, str | None]
+"""Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
+
+MOST_ROUTES = 4096
+
+
+class Route(NamedTuple):
+    """What is known of a request from where it goes."""
+
+    claim: Claim
+    provider: str
+    url: str
+    backends: tuple[Configured, ...]
+    seller: str | None
+    """Under which id the price catalogue knows it, where the URL alone does not tell."""
+    local: bool
+
+    def backend(self, model: str | None) -> Configured | None:
+        """The backend that a call for this model belongs to."""
+        for each in self.backends:
+            if model is not None and model in each.models:
+                return each
+        return self.backends[0] if self.backends else None
+
+    def own_price(self, model: str | None) -> Price | None:
+        """The configured price of a call that asked for this model."""
+        backend = self.backend(model)
+        if backend is None or backend.price is None:
+            return None
+        return backend.price if not backend.models or model in backend.models else None
+
+
+class Engine:
+    """The inside of a `Meter`: a transport asks it to `begin` a call, a call asks it to `settle`."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.registry = registry
+        self.clock = clock or SystemClock()
+        telemetry = self.settings.telemetry
+        self.families: Families = families_in(
+            registry if telemetry.enable_metrics else None, telemetry.duration_buckets
+        )
+        self.dropped: deque[Callable[[End], None]] = deque()
+        """Calls that a garbage collector ended, to be counted at the next occasion."""
+        self._catalogue = Catalogue()
+        self._backends = Backends(self.settings.backends)
+        self._routes: dict[Place, Route | str] = {}
+        self._series: dict[tuple[str, str | None], Series] = {}
+        self._models: dict[str, int] = {}
+        self._health: dict[str, Health] = {}
+        self._said: set[str] = set()
+        self._lock = Lock()
+        self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
+        self.families.before_collect(self.flush)
+        self._guarded("warm", self._catalogue.warm)
+        for backend in self._backends.all:
+            self._start(backend)
+
+    def _start(self, backend: Configured) -> None:
+        """Have every series of a backend that can be known before its first call, at 0."""
+        self._known_backend(backend.name)
+        for model in backend.models:
+            series = self._new_series(backend.name, model)
+            priced = backend.price or (
+                not backend.local
+                and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
+            )
+            if priced:
+                series.cost = self.families.cost(series)
+
+    # what a transport asks for
+
+    def begin(self, place: Place, body: bytes) -> Call | None:
+        """A call for a request to this place, or None for what is no call and passes untouched."""
+        try:
+            if self.dropped:
+                self.flush()
+            route = self._routes.get(place) or self._new_route(place)
+            if isinstance(route, str):
+                self.families["unmetered"].labels(route).inc()
+                return None
+            asked = wire.asked(route.claim, body)
+            owner = route.backend(asked.model)
+            name = owner.name if owner else route.provider
+            series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
+            call = Call(self, route, asked, series, body)
+            series.begin()
+            return call
+        except Exception as exc:
+            self.swallow("begin", exc)
+            return None
+
+    def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
+        """Count a finished call in every family it belongs to."""
+        series, families = call.series, self.families
+        cost = call.cost(outcome) if outcome.charges else 0
+        series.requests[outcome.status]()
+        series.duration(duration)
+        if call.asked.stream and call.first_chunk_at is not None:
+            families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
+        if outcome.error is not None and outcome.status is not Status.CANCELLED:
+            families["errors"].labels(series.backend, outcome.error.value).inc()
+        self._count_usage(series, outcome, cost)
+        if outcome.unread:
+            families["unread"].labels(outcome.unread).inc()
+        verdict = health.verdict(
+            outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception)
+        )
+        if verdict is not None:
+            state = self._health[series.backend]
+            if state.record(verdict, call.started, call.started + duration):
+                families["health"].labels(series.backend).set(state.up)
+        if calls.observers or self._logs_calls:
+            self._tell(call.record(outcome, duration, cost))
+
+    def _count_usage(self, series: Series, outcome: Outcome, cost: int | None) -> None:
+        families, usage = self.families, outcome.usage
+        if not outcome.known:
+            families["without_usage"].labels(outcome.reason).inc()
+        if usage is None:
+            return
+        counts = (usage.prompt, usage.completion, usage.total)
+        for count, n in zip(series.tokens, counts, strict=True):
+            count(n)
+        if not outcome.known:
+            for name, n in zip(TOKEN_TYPES, counts, strict=True):
+                families["estimated"].labels(series.backend, series.model, name).inc(n)
+        if cost is not None:
+            if series.cost is None:
+                series.cost = families.cost(series)
+            series.cost(cost / ATTO)
+        elif usage.buckets:
+            families["without_price"].labels(series.backend, series.model).inc()
+            self.say(
+                f"price of {series.model} at {series.backend}",
+                f"nobody knows the price of {series.model!r} at {series.backend!r}: its calls count no cost. "
+                "Set CostPerMillionInputTokens and CostPerMillionOutputTokens on a backend with this ModelName",
+            )
+
+    def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
+        """The catalogue's price for the first of these models that it knows."""
+        if not route.local:
+            for model in models:
+                if model and (price := self._catalogue.price(model, route.url, route.seller, self.clock.now)):
+                    return price
+        return None
+
+    def require_backend(self, name: str) -> None:
+        """Raises `ConfigError` for a name that is no configured backend's."""
+        self._backends.named(name)
+
+    def flush(self) -> None:
+        """Count the calls whose answers nobody held any more."""
+        while self.dropped:
+            try:
+                finish = self.dropped.popleft()
+            except IndexError:
+                return
+            finish(End.DROPPED)
+
+    # what is known once
+
+    def _new_route(self, place: Place) -> Route | str:
+        """The route of a request; for what is no call, the label it is counted under."""
+        if len(self._routes) > MOST_ROUTES:
+            self._routes.clear()
+        route = self._routes[place] = self._find_route(place)
+        return route
+
+    def _find_route(self, place: Place) -> Route | str:
+        method, scheme, host, port, raw_path, backend = place
+        origin = Origin(scheme, host, port)
+        path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
+        claim = wire.claim(method, host, path)
+        found = self._backends.named(backend) if backend else self._backends.at(origin, path)
+        provider = provider_name(origin, claim.format if claim else None)
+        if found and found[0].provider:
+            provider = found[0].provider
+        if claim is None:
+            label = found[0].name if found else provider
+            self._known_backend(label)
+            return label
+        if not found:
+            self._known_backend(provider)
+            if self._backends.all:
+                self.say(
+                    f"host {origin}",
+                    f"no configured backend has the BaseUrl {origin}: its calls are counted as {provider!r}",
+                )
+        seller, local = (found[0].seller, found[0].local) if found else (None, provider in LOCAL)
+        return Route(claim, provider, f"{origin}{path}", found, seller, local)
+
+    def _known_backend(self, name: str) -> None:
+        with self._lock:
+            if name not in self._health:
+                limits = self.settings.health
+                self._health[name] = Health(limits.unhealthy_threshold, limits.healthy_threshold)
+                self.families.backend(name)
+
+    def _new_series(self, backend: str, model: str) -> Series:
+        """The series of a backend and model, or of `other` once there are too many."""
+        with self._lock:
+            full = self._models.get(backend, 0) >= self.settings.telemetry.max_models_per_backend
+            if (backend, model) not in self._series and (full or len(model) > LONGEST_MODEL):
+                self.families["folded"].labels(backend).inc()
+                model = OTHER
+            if (backend, model) not in self._series:
+                self._models[backend] = self._models.get(backend, 0) + 1
+                self._series[backend, model] = self.families.series(backend, model)
+            return self._series[backend, model]
+
+    # what is said
+
+    def _tell(self, record: CallRecord) -> None:
+        if self._logs_calls:
+            call_log.info("%s", self._line(record))
+        for observer in calls.observers:
+            self._guarded("observer", lambda tell=observer: tell(record))
+
+    def _line(self, record: CallRecord) -> str:
+        """One line of key=value, without content."""
+        telemetry, usage = self.settings.telemetry, record.usage
+        fields: dict[str, object] = {
+            "backend": record.backend,
+            "model": record.model,
+            "status": record.status,
+            "error_type": record.error_type or "-",
+        }
+        if telemetry.log_token_counts:
+            fields["prompt_tokens"] = usage.prompt if usage else 0
+            fields["completion_tokens"] = usage.completion if usage else 0
+            fields["tokens"] = "known" if record.usage_known else "estimated"
+            fields["cost_usd"] = UNKNOWN if record.cost_usd is None else f"{record.cost_usd:f}"
+        if telemetry.log_timing:
+            fields["duration_seconds"] = f"{record.duration:.6f}"
+        return " ".join(f"{name}={value}" for name, value in fields.items())
+
+    def say(self, topic: str, message: str) -> None:
+        """Log a warning, once a topic."""
+        if topic not in self._said and len(self._said) < 1000:
+            self._said.add(topic)
+            log.warning("%s", message)
+
+    def swallow(self, where: str, exception: Exception) -> None:
+        """Count an error of our own, log it once, and go on."""
+        self.families["internal"].labels(where).inc()
+        if where not in self._said:
+            self._said.add(where)
+            log.error("llmmetrics failed in %s and went on; the call is not harmed", where, exc_info=exception)
+
+    def _guarded(self, where: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception as exc:
+            self.swallow(where, exc)

@@ -1,0 +1,195 @@
+"""Reads one exchange: what was asked, what answered, what it used, what it cost, how it failed.
+
+One reader serves `read_exchange` and live calls: both hand it the `Body` that a `Tape` kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from llmmetrics import classify, pricing, wire
+from llmmetrics.classify import ErrorType
+from llmmetrics.usage import Usage
+from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading
+from llmmetrics.wire.frames import Doc, first_events, is_ndjson, is_sse, last_events, parse, salvage, torn_json
+from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
+from llmmetrics.wire.tape import Body, keep
+
+Headers = Iterable[tuple[str, str]]
+
+
+class Seen(NamedTuple):
+    """What a body says, and whether it is what its format promises."""
+
+    reading: Reading
+    ended: bool = False
+    """A stream's last event was seen."""
+    valid: bool = True
+    """At least one document of it could be read."""
+    malformed_usage: bool = False
+
+
+def see(format: Format, body: Body) -> Seen:
+    """What the body of an answer says, as far as it was kept."""
+    start = body.head or body.tail
+    if body.whole and start[:1] == b"{" and isinstance(whole := parse(start), dict):
+        # the common case first: one JSON object
+        merged, ended, valid = whole, True, True
+    elif is_sse(start) or is_ndjson(start):
+        events, torn = last_events(body)
+        merged, ended, valid = _merge(format, events, lambda: first_events(body), torn)
+    else:
+        merged, ended, valid = _document(format, body)
+    try:
+        return Seen(format.read(merged), ended, valid)
+    except MalformedUsageError:
+        rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
+        return Seen(format.read(rest), ended, valid, malformed_usage=True)
+
+
+def _document(format: Format, body: Body) -> tuple[dict[str, Any], bool, bool]:
+    """A JSON body: an object; an array, which is Gemini's stream; or the pieces of one too long to hold."""
+    missing = body.total - len(body.tail)
+    if missing > len(body.head):
+        found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)
+        # an error key deep inside a long answer is part of the answer
+        found.pop("error", None)
+        return found, True, bool(found)
+    text = body.head[:missing] + body.tail
+    value = parse(text)
+    if isinstance(value, dict):
+        return value, True, True
+    docs = torn_json(text)
+    if text.lstrip()[:1] == b"[":
+        return _merge(format, reversed(docs), lambda: docs[:1])
+    return (docs[0] if docs else {}), False, False
+
+
+def _merge(
+    format: Format, last: Iterable[Doc], first: Callable[[], Sequence[Doc]], torn: bytes = b""
+) -> tuple[dict[str, Any], bool, bool]:
+    """A stream as one body: of each field the last value, the usage merged field by field.
+
+    Reads from the end and stops when it has what it came for: providers put the usage last.
+    """
+    merged: dict[str, Any] = {}
+    ended = valid = False
+    wanted = [name for name in format.fields if name != "error"]
+    for event in last:
+        valid = True
+        ended = ended or format.ended(event)
+        _fill(merged, format.part(event), format)
+        if all(name in merged for name in wanted):
+            return merged, ended, True
+    if torn:
+        _fill(merged, salvage(torn, format.fields[:-1]), format)
+    for event in reversed(first()):
+        valid = True
+        _fill(merged, format.part(event), format)
+    return merged, ended, valid or bool(merged)
+
+
+def _fill(merged: dict[str, Any], earlier: Doc, format: Format) -> None:
+    """Add what an earlier event says and no later one did."""
+    for name in format.fields:
+        value = earlier.get(name)
+        if value is None:
+            continue
+        known = merged.get(name)
+        if known is None:
+            merged[name] = value
+        elif isinstance(known, dict) and isinstance(value, dict):
+            merged[name] = {**{key: each for key, each in value.items() if each is not None}, **known}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer, read. None: the wire does not say."""
+
+    provider: str
+    """The provider's id; `<vendor>-compatible` for a host that nobody knows, `unknown` beyond that."""
+    api: str | None
+    """The wire format's id, such as `openai.chat`; None for what is no call."""
+    model_requested: str | None
+    model_responded: str | None
+    usage: Usage | None
+    cost_usd: Decimal | None
+    error_type: ErrorType | None
+
+
+_CATALOGUE = pricing.Catalogue()
+
+
+def provider_name(origin: Origin, format: Format | None) -> str:
+    """The provider's id for a label."""
+    known = provider_of(origin)
+    return known or (f"{format.vendor}-compatible" if format else "unknown")
+
+
+def charges_of(reading: Reading) -> tuple[Charge, ...]:
+    """The parts of a call that have a price."""
+    if reading.charges or reading.usage is None:
+        return reading.charges
+    return (Charge(None, reading.usage),)
+
+
+def read_exchange(
+    *,
+    method: str,
+    url: str,
+    request_headers: Headers,
+    request_body: bytes,
+    status: int,
+    response_headers: Headers,
+    response_body: bytes,
+    at: datetime | None = None,
+) -> Exchange:
+    """What one recorded exchange says.
+
+    `response_body` is as it came over the wire: a `Content-Encoding` among `response_headers` is undone.
+    `at` is the moment whose catalogue prices are asked for, timezone-aware; now, where it is left out.
+    Costs are in USD by the wire's own figure, else by the genai-prices catalogue. Bytes that cannot be
+    read raise nothing: they are an exchange that says less.
+    """
+    parts = urlsplit(url)
+    origin = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port)
+    claimed = wire.claim(method, origin.host, parts.path)
+    encoding = next((value for name, value in response_headers if name.lower() == "content-encoding"), None)
+    try:
+        body = keep(response_body, decoder_of(encoding))
+        readable = True
+    except UnknownEncodingError:
+        body, readable = Body(b"", b"", 0), False
+    provider = provider_name(origin, claimed.format if claimed else None)
+    asked = wire.asked(claimed, request_body) if claimed else None
+    model = asked.model if asked else None
+    api = claimed.format.id if claimed else None
+    if status >= 400 or claimed is None:
+        failed = classify.error_in(status, parse(body.tail)) if status >= 400 else None
+        return Exchange(provider, api, model, None, None, None, failed)
+    seen = see(claimed.format, body)
+    reading = seen.reading
+    error = classify.error_in(None, reading.error)
+    if error is None and readable and not seen.valid:
+        error = ErrorType.UNKNOWN
+    cost = reading.wire_cost
+    charges = charges_of(reading)
+    if cost is None and charges and provider not in LOCAL:
+        where = f"{origin}{parts.path}"
+
+        def price(part: str | None) -> pricing.Price | None:
+            for name in filter(None, (part, reading.model, model)):
+                found = _CATALOGUE.price(name, where, None, lambda: at or datetime.now(UTC))
+                if found:
+                    return found
+            return None
+
+        amount = pricing.cost_of(charges, price)
+        cost = None if amount is None else pricing.dollars(amount)
+    return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

@@ -1,0 +1,154 @@
+"""`/metrics` over ASGI, WSGI and a server of its own: both text formats, gzip, never on the event loop."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from socketserver import ThreadingMixIn
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qs
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.metrics import COST
+
+Headers = list[tuple[str, str]]
+
+
+class Page(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def _openmetrics(registry: Any) -> Iterator[Metric]:
+    for metric in registry.collect():
+        if metric.name == COST:
+            # OpenMetrics knows no counter without `_total`
+            metric.type = "unknown"
+        yield metric
+
+
+def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str, query: str) -> Page:
+    """The registry's page, in the format and encoding that the headers ask for; `name[]` restricts it."""
+    if method not in ("GET", "HEAD"):
+        return Page(405, [("Allow", "GET, HEAD")], b"the metrics are read with GET\n")
+    encoder, content_type = choose_encoder(accept)
+    names = parse_qs(query).get("name[]")
+    source: Any = registry.restricted_registry(names) if names else registry
+    if content_type.startswith("application/openmetrics-text"):
+        whole = source
+        source = SimpleNamespace(collect=lambda: _openmetrics(whole))
+    body = encoder(source)
+    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
+    if _accepts_gzip(accept_encoding):
+        body = gzip.compress(body, compresslevel=1)
+        headers.append(("Content-Encoding", "gzip"))
+    headers.append(("Content-Length", str(len(body))))
+    return Page(200, headers, b"" if method == "HEAD" else body)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    for each in accept_encoding.lower().split(","):
+        name, _, parameters = each.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AsgiApp:
+    """An object, not a function: Starlette's `Route` takes a function for an endpoint of its own kind."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise NotImplementedError(f"/metrics is served over HTTP, not {scope['type']}")
+        # rendering takes milliseconds per thousand series: not on the event loop
+        from anyio import to_thread
+
+        given = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
+        status, headers, body = await to_thread.run_sync(
+            page,
+            self._registry,
+            scope["method"],
+            given.get("accept", ""),
+            given.get("accept-encoding", ""),
+            scope.get("query_string", b"").decode("latin1"),
+        )
+        raw = [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+_PHRASES = {200: "200 OK", 405: "405 Method Not Allowed"}
+
+
+class WsgiApp:
+    """The same for WSGI."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        status, headers, body = page(
+            self._registry,
+            environ["REQUEST_METHOD"],
+            environ.get("HTTP_ACCEPT", ""),
+            environ.get("HTTP_ACCEPT_ENCODING", ""),
+            environ.get("QUERY_STRING", ""),
+        )
+        start_response(_PHRASES[status], headers)
+        return [body]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    # a client that has gone away is no news
+    handle_error = cast("Any", lambda *_: None)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 30
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A scrape every few seconds is no news."""
+
+
+def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tuple[WSGIServer, Thread]:
+    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that is taken."""
+    try:
+        server = make_server(addr, port, WsgiApp(registry), _Server, _Handler)
+    except (OSError, OverflowError) as exc:
+        raise ConfigError(
+            f"cannot serve /metrics on {addr}:{port} ({exc}): choose another port, "
+            f"or stop what listens there (on macOS, AirPlay takes port 5000)"
+        ) from None
+    thread = Thread(target=server.serve_forever, name="llmmetrics-http", daemon=True)
+    thread.start()
+    return server, thread

@@ -1,0 +1,159 @@
+"""Reads settings from a file or a mapping, and says what is wrong with them, each thing in a line.
+
+Nothing that stands in the document as a string is repeated in an error: it may be a key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.settings import Settings
+
+log = logging.getLogger("llmmetrics")
+
+ROOT = "LlmSettings"
+
+ELSEWHERE = ("Memory", "PromptBuilders", "Plugins", "Secrets", "Caching")
+"""Sections that the guide's own library has and this one has not."""
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def load(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Settings, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings from a JSON file's path, from its content, or as they are.
+
+    The document is `{"LlmSettings": {...}}`, beside which an application may have sections of its own, or
+    what stands inside. `${NAME}` in a string is replaced from `environ`. Raises `ConfigError`.
+    """
+    if isinstance(source, Settings):
+        return source
+    where, document = _read(source) if isinstance(source, str | os.PathLike) else (ROOT, source)
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{where}: the settings should be a JSON object, not {type(document).__name__}")
+    if ROOT in document:
+        document = document[ROOT]
+        if not isinstance(document, Mapping):
+            raise ConfigError(f"{ROOT} should be a JSON object, not {type(document).__name__}")
+    document = _without_elsewhere(document)
+    problems = [*_unknown_keys(document, Settings, ROOT)]
+    if problems:
+        raise ConfigError(_text(problems))
+    try:
+        return Settings.model_validate(_substitute(document, ROOT, environ))
+    except ValidationError as exc:
+        problems = [_problem(error) for error in exc.errors(include_url=False, include_context=False)]
+    # outside the handler: the validation error holds the document's values
+    raise ConfigError(_text(problems))
+
+
+def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
+    path = Path(source)
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8, so no settings file: save it as UTF-8") from None
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise ConfigError(f"{path}: the settings cannot be read ({reason}): give the path of a JSON file") from None
+    try:
+        return str(path), json.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep for a settings file") from None
+    except json.JSONDecodeError as exc:
+        message, line, column = exc.msg, exc.lineno, exc.colno
+    raise ConfigError(f"{path}:{line}:{column}: not JSON: {message}")
+
+
+def _without_elsewhere(document: Mapping[str, Any]) -> dict[str, Any]:
+    ignored = [name for name in document if name in ELSEWHERE]
+    if ignored:
+        log.warning("%s: sections of another library are ignored: %s", ROOT, ", ".join(ignored))
+    return {name: value for name, value in document.items() if name not in ignored}
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section inside a field's annotation, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, UnionType):
+        return next(filter(None, map(_section_of, get_args(annotation))), None)
+    return None
+
+
+def _plain(key: object) -> str:
+    """A key without what only looks differ by."""
+    return str(key).replace("_", "").casefold()
+
+
+def _unknown_keys(document: Mapping[str, Any], section: type[BaseModel], path: str) -> Iterator[str]:
+    """What is wrong with the keys of a section and of those inside it."""
+    fields = section.model_fields
+    by_key = {str(field.alias): name for name, field in fields.items()}
+    known = {**by_key, **{name: name for name in fields}}
+    seen: dict[str, str] = {}
+    for key, value in document.items():
+        name = known.get(key)
+        if name is None:
+            near = get_close_matches(_plain(key), [*map(_plain, known), _plain(ROOT)], 1, 0.7)
+            names = {**{_plain(each): str(fields[name].alias) for each, name in known.items()}, _plain(ROOT): ROOT}
+            hint = f"did you mean {names[near[0]]}?" if near else f"known here: {', '.join(by_key)}"
+            yield f"{path}.{key} is unknown: {hint}"
+            continue
+        if name in seen:
+            yield f"{path}.{key} stands there twice, also as {seen[name]}: keep one"
+        seen[name] = key
+        inner = _section_of(fields[name].annotation)
+        if inner is None:
+            continue
+        items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+        for index, item in items:
+            if isinstance(item, Mapping):
+                yield from _unknown_keys(item, inner, f"{path}.{key}" + ("" if index is None else f"[{index}]"))
+
+
+def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
+    """The document with `${NAME}` replaced."""
+    if isinstance(value, Mapping):
+        return {key: _substitute(each, f"{path}.{key}", environ) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_substitute(each, f"{path}[{index}]", environ) for index, each in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise ConfigError(f"{path}: the environment variable {match[1]} is not set")
+        return environ[match[1]]
+
+    return _VARIABLE.sub(variable, value)
+
+
+def _problem(error: Any) -> str:
+    path = ROOT
+    for step in error["loc"]:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}"
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    if error["type"] == "value_error":
+        return f"{path}: {str(error['msg']).removeprefix('Value error, ')}"
+    return f"{path}: {str(error['msg']).replace('Input should', 'should')}"
+
+
+def _text(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    return "\n".join(["the settings have several errors:", *(f"  {each}" for each in problems)])

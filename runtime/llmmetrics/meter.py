@@ -1,0 +1,69 @@
+"""The `Meter`: what an application holds. Its doors lead to the transports and to `/metrics`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from threading import Thread
+from typing import Any, Self
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from llmmetrics import exposition, transports
+from llmmetrics.clock import Clock
+from llmmetrics.engine import Engine
+from llmmetrics.loading import load
+from llmmetrics.settings import Settings
+from llmmetrics.transports import Family
+
+
+class Meter(Engine):
+    """Meters LLM calls into the metric families of a Prometheus registry.
+
+    `settings` are the guide's; `registry` is where the families are registered (prometheus-client's own by
+    default; several meters may share one); `clock` is asked for every reading of time.
+    """
+
+    @classmethod
+    def from_settings(
+        cls,
+        source: str | os.PathLike[str] | Mapping[str, Any] | Settings,
+        *,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock | None = None,
+    ) -> Self:
+        """A meter of the guide's settings: a JSON file's path, its content, or `Settings`.
+
+        Raises `ConfigError`, which names each key that is wrong.
+        """
+        return cls(load(source), registry=registry, clock=clock)
+
+    def transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
+        """A metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.
+
+        `inner` is the transport to meter, of httpx or httpx2; without one it is a new `HTTPTransport` of
+        `family`. `backend` is the name of the configured backend that every call through it belongs to;
+        without it each request's URL and model decide. Raises `ConfigError` for what is no sync transport.
+        """
+        return transports.metered(self, inner, backend, family, asynchronous=False)
+
+    def async_transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
+        """A metered transport for an async client, as `transport` for a sync one."""
+        return transports.metered(self, inner, backend, family, asynchronous=True)
+
+    def asgi_app(self) -> exposition.AsgiApp:
+        """An ASGI application that serves the registry, for a route or a mount of any framework."""
+        return exposition.AsgiApp(self.registry)
+
+    def wsgi_app(self) -> exposition.WsgiApp:
+        """A WSGI application that serves the registry."""
+        return exposition.WsgiApp(self.registry)
+
+    def start_http_server(self, port: int = 5000, addr: str = "127.0.0.1") -> tuple[WSGIServer, Thread]:
+        """Serve the registry on a port of its own, from a daemon thread; port 0 takes a free one.
+
+        Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` for a port that
+        is taken.
+        """
+        return exposition.start_http_server(self.registry, port, addr)

@@ -1,0 +1,215 @@
+"""The metric families, under exactly the documented names, in one Prometheus registry.
+
+prometheus-client appends `_total` to every counter and `_created` to every family, so the families are
+registered nowhere themselves: one collector of ours stands in the registry and hands them out renamed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary, WeakMethod
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample
+
+from llmmetrics.classify import ErrorType, Status
+
+log = logging.getLogger("llmmetrics")
+
+COST = "llm_estimated_cost_usd"
+
+TOKEN_TYPES = ("prompt", "completion", "total")
+
+
+class Row(NamedTuple):
+    """One family of the contract."""
+
+    name: str
+    type: type[Counter] | type[Gauge] | type[Histogram]
+    help: str
+    labels: tuple[str, ...]
+
+
+ROWS: dict[str, Row] = {
+    "requests": Row(
+        "llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")
+    ),
+    "duration": Row(
+        "llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")
+    ),
+    "first_chunk": Row(
+        "llm_time_to_first_chunk_seconds",
+        Histogram,
+        "Time from the request to a stream's first bytes, in seconds",
+        ("backend", "model"),
+    ),
+    "tokens": Row("llm_tokens_total", Counter, "Total token usage", ("backend", "model", "token_type")),
+    "cost": Row(COST, Counter, "Estimated cost in USD", ("backend", "model")),
+    "errors": Row("llm_errors_total", Counter, "Total number of LLM errors", ("backend", "error_type")),
+    "health": Row("llm_backend_health", Gauge, "Backend health (1 = healthy, 0 = unhealthy)", ("backend",)),
+    "active": Row("llm_active_requests", Gauge, "Number of LLM requests in flight", ("backend",)),
+    "estimated": Row(
+        "llmmetrics_estimated_tokens_total",
+        Counter,
+        "Tokens in llm_tokens_total that were estimated, not read",
+        ("backend", "model", "token_type"),
+    ),
+    "without_usage": Row(
+        "llmmetrics_calls_without_usage_total", Counter, "Calls whose usage the wire did not carry", ("reason",)
+    ),
+    "without_price": Row(
+        "llmmetrics_calls_without_price_total",
+        Counter,
+        "Calls that used tokens whose price nobody knows",
+        ("backend", "model"),
+    ),
+    "unmetered": Row(
+        "llmmetrics_unmetered_requests_total",
+        Counter,
+        "Requests that passed through and are no LLM call",
+        ("backend",),
+    ),
+    "unread": Row(
+        "llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)
+    ),
+    "folded": Row(
+        "llmmetrics_folded_models_total",
+        Counter,
+        "Calls whose model is counted as `other`, to bound the number of series",
+        ("backend",),
+    ),
+    "internal": Row(
+        "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
+    ),
+}
+
+
+class _ExactName(str):
+    """A counter's name that stays as it is when an exposition adds `_total` to it."""
+
+    __slots__ = ()
+
+    def __add__(self, suffix: str) -> str:
+        return self if suffix == "_total" else str(self) + suffix
+
+
+def _exact(metric: Metric) -> Metric:
+    """The family under its documented name, without the samples that nobody asked for."""
+    samples = [each for each in metric.samples if not each.name.endswith("_created")]
+    if metric.name == COST:
+        metric.name = _ExactName(COST)
+        samples = [each._replace(name=COST) for each in samples]
+    metric.samples = samples
+    return metric
+
+
+@dataclass(slots=True)
+class Series:
+    """The bound children of one backend and model: what a finished call touches."""
+
+    backend: str
+    model: str
+    requests: Mapping[Status, Callable[[], None]]
+    duration: Callable[[float], None]
+    tokens: tuple[Callable[[float], None], ...]
+    """Prompt, completion, total."""
+    begin: Callable[[], None]
+    end: Callable[[], None]
+    """One more, one less of the backend's active requests."""
+    cost: Callable[[float], None] | None = None
+    """None until a price is known: a 0 would say that the call cost nothing."""
+
+
+class Families:
+    """Every family of one registry, behind one collector. Several meters may share it."""
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self.buckets = tuple(buckets)
+        self._listeners: list[WeakMethod[Callable[[], None]]] = []
+        self._all: dict[str, Any] = {
+            key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
+            for key, row in ROWS.items()
+        }
+
+    def _options(self, row: Row) -> dict[str, Any]:
+        return {"buckets": self.buckets} if row.type is Histogram else {}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._all[key]
+
+    def before_collect(self, listener: Callable[[], None]) -> None:
+        """Have a bound method called at every scrape, as long as its object lives."""
+        self._listeners.append(WeakMethod(listener))
+
+    def collect(self) -> Iterator[Metric]:
+        for reference in list(self._listeners):
+            if listener := reference():
+                listener()
+            else:
+                self._listeners.remove(reference)
+        for family in self._all.values():
+            for metric in family.collect():
+                yield _exact(metric)
+
+    def describe(self) -> Iterable[Metric]:
+        return [_exact(metric) for family in self._all.values() for metric in family.describe()]
+
+    def series(self, backend: str, model: str) -> Series:
+        """The children of a backend and model; they exist with 0 from now on."""
+        active = self["active"].labels(backend)
+        return Series(
+            backend,
+            model,
+            {each: self["requests"].labels(backend, model, each.value).inc for each in Status},
+            self["duration"].labels(backend, model).observe,
+            tuple(self["tokens"].labels(backend, model, each).inc for each in TOKEN_TYPES),
+            active.inc,
+            active.dec,
+        )
+
+    def cost(self, series: Series) -> Callable[[float], None]:
+        """The cost child of a series, for when its price is known; it exists with 0 from now on."""
+        add: Callable[[float], None] = self["cost"].labels(series.backend, series.model).inc
+        return add
+
+    def backend(self, backend: str) -> None:
+        """The children that a backend has whatever its models are, with 0; healthy until known better."""
+        for each in ErrorType:
+            self["errors"].labels(backend, each.value)
+        self["active"].labels(backend)
+        self["health"].labels(backend).set(1)
+
+
+_shared: WeakKeyDictionary[CollectorRegistry, Families] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def families_in(registry: CollectorRegistry | None, buckets: Sequence[float]) -> Families:
+    """The families of this registry, registered if they are not there yet; None: registered nowhere."""
+    if registry is None:
+        return Families(buckets)
+    with _lock:
+        found = _shared.get(registry)
+        if found is None:
+            found = Families(buckets)
+            registry.register(found)
+            _shared[registry] = found
+            _check_exposition()
+        elif found.buckets != tuple(buckets):
+            log.warning("DurationBuckets are ignored: another meter on this registry has set others")
+        return found
+
+
+def _check_exposition() -> None:
+    """Say so if this prometheus-client would print the cost under another name."""
+    metric = Metric(COST, "probe", "counter")
+    metric.samples = [Sample(COST, {}, 1.0)]
+    text = generate_latest(cast("Any", SimpleNamespace(collect=lambda: [_exact(metric)])))
+    if f"{COST}_total".encode() in text:
+        log.error("this prometheus-client prints %s_total instead of %s: expose it by meter.asgi_app()", COST, COST)

@@ -1,0 +1,176 @@
+"""What a call costs: prices per bucket as integers, so that a call's arithmetic is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from llmmetrics.usage import FEES, Usage
+from llmmetrics.wire.format import Charge
+
+ATTO = 10**18
+"""Money is counted in attodollars: a price per million tokens may have 12 decimals."""
+
+_PER_MILLION = ATTO // 10**6
+_PER_THOUSAND = ATTO // 10**3
+
+
+def dollars(atto: int) -> Decimal:
+    """An integer amount as an exact Decimal in USD."""
+    return Decimal(atto).scaleb(-18).normalize()
+
+
+def attodollars(usd: Decimal) -> int:
+    """USD as an integer amount; more than 18 decimals are rounded."""
+    return int(usd.scaleb(18).to_integral_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Attodollars for one unit of each bucket; a bucket that is missing has no known price."""
+
+    units: Mapping[str, int]
+    tiers: tuple[tuple[int, Mapping[str, int]], ...] = ()
+    """From the highest threshold down: the prices of a call with more prompt tokens than that."""
+
+    def of(self, usage: Usage) -> int | None:
+        """What this usage costs, or None where a bucket in it has no price."""
+        units = self.units
+        for threshold, dearer in self.tiers:
+            if usage.prompt > threshold:
+                units = dearer
+                break
+        total = 0
+        for name, n in usage.buckets.items():
+            price = units.get(name)
+            if price is None:
+                if name in FEES:
+                    continue
+                return None
+            total += price * n
+        return total
+
+
+def configured(
+    *, prompt: Decimal, completion: Decimal, cache_read: Decimal | None = None, cache_write: Decimal | None = None
+) -> Price:
+    """A backend's own prices, in USD per million tokens. A cache without a price costs what fresh input does."""
+    read = prompt if cache_read is None else cache_read
+    write = prompt if cache_write is None else cache_write
+    table = {bucket: _AT[bucket] for bucket in _AT}
+    kinds = {"input": prompt, "cache_read": read, "cache_write": write, "output": completion}
+    return Price({bucket: int(kinds[kind] * _PER_MILLION) for bucket, kind in table.items()})
+
+
+_AT: dict[str, str] = {
+    **{f"input{suffix}": "input" for suffix in ("", "_audio", "_image", "_video")},
+    **{f"cache_read{suffix}": "cache_read" for suffix in ("", "_audio", "_image", "_video")},
+    **{"cache_write": "cache_write", "cache_write_1h": "cache_write"},
+    **{name: "output" for name in ("output", "reasoning", "output_audio", "output_image")},
+}
+
+# bucket → the catalogue's names for its price, the first that there is
+_CATALOGUE: dict[str, tuple[str, ...]] = {
+    "input": ("input_mtok",),
+    **{f"input_{each}": (f"input_{each}_mtok", "input_mtok") for each in ("audio", "image", "video")},
+    "cache_read": ("cache_read_mtok", "input_mtok"),
+    **{
+        f"cache_read_{each}": (f"cache_{each}_read_mtok", "cache_read_mtok", f"input_{each}_mtok", "input_mtok")
+        for each in ("audio", "image", "video")
+    },
+    "cache_write": ("cache_write_5m_mtok", "cache_write_mtok", "input_mtok"),
+    "cache_write_1h": ("cache_write_1h_mtok", "cache_write_mtok", "input_mtok"),
+    "output": ("output_mtok",),
+    "reasoning": ("output_reasoning_mtok", "output_mtok"),
+    **{f"output_{each}": (f"output_{each}_mtok", "output_mtok") for each in ("audio", "image")},
+    "web_search": ("web_searches_kcount",),
+}
+
+
+def from_catalogue(prices: Any) -> Price:
+    """The price table of a genai-prices `ModelPrice`."""
+    named = {name: value for name, value in vars(prices).items() if value is not None}
+    starts = {tier.start for value in named.values() for tier in getattr(value, "tiers", ())}
+
+    def table(prompt: int) -> dict[str, int]:
+        units = {}
+        for bucket, names in _CATALOGUE.items():
+            value = next((named[name] for name in names if name in named), None)
+            if value is None:
+                continue
+            for tier in reversed(getattr(value, "tiers", ())):
+                if prompt > tier.start:
+                    value = tier.price
+                    break
+            per = _PER_THOUSAND if bucket in FEES else _PER_MILLION
+            units[bucket] = int(getattr(value, "base", value) * per)
+        return units
+
+    tiers = tuple((start, table(start + 1)) for start in sorted(starts, reverse=True))
+    return Price(table(0), tiers)
+
+
+class Catalogue:
+    """genai-prices, loaded when first asked, each model's prices converted once.
+
+    A provider of the catalogue is found by URL, else by the id that the backend's type implies, else by
+    the model's name alone, which is how gateways are priced.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None, str], Sequence[tuple[Any, Price]]] = {}
+
+    def warm(self) -> None:
+        """Load the catalogue now (about 0.3 s), away from any call."""
+        self._snapshot().find_provider_model("gpt-4o-mini", None, "openai", None)
+
+    @staticmethod
+    def _snapshot() -> Any:
+        from genai_prices.data_snapshot import get_snapshot
+
+        return get_snapshot()
+
+    def price(self, model: str, url: str, provider: str | None, now: Callable[[], datetime]) -> Price | None:
+        """The price of this model at that moment, or None when nobody knows it."""
+        key = (url, provider, model)
+        rows = self._known.get(key)
+        if rows is None:
+            if len(self._known) > 4096:
+                self._known.clear()
+            rows = self._known[key] = self._find(model, url, provider)
+        if len(rows) < 2:
+            return rows[0][1] if rows else None
+        moment = now()
+        # the last row whose condition holds; the first one where none does
+        return next((price for when, price in reversed(rows) if when is None or when.active(moment)), rows[0][1])
+
+    def _find(self, model: str, url: str, provider: str | None) -> Sequence[tuple[Any, Price]]:
+        snapshot = self._snapshot()
+        for where in ((None, url), (provider, None), (None, None)):
+            try:
+                seller = snapshot.find_provider(model.lower(), *where)
+            except LookupError:
+                continue
+            found = seller.find_model(model, all_providers=snapshot.providers)
+            if found is None:
+                return ()
+            rows = found.prices if isinstance(found.prices, list) else None
+            if rows is None:
+                return ((None, from_catalogue(found.prices)),)
+            return tuple((row.constraint, from_catalogue(row.prices)) for row in rows)
+        return ()
+
+
+def cost_of(charges: Iterable[Charge], price: Callable[[str | None], Price | None]) -> int | None:
+    """What these parts of a call cost together; None when one of them has no price."""
+    total = 0
+    for charge in charges:
+        found = price(charge.model)
+        part = found.of(charge.usage) if found else None
+        if part is None:
+            return None
+        total += part
+    return total

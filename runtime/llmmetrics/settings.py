@@ -1,0 +1,234 @@
+"""The settings, as the guide writes them: `LlmSettings` with `Telemetry`, `Backends`, `Health` and `Budget`.
+
+Keys are accepted in PascalCase and in snake_case. How a document is read, and what is said of a wrong one,
+is in `llmmetrics.loading`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic.alias_generators import to_pascal
+
+
+class BackendType(StrEnum):
+    """The guide's backend types."""
+
+    OPENAI = "OpenAI"
+    AZURE_OPENAI = "AzureOpenAI"
+    ANTHROPIC = "Anthropic"
+    GEMINI = "Gemini"
+    COHERE = "Cohere"
+    OLLAMA = "Ollama"
+    LM_STUDIO = "LMStudio"
+    GENERIC_OPENAI = "GenericOpenAI"
+
+
+class ResetPeriod(StrEnum):
+    """How long a spend window is."""
+
+    HOURLY = "Hourly"
+    DAILY = "Daily"
+    WEEKLY = "Weekly"
+    MONTHLY = "Monthly"
+    NEVER = "Never"
+
+
+class Weekday(StrEnum):
+    """The day on which a weekly window starts."""
+
+    MONDAY = "Monday"
+    TUESDAY = "Tuesday"
+    WEDNESDAY = "Wednesday"
+    THURSDAY = "Thursday"
+    FRIDAY = "Friday"
+    SATURDAY = "Saturday"
+    SUNDAY = "Sunday"
+
+
+class BudgetMode(StrEnum):
+    """What happens at a limit: nothing but counting, the guide's refusal, or a reservation before each call."""
+
+    SHADOW = "shadow"
+    DOCUMENTED = "documented"
+    STRICT = "strict"
+
+
+class Durability(StrEnum):
+    """How hard the SQLite ledger waits for the disk."""
+
+    NORMAL = "normal"
+    FULL = "full"
+
+
+class OnLedgerError(StrEnum):
+    """What happens to calls while the ledger cannot be reached."""
+
+    REFUSE = "refuse"
+    ADMIT = "admit"
+
+
+class OnUnknownPrice(StrEnum):
+    """What happens to a call on a limited backend whose price nobody knows."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+class OnBudgetExceeded(StrEnum):
+    """How a refusal reaches the caller."""
+
+    RAISE = "raise"
+    RESPOND = "respond"
+
+
+
+def _enum(kind: type[StrEnum]) -> Any:
+    """A validator that finds a value of this enum whatever its case."""
+    known = {each.value.casefold(): each for each in kind}
+    return BeforeValidator(lambda value: known.get(value.casefold(), value) if isinstance(value, str) else value)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("should be an IANA time zone such as UTC or Europe/Vienna") from None
+    return name
+
+
+def _http_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("should be a URL that starts with http:// or https://")
+    return url.rstrip("/")
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
+"""USD, exact to twelve decimals."""
+Limit = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, decimal_places=9)]
+Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Url = Annotated[str, AfterValidator(_http_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+
+class Telemetry(_Section):
+    """What is exported and logged."""
+
+    enable_metrics: bool = True
+    log_token_counts: bool = False
+    """One line a call on the logger `llmmetrics.calls`: tokens and cost, no content."""
+    log_timing: bool = False
+    """The same for the call's duration."""
+    duration_buckets: tuple[Bound, ...] = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+    """Upper bounds of the duration histogram, in seconds."""
+    max_models_per_backend: int = Field(default=100, ge=1)
+    """How many distinct `model` labels a backend may have; the rest is counted as `other`."""
+    service_name: Name = "default"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        bounds = self.duration_buckets
+        if not bounds or list(bounds) != sorted(set(bounds)):
+            raise ValueError("DurationBuckets should be seconds in increasing order, each once")
+        return self
+
+
+class Health(_Section):
+    """When a backend counts as unhealthy, and as healthy again: so many calls in a row."""
+
+    unhealthy_threshold: int = Field(default=3, ge=1)
+    healthy_threshold: int = Field(default=2, ge=1)
+
+
+class Budget(_Section):
+    """How limits are enforced; the limits themselves stand with each backend."""
+
+    ledger: str | None = None
+    mode: Annotated[BudgetMode, _enum(BudgetMode)] = BudgetMode.DOCUMENTED
+    namespace: Name | None = None
+    lease_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60
+    durability: Annotated[Durability, _enum(Durability)] = Durability.NORMAL
+    on_ledger_error: Annotated[OnLedgerError, _enum(OnLedgerError)] = OnLedgerError.REFUSE
+    on_unknown_price: Annotated[OnUnknownPrice, _enum(OnUnknownPrice)] = OnUnknownPrice.REFUSE
+    on_budget_exceeded: Annotated[OnBudgetExceeded | None, _enum(OnBudgetExceeded)] = None
+    spend_alerts: tuple[Share, ...] = ()
+
+
+class Backend(_Section):
+    """One backend: where it is, what it answers to, what it costs and how much it may."""
+
+    name: Name
+    type: Annotated[BackendType, _enum(BackendType)]
+    model_name: Name | None = None
+    deployment_name: Name | None = None
+    base_url: Url | None = None
+    api_key: SecretStr | None = None
+    cost_per_million_input_tokens: Dollars | None = None
+    cost_per_million_output_tokens: Dollars | None = None
+    cost_per_million_cached_input_tokens: Dollars | None = None
+    cost_per_million_cache_write_tokens: Dollars | None = None
+    max_spend_usd: Limit | None = None
+    spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY
+    spend_reset_day_of_week: Annotated[Weekday, _enum(Weekday)] = Weekday.MONDAY
+    spend_reset_day_of_month: int = Field(default=1, ge=1, le=31)
+    spend_reset_time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _prices_go_together(self) -> Self:
+        prompt, completion = self.cost_per_million_input_tokens, self.cost_per_million_output_tokens
+        if (prompt is None) != (completion is None):
+            missing = "CostPerMillionInputTokens" if prompt is None else "CostPerMillionOutputTokens"
+            raise ValueError(f"{missing} is missing: the prices of input and output come together")
+        cache = (self.cost_per_million_cached_input_tokens, self.cost_per_million_cache_write_tokens)
+        if prompt is None and cache != (None, None):
+            raise ValueError("the price of a cache needs CostPerMillionInputTokens and CostPerMillionOutputTokens")
+        return self
+
+    @property
+    def base_url_or_default(self) -> str | None:
+        """Its own URL, else the type's public one; None where a type has none of its own."""
+        return self.base_url or DEFAULT_URLS.get(self.type)
+
+
+DEFAULT_URLS: dict[BackendType, str] = {
+    BackendType.OPENAI: "https://api.openai.com",
+    BackendType.ANTHROPIC: "https://api.anthropic.com",
+    BackendType.GEMINI: "https://generativelanguage.googleapis.com",
+    BackendType.COHERE: "https://api.cohere.com",
+    BackendType.OLLAMA: "http://localhost:11434",
+    BackendType.LM_STUDIO: "http://localhost:1234",
+}
+
+
+class Settings(_Section):
+    """The content of `LlmSettings`."""
+
+    telemetry: Telemetry = Telemetry()
+    health: Health = Health()
+    budget: Budget = Budget()
+    backends: tuple[Backend, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [backend.name for backend in self.backends]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each backend needs a Name of its own: {', '.join(twice)} stands there twice")
+        return self

@@ -1,0 +1,118 @@
+"""The ways in which a provider fails, as a table, and each provider's own words for them.
+
+The words are from the providers' public pages:
+https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors,
+https://ai.google.dev/gemini-api/docs/troubleshooting, https://docs.cohere.com/reference/errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from llmmetrics.testing.messages import Fault
+
+RATE_LIMIT = Fault("rate_limit", "failure", "rate_limit", 429, retry_after="1")
+RATE_LIMIT_BARE = Fault("rate_limit_bare", "failure", "rate_limit", 429)
+INSUFFICIENT_QUOTA = Fault("insufficient_quota", "failure", "rate_limit", 429)
+BAD_KEY = Fault("bad_key", "failure", "auth", 401)
+FORBIDDEN = Fault("forbidden", "failure", "auth", 403)
+NOT_FOUND = Fault("not_found", "failure", "api_error", 404)
+SERVER_ERROR = Fault("server_error", "failure", "api_error", 500)
+UNAVAILABLE = Fault("unavailable", "failure", "api_error", 503)
+OVERLOADED = Fault("overloaded", "failure", "api_error", 529)
+SLOW_FIRST_BYTE = Fault("slow_first_byte", "timeout", "timeout", delay=30.0)
+STALL = Fault("stall", "timeout", "timeout", stall_after=2)
+RESET = Fault("reset", "failure", "network", reset=True)
+CUT = Fault("cut", "failure", "network", cut_after=2)
+MALFORMED = Fault("malformed", "failure", "unknown", malformed=True)
+ERROR_IN_200 = Fault("error_in_200", "failure", "api_error", in_band=True)
+
+FAULTS: Mapping[str, Fault] = {
+    each.name: each
+    for each in (
+        *(RATE_LIMIT, RATE_LIMIT_BARE, INSUFFICIENT_QUOTA, BAD_KEY, FORBIDDEN, NOT_FOUND, SERVER_ERROR),
+        *(UNAVAILABLE, OVERLOADED, SLOW_FIRST_BYTE, STALL, RESET, CUT, MALFORMED, ERROR_IN_200),
+    )
+}
+"""Every fault by its name. `dataclasses.replace` varies one."""
+
+
+class _Words(NamedTuple):
+    """How one provider words its errors."""
+
+    codes: Mapping[str, str]
+    body: Callable[[int, str, str], Any]
+    """HTTP status, code and message to a body."""
+    http: Mapping[str, int] = {}
+    """Where its HTTP status is another than most providers'."""
+
+
+def _openai(http: int, code: str, message: str) -> Any:
+    kind = "server_error" if http >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _anthropic(http: int, code: str, message: str) -> Any:
+    return {"type": "error", "error": {"type": code, "message": message}, "request_id": "req_simulated"}
+
+
+def _gemini(http: int, code: str, message: str) -> Any:
+    status, _, reason = code.partition("/")
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
+    return {"error": {"code": http, "message": message, "status": status, "details": [info] if reason else []}}
+
+
+WORDS: Mapping[str, _Words] = {
+    "openai": _Words(
+        {
+            "rate_limit": "rate_limit_exceeded",
+            "rate_limit_bare": "rate_limit_exceeded",
+            "insufficient_quota": "insufficient_quota",
+            "bad_key": "invalid_api_key",
+            "forbidden": "unsupported_country_region_territory",
+            "not_found": "model_not_found",
+        },
+        _openai,
+    ),
+    "anthropic": _Words(
+        {
+            "rate_limit": "rate_limit_error",
+            "rate_limit_bare": "rate_limit_error",
+            "insufficient_quota": "billing_error",
+            "bad_key": "authentication_error",
+            "forbidden": "permission_error",
+            "not_found": "not_found_error",
+            "overloaded": "overloaded_error",
+        },
+        _anthropic,
+        {"insufficient_quota": 402},
+    ),
+    "gemini": _Words(
+        {
+            "rate_limit": "RESOURCE_EXHAUSTED",
+            "rate_limit_bare": "RESOURCE_EXHAUSTED",
+            "insufficient_quota": "RESOURCE_EXHAUSTED",
+            "bad_key": "INVALID_ARGUMENT/API_KEY_INVALID",
+            "forbidden": "PERMISSION_DENIED",
+            "not_found": "NOT_FOUND",
+            "unavailable": "UNAVAILABLE",
+            "overloaded": "UNAVAILABLE",
+        },
+        _gemini,
+        {"bad_key": 400, "overloaded": 503},
+    ),
+    "cohere": _Words({}, lambda http, code, message: {"id": "simulated", "message": message}),
+    "ollama": _Words({}, lambda http, code, message: {"error": message}),
+}
+"""Each wire family's words; a fault without a code of its own is the provider's plain error."""
+
+_PLAIN = {"openai": "server_error", "anthropic": "api_error", "gemini": "INTERNAL"}
+
+
+def error_body(vendor: str, fault: Fault) -> tuple[int, Any]:
+    """The HTTP status and the body in which this provider reports this fault."""
+    words = WORDS[vendor]
+    http = words.http.get(fault.name, fault.http)
+    code = words.codes.get(fault.name, _PLAIN.get(vendor, ""))
+    return http, words.body(http, code, f"Simulated fault: {fault.name.replace('_', ' ')}.")

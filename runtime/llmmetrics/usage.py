@@ -1,0 +1,76 @@
+"""Token counts of one call, in disjoint buckets, each of which has a price of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+PROMPT = frozenset(
+    ["input", "input_audio", "input_image", "input_video"]
+    + ["cache_read", "cache_read_audio", "cache_read_image", "cache_read_video"]
+    + ["cache_write", "cache_write_1h"]
+)
+"""The buckets that make up `prompt`. `input` is fresh text and whatever is priced like it."""
+
+COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
+"""The buckets that make up `completion`. `output` is visible text."""
+
+FEES = frozenset(["web_search"])
+"""Counts of things that are no tokens and have a price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one call used, in tokens.
+
+    `prompt` is all input (fresh, read from a cache, written to a cache), `completion` all output
+    (reasoning included). `buckets` holds the same tokens in disjoint parts, without the empty ones.
+    `cache_read` is as the provider says it, which at some hosts is more than the prompt.
+    """
+
+    prompt: int
+    completion: int
+    cache_read: int
+    buckets: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+    @property
+    def cache_write(self) -> int:
+        return sum(n for name, n in self.buckets.items() if name.startswith("cache_write"))
+
+    @property
+    def reasoning(self) -> int:
+        return self.buckets.get("reasoning", 0)
+
+
+def usage_of(buckets: Mapping[str, int], *, cache_read: int = 0) -> Usage:
+    """A `Usage` of these buckets; a name that is no bucket is a KeyError.
+
+    `cache_read` is the provider's own figure, where it says more than the buckets can hold.
+    """
+    prompt = completion = cached = 0
+    kept: dict[str, int] = {}
+    for name, n in buckets.items():
+        if n:
+            kept[name] = n
+            if name in PROMPT:
+                prompt += n
+                if name.startswith("cache_read"):
+                    cached += n
+            elif name in COMPLETION:
+                completion += n
+            elif name not in FEES:
+                raise KeyError(name)
+    return Usage(prompt, completion, max(cached, cache_read), kept)
+
+
+def add(parts: Iterable[Usage]) -> Usage:
+    """The sum of several passes of one call."""
+    buckets: dict[str, int] = {}
+    for part in parts:
+        for name, n in part.buckets.items():
+            buckets[name] = buckets.get(name, 0) + n
+    return usage_of(buckets)

@@ -1,0 +1,66 @@
+"""Wire formats: what a request asks for and what a body says. Pure: no I/O, no clock.
+
+To add a format, write a module with `FORMATS` and put it into the table below.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from llmmetrics.wire import anthropic, cohere, gemini, ollama, openai
+from llmmetrics.wire.format import Format
+from llmmetrics.wire.frames import parse
+
+FORMATS: tuple[Format, ...] = (
+    *openai.FORMATS,
+    *anthropic.FORMATS,
+    *gemini.FORMATS,
+    *cohere.FORMATS,
+    *ollama.FORMATS,
+)
+"""Every wire format; the first whose path matches has the call."""
+
+
+class Claim(NamedTuple):
+    """A path that a format claims, with what the path itself says."""
+
+    format: Format
+    model: str | None
+    stream: bool
+
+
+class Asked(NamedTuple):
+    """What a request asks for."""
+
+    model: str | None
+    stream: bool
+
+
+def claim(method: str, host: str, path: str) -> Claim | None:
+    """The format of a request to this path (without its query), or None for what is no call."""
+    if method != "POST":
+        return None
+    for each in FORMATS:
+        if found := each.path.search(host + path):
+            groups = found.groupdict()
+            return Claim(each, groups.get("model"), groups.get("stream") == "streamG")
+    return None
+
+
+_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]+)"')
+_STREAM = re.compile(rb'"stream"\s*:\s*true')
+
+
+def asked(claimed: Claim, body: bytes) -> Asked:
+    """The model and whether a stream is asked for; a path that names the model is believed first."""
+    if claimed.model is not None:
+        # on a deployment path the body still says whether to stream
+        return Asked(claimed.model, claimed.stream or _STREAM.search(body) is not None)
+    if (first := _MODEL_FIRST.match(body)) and b'"stream"' not in body:
+        return Asked(first[1].decode("utf8", "replace"), claimed.format.always_streams)
+    fields = parse(body)
+    if not isinstance(fields, dict):
+        return Asked(None, claimed.format.always_streams)
+    model = fields.get("model")
+    return Asked(model if isinstance(model, str) and model else None, fields.get("stream", claimed.format.always_streams) is True)

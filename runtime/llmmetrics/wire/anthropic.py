@@ -1,0 +1,66 @@
+"""Anthropic's messages. https://docs.anthropic.com/en/api/messages and …/messages-streaming."""
+
+from __future__ import annotations
+
+import re
+
+from llmmetrics.usage import Usage, add, usage_of
+from llmmetrics.wire.format import Charge, Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.frames import Doc
+
+
+def tokens(usage: Doc) -> Usage:
+    """The buckets of one usage object: cache reads and writes stand beside `input_tokens`, not in it."""
+    written = count(usage.get("cache_creation_input_tokens"))
+    for_an_hour = min(count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")), written)
+    output = count(usage.get("output_tokens"))
+    thinking = min(count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")), output)
+    return usage_of(
+        {
+            "input": count(usage.get("input_tokens")),
+            "cache_read": count(usage.get("cache_read_input_tokens")),
+            "cache_write": written - for_an_hour,
+            "cache_write_1h": for_an_hour,
+            "output": output - thinking,
+            "reasoning": thinking,
+            "web_search": count(mapping(usage.get("server_tool_use")).get("web_search_requests")),
+        }
+    )
+
+
+def _charges(usage: Doc) -> tuple[Charge, ...]:
+    """The passes of a call: compaction and advisors are missing from the top-level counts."""
+    passes = [mapping(each) for each in usage.get("iterations") or ()]
+    if not passes:
+        return (Charge(None, tokens(usage)),)
+    fees = usage_of({"web_search": count(mapping(usage.get("server_tool_use")).get("web_search_requests"))})
+    return (*(Charge(text(each.get("model")), tokens(each)) for each in passes), Charge(None, fees))
+
+
+def _read(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    charges = _charges(usage) if "input_tokens" in usage or "output_tokens" in usage else ()
+    return Reading(
+        model=text(body.get("model")),
+        usage=add(charge.usage for charge in charges) if charges else None,
+        charges=charges,
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
+def _part(event: Doc) -> Doc:
+    return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
+
+
+FORMATS = (
+    Format(
+        id="anthropic.messages",
+        vendor="anthropic",
+        path=re.compile(r"/v1/messages/?$"),
+        fields=("usage", "model", "error"),
+        read=_read,
+        part=_part,
+        ended=lambda event: event.get("type") in ("message_stop", "error"),
+    ),
+)

@@ -1,0 +1,112 @@
+"""What one wire format has to say for itself: the row of the table in `llmmetrics.wire`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from llmmetrics.usage import Usage
+from llmmetrics.wire.frames import Doc
+
+
+class Charge(NamedTuple):
+    """A part of a call that is priced by itself. `model` None: the one that answered."""
+
+    model: str | None
+    usage: Usage
+
+
+class Reading(NamedTuple):
+    """What a body says. None: it does not say."""
+
+    model: str | None = None
+    usage: Usage | None = None
+    charges: tuple[Charge, ...] = ()
+    """What is priced, where that is not `usage` itself."""
+    wire_cost: Decimal | None = None
+    """USD, as the provider itself put it on the wire."""
+    error: Any = None
+    """An error object inside the body."""
+
+
+class Format(NamedTuple):
+    """A wire format. `read` gets a whole JSON body; a stream is merged into one first, see `part`."""
+
+    id: str
+    vendor: str
+    """Whose format it is: an unknown host that speaks it is `<vendor>-compatible`."""
+    path: re.Pattern[str]
+    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for."""
+    fields: tuple[str, ...]
+    """The fields of a body that `read` looks at, the one with the usage first."""
+    read: Callable[[Doc], Reading]
+    part: Callable[[Doc], Doc] = lambda event: event
+    """What an event of a stream contributes, in the shape of a whole body."""
+    ended: Callable[[Doc], bool] = lambda event: False
+    """Whether an event is a stream's last one."""
+    always_streams: bool = False
+    """A request that says nothing asks for a stream."""
+
+
+class MalformedUsageError(ValueError):
+    """A count of tokens that cannot be: negative, no number, or absurdly large."""
+
+
+MOST = 10**12
+"""No call has a trillion tokens."""
+
+
+def count(value: Any) -> int:
+    """A count of tokens; 0 for one that is not there.
+
+    Raises `MalformedUsageError` for a value that is no count.
+    """
+    if type(value) is int and 0 <= value < MOST:
+        return value
+    if value is None:
+        return 0
+    # Cohere sends whole numbers as floats
+    if type(value) is float and 0 <= value < MOST:
+        return int(value)
+    raise MalformedUsageError
+
+
+def text(value: Any) -> str | None:
+    """A non-empty string, or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+_TICK = Decimal("1e-10")
+_COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    # https://docs.x.ai/docs/key-information/consumption-and-rate-limits: ten billion ticks a dollar
+    ("cost_in_usd_ticks", lambda value: Decimal(str(value)) * _TICK),
+    # https://docs.perplexity.ai: an object; https://openrouter.ai/docs/use-cases/usage-accounting: a number
+    ("cost", lambda value: mapping(value).get("total_cost") if isinstance(value, dict) else value),
+    ("pydantic_ai_gateway", lambda value: mapping(value).get("cost_estimate")),
+)
+
+
+def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:
+    """What the provider or gateway says the call cost, in USD; None where it does not say, or says 0.
+
+    OpenRouter sends 0 for customers' own keys, with what the upstream provider charged beside it.
+    """
+    for name, amount in _COSTS:
+        if usage.get(name) is None:
+            continue
+        try:
+            cost = Decimal(str(amount(usage[name])))
+        except ArithmeticError:
+            continue
+        if name == "cost" and usage.get("is_byok"):
+            cost += Decimal(str(mapping(usage.get("cost_details")).get("upstream_inference_cost") or 0))
+        if cost.is_finite() and cost > 0:
+            return cost
+    return None

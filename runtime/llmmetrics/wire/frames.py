@@ -1,0 +1,135 @@
+"""From kept bytes to JSON documents: a stream's events from the last to the first, or one body.
+
+Framing is found by looking at the bytes: servers, gateways and recorders mislabel content types, but a
+body that starts with a brace is JSON (or a JSON document a line), and one that starts with a field name
+is Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from llmmetrics.wire.tape import HEAD, Body
+
+Doc = Mapping[str, Any]
+
+DONE: Final[Doc] = {"[DONE]": True}
+"""Stands for the sentinel `data: [DONE]`, which is no JSON."""
+
+_DECODER = json.JSONDecoder()
+_SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
+
+
+def parse(data: bytes | str) -> Any:
+    """A JSON value, or None for anything else."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return None
+
+
+def is_sse(start: bytes) -> bool:
+    """Whether a body that starts so is a stream of Server-Sent Events."""
+    return _SSE_START.match(start) is not None
+
+
+def is_ndjson(start: bytes) -> bool:
+    """Whether a body that starts so is one JSON document a line."""
+    line, newline, rest = start.lstrip().partition(b"\n")
+    return bool(newline) and rest.lstrip()[:1] in (b"{", b"") and isinstance(parse(line), dict)
+
+
+def _event(block: bytes) -> Doc | None:
+    """The document that one event carries."""
+    if block.startswith(b"data:") and b"\n" not in block:
+        name, data = b"", block[5:].strip()
+    else:
+        name, lines = b"", []
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                lines.append(value.removeprefix(b" "))
+            elif field == b"event":
+                name = value.strip()
+            elif field == b"error":
+                # some hosts write `error: {...}`, a field that the standard does not know
+                name, lines = b"error", [value]
+        data = b"\n".join(lines).strip()
+    if data == b"[DONE]":
+        return DONE
+    doc = parse(data) if data else None
+    if name == b"error":
+        return doc if isinstance(doc, dict) and "error" in doc else {"error": doc or data.decode("utf8", "replace")}
+    return doc if isinstance(doc, dict) else None
+
+
+def _backward(text: bytes, separator: bytes) -> Iterator[bytes]:
+    end = len(text)
+    while end > 0:
+        start = text.rfind(separator, 0, end)
+        block = text[start + len(separator) if start >= 0 else 0 : end].strip(b"\n")
+        if block:
+            yield block
+        end = start
+
+
+def _lines(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
+def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
+    """A stream's documents from the last one back, and the piece of an event that the tail starts with."""
+    sse = is_sse(body.head or body.tail)
+    separator = b"\n\n" if sse else b"\n"
+    text, torn = _lines(body.tail), b""
+    if not body.whole:
+        torn, _, text = text.partition(separator)
+    return _documents(_backward(text, separator), sse), torn
+
+
+def first_events(body: Body, most: int = 3) -> list[Doc]:
+    """The first documents of a stream."""
+    start = body.head or body.tail[:HEAD]
+    sse = is_sse(start)
+    blocks = _lines(start).split(b"\n\n" if sse else b"\n", most)[:most]
+    return list(_documents(iter(blocks), sse))
+
+
+def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
+    for block in blocks:
+        doc = _event(block) if sse else parse(block)
+        if isinstance(doc, dict):
+            yield doc
+
+
+def torn_json(text: bytes) -> list[Doc]:
+    """What can be read of a JSON body that was cut off: the object, or the complete ones of an array."""
+    try:
+        value = from_json(text, allow_partial=True)
+    except ValueError:
+        return []
+    return [doc for doc in (value if isinstance(value, list) else [value]) if isinstance(doc, dict)]
+
+
+def salvage(piece: bytes, names: tuple[str, ...]) -> dict[str, Any]:
+    """The last value of each of these keys in a piece of JSON whose start is missing.
+
+    A quotation mark inside a string is escaped, so `"usage":` with a bare one is a key.
+    """
+    text = piece.decode("utf8", "replace")
+    found: dict[str, Any] = {}
+    for name in names:
+        for match in reversed(list(re.finditer(rf'(?<!\\)"{name}"\s*:\s*', text))):
+            try:
+                value, _ = _DECODER.raw_decode(text, match.end())
+            except ValueError:
+                continue
+            if value is not None:
+                found[name] = value
+                break
+    return found

@@ -1,0 +1,70 @@
+"""Gemini, on Google's AI Studio and Vertex. https://ai.google.dev/api/generate-content#UsageMetadata."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.frames import Doc
+
+# Vertex may send the enum's integers; documents are priced like text, and so is what is not said
+_MODALITIES = {"IMAGE": "image", 2: "image", "VIDEO": "video", 3: "video", "AUDIO": "audio", 4: "audio"}
+
+
+def _by_modality(details: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for entry in details if isinstance(details, list) else ():
+        fields = mapping(entry)
+        name = _MODALITIES.get(fields.get("modality", ""))
+        if name:
+            found[name] = found.get(name, 0) + count(fields.get("tokenCount"))
+    return found
+
+
+def tokens(usage: Doc) -> Usage:
+    """The buckets of a usageMetadata: thoughts and tool prompts stand beside the other counts."""
+    prompt = count(usage.get("promptTokenCount"))
+    cached = count(usage.get("cachedContentTokenCount"))
+    inward, cache = _by_modality(usage.get("promptTokensDetails")), _by_modality(usage.get("cacheTokensDetails"))
+    outward = _by_modality(usage.get("candidatesTokensDetails"))
+    output = count(usage.get("candidatesTokenCount"))
+    buckets = {
+        f"input_{name}": max(inward.get(name, 0) - cache.get(name, 0), 0) for name in ("audio", "image", "video")
+    }
+    buckets |= {f"cache_read_{name}": n for name, n in cache.items()}
+    buckets |= {f"output_{name}": outward.get(name, 0) for name in ("audio", "image")}
+    buckets["cache_read"] = max(cached - sum(cache.values()), 0)
+    buckets["input"] = max(prompt - sum(n for name, n in buckets.items() if not name.startswith("output")), 0)
+    buckets["input"] += count(usage.get("toolUsePromptTokenCount"))
+    buckets["output"] = max(output - buckets["output_audio"] - buckets["output_image"], 0)
+    buckets["reasoning"] = count(usage.get("thoughtsTokenCount"))
+    return usage_of(buckets)
+
+
+def _read(body: Doc) -> Reading:
+    usage = mapping(body.get("usageMetadata"))
+    known = any(name in usage for name in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount"))
+    return Reading(
+        model=text(body.get("modelVersion")),
+        usage=tokens(usage) if known else None,
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
+def _last(event: Doc) -> bool:
+    return any(mapping(each).get("finishReason") for each in event.get("candidates") or ())
+
+
+FORMATS = (
+    Format(
+        id="gemini.generate",
+        vendor="gemini",
+        path=re.compile(r"/models/(?P<model>[^/:]+):(?P<stream>streamG|g)enerateContent$"),
+        fields=("usageMetadata", "modelVersion", "error"),
+        read=_read,
+        ended=_last,
+    ),
+)

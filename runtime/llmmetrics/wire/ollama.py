@@ -1,0 +1,38 @@
+"""Ollama's own API. https://github.com/ollama/ollama/blob/main/docs/api.md."""
+
+from __future__ import annotations
+
+import re
+
+from llmmetrics.usage import usage_of
+from llmmetrics.wire.format import Format, Reading, count, text
+from llmmetrics.wire.frames import Doc
+
+
+def _read(body: Doc) -> Reading:
+    # `prompt_eval_count` is absent when the whole prompt came from the cache
+    known = body.get("eval_count") is not None or body.get("prompt_eval_count") is not None
+    counts = {"input": count(body.get("prompt_eval_count")), "output": count(body.get("eval_count"))}
+    return Reading(model=text(body.get("model")), usage=usage_of(counts) if known else None, error=body.get("error"))
+
+
+FORMATS = (
+    Format(
+        id="ollama.chat",
+        vendor="ollama",
+        path=re.compile(r"/api/chat$"),
+        fields=("eval_count", "prompt_eval_count", "model", "error"),
+        read=_read,
+        ended=lambda event: event.get("done") is True,
+        always_streams=True,
+    ),
+    Format(
+        id="ollama.generate",
+        vendor="ollama",
+        path=re.compile(r"/api/generate$"),
+        fields=("eval_count", "prompt_eval_count", "model", "error"),
+        read=_read,
+        ended=lambda event: event.get("done") is True,
+        always_streams=True,
+    ),
+)

@@ -1,0 +1,105 @@
+"""What is kept of a body that streams past: its first bytes and its last, by reference."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+HEAD = 8 * 1024
+"""Bytes kept from the start: a stream's first events name the model and, at Anthropic, the input."""
+
+TAIL = 64 * 1024
+"""Bytes kept from the end: the last events carry the usage."""
+
+
+class Body(NamedTuple):
+    """A body as far as it was kept: all of it in `tail` when `total == len(tail)`."""
+
+    head: bytes
+    tail: bytes
+    total: int
+
+    @property
+    def whole(self) -> bool:
+        return len(self.tail) == self.total
+
+
+class Decoder(Protocol):
+    """One content encoding: bytes in, pieces of decoded bytes out, in order."""
+
+    def decode(self, chunk: bytes) -> Iterable[bytes]: ...
+
+
+class Tape:
+    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length.
+
+    The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
+    the size passes `TAIL`; `feed` does the same for everyone else. What is kept depends on the bytes
+    alone, never on how they were split into chunks. Bytes that the decoder cannot read break the tape:
+    nothing more is kept, and `body` raises what the decoder raised.
+    """
+
+    __slots__ = ("_decoder", "_dropped", "_head", "_inner", "_size", "broken", "chunks")
+
+    def __init__(self, decoder: Decoder | None = None) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.broken: Exception | None = None
+        self._size = 0
+        self._head = bytearray()
+        self._dropped = 0
+        self._decoder = decoder
+        self._inner = Tape() if decoder else None
+
+    def feed(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > TAIL:
+            self._size = self.trim(self._size)
+
+    def trim(self, size: int) -> int:
+        """Drop what is no longer needed of `size` bytes; how many are left."""
+        chunks, head = self.chunks, self._head
+        if self._inner or self.broken:
+            self._unwind()
+            return 0
+        while chunks and size - len(chunks[0]) >= TAIL:
+            gone = chunks.popleft()
+            size -= len(gone)
+            self._dropped += len(gone)
+            if len(head) < HEAD:
+                head += gone[: HEAD - len(head)]
+        return size
+
+    def _unwind(self) -> None:
+        """Decode what is held: an encoded body cannot be cut, only a decoded one."""
+        chunks, decoder, inner = self.chunks, self._decoder, self._inner
+        try:
+            while chunks and decoder and inner and not self.broken:
+                for piece in decoder.decode(chunks.popleft()):
+                    inner.feed(piece)
+        except Exception as exc:
+            self.broken = exc
+        chunks.clear()
+
+    def body(self) -> Body:
+        """What was kept. Raises what the decoder raised for bytes it could not read."""
+        if self._inner is not None:
+            self._unwind()
+        if self.broken:
+            raise self.broken
+        if self._inner is not None:
+            return self._inner.body()
+        joined = b"".join(self.chunks)
+        total = self._dropped + len(joined)
+        if total <= TAIL:
+            return Body(b"", joined, total)
+        head = bytes(self._head) + joined[: HEAD - len(self._head)]
+        return Body(head, joined[-TAIL:], total)
+
+
+def keep(body: bytes, decoder: Decoder | None = None) -> Body:
+    """The `Body` of bytes that are there at once, the same as if they had streamed past."""
+    tape = Tape(decoder)
+    tape.feed(body)
+    return tape.body()

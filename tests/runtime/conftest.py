@@ -1,0 +1,63 @@
+"""A provider on loopback and a meter on a registry of its own."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from llmmetrics import Meter
+from llmmetrics.testing import serve
+
+OWN = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
+
+
+def settings(url: str) -> dict:
+    """One backend for each of the provider's formats, told apart by the path of its BaseUrl."""
+    types = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini", "cohere": "Cohere", "ollama": "Ollama"}
+    return {"Backends": [{"Name": name, "Type": kind, "BaseUrl": f"{url}/{name}", **OWN} for name, kind in types.items()]}
+
+
+@pytest.fixture
+def provider():
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def meter(registry, provider):
+    return Meter.from_settings(settings(provider.url), registry=registry)
+
+
+@pytest.fixture
+def count(registry):
+    """The sum of the samples of this name that have these labels."""
+
+    def value(name: str, **labels: str) -> float:
+        return sum(
+            sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    return value
+
+
+@pytest.fixture
+def counted(count):
+    """Every request that was counted, by status, and what is still active."""
+
+    def requests() -> dict[str, float]:
+        statuses = ("success", "failure", "timeout", "cancelled")
+        found = {status: count("llm_requests_total", status=status) for status in statuses}
+        assert count("llm_active_requests") == 0
+        assert count("llm_request_duration_seconds_count") == sum(found.values())
+        assert count("llmmetrics_internal_errors_total") == 0
+        return {status: n for status, n in found.items() if n}
+
+    return requests

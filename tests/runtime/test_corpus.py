@@ -1,0 +1,172 @@
+"""Recorded traffic of real providers: read right, and the same whichever way it comes."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from decimal import Decimal
+
+import httpx
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry
+from support import SHARED, SOAK, shared
+
+from llmmetrics import Meter, exchange, wire
+from llmmetrics.exchange import see
+from llmmetrics.testing import observe
+from llmmetrics.wire.tape import TAIL, keep
+
+# the rows of the corpus that these formats are for
+APIS = ("openai.chat", "openai.responses", "openai.completions", "openai.embeddings", "anthropic.messages")
+APIS += ("gemini.generate", "cohere.v2.chat", "ollama.chat", "ollama.generate")
+
+
+def claimed(row):
+    parts = exchange.urlsplit(row["url"])
+    return wire.claim(row["method"], parts.hostname, parts.path)
+
+
+@pytest.fixture
+def calls(corpus):
+    return [row for row in corpus if row["api"] in APIS]
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic.messages", "gemini.generate", "cohere.v2.chat", "ollama"])
+def test_the_scorer_agrees(api):
+    """At least 99 % in each column that is about reading; the printed table is the scorer's own."""
+    done = subprocess.run(
+        [sys.executable, shared("corpus/score.py"), SHARED / "corpus/adapter_llmmetrics.py", "--api", api],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    totals = next(line for line in done.stdout.splitlines() if line.startswith("ALL %"))
+    words = totals.removeprefix("ALL %:").split()
+    scores = dict(zip(words[::2], map(float, words[1:-2:2]), strict=False))
+    assert {"prompt", "compl", "cached", "model"} <= scores.keys()
+    for column in ("prompt", "compl", "total", "cached", "cost", "model", "absent"):
+        assert scores.get(column, 100.0) >= 99.0, f"{column}\n{done.stdout}"
+    assert words[-1] == "0", "a reader must not raise"
+
+
+def test_every_row_that_should_be_claimed_is(calls):
+    assert [row["url"] for row in calls if not claimed(row)] == []
+
+
+def test_what_is_no_call_is_left_alone(corpus):
+    for row in corpus:
+        if row["kind"] in ("none", "media", "retrieve"):
+            assert claimed(row) is None, row["url"]
+
+
+def test_reading_from_the_end_finds_what_reading_everything_finds(calls):
+    """The reader stops as soon as it has what it came for; nothing earlier would have changed it."""
+    for row in calls:
+        if row["status"] >= 400 or not row["stream"]:
+            continue
+        format = claimed(row).format
+        body = keep(row["response_body"])
+        patient = format._replace(fields=(*format.fields, "a field that never comes"))
+        # with a field that never comes, every event is read
+        assert see(patient, body).reading == see(format, body).reading, row["id"]
+
+
+def test_a_body_too_long_to_hold_is_read_from_its_ends(calls):
+    """The same documents with a long text in the middle of them."""
+    found = 0
+    for row in calls:
+        claim = claimed(row)
+        if row["status"] >= 400 or row["stream"] or row["body_reserialised"]:
+            continue
+        body, reading = row["response_body"], see(claim.format, keep(row["response_body"])).reading
+        marker = next((name for name in (b'"choices"', b'"content"', b'"candidates"', b'"output"') if name in body), None)
+        if reading.usage is None or marker is None or body.rfind(marker) > body.rfind(b'"usage'):
+            continue
+        padded = body.replace(marker, b'"padding":"%b",%b' % (b"x" * 3 * TAIL, marker), 1)
+        assert see(claim.format, keep(padded)).reading.usage == reading.usage, row["id"]
+        found += 1
+    assert found > 150
+
+
+@pytest.mark.parametrize("family", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("size", [1, 7, None])
+def test_live_calls_are_read_as_recorded_ones(calls, family, size):
+    """Every exchange through a live transport, in chunks of 1 byte, of 7, and whole (a tenth, unless soaking)."""
+    rows = calls if SOAK else random.Random(size or 0).sample(calls, len(calls) // 10)
+    meter = Meter(registry=CollectorRegistry())
+    current: dict = {}
+
+    class Body(family.SyncByteStream):
+        def __iter__(self):
+            body = current["response_body"]
+            for start in range(0, len(body), size or max(len(body), 1)):
+                yield body[start : start + (size or len(body))]
+
+    def answer(request):
+        return family.Response(current["status"], headers=current["response_headers"], stream=Body())
+
+    class Inner(family.BaseTransport):
+        def handle_request(self, request):
+            return answer(request)
+
+    records = []
+    client = family.Client(transport=meter.transport(Inner()))
+    with observe(records.append):
+        for row in rows:
+            current = {**row, "response_headers": [h for h in row["response_headers"] if h[0].lower() not in ("content-length", "transfer-encoding")]}
+            headers = {"content-type": "application/json"}
+            client.post(row["url"], content=row["request_body"], headers=headers)
+            expected = exchange.read_exchange(
+                method="POST",
+                url=row["url"],
+                request_headers=[],
+                request_body=row["request_body"],
+                status=row["status"],
+                response_headers=[],
+                response_body=row["response_body"],
+            )
+            record = records.pop()
+            assert record.error_type == expected.error_type, row["id"]
+            if row["status"] < 400:
+                assert record.model_responded == expected.model_responded
+                if expected.usage is not None:
+                    assert record.usage == expected.usage, row["id"]
+                    assert record.cost_usd == expected.cost_usd, row["id"]
+                assert record.usage_known == (expected.usage is not None)
+    assert not records
+
+
+def test_the_wires_own_cost_is_preferred_unless_it_is_nothing():
+    def cost(usage):
+        body = {"model": "openai/gpt-4o-mini", "usage": {"prompt_tokens": 1000, "completion_tokens": 0, **usage}}
+        return exchange.read_exchange(
+            method="POST",
+            url="https://openrouter.ai/api/v1/chat/completions",
+            request_headers=[],
+            request_body=b"{}",
+            status=200,
+            response_headers=[],
+            response_body=json.dumps(body).encode(),
+        ).cost_usd
+
+    assert cost({"cost": 0.25}) == Decimal("0.25")
+    assert cost({"cost": 0}) == Decimal("0.00015")
+    assert cost({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}) == Decimal("0.21")
+
+
+def test_bytes_that_are_no_answer_raise_nothing():
+    for body in (b"", b"<html>", b"{", b'{"usage": 1}', b'{"usage": {"prompt_tokens": "x"}}', b"data: {\n\n"):
+        seen = exchange.read_exchange(
+            method="POST",
+            url="https://api.openai.com/v1/chat/completions",
+            request_headers=[],
+            request_body=b"\xff",
+            status=200,
+            response_headers=[],
+            response_body=body,
+        )
+        assert seen.usage is None
+        assert seen.cost_usd is None

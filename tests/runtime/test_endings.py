@@ -1,0 +1,375 @@
+"""Whatever ends a call, it is counted once, under the right status, and nothing stays active.
+
+Every ending in both families, sync and async, over a real connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import suppress
+from dataclasses import replace
+
+import httpx
+import httpx2
+import pytest
+
+from llmmetrics.testing import Answer, faults
+
+pytestmark = pytest.mark.anyio
+FAMILIES = pytest.mark.parametrize("lib", [httpx, httpx2], ids=["httpx", "httpx2"])
+ANSWER = Answer("one two three four five six seven eight", prompt_tokens=100, completion_tokens=50)
+STREAM = {"model": "m", "stream": True, "stream_options": {"include_usage": True}, "messages": []}
+JSON = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}]}
+
+
+@pytest.fixture
+def url(provider):
+    provider.default = ANSWER
+    return f"{provider.url}/openai/v1/chat/completions"
+
+
+@pytest.fixture
+def client(meter, lib):
+    with lib.Client(transport=meter.transport(family=lib.__name__), timeout=5) as made:
+        yield made
+
+
+@pytest.fixture
+async def aclient(meter, lib):
+    async with lib.AsyncClient(transport=meter.async_transport(family=lib.__name__), timeout=5) as made:
+        yield made
+
+
+async def until(condition) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen within 10 s")
+
+
+# the end of the body
+
+
+@FAMILIES
+def test_json_read_to_its_end(client, url, counted, count, lib):
+    assert client.post(url, json=JSON).json()["usage"]["prompt_tokens"] == 100
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="prompt") == 100
+    assert count("llm_tokens_total", token_type="total") == 150
+    assert count("llm_estimated_cost_usd") == pytest.approx(0.0002)
+
+
+@FAMILIES
+async def test_json_read_to_its_end_async(aclient, url, counted, count, lib):
+    await aclient.post(url, json=JSON)
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="completion") == 50
+
+
+@FAMILIES
+def test_stream_exhausted(client, url, counted, count, lib):
+    with client.stream("POST", url, json=STREAM) as response:
+        assert b"[DONE]" in b"".join(response.iter_bytes())
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="completion") == 50
+    assert count("llm_time_to_first_chunk_seconds_count") == 1
+
+
+@FAMILIES
+async def test_stream_exhausted_async(aclient, url, counted, count, lib):
+    async with aclient.stream("POST", url, json=STREAM) as response:
+        assert b"[DONE]" in b"".join([chunk async for chunk in response.aiter_bytes()])
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="completion") == 50
+
+
+# the caller closes
+
+
+@FAMILIES
+def test_closed_at_done(client, url, counted, count, lib):
+    with client.stream("POST", url, json=STREAM) as response:
+        for line in response.iter_lines():
+            if line == "data: [DONE]":
+                break
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="completion") == 50
+    assert count("llmmetrics_estimated_tokens_total") == 0
+
+
+@FAMILIES
+async def test_closed_at_done_async(aclient, url, counted, count, lib):
+    async with aclient.stream("POST", url, json=STREAM) as response:
+        async for line in response.aiter_lines():
+            if line == "data: [DONE]":
+                break
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total", token_type="completion") == 50
+
+
+@FAMILIES
+def test_closed_early(client, url, provider, counted, count, lib):
+    provider.script(replace(faults.STALL, stall_after=4))
+    with client.stream("POST", url, json={**STREAM, **JSON}) as response:
+        for line in response.iter_lines():
+            if "three" in line:
+                break
+    assert counted() == {"cancelled": 1}
+    assert count("llm_errors_total") == 0
+    assert count("llmmetrics_calls_without_usage_total", reason="cancelled") == 1
+    assert count("llm_tokens_total", token_type="prompt") == 100
+    assert count("llm_tokens_total") == count("llmmetrics_estimated_tokens_total") > 0
+    assert count("llm_estimated_cost_usd") > 0
+
+
+@FAMILIES
+async def test_closed_early_async(aclient, url, provider, counted, count, lib):
+    provider.script(replace(faults.STALL, stall_after=4))
+    async with aclient.stream("POST", url, json=STREAM) as response:
+        async for line in response.aiter_lines():
+            if "three" in line:
+                break
+    assert counted() == {"cancelled": 1}
+    assert count("llm_errors_total") == 0
+
+
+@FAMILIES
+def test_closed_without_reading(client, url, counted, lib):
+    with client.stream("POST", url, json=STREAM):
+        pass
+    assert counted() == {"cancelled": 1}
+
+
+@FAMILIES
+def test_closed_without_reading_a_refusal(client, url, provider, counted, count, lib):
+    provider.script(faults.RATE_LIMIT)
+    with client.stream("POST", url, json=STREAM):
+        pass
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="rate_limit") == 1
+
+
+# exceptions
+
+
+@FAMILIES
+@pytest.mark.parametrize(
+    ("fault", "status", "error_type", "prompt"),
+    [
+        (faults.RESET, "failure", "network", True),
+        (replace(faults.SLOW_FIRST_BYTE, delay=20), "timeout", "timeout", True),
+    ],
+)
+def test_exception_before_the_headers(client, url, provider, counted, count, lib, fault, status, error_type, prompt):
+    provider.script(fault)
+    with pytest.raises(lib.TransportError):
+        client.post(url, json=JSON, timeout=0.3)
+    assert counted() == {status: 1}
+    assert count("llm_errors_total", error_type=error_type) == count("llm_errors_total") == 1
+    assert count("llm_tokens_total", token_type="prompt") == 100
+    assert count("llmmetrics_calls_without_usage_total", reason="unanswered") == 1
+
+
+@FAMILIES
+async def test_exception_before_the_headers_async(aclient, url, provider, counted, count, lib):
+    provider.script(faults.RESET)
+    with pytest.raises(lib.TransportError):
+        await aclient.post(url, json=JSON)
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="network") == 1
+
+
+@FAMILIES
+def test_what_was_never_sent_used_nothing(client, counted, count, lib, url, provider):
+    provider.close()
+    with pytest.raises(lib.ConnectError):
+        client.post(url, json=JSON)
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="network") == 1
+    assert count("llm_tokens_total") == 0
+    assert count("llmmetrics_calls_without_usage_total") == 0
+
+
+@FAMILIES
+@pytest.mark.parametrize(("fault", "status", "error_type"), [(faults.CUT, "failure", "network"), (faults.STALL, "timeout", "timeout")])
+@pytest.mark.parametrize("body", [JSON, STREAM], ids=["json", "stream"])
+def test_exception_after_the_headers(client, url, provider, counted, count, lib, fault, status, error_type, body):
+    provider.script(fault)
+    with pytest.raises(lib.TransportError):
+        client.post(url, json=body, timeout=0.3)
+    assert counted() == {status: 1}
+    assert count("llm_errors_total", error_type=error_type) == count("llm_errors_total") == 1
+    assert count("llmmetrics_calls_without_usage_total", reason="cut") == 1
+
+
+@FAMILIES
+async def test_exception_after_the_headers_async(aclient, url, provider, counted, count, lib):
+    provider.script(faults.CUT)
+    with pytest.raises(lib.TransportError):
+        await aclient.post(url, json=STREAM)
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="network") == 1
+
+
+# the caller goes away
+
+
+@FAMILIES
+async def test_cancelled_before_the_headers(aclient, url, provider, counted, count, lib):
+    provider.script(faults.SLOW_FIRST_BYTE)
+    task = asyncio.create_task(aclient.post(url, json=JSON))
+    await until(lambda: provider.requests)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counted() == {"cancelled": 1}
+    assert count("llm_errors_total") == 0
+    assert count("llm_tokens_total", token_type="prompt") == 100
+    assert count("llm_tokens_total", token_type="completion") == 0
+
+
+@FAMILIES
+async def test_cancelled_during_the_body(aclient, url, provider, counted, lib):
+    provider.script(faults.STALL)
+    seen = []
+
+    async def read():
+        async with aclient.stream("POST", url, json=STREAM) as response:
+            async for line in response.aiter_lines():
+                seen.append(line)
+
+    task = asyncio.create_task(read())
+    await until(lambda: seen)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counted() == {"cancelled": 1}
+
+
+@FAMILIES
+async def test_a_deadline_of_the_caller_cancels(aclient, url, provider, counted, count, lib):
+    provider.script(faults.STALL)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await aclient.post(url, json=STREAM)
+    assert counted() == {"cancelled": 1}
+    assert count("llm_errors_total") == 0
+
+
+@FAMILIES
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_dropped_and_collected(client, url, counted, lib):
+    response = client.send(client.build_request("POST", url, json=STREAM), stream=True)
+    chunks = response.iter_raw()
+    next(chunks)
+    del response, chunks
+    gc.collect()
+    assert counted() == {"cancelled": 1}
+
+
+@FAMILIES
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_dropped_and_collected_async(aclient, url, counted, count, lib):
+    response = await aclient.send(aclient.build_request("POST", url, json=STREAM), stream=True)
+    chunks = response.aiter_raw()
+    await anext(chunks)
+    del response, chunks
+    # the event loop closes a dropped generator in a task of its own
+    await until(lambda: gc.collect() >= 0 and count("llm_active_requests") == 0)
+    assert counted() == {"cancelled": 1}
+
+
+@FAMILIES
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_dropped_calls_are_counted_by_the_next_call_too(client, meter, url, lib):
+    client.send(client.build_request("POST", url, json=STREAM), stream=True)
+    gc.collect()
+    assert meter.dropped
+    client.post(url, json=JSON)
+    assert not meter.dropped
+
+
+class Interrupted:
+    """An inner transport in which Ctrl-C arrives: before the headers, or in the body."""
+
+    def __init__(self, lib, moment):
+        self.lib, self.moment = lib, moment
+
+    def make(self):
+        lib, moment = self.lib, self.moment
+
+        class Body(lib.SyncByteStream):
+            def __iter__(self):
+                yield b'data: {"choices": []}\n\n'
+                raise KeyboardInterrupt
+
+        class ABody(lib.AsyncByteStream):
+            async def __aiter__(self):
+                yield b'data: {"choices": []}\n\n'
+                raise KeyboardInterrupt
+
+        class Inner(lib.BaseTransport, lib.AsyncBaseTransport):
+            def handle_request(self, request):
+                if moment == "before":
+                    raise KeyboardInterrupt
+                return lib.Response(200, stream=Body())
+
+            async def handle_async_request(self, request):
+                if moment == "before":
+                    raise KeyboardInterrupt
+                return lib.Response(200, stream=ABody())
+
+        return Inner()
+
+
+@FAMILIES
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_keyboard_interrupt(meter, url, counted, count, lib, moment):
+    client = lib.Client(transport=meter.transport(Interrupted(lib, moment).make()))
+    with pytest.raises(KeyboardInterrupt):
+        client.post(url, json=STREAM)
+    assert counted() == {"cancelled": 1}
+    assert count("llm_errors_total") == 0
+
+
+@FAMILIES
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_keyboard_interrupt_async(meter, url, counted, lib, moment):
+    client = lib.AsyncClient(transport=meter.async_transport(Interrupted(lib, moment).make()))
+    coroutine = client.post(url, json=STREAM)
+    with pytest.raises(KeyboardInterrupt):
+        # driven by hand: an event loop would itself end with the interrupt
+        coroutine.send(None)
+    assert counted() == {"cancelled": 1}
+
+
+@FAMILIES
+def test_keyboard_interrupt_in_the_callers_own_code(client, url, counted, lib):
+    with suppress(KeyboardInterrupt), client.stream("POST", url, json=STREAM) as response:
+        for _ in response.iter_raw():
+            raise KeyboardInterrupt
+    assert counted() == {"cancelled": 1}
+
+
+# what is no call
+
+
+@FAMILIES
+def test_a_redirect_hop_is_no_call(meter, counted, lib):
+    def answer(request):
+        if request.url.path.startswith("/old"):
+            return lib.Response(307, headers={"location": "/new/chat/completions"})
+        return lib.Response(200, json={"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+
+    client = lib.Client(transport=meter.transport(lib.MockTransport(answer)), follow_redirects=True)
+    client.post("https://host.example/old/chat/completions", json=JSON)
+    assert counted() == {"success": 1}
+
+
+@FAMILIES
+def test_other_requests_pass_and_are_counted_apart(client, provider, counted, count, lib):
+    assert client.get(f"{provider.url}/openai/v1/models").json()["data"]
+    assert counted() == {}
+    assert count("llmmetrics_unmetered_requests_total", backend="openai") == 1

@@ -1,0 +1,19 @@
+"""Where the shared material is, and how much of a long check is run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
+
+
+def shared(name: str) -> Path:
+    """A file of the shared material; the test is skipped where there is none."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs {name} of the project's shared material, which a clone alone does not have")
+    return path
