@@ -102,6 +102,8 @@ class Engine:
         self._guarded("warm", self._catalogue.warm)
         for backend in self._backends.all:
             self._start(backend)
+        if limited := [each.name for each in self.settings.backends if each.max_spend_usd is not None]:
+            log.warning("MaxSpendUsd of %s is read and not enforced yet by this version", ", ".join(limited))
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""
