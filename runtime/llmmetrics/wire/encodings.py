@@ -10,7 +10,7 @@ from typing import Any
 
 from llmmetrics.wire.tape import Decoder
 
-PIECE = 1 << 20
+PIECE = 1 << 16
 """gzip and deflate are decoded in pieces of at most this many bytes, so that a bomb is never whole in memory."""
 
 
@@ -27,6 +27,11 @@ class _Zlib:
         self._first = True
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            yield self._piece(chunk)
+            chunk = self._object.unconsumed_tail
+
+    def _piece(self, chunk: bytes) -> bytes:
         try:
             piece = self._object.decompress(chunk, PIECE)
         except zlib.error as exc:
@@ -34,12 +39,9 @@ class _Zlib:
                 raise UnknownEncodingError(str(exc)) from None
             self._wbits = -zlib.MAX_WBITS
             self._object = zlib.decompressobj(self._wbits)
-            yield from self.decode(chunk)
-            return
+            return self._piece(chunk)
         self._first = False
-        yield piece
-        if self._object.unconsumed_tail:
-            yield from self.decode(self._object.unconsumed_tail)
+        return piece
 
 
 class _Wrapped:

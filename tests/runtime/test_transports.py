@@ -1,0 +1,286 @@
+"""The doors: both families, wrong hands, every encoding, and answers of any size."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import tracemalloc
+import zlib
+
+import brotli
+import httpx
+import httpx2
+import pytest
+import zstandard
+from prometheus_client import CollectorRegistry
+
+from llmmetrics import ConfigError, Meter
+from llmmetrics.testing import observe
+from llmmetrics.wire.tape import TAIL
+
+FAMILIES = pytest.mark.parametrize("lib", [httpx, httpx2], ids=["httpx", "httpx2"])
+URL = "https://api.openai.com/v1/chat/completions"
+BODY = {"model": "m-1", "choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+
+
+@pytest.fixture
+def meter(registry):
+    return Meter(registry=registry)
+
+
+def streaming(lib, chunks, headers=(), status=200):
+    """An inner transport whose answer is streamed in these chunks."""
+
+    class Body(lib.SyncByteStream):
+        def __iter__(self):
+            yield from chunks
+
+    class Inner(lib.BaseTransport):
+        def handle_request(self, request):
+            return lib.Response(status, headers=list(headers), stream=Body())
+
+    return Inner()
+
+
+def call(lib, meter, chunks, headers=()):
+    records = []
+    with observe(records.append):
+        response = lib.Client(transport=meter.transport(streaming(lib, chunks, headers))).post(URL, json={"model": "m"})
+    (record,) = records
+    return response, record
+
+
+# families
+
+
+@FAMILIES
+def test_the_family_is_the_inner_transports(meter, lib):
+    assert isinstance(meter.transport(lib.HTTPTransport()), lib.BaseTransport)
+    assert isinstance(meter.async_transport(lib.AsyncHTTPTransport()), lib.AsyncBaseTransport)
+    assert isinstance(meter.transport(family=lib.__name__), lib.BaseTransport)
+    assert isinstance(meter.async_transport(family=lib.__name__), lib.AsyncBaseTransport)
+
+
+def test_without_an_inner_one_it_is_httpx2(meter):
+    assert isinstance(meter.transport(), httpx2.BaseTransport)
+    assert isinstance(meter.async_transport(), httpx2.AsyncBaseTransport)
+
+
+def test_classes_that_a_library_has_renamed_are_known():
+    """openai puts its own name on httpx2's classes."""
+    pytest.importorskip("openai")
+    code = """
+import openai, httpx2
+from llmmetrics import Meter
+class Mine(httpx2.BaseTransport):
+    def handle_request(self, request): return httpx2.Response(200)
+assert 'openai' in {each.__module__ for each in Mine.__mro__}
+Meter().transport(Mine())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda m: m.transport(httpx.AsyncHTTPTransport()), "is async: hand it to meter.async_transport"),
+        (lambda m: m.async_transport(httpx2.HTTPTransport()), "is sync: hand it to meter.transport"),
+        (lambda m: m.transport(object()), "is no transport of httpx or httpx2"),
+        (lambda m: m.transport(httpx.Client()), "is a client, not a transport"),
+        (lambda m: m.transport(family="requests"), "family='requests' is unknown: use 'httpx2' or 'httpx'"),
+        (lambda m: m.transport(backend="nope"), "backend='nope' is not configured"),
+    ],
+)
+def test_what_is_no_transport_is_told_so(meter, make, message):
+    with pytest.raises(ConfigError, match=message.replace("(", "\\(")):
+        make(meter)
+
+
+@pytest.mark.parametrize(("made", "used"), [("httpx", httpx2), ("httpx2", httpx)])
+def test_a_transport_in_a_client_of_the_other_family(meter, made, used):
+    client = used.Client(transport=meter.transport(family=made))
+    with pytest.raises(ConfigError, match=f'made for {made} and is used by a client of {used.__name__}.*family="{used.__name__}"'):
+        client.post(URL, json={})
+
+
+@FAMILIES
+def test_entering_and_leaving_reaches_the_inner_transport(meter, lib):
+    seen = []
+
+    class Inner(lib.BaseTransport):
+        def handle_request(self, request):
+            raise NotImplementedError
+
+        def __enter__(self):
+            seen.append("enter")
+            return self
+
+        def __exit__(self, *exc):
+            seen.append("exit")
+
+        def close(self):
+            seen.append("close")
+
+    with lib.Client(transport=meter.transport(Inner())):
+        pass
+    lib.Client(transport=meter.transport(Inner())).close()
+    assert seen == ["enter", "exit", "close"]
+
+
+def test_importing_llmmetrics_is_light():
+    code = """
+import sys, llmmetrics
+heavy = {'httpx', 'httpx2', 'genai_prices', 'redis', 'rich', 'sqlite3', 'pytest', 'anyio', 'fcntl'}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-S", "-c", "import sys; sys.path[:0] = %r\n%s" % (sys.path, code)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# encodings
+
+ENCODE = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstandard.compress}
+
+
+@FAMILIES
+@pytest.mark.parametrize("encoding", ENCODE)
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+def test_encoded_answers_are_read_and_passed_on_as_they_are(meter, lib, encoding, size):
+    encoded = ENCODE[encoding](json.dumps(BODY).encode())
+    chunks = [encoded[start : start + size] for start in range(0, len(encoded), size)]
+    records = []
+    client = lib.Client(transport=meter.transport(streaming(lib, chunks, [("content-encoding", encoding)])))
+    with observe(records.append), client.stream("POST", URL, json={"model": "m"}) as response:
+        assert b"".join(response.iter_raw()) == encoded
+    (record,) = records
+    assert (record.usage.prompt, record.usage.completion, record.usage_known) == (10, 5, True)
+
+
+@FAMILIES
+def test_an_unknown_encoding_is_counted_and_passes(meter, lib, count):
+    response, record = call(lib, meter, [b"\x01\x02" * TAIL] * 3, [("content-encoding", "snappy")])
+    assert len(response.content) == 6 * TAIL
+    assert (record.status, record.usage_known) == ("success", False)
+    assert count("llmmetrics_unread_calls_total", reason="encoding") == 1
+    assert count("llmmetrics_calls_without_usage_total", reason="encoding") == 1
+
+
+@FAMILIES
+def test_an_encoding_that_the_bytes_are_not_in(meter, lib, count):
+    records = []
+    client = lib.Client(transport=meter.transport(streaming(lib, [b"plain"], [("content-encoding", "gzip")])))
+    with observe(records.append), client.stream("POST", URL, json={"model": "m"}) as response:
+        assert b"".join(response.iter_raw()) == b"plain"
+    assert records[0].status == "success"
+    assert count("llmmetrics_unread_calls_total", reason="encoding") == 1
+
+
+# size
+
+
+@FAMILIES
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+def test_an_answer_of_100_mb_leaves_no_trace_in_memory(meter, lib, encoding):
+    piece = b"x" * 65536
+    start, end = b'{"model": "m-1", "choices": [{"message": {"content": "', b'"}}], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}'
+
+    def plain():
+        yield start
+        for _ in range(1600):
+            yield piece
+        yield end
+
+    def packed():
+        packer = zlib.compressobj(wbits=31)
+        for chunk in plain():
+            if out := packer.compress(chunk):
+                yield out
+        yield packer.flush()
+
+    records = []
+    inner = streaming(lib, packed() if encoding else plain(), [("content-encoding", encoding)] if encoding else [])
+    client = lib.Client(transport=meter.transport(inner))
+    with observe(records.append), client.stream("POST", URL, json={"model": "m"}) as response:
+        tracemalloc.start()
+        for _ in response.iter_raw():
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert records[0].usage.total == 15
+    assert records[0].status == "success"
+    assert peak < 12 * TAIL
+
+
+@FAMILIES
+def test_a_stream_of_many_events_is_read_at_its_end(meter, lib):
+    def events():
+        for n in range(20_000):
+            yield b'data: {"model": "m-1", "usage": null, "choices": [{"delta": {"content": "%d"}}]}\n\n' % n
+        yield b'data: {"model": "m-1", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 20000}}\n\n'
+        yield b"data: [DONE]\n\n"
+
+    _, record = call(lib, meter, events())
+    assert (record.usage.completion, record.usage_known) == (20_000, True)
+
+
+@FAMILIES
+def test_a_stream_that_stops_in_mid_event(meter, lib, count):
+    events = [b'data: {"model": "m-1", "choices": [{"delta": {"content": "abcdefgh"}}]}\n\n', b'data: {"model": "m-1", "cho']
+    _, record = call(lib, meter, events)
+    assert (record.status, record.usage_known, record.usage.completion) == ("success", False, 2)
+    assert count("llmmetrics_calls_without_usage_total", reason="absent") == 1
+
+
+@FAMILIES
+def test_anthropics_counts_come_from_both_ends_of_a_long_stream(meter, lib):
+    start = {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 7, "cache_read_input_tokens": 3, "output_tokens": 1}}}
+    middle = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "0123456789"}}\n\n'
+    end = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 99}}
+    events = [f"event: message_start\ndata: {json.dumps(start)}\n\n".encode(), *[middle] * 3000]
+    events += [f"event: message_delta\ndata: {json.dumps(end)}\n\n".encode(), b'event: message_stop\ndata: {"type": "message_stop"}\n\n']
+    records = []
+    client = lib.Client(transport=meter.transport(streaming(lib, events)))
+    with observe(records.append):
+        client.post("https://api.anthropic.com/v1/messages", json={"model": "c", "stream": True})
+    used = records[0].usage
+    assert (used.prompt, used.cache_read, used.completion) == (10, 3, 99)
+    assert records[0].model_responded == "claude-x"
+
+
+@FAMILIES
+def test_a_cut_stream_keeps_the_counts_it_has_seen(meter, lib):
+    start = {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 70, "output_tokens": 1}}}
+    middle = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "0123456789ab"}}\n\n'
+
+    def cut():
+        yield f"event: message_start\ndata: {json.dumps(start)}\n\n".encode()
+        yield middle
+        raise lib.ReadError("cut")
+
+    records = []
+    client = lib.Client(transport=meter.transport(streaming(lib, cut())))
+    with observe(records.append), pytest.raises(lib.ReadError):
+        client.post("https://api.anthropic.com/v1/messages", json={"model": "c", "stream": True})
+    assert (records[0].usage.prompt, records[0].usage.completion, records[0].usage_known) == (70, 3, False)
+    assert (records[0].status, records[0].error_type) == ("failure", "network")
+
+
+def test_many_threads_on_one_meter(registry):
+    from concurrent.futures import ThreadPoolExecutor
+
+    meter = Meter(registry=registry)
+    client = httpx.Client(transport=meter.transport(httpx.MockTransport(lambda request: httpx.Response(200, json=BODY))))
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: client.post(URL, json={"model": f"m{n % 5}"}), range(800)))
+    total = {sample.labels["model"]: sample.value for family in registry.collect() for sample in family.samples if sample.name == "llm_tokens_total" and sample.labels["token_type"] == "total"}
+    assert total == {f"m{n}": 160 * 15 for n in range(5)}
+
+
+def test_meters_do_not_mix():
+    one, two = CollectorRegistry(), CollectorRegistry()
+    inner = Meter(registry=two).transport(httpx.MockTransport(lambda request: httpx.Response(200, json=BODY)))
+    httpx.Client(transport=inner).post(URL, json={"model": "m"})
+    Meter(registry=one)
+    assert not any(sample.value for family in one.collect() for sample in family.samples)
