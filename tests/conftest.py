@@ -9,6 +9,7 @@ import json
 import pytest
 from support import shared
 
+
 @pytest.fixture(scope="session")
 def corpus() -> list[dict]:
     """Recorded exchanges of real providers, bodies as bytes."""

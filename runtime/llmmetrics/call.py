@@ -229,7 +229,6 @@ class Call:
         if own is None and outcome.wire_cost is not None:
             return attodollars(outcome.wire_cost)
         if own is not None:
-            return cost_of(outcome.charges, lambda model: own)
+            return cost_of(outcome.charges, lambda _: own)
         names = (outcome.model, self.asked.model)
         return cost_of(outcome.charges, lambda model: self.meter.catalogue_price(self.route, (model, *names)))
-

@@ -10,6 +10,7 @@ from llmmetrics.errors import ConfigError
 
 
 def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
     made = argparse.ArgumentParser(prog="llmmetrics", description="Meters LLM calls: tokens, cost, errors, latency.")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
@@ -17,8 +18,15 @@ def parser() -> argparse.ArgumentParser:
         help="see the metrics of simulated providers",
         description="Starts simulated providers, sends them real HTTP traffic, and serves its metrics until Ctrl-C.",
     )
-    demo.add_argument("--port", type=int, default=5000, help="where to serve /metrics on 127.0.0.1; 0 takes a free port (default: 5000)")
-    demo.add_argument("--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit")
+    demo.add_argument(
+        "--port",
+        type=int,
+        default=5000,
+        help="where to serve /metrics on 127.0.0.1; 0 takes a free port (default: 5000)",
+    )
+    demo.add_argument(
+        "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
+    )
     return made
 
 
@@ -29,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from llmmetrics import demo
     except ImportError as exc:
-        print(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'", file=sys.stderr)
+        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
         return 1
     try:
         demo.run(port=options.port, once=options.once)
     except ConfigError as exc:
-        print(f"llmmetrics: {exc}", file=sys.stderr)
+        sys.stderr.write(f"llmmetrics: {exc}\n")
         return 1
     except KeyboardInterrupt:
         return 0

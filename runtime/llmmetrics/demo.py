@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -70,7 +71,17 @@ def table(families: Iterable[Metric]) -> Table:
                     backends.append(labels["backend"])
     made = Table(title="llmmetrics demo")
     made.add_column("backend")
-    for column in ("success", "failure", "timeout", "cancelled", "prompt", "completion", "cost USD", "mean s", "healthy"):
+    for column in (
+        "success",
+        "failure",
+        "timeout",
+        "cancelled",
+        "prompt",
+        "completion",
+        "cost USD",
+        "mean s",
+        "healthy",
+    ):
         made.add_column(column, justify="right")
     made.add_column("errors")
     for backend in backends:
@@ -81,7 +92,9 @@ def table(families: Iterable[Metric]) -> Table:
         calls = value("llm_request_duration_seconds_count")
         mean = f"{value('llm_request_duration_seconds_sum') / calls:.3f}" if calls else "-"
         errors = {kind: n for (name, of, kind), n in sums.items() if name == "llm_errors_total" and of == backend and n}
-        statuses = (f"{value('llm_requests_total', each):.0f}" for each in ("success", "failure", "timeout", "cancelled"))
+        statuses = (
+            f"{value('llm_requests_total', each):.0f}" for each in ("success", "failure", "timeout", "cancelled")
+        )
         tokens = (f"{value('llm_tokens_total', each):.0f}" for each in ("prompt", "completion"))
         priced = ("llm_estimated_cost_usd", backend, "") in sums
         cost = f"{value('llm_estimated_cost_usd'):.6f}" if priced else "unknown"
@@ -104,7 +117,7 @@ def run(*, port: int, once: bool) -> None:
                 for _, step in STEPS:
                     step(traffic)
                 console.print(table(registry.collect()))
-                print(generate_latest(registry).decode(), end="")
+                sys.stdout.write(generate_latest(registry).decode())
             else:
                 _live(console, registry, traffic, server.server_port, provider)
         finally:

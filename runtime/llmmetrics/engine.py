@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -134,10 +135,10 @@ class Engine:
             series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
             call = Call(self, route, asked, series, body)
             series.begin()
-            return call
         except Exception as exc:
             self.swallow("begin", exc)
             return None
+        return call
 
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
@@ -152,9 +153,7 @@ class Engine:
         self._count_usage(series, outcome, cost)
         if outcome.unread:
             families["unread"].labels(outcome.unread).inc()
-        verdict = health.verdict(
-            outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception)
-        )
+        verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
         if verdict is not None:
             state = self._health[series.backend]
             if state.record(verdict, call.started, call.started + duration):
@@ -264,7 +263,7 @@ class Engine:
         if self._logs_calls:
             call_log.info("%s", self._line(record))
         for observer in calls.observers:
-            self._guarded("observer", lambda tell=observer: tell(record))
+            self._guarded("observer", partial(observer, record))
 
     def _line(self, record: CallRecord) -> str:
         """One line of key=value, without content."""

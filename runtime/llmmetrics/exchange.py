@@ -37,6 +37,7 @@ class Seen(NamedTuple):
 
 def see(format: Format, body: Body) -> Seen:
     """What the body of an answer says, as far as it was kept."""
+    merged: Doc
     start = body.head or body.tail
     if body.whole and start[:1] == b"{" and isinstance(whole := parse(start), dict):
         # the common case first: one JSON object
@@ -53,7 +54,7 @@ def see(format: Format, body: Body) -> Seen:
         return Seen(format.read(rest), ended, valid, malformed_usage=True)
 
 
-def _document(format: Format, body: Body) -> tuple[dict[str, Any], bool, bool]:
+def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
     """A JSON body: an object; an array, which is Gemini's stream; or the pieces of one too long to hold."""
     missing = body.total - len(body.tail)
     if missing > len(body.head):
@@ -143,7 +144,7 @@ def read_exchange(
     *,
     method: str,
     url: str,
-    request_headers: Headers,
+    request_headers: Headers,  # noqa: ARG001 - some formats will be told apart by them
     request_body: bytes,
     status: int,
     response_headers: Headers,

@@ -31,18 +31,14 @@ class Row(NamedTuple):
     """One family of the contract."""
 
     name: str
-    type: type[Counter] | type[Gauge] | type[Histogram]
+    type: type[Counter | Gauge | Histogram]
     help: str
     labels: tuple[str, ...]
 
 
 ROWS: dict[str, Row] = {
-    "requests": Row(
-        "llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")
-    ),
-    "duration": Row(
-        "llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")
-    ),
+    "requests": Row("llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")),
+    "duration": Row("llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")),
     "first_chunk": Row(
         "llm_time_to_first_chunk_seconds",
         Histogram,
@@ -75,9 +71,7 @@ ROWS: dict[str, Row] = {
         "Requests that passed through and are no LLM call",
         ("backend",),
     ),
-    "unread": Row(
-        "llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)
-    ),
+    "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
     "folded": Row(
         "llmmetrics_folded_models_total",
         Counter,

@@ -68,8 +68,9 @@ def configured(
 _AT: dict[str, str] = {
     **{f"input{suffix}": "input" for suffix in ("", "_audio", "_image", "_video")},
     **{f"cache_read{suffix}": "cache_read" for suffix in ("", "_audio", "_image", "_video")},
-    **{"cache_write": "cache_write", "cache_write_1h": "cache_write"},
-    **{name: "output" for name in ("output", "reasoning", "output_audio", "output_image")},
+    "cache_write": "cache_write",
+    "cache_write_1h": "cache_write",
+    **dict.fromkeys(("output", "reasoning", "output_audio", "output_image"), "output"),
 }
 
 # bucket → the catalogue's names for its price, the first that there is

@@ -87,7 +87,6 @@ class OnBudgetExceeded(StrEnum):
     RESPOND = "respond"
 
 
-
 def _enum(kind: type[StrEnum]) -> Any:
     """A validator that finds a value of this enum whatever its case."""
     known = {each.value.casefold(): each for each in kind}

@@ -43,6 +43,7 @@ class Traffic:
 
 
 def json_calls(traffic: Traffic) -> None:
+    """One JSON call to each backend."""
     traffic.provider.script(SKY, replace(SKY, cache_read=10), replace(SKY, reasoning=9), SKY)
     with traffic.client2() as client:
         client.post(OPENAI, json=GPT)
@@ -53,6 +54,7 @@ def json_calls(traffic: Traffic) -> None:
 
 
 def streams(traffic: Traffic) -> None:
+    """One stream from each backend."""
     traffic.provider.script(SKY, SKY, SKY, SKY)
     with traffic.client2() as client:
         client.post(OPENAI, json={**GPT, "stream": True, "stream_options": {"include_usage": True}})
@@ -83,18 +85,21 @@ def rate_limit_and_retry(traffic: Traffic) -> None:
 
 
 def timeout(traffic: Traffic) -> None:
+    """A client that does not wait long enough."""
     traffic.provider.script(replace(faults.SLOW_FIRST_BYTE, delay=0.5))
     with traffic.client2(timeout=0.15) as client, suppress(httpx2.ReadTimeout):
         client.post(ANTHROPIC, json=CLAUDE)
 
 
 def bad_key(traffic: Traffic) -> None:
+    """A key that the provider does not know: Gemini says it with a 400."""
     traffic.provider.script(faults.BAD_KEY)
     with traffic.client() as client:
         client.post(f"{GEMINI}:generateContent", json=CONTENTS)
 
 
 def cancelled_stream(traffic: Traffic) -> None:
+    """A caller that goes away in the middle of a stream."""
     traffic.provider.script(faults.STALL)
 
     async def walk_away() -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llmmetrics.call import Call, End
 from llmmetrics.errors import ConfigError
@@ -100,139 +100,153 @@ def _follow(call: Call, response: Any, stream: type[Any]) -> None:
     response.stream = stream(response.stream, call)
 
 
-@cache
-def _classes(library: Any) -> tuple[type[Any], type[Any]]:
-    """The sync and the async transport of one family."""
+class _Stream:
+    """A body that is followed on its way to the caller."""
 
-    class Stream(library.SyncByteStream):  # type: ignore[misc]
-        """A body that is followed on its way to the caller."""
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
 
-        def __init__(self, inner: Any, call: Call) -> None:
-            self._inner = inner
-            self._call = call
+    def __iter__(self) -> Iterator[bytes]:
+        call, tape = self._call, self._call.tape
+        append, size = tape.chunks.append, 0
+        try:
+            for chunk in self._inner:
+                if not size:
+                    call.first_chunk()
+                append(chunk)
+                size += len(chunk)
+                if size > TAIL:
+                    size = tape.trim(size)
+                yield chunk
+        except GeneratorExit:
+            # closing the iterator is not closing the answer: close() or the collector will tell
+            raise
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        call.finish(End.EXHAUSTED)
 
-        def __iter__(self) -> Iterator[bytes]:
-            call, tape = self._call, self._call.tape
-            append, size = tape.chunks.append, 0
-            try:
-                for chunk in self._inner:
-                    if not size:
-                        call.first_chunk()
-                    append(chunk)
-                    size += len(chunk)
-                    if size > TAIL:
-                        size = tape.trim(size)
-                    yield chunk
-            except GeneratorExit:
-                # closing the iterator is not closing the answer: close() or the collector will tell
-                raise
-            except BaseException as exc:
-                call.finish(End.RAISED, exc)
-                raise
-            call.finish(End.EXHAUSTED)
+    def close(self) -> None:
+        self._call.finish(End.CLOSED)
+        self._inner.close()
 
-        def close(self) -> None:
-            self._call.finish(End.CLOSED)
-            self._inner.close()
 
-    class AsyncStream(library.AsyncByteStream):  # type: ignore[misc]
-        """A body that is followed on its way to the caller."""
+class _AsyncStream:
+    """The same for an async body."""
 
-        def __init__(self, inner: Any, call: Call) -> None:
-            self._inner = inner
-            self._call = call
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            call, tape = self._call, self._call.tape
-            append, size = tape.chunks.append, 0
-            try:
-                async for chunk in self._inner:
-                    if not size:
-                        call.first_chunk()
-                    append(chunk)
-                    size += len(chunk)
-                    if size > TAIL:
-                        size = tape.trim(size)
-                    yield chunk
-            except GeneratorExit:
-                raise
-            except BaseException as exc:
-                call.finish(End.RAISED, exc)
-                raise
-            call.finish(End.EXHAUSTED)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call, tape = self._call, self._call.tape
+        append, size = tape.chunks.append, 0
+        try:
+            async for chunk in self._inner:
+                if not size:
+                    call.first_chunk()
+                append(chunk)
+                size += len(chunk)
+                if size > TAIL:
+                    size = tape.trim(size)
+                yield chunk
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        call.finish(End.EXHAUSTED)
 
-        async def aclose(self) -> None:
-            self._call.finish(End.CLOSED)
-            await self._inner.aclose()
+    async def aclose(self) -> None:
+        self._call.finish(End.CLOSED)
+        await self._inner.aclose()
 
-    def check(request: Any) -> None:
-        if not isinstance(request, library.Request):
-            made, used = library.__name__, _family(request, "Request")
+
+class _Metered:
+    """What both transports are made of."""
+
+    family: Any
+    """The module: httpx or httpx2."""
+    stream: type[Any]
+
+    def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
+        self._meter = meter
+        self._inner = inner
+        self._backend = backend
+
+    def _begin(self, request: Any) -> Call | None:
+        if not isinstance(request, self.family.Request):
+            made, used = self.family.__name__, _family(request, "Request")
             raise ConfigError(
                 f"this transport was made for {made} and is used by a client of {used}: "
                 f'pass family="{used}" to meter.transport() or meter.async_transport()'
             )
+        return begin(self._meter, request, self._backend)
 
-    class MeteredTransport(library.BaseTransport):  # type: ignore[misc]
-        """Meters what goes through the transport inside it."""
 
-        def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
-            self._meter = meter
-            self._inner = inner
-            self._backend = backend
+class _Transport(_Metered):
+    """Meters what goes through the transport inside it."""
 
-        def handle_request(self, request: Any) -> Any:
-            check(request)
-            call = begin(self._meter, request, self._backend)
-            if call is None:
-                return self._inner.handle_request(request)
-            try:
-                response = self._inner.handle_request(request)
-            except BaseException as exc:
-                call.finish(End.RAISED, exc)
-                raise
-            follow(call, response, Stream)
-            return response
+    def handle_request(self, request: Any) -> Any:
+        call = self._begin(request)
+        if call is None:
+            return self._inner.handle_request(request)
+        try:
+            response = self._inner.handle_request(request)
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        follow(call, response, self.stream)
+        return response
 
-        def close(self) -> None:
-            self._inner.close()
+    def close(self) -> None:
+        self._inner.close()
 
-        def __enter__(self) -> Any:
-            self._inner.__enter__()
-            return self
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
 
-        def __exit__(self, *exc_info: Any) -> None:
-            self._inner.__exit__(*exc_info)
+    def __exit__(self, *exc_info: object) -> None:
+        self._inner.__exit__(*exc_info)
 
-    class AsyncMeteredTransport(library.AsyncBaseTransport):  # type: ignore[misc]
-        """Meters what goes through the transport inside it."""
 
-        def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
-            self._meter = meter
-            self._inner = inner
-            self._backend = backend
+class _AsyncTransport(_Metered):
+    """Meters what goes through the async transport inside it."""
 
-        async def handle_async_request(self, request: Any) -> Any:
-            check(request)
-            call = begin(self._meter, request, self._backend)
-            if call is None:
-                return await self._inner.handle_async_request(request)
-            try:
-                response = await self._inner.handle_async_request(request)
-            except BaseException as exc:
-                call.finish(End.RAISED, exc)
-                raise
-            follow(call, response, AsyncStream)
-            return response
+    async def handle_async_request(self, request: Any) -> Any:
+        call = self._begin(request)
+        if call is None:
+            return await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        follow(call, response, self.stream)
+        return response
 
-        async def aclose(self) -> None:
-            await self._inner.aclose()
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
-        async def __aenter__(self) -> Any:
-            await self._inner.__aenter__()
-            return self
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
 
-        async def __aexit__(self, *exc_info: Any) -> None:
-            await self._inner.__aexit__(*exc_info)
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._inner.__aexit__(*exc_info)
 
-    return MeteredTransport, AsyncMeteredTransport
+
+@cache
+def _classes(library: Any) -> tuple[type[Any], type[Any]]:
+    """The sync and the async transport of one family: a client insists on its own family's base classes."""
+    stream = type("MeteredStream", (_Stream, library.SyncByteStream), {})
+    async_stream = type("AsyncMeteredStream", (_AsyncStream, library.AsyncByteStream), {})
+    return (
+        type("MeteredTransport", (_Transport, library.BaseTransport), {"family": library, "stream": stream}),
+        type(
+            "AsyncMeteredTransport",
+            (_AsyncTransport, library.AsyncBaseTransport),
+            {"family": library, "stream": async_stream},
+        ),
+    )

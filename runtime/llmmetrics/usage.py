@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 PROMPT = frozenset(
-    ["input", "input_audio", "input_image", "input_video"]
-    + ["cache_read", "cache_read_audio", "cache_read_image", "cache_read_video"]
-    + ["cache_write", "cache_write_1h"]
+    {
+        *("input", "input_audio", "input_image", "input_video"),
+        *("cache_read", "cache_read_audio", "cache_read_image", "cache_read_video"),
+        *("cache_write", "cache_write_1h"),
+    }
 )
 """The buckets that make up `prompt`. `input` is fresh text and whatever is priced like it."""
 

@@ -14,7 +14,9 @@ OWN = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
 def settings(url: str) -> dict:
     """One backend for each of the provider's formats, told apart by the path of its BaseUrl."""
     types = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini", "cohere": "Cohere", "ollama": "Ollama"}
-    return {"Backends": [{"Name": name, "Type": kind, "BaseUrl": f"{url}/{name}", **OWN} for name, kind in types.items()]}
+    return {
+        "Backends": [{"Name": name, "Type": kind, "BaseUrl": f"{url}/{name}", **OWN} for name, kind in types.items()]
+    }
 
 
 @pytest.fixture

@@ -82,7 +82,9 @@ def test_a_body_too_long_to_hold_is_read_from_its_ends(calls):
         if row["status"] >= 400 or row["stream"] or row["body_reserialised"]:
             continue
         body, reading = row["response_body"], see(claim.format, keep(row["response_body"])).reading
-        marker = next((name for name in (b'"choices"', b'"content"', b'"candidates"', b'"output"') if name in body), None)
+        marker = next(
+            (name for name in (b'"choices"', b'"content"', b'"candidates"', b'"output"') if name in body), None
+        )
         if reading.usage is None or marker is None or body.rfind(marker) > body.rfind(b'"usage'):
             continue
         padded = body.replace(marker, b'"padding":"%b",%b' % (b"x" * 3 * TAIL, marker), 1)
@@ -116,7 +118,12 @@ def test_live_calls_are_read_as_recorded_ones(calls, family, size):
     client = family.Client(transport=meter.transport(Inner()))
     with observe(records.append):
         for row in rows:
-            current = {**row, "response_headers": [h for h in row["response_headers"] if h[0].lower() not in ("content-length", "transfer-encoding")]}
+            current = {
+                **row,
+                "response_headers": [
+                    h for h in row["response_headers"] if h[0].lower() not in ("content-length", "transfer-encoding")
+                ],
+            }
             headers = {"content-type": "application/json"}
             client.post(row["url"], content=row["request_body"], headers=headers)
             expected = exchange.read_exchange(

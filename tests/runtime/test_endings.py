@@ -193,7 +193,9 @@ def test_what_was_never_sent_used_nothing(client, counted, count, lib, url, prov
 
 
 @FAMILIES
-@pytest.mark.parametrize(("fault", "status", "error_type"), [(faults.CUT, "failure", "network"), (faults.STALL, "timeout", "timeout")])
+@pytest.mark.parametrize(
+    ("fault", "status", "error_type"), [(faults.CUT, "failure", "network"), (faults.STALL, "timeout", "timeout")]
+)
 @pytest.mark.parametrize("body", [JSON, STREAM], ids=["json", "stream"])
 def test_exception_after_the_headers(client, url, provider, counted, count, lib, fault, status, error_type, body):
     provider.script(fault)
@@ -238,7 +240,7 @@ async def test_cancelled_during_the_body(aclient, url, provider, counted, lib):
     async def read():
         async with aclient.stream("POST", url, json=STREAM) as response:
             async for line in response.aiter_lines():
-                seen.append(line)
+                seen.append(line)  # noqa: PERF401 - it is watched while it grows
 
     task = asyncio.create_task(read())
     await until(lambda: seen)

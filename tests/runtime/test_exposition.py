@@ -25,7 +25,13 @@ pytestmark = pytest.mark.anyio
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = {
     "Backends": [
-        {"Name": "openai-primary", "Type": "OpenAI", "ModelName": "gpt-4", "CostPerMillionInputTokens": 30, "CostPerMillionOutputTokens": 60},
+        {
+            "Name": "openai-primary",
+            "Type": "OpenAI",
+            "ModelName": "gpt-4",
+            "CostPerMillionInputTokens": 30,
+            "CostPerMillionOutputTokens": 60,
+        },
         {"Name": "local", "Type": "Ollama", "ModelName": "llama2"},
     ]
 }
@@ -51,7 +57,9 @@ def traffic(meter):
     answers = {"POST /v1/chat/completions": (200, body), "GET /v1/models": (200, {})}
 
     def answer(request):
-        status, content = answers.get(f"{request.method} {request.url.path}", (429, {"error": {"code": "rate_limit_exceeded"}}))
+        status, content = answers.get(
+            f"{request.method} {request.url.path}", (429, {"error": {"code": "rate_limit_exceeded"}})
+        )
         return httpx.Response(status, json=content)
 
     client = httpx.Client(transport=meter.transport(httpx.MockTransport(answer)))
@@ -131,7 +139,7 @@ def test_the_golden_files_hold_the_contract(name):
     assert 'llm_estimated_cost_usd{backend="openai-primary",model="gpt-4"} 0.06\n' in text
     assert "llm_estimated_cost_usd_total" not in text
     assert "_created" not in text
-    families = set(re.findall(r"^# TYPE (\S+) ", text, re.M))
+    families = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
     suffix = "_total" if name == "metrics.txt" else ""
     assert {f"llm_requests{suffix}", f"llm_tokens{suffix}", f"llm_errors{suffix}", "llm_backend_health"} <= families
     assert {"llm_active_requests", "llm_estimated_cost_usd", "llm_request_duration_seconds"} <= families
@@ -159,7 +167,7 @@ sys.stdout.write(generate_latest(REGISTRY).decode())
     assert "later_total 0.0" in text
     assert "python_info" in text
     assert '# TYPE llm_estimated_cost_usd counter\nllm_estimated_cost_usd{backend="b",model="gpt-4"} 0.0\n' in text
-    assert not re.search(r"^llm\w*_created", text, re.M)
+    assert not re.search(r"^llm\w*_created", text, re.MULTILINE)
 
 
 def test_a_name_of_ours_is_not_given_away_twice(metered, registry):
@@ -169,7 +177,11 @@ def test_a_name_of_ours_is_not_given_away_twice(metered, registry):
 
 @pytest.mark.parametrize("name", ["llm_estimated_cost_usd", "llm_requests_total", "llm_active_requests"])
 def test_one_name_can_be_asked_for(metered, name):
-    body = httpx.Client(transport=httpx.WSGITransport(metered.wsgi_app())).get("http://x/metrics", params={"name[]": name}).text
+    body = (
+        httpx.Client(transport=httpx.WSGITransport(metered.wsgi_app()))
+        .get("http://x/metrics", params={"name[]": name})
+        .text
+    )
     samples = [line for line in body.splitlines() if not line.startswith("#")]
     assert samples
     assert all(line.startswith(name + "{") for line in samples)
@@ -259,7 +271,12 @@ def test_other_buckets_on_a_shared_registry_are_said_to_be_ignored(registry, cap
 
 def test_duration_buckets(registry):
     Meter.from_settings({**SETTINGS, "Telemetry": {"DurationBuckets": [1, 120, 600]}}, registry=registry)
-    assert re.findall(r'le="([^"]+)",model="llama2"', generate_latest(registry).decode()) == ["1.0", "120.0", "600.0", "+Inf"]
+    assert re.findall(r'le="([^"]+)",model="llama2"', generate_latest(registry).decode()) == [
+        "1.0",
+        "120.0",
+        "600.0",
+        "+Inf",
+    ]
 
 
 def test_metrics_can_be_switched_off(registry):

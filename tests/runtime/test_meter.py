@@ -112,7 +112,9 @@ def test_the_longest_base_url_then_the_model_then_the_order():
 
 
 def test_a_types_public_host_is_its_default():
-    kinds = [backend(kind, kind) for kind in ("OpenAI", "AzureOpenAI", "Anthropic", "Gemini", "Cohere", "Ollama", "LMStudio")]
+    kinds = [
+        backend(kind, kind) for kind in ("OpenAI", "AzureOpenAI", "Anthropic", "Gemini", "Cohere", "Ollama", "LMStudio")
+    ]
     setup = Setup({"Backends": kinds})
     assert setup.post().backend == "OpenAI"
     assert setup.post("https://me.openai.azure.com/openai/deployments/d/chat/completions").backend == "AzureOpenAI"
@@ -227,7 +229,9 @@ def test_a_cost_child_exists_from_the_start_where_the_price_is_known():
             ]
         }
     )
-    assert {name: setup.has("llm_estimated_cost_usd", backend=name) for name in ("own", "catalogue", "nobody", "local")} == {
+    assert {
+        name: setup.has("llm_estimated_cost_usd", backend=name) for name in ("own", "catalogue", "nobody", "local")
+    } == {
         "own": True,
         "catalogue": True,
         "nobody": False,

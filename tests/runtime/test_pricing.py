@@ -37,9 +37,7 @@ def test_a_cache_without_a_price_costs_what_fresh_input_does():
 
 
 def test_configured_cache_prices():
-    own = configured(
-        prompt=Decimal(3), completion=Decimal(15), cache_read=Decimal("0.3"), cache_write=Decimal("3.75")
-    )
+    own = configured(prompt=Decimal(3), completion=Decimal(15), cache_read=Decimal("0.3"), cache_write=Decimal("3.75"))
     used = usage_of({"input": 100, "cache_read": 1000, "cache_write": 10, "output": 1})
     assert dollars(own.of(used)) == Decimal("0.0006525")
 
@@ -94,7 +92,10 @@ def test_web_searches_are_charged():
 
 def test_each_part_of_a_call_is_priced_with_its_own_model():
     used = usage_of({"input": 1_000_000})
-    found = {None: configured(prompt=Decimal(1), completion=Decimal(1)), "b": configured(prompt=Decimal(5), completion=Decimal(5))}
+    found = {
+        None: configured(prompt=Decimal(1), completion=Decimal(1)),
+        "b": configured(prompt=Decimal(5), completion=Decimal(5)),
+    }
     assert cost_of([Charge(None, used), Charge("b", used)], found.get) == usd("6")
     assert cost_of([Charge(None, used), Charge("c", used)], found.get) is None
 

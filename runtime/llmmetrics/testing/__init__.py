@@ -1,9 +1,10 @@
 """A simulated provider and what else a test of metered code needs. Imports no test framework."""
 
+from llmmetrics.call import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.faults import FAULTS
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
-from llmmetrics.testing.observers import CallRecord, observe
+from llmmetrics.testing.observers import observe
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 

@@ -53,7 +53,7 @@ def _openai(http: int, code: str, message: str) -> Any:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _anthropic(http: int, code: str, message: str) -> Any:
+def _anthropic(_: int, code: str, message: str) -> Any:
     return {"type": "error", "error": {"type": code, "message": message}, "request_id": "req_simulated"}
 
 
@@ -102,8 +102,8 @@ WORDS: Mapping[str, _Words] = {
         _gemini,
         {"bad_key": 400, "overloaded": 503},
     ),
-    "cohere": _Words({}, lambda http, code, message: {"id": "simulated", "message": message}),
-    "ollama": _Words({}, lambda http, code, message: {"error": message}),
+    "cohere": _Words({}, lambda _http, _code, message: {"id": "simulated", "message": message}),
+    "ollama": _Words({}, lambda _http, _code, message: {"error": message}),
 }
 """Each wire family's words; a fault without a code of its own is the provider's plain error."""
 

@@ -47,8 +47,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success. Token counts are the contract's: `prompt_tokens` holds the cache's, `completion_tokens` the
-    reasoning; each provider's own convention is made of them.
+    """A success.
+
+    Token counts are the contract's: `prompt_tokens` holds the cache's, `completion_tokens` the reasoning; each
+    provider's own convention is made of them.
     """
 
     text: str = "Hello from the simulated provider."

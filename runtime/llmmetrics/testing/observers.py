@@ -18,6 +18,7 @@ def observe(callback: Callable[[CallRecord], None]) -> Iterator[None]:
 
     What it raises is swallowed and counted, as any error inside a meter.
     """
+
     # a wrapper of its own, so that the same callback may be given twice
     def tell(record: CallRecord) -> None:
         callback(record)

@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.provider.closed(self.connection)
         super().finish()
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))

@@ -9,7 +9,6 @@ from llmmetrics.testing.faults import error_body
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.shapes import SHAPES, Shape
 
-
 ANSWER = Answer()
 
 

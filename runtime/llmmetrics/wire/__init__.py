@@ -63,4 +63,6 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     if not isinstance(fields, dict):
         return Asked(None, claimed.format.always_streams)
     model = fields.get("model")
-    return Asked(model if isinstance(model, str) and model else None, fields.get("stream", claimed.format.always_streams) is True)
+    return Asked(
+        model if isinstance(model, str) and model else None, fields.get("stream", claimed.format.always_streams) is True
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmmetrics.wire.frames import first_events, is_ndjson, is_sse, last_events, parse, torn_json
+from llmmetrics.wire.frames import Doc, is_ndjson, is_sse, last_events, parse, torn_json
 from llmmetrics.wire.tape import Body
 
 CHARACTERS = 4
@@ -17,8 +17,10 @@ CHARACTERS = 4
 _PROMPT = ("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools")
 _NO_TEXT = frozenset({"data", "image_url", "url", "file_data", "id", "type", "role", "model", "encrypted_content"})
 _OUTPUT = frozenset(
-    ["content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"]
-    + ["response", "tool_plan", "args", "input"]
+    {
+        *("content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"),
+        *("response", "tool_plan", "args", "input"),
+    }
 )
 
 
@@ -45,6 +47,11 @@ def _generated(value: Any) -> int:
     return 0
 
 
+def _delta(event: Doc) -> Doc:
+    """An event without a whole response in it, which repeats what other events have said."""
+    return {name: each for name, each in event.items() if not (name == "response" and isinstance(each, dict))}
+
+
 def prompt_tokens(request_body: bytes) -> int:
     """About how many tokens a request asks to read."""
     fields = parse(request_body)
@@ -57,10 +64,7 @@ def completion_tokens(body: Body) -> int:
     """About how many tokens passed: the text that was kept, and as much again for what was not."""
     start = body.head or body.tail
     if is_sse(start) or is_ndjson(start):
-        events = list(last_events(body)[0])
-        # a stream's closing event repeats the text of the ones before it
-        characters = sum(_generated({k: v for k, v in event.items() if k != "response"} if "response" in event
-                                    and isinstance(event["response"], dict) else event) for event in events)
+        characters = sum(_generated(_delta(event)) for event in last_events(body)[0])
     else:
         characters = sum(map(_generated, torn_json(body.tail)))
     kept = len(body.tail)

@@ -44,7 +44,7 @@ class Format(NamedTuple):
     read: Callable[[Doc], Reading]
     part: Callable[[Doc], Doc] = lambda event: event
     """What an event of a stream contributes, in the shape of a whole body."""
-    ended: Callable[[Doc], bool] = lambda event: False
+    ended: Callable[[Doc], bool] = lambda _: False
     """Whether an event is a stream's last one."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""

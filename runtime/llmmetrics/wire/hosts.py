@@ -61,7 +61,7 @@ def provider_of(origin: Origin) -> str | None:
     while name:
         if found := HOSTS.get(name):
             return found
-        # Vertex: us-central1-aiplatform.googleapis.com
+        # Vertex puts its region before a dash
         label, _, rest = name.partition(".")
         name = f"{label.rpartition('-')[2]}.{rest}" if "-" in label and rest else rest
     return None

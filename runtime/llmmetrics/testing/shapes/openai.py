@@ -1,0 +1,129 @@
+"""OpenAI's shapes. https://platform.openai.com/docs/api-reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.shapes.base import CREATED, Doc, Shape, model, sse, with_usage
+
+
+def _openai_usage(answer: Answer) -> Doc:
+    return {
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": answer.cache_read, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": answer.reasoning, "audio_tokens": 0},
+    }
+
+
+def _chat(request: Request, answer: Answer) -> Doc:
+    choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}
+    base = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED}
+    return with_usage(
+        {**base, "model": model(request, answer), "choices": [choice]}, answer, "usage", _openai_usage(answer)
+    )
+
+
+def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    base: Doc = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
+    base["model"] = model(request, answer)
+    asked = (request.json.get("stream_options") or {}).get("include_usage") is True
+    if asked:
+        base["usage"] = None
+
+    def chunk(delta: Doc, finish: str | None = None) -> bytes:
+        return sse({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+    yield chunk({"role": "assistant", "content": ""})
+    for piece in answer.deltas:
+        yield chunk({"content": piece})
+    yield chunk({}, "stop")
+    if asked and answer.usage:
+        yield sse({**base, "choices": [], "usage": _openai_usage(answer)})
+    yield b"data: [DONE]\n\n"
+
+
+def _completion(request: Request, answer: Answer) -> Doc:
+    doc = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
+    choices = [{"index": 0, "text": answer.text, "logprobs": None, "finish_reason": "stop"}]
+    return with_usage({**doc, "choices": choices}, answer, "usage", _openai_usage(answer))
+
+
+def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    base = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
+    for piece in answer.deltas:
+        yield sse({**base, "choices": [{"index": 0, "text": piece, "logprobs": None, "finish_reason": None}]})
+    if (request.json.get("stream_options") or {}).get("include_usage") is True and answer.usage:
+        yield sse({**base, "choices": [], "usage": _openai_usage(answer)})
+    yield b"data: [DONE]\n\n"
+
+
+def _embeddings(request: Request, answer: Answer) -> Doc:
+    given = request.json.get("input", "")
+    texts = given if isinstance(given, list) else [given]
+    data = [{"object": "embedding", "index": index, "embedding": [0.25, -0.5]} for index, _ in enumerate(texts)]
+    doc = {"object": "list", "data": data, "model": model(request, answer)}
+    usage = {"prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens}
+    return with_usage(doc, answer, "usage", usage)
+
+
+def _responses_usage(answer: Answer) -> Doc:
+    return {
+        "input_tokens": answer.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": answer.cache_read},
+        "output_tokens": answer.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": answer.reasoning},
+        "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+    }
+
+
+def _response(request: Request, answer: Answer, status: str = "completed") -> Doc:
+    part = {"type": "output_text", "text": answer.text, "annotations": []}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": CREATED,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "model": model(request, answer),
+        "output": [message] if status == "completed" else [],
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": _responses_usage(answer) if answer.usage and status == "completed" else None,
+    }
+
+
+def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    numbers = iter(range(1_000_000))
+
+    def event(kind: str, **fields: Any) -> bytes:
+        return sse({"type": kind, **fields, "sequence_number": next(numbers)}, kind)
+
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    yield event("response.created", response=_response(request, answer, "in_progress"))
+    yield event("response.output_item.added", output_index=0, item=item)
+    yield event("response.content_part.added", **at, part={"type": "output_text", "text": "", "annotations": []})
+    for piece in answer.deltas:
+        yield event("response.output_text.delta", **at, delta=piece, logprobs=[])
+    yield event("response.output_text.done", **at, text=answer.text, logprobs=[])
+    yield event("response.completed", response=_response(request, answer))
+
+
+SHAPES = (
+    Shape(re.compile(r"/chat/completions$"), "openai", _chat, _chat_stream),
+    Shape(re.compile(r"/completions$"), "openai", _completion, _completion_stream),
+    Shape(re.compile(r"/responses$"), "openai", _response, _response_stream),
+    Shape(re.compile(r"/embeddings$"), "openai", _embeddings),
+)
