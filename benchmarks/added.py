@@ -114,7 +114,7 @@ def compare(
         if turn >= 0:
             base.append(taken[plain])
             differences.append(taken[other] - taken[plain])
-    per = len(chunks) if len(chunks) > 1 else 1
+    per = max(1, len(chunks))
     low, middle, high = (1e6 / per * each for each in statistics.quantiles(differences, n=4))
     print(f"{name:34} {1e6 / per * statistics.median(base):9.2f} {middle:9.2f} [{low:.2f}, {high:.2f}]")
 

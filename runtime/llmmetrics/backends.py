@@ -58,6 +58,10 @@ class Configured(NamedTuple):
     path: str
     """The path of its BaseUrl, without a slash at the end."""
 
+    def own_price(self, model: str) -> Price | None:
+        """The configured price of a call that asks for this model."""
+        return self.price if not self.models or model in self.models else None
+
     def matches(self, origin: Origin, path: str) -> bool:
         if self.origin is None:
             # Azure has a host for every customer
@@ -108,3 +112,7 @@ class Backends:
             known = ", ".join(repr(each.name) for each in self.all) or "none at all"
             raise ConfigError(f"backend={name!r} is not configured: use one of the settings' Backends ({known})")
         return found
+
+    def own_price(self, name: str, model: str) -> Price | None:
+        """The configured price of a model at the backend with this name."""
+        return next((each.own_price(model) for each in self.all if each.name == name), None)

@@ -15,12 +15,13 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import call as calls
 from llmmetrics import health, wire
 from llmmetrics.backends import Backends, Configured
-from llmmetrics.call import Call, CallRecord, End, Outcome
+from llmmetrics.call import Call, CallRecord
 from llmmetrics.classify import Status, is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.exchange import provider_name
 from llmmetrics.health import Health
 from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
+from llmmetrics.outcome import End, Outcome
 from llmmetrics.pricing import ATTO, Catalogue, Price
 from llmmetrics.settings import Settings
 from llmmetrics.wire import Claim
@@ -62,13 +63,6 @@ class Route(NamedTuple):
             if model is not None and model in each.models:
                 return each
         return self.backends[0] if self.backends else None
-
-    def own_price(self, model: str | None) -> Price | None:
-        """The configured price of a call that asked for this model."""
-        backend = self.backend(model)
-        if backend is None or backend.price is None:
-            return None
-        return backend.price if not backend.models or model in backend.models else None
 
 
 class Engine:
@@ -143,7 +137,7 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, families = call.series, self.families
-        cost = call.cost(outcome) if outcome.charges else 0
+        cost = 0 if outcome.usage is None else call.cost(outcome, outcome.usage)
         series.requests[outcome.status]()
         series.duration(duration)
         if call.asked.stream and call.first_chunk_at is not None:
@@ -153,11 +147,12 @@ class Engine:
         self._count_usage(series, outcome, cost)
         if outcome.unread:
             families["unread"].labels(outcome.unread).inc()
-        verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
-        if verdict is not None:
-            state = self._health[series.backend]
-            if state.record(verdict, call.started, call.started + duration):
-                families["health"].labels(series.backend).set(state.up)
+        speaks_for = outcome.status is Status.SUCCESS or health.verdict(
+            outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception)
+        )
+        state = self._health[series.backend]
+        if speaks_for is not None and state.record(speaks_for, call.started, call.started + duration):
+            families["health"].labels(series.backend).set(state.up)
         if calls.observers or self._logs_calls:
             self._tell(call.record(outcome, duration, cost))
 
@@ -167,11 +162,12 @@ class Engine:
             families["without_usage"].labels(outcome.reason).inc()
         if usage is None:
             return
-        counts = (usage.prompt, usage.completion, usage.total)
-        for count, n in zip(series.tokens, counts, strict=True):
-            count(n)
+        prompt, completion, total = series.tokens
+        prompt(usage.prompt)
+        completion(usage.completion)
+        total(usage.total)
         if not outcome.known:
-            for name, n in zip(TOKEN_TYPES, counts, strict=True):
+            for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
                 families["estimated"].labels(series.backend, series.model, name).inc(n)
         if cost is not None:
             if series.cost is None:
@@ -254,7 +250,8 @@ class Engine:
                 model = OTHER
             if (backend, model) not in self._series:
                 self._models[backend] = self._models.get(backend, 0) + 1
-                self._series[backend, model] = self.families.series(backend, model)
+                self._series[backend, model] = series = self.families.series(backend, model)
+                series.price = self._backends.own_price(backend, model)
             return self._series[backend, model]
 
     # what is said

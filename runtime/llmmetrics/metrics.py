@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
 from llmmetrics.classify import ErrorType, Status
+from llmmetrics.pricing import Price
 
 log = logging.getLogger("llmmetrics")
 
@@ -116,6 +117,8 @@ class Series:
     begin: Callable[[], None]
     end: Callable[[], None]
     """One more, one less of the backend's active requests."""
+    price: Price | None = None
+    """The configured price of this model."""
     cost: Callable[[float], None] | None = None
     """None until a price is known: a 0 would say that the call cost nothing."""
 

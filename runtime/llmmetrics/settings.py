@@ -105,6 +105,7 @@ def _http_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        good = good and url.isprintable() and " " not in url
     except ValueError:
         good = False
     if not good:
@@ -159,15 +160,20 @@ class Health(_Section):
 class Budget(_Section):
     """How limits are enforced; the limits themselves stand with each backend."""
 
-    ledger: str | None = None
+    ledger: str | None = Field(default=None, repr=False)
+    """The URL of the ledger that the spend is kept in. It may hold a password, so no repr shows it."""
     mode: Annotated[BudgetMode, _enum(BudgetMode)] = BudgetMode.DOCUMENTED
     namespace: Name | None = None
+    """What the keys in the ledger begin with; None: the `ServiceName`."""
     lease_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60
+    """How long a reservation may outlive the process that made it, in seconds."""
     durability: Annotated[Durability, _enum(Durability)] = Durability.NORMAL
     on_ledger_error: Annotated[OnLedgerError, _enum(OnLedgerError)] = OnLedgerError.REFUSE
     on_unknown_price: Annotated[OnUnknownPrice, _enum(OnUnknownPrice)] = OnUnknownPrice.REFUSE
     on_budget_exceeded: Annotated[OnBudgetExceeded | None, _enum(OnBudgetExceeded)] = None
+    """None: what fits who calls, `respond` for an SDK and `raise` for plain httpx code."""
     spend_alerts: tuple[Share, ...] = ()
+    """Shares of a limit: 0.8 is 80 %."""
 
 
 class Backend(_Section):
@@ -177,16 +183,20 @@ class Backend(_Section):
     type: Annotated[BackendType, _enum(BackendType)]
     model_name: Name | None = None
     deployment_name: Name | None = None
-    base_url: Url | None = None
+    base_url: Url | None = Field(default=None, repr=False)
+    """Where its traffic goes; None: the type's public URL. It may hold a password, so no repr shows it."""
     api_key: SecretStr | None = None
     cost_per_million_input_tokens: Dollars | None = None
     cost_per_million_output_tokens: Dollars | None = None
     cost_per_million_cached_input_tokens: Dollars | None = None
     cost_per_million_cache_write_tokens: Dollars | None = None
     max_spend_usd: Limit | None = None
+    """USD in one window; None: no limit."""
     spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY
+    """Monthly where none is given: neither the guide nor the contract names a default."""
     spend_reset_day_of_week: Annotated[Weekday, _enum(Weekday)] = Weekday.MONDAY
     spend_reset_day_of_month: int = Field(default=1, ge=1, le=31)
+    """A day that a month lacks is its last."""
     spend_reset_time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
     @model_validator(mode="after")
@@ -226,8 +236,12 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [backend.name for backend in self.backends]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each backend needs a Name of its own: {', '.join(twice)} stands there twice")
+        # said by their places: a name may have come from the environment
+        first: dict[str, int] = {}
+        for index, backend in enumerate(self.backends):
+            other = first.setdefault(backend.name, index)
+            if other != index:
+                raise ValueError(
+                    f"each backend needs a Name of its own: Backends[{other}] and Backends[{index}] share one"
+                )
         return self

@@ -12,8 +12,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from llmmetrics.call import Call, End
+from llmmetrics.call import Call
 from llmmetrics.errors import ConfigError
+from llmmetrics.outcome import End
 from llmmetrics.wire.tape import TAIL
 
 if TYPE_CHECKING:

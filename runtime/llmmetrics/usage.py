@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PROMPT = frozenset(
     {
@@ -21,8 +21,7 @@ FEES = frozenset(["web_search"])
 """Counts of things that are no tokens and have a price."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What one call used, in tokens.
 
     `prompt` is all input (fresh, read from a cache, written to a cache), `completion` all output

@@ -22,7 +22,7 @@ FAMILIES = (
 
 
 def value(text: str, sample: str) -> float:
-    return float(re.search(rf"^{re.escape(sample)} (\S+)$", text, re.M)[1])
+    return float(re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)[1])
 
 
 def test_once_prints_the_table_and_the_metrics():

@@ -320,10 +320,10 @@ def test_a_limit_is_said_not_to_be_enforced_yet(caplog):
 
 
 def test_metering_never_breaks_a_call(monkeypatch, caplog):
-    from llmmetrics import call
+    from llmmetrics import outcome
 
     setup = Setup()
-    monkeypatch.setattr(call, "see", lambda *_: 1 / 0)
+    monkeypatch.setattr(outcome, "see", lambda *_: 1 / 0)
     for _ in range(2):
         assert setup.client.post(URL, json={"model": "m"}).status_code == 200
     assert setup.value("llmmetrics_internal_errors_total", where="finish") == 2

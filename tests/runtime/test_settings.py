@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 import traceback
 from contextlib import suppress
 from decimal import Decimal
@@ -12,11 +14,27 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic.alias_generators import to_pascal as pascal
 from support import shared
 
-from llmmetrics import ConfigError
+from llmmetrics import ConfigError, settings
 from llmmetrics.loading import load
-from llmmetrics.settings import BackendType, BudgetMode, ResetPeriod, Settings
+from llmmetrics.settings import (
+    Backend,
+    BackendType,
+    Budget,
+    BudgetMode,
+    Durability,
+    Health,
+    OnBudgetExceeded,
+    OnLedgerError,
+    OnUnknownPrice,
+    ResetPeriod,
+    Settings,
+    Telemetry,
+    Weekday,
+)
 
 GUIDE = "seed/metrics-and-monitoring-guide.md"
 
@@ -28,9 +46,9 @@ def backend(**keys):
 def test_every_settings_block_of_the_guide_is_accepted():
     blocks = re.findall(r"```json\n(.*?)```", shared(GUIDE).read_text(), re.DOTALL)
     documents = [json.loads(block) for block in blocks]
-    settings = [each for each in documents if "title" not in each]
-    assert len(settings) >= 5
-    for document in settings:
+    wanted = [each for each in documents if "title" not in each]
+    assert len(wanted) >= 5
+    for document in wanted:
         for each in document.get("Backends", []):
             # the guide's fragment on budgets leaves the type out
             each.setdefault("Type", "OpenAI")
@@ -99,7 +117,24 @@ WRONG = [
     (backend(SpendResetTimeZone="Mars/Olympus"), "SpendResetTimeZone: should be an IANA time zone"),
     (backend(BaseUrl="localhost:8000"), "BaseUrl: should be a URL that starts with http"),
     (backend(BaseUrl="https://"), "BaseUrl: should be a URL"),
-    ({"Backends": backend()["Backends"] * 2}, "each backend needs a Name of its own: a stands there twice"),
+    (backend(BaseUrl="https://a b/v1"), "BaseUrl: should be a URL"),
+    (backend(BaseUrl="https://a:99999"), "BaseUrl: should be a URL"),
+    (backend(SpendResetDayOfMonth=0), "SpendResetDayOfMonth: should be greater than or equal to 1"),
+    (backend(SpendResetDayOfWeek="Someday"), "SpendResetDayOfWeek: should be 'Monday', 'Tuesday'"),
+    (backend(MaxSpendUsd=float("inf")), "MaxSpendUsd: should be a finite number"),
+    (
+        backend(CostPerMillionInputTokens="0.1234567890123", CostPerMillionOutputTokens=1),
+        "CostPerMillionInputTokens: Decimal input should have no more than 12 decimal places",
+    ),
+    (backend(CostPerMillionCacheWriteTokens=1), "the price of a cache needs"),
+    ({"Budget": {"LeaseSeconds": 0}}, "Budget.LeaseSeconds: should be greater than 0"),
+    ({"Budget": {"SpendAlerts": [0.5, 0]}}, "Budget.SpendAlerts[1]: should be greater than 0"),
+    ({"Telemetry": {"DurationBuckets": [0, 1]}}, "DurationBuckets[0]: should be greater than 0"),
+    ({"Telemetry": {"DurationBuckets": [1, float("inf")]}}, "DurationBuckets[1]: should be a finite number"),
+    (
+        {"Backends": backend()["Backends"] * 2},
+        "LlmSettings: each backend needs a Name of its own: Backends[0] and Backends[1] share one",
+    ),
     ({"Telemetry": {"DurationBuckets": [1, 1]}}, "DurationBuckets should be seconds in increasing order"),
     ({"Telemetry": {"DurationBuckets": []}}, "DurationBuckets"),
     ({"Telemetry": {"MaxModelsPerBackend": 0}}, "MaxModelsPerBackend: should be greater"),
@@ -143,6 +178,7 @@ def test_a_file_that_is_no_settings(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
+# the empty name is the directory itself
 @pytest.mark.parametrize("name", ["missing.json", ""])
 def test_a_file_that_cannot_be_read(tmp_path, name):
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -184,6 +220,9 @@ SECRET = "sk-live-4711"
         backend(Type="${KEY}"),
         backend(SpendResetTimeZone="${KEY}"),
         backend(MaxSpendUsd="${KEY}"),
+        backend(BaseUrl="https://user:${KEY}@example.com/v1"),
+        {"Budget": {"Ledger": "redis://:${KEY}@example.com"}},
+        {"Backends": [{"Name": "${KEY}", "Type": "OpenAI"}] * 2},
         {"Backends": ["${KEY}"]},
         {"Telemetry": "${KEY}"},
     ],
@@ -196,15 +235,129 @@ def test_a_secret_is_never_shown(document):
     assert SECRET not in shown
 
 
-KEYS = st.sampled_from(["LlmSettings", "Backends", "Name", "Type", "Telemetry", "ApiKey", "MaxSpendUsd", "x", "name"])
+SECTIONS = (Settings, Telemetry, Health, Budget, Backend)
+KEYS = st.sampled_from(
+    [
+        "LlmSettings",
+        "Memory",
+        "x",
+        *(key for each in SECTIONS for name in each.model_fields for key in (name, pascal(name))),
+    ]
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("OpenAI"),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["OpenAI", "${X}"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=12,
 )
+# what is right but for the values: it reaches the validators that a random tree seldom does
+SHAPED = st.fixed_dictionaries(
+    {"Backends": st.lists(st.dictionaries(st.sampled_from([*map(pascal, Backend.model_fields)]), JSON), max_size=2)},
+    optional={
+        each.__name__: st.dictionaries(st.sampled_from([*map(pascal, each.model_fields)]), JSON)
+        for each in (Telemetry, Health, Budget)
+    },
+)
 
 
-@given(JSON.filter(lambda value: not isinstance(value, str)))
+@given(JSON.filter(lambda value: not isinstance(value, str)) | SHAPED)
 def test_any_document_is_settings_or_a_config_error(document):
     with suppress(ConfigError):
         assert isinstance(load(document, {}), Settings)
+
+
+@given(JSON | SHAPED)
+def test_so_is_any_file(tmp_path_factory, document):
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_text(json.dumps(document))
+    with suppress(ConfigError):
+        assert isinstance(load(path, {}), Settings)
+
+
+@pytest.mark.parametrize("spell", [str.upper, str.lower, str.title])
+@pytest.mark.parametrize(
+    ("section", "key", "kind"),
+    [
+        ("Backends", "Type", BackendType),
+        ("Backends", "SpendResetPeriod", ResetPeriod),
+        ("Backends", "SpendResetDayOfWeek", Weekday),
+        ("Budget", "Mode", BudgetMode),
+        ("Budget", "Durability", Durability),
+        ("Budget", "OnLedgerError", OnLedgerError),
+        ("Budget", "OnUnknownPrice", OnUnknownPrice),
+        ("Budget", "OnBudgetExceeded", OnBudgetExceeded),
+    ],
+)
+def test_every_value_of_an_enum_in_any_case(section, key, kind, spell):
+    name = next(name for each in SECTIONS for name in each.model_fields if pascal(name) == key)
+    for value in kind:
+        document = backend(**{key: spell(value)}) if section == "Backends" else {section: {key: spell(value)}}
+        found = load(document)
+        assert getattr(found.backends[0] if section == "Backends" else found.budget, name) is value
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("OpenAI", "https://api.openai.com"),
+        ("Anthropic", "https://api.anthropic.com"),
+        ("Gemini", "https://generativelanguage.googleapis.com"),
+        ("Cohere", "https://api.cohere.com"),
+        ("Ollama", "http://localhost:11434"),
+        ("LMStudio", "http://localhost:1234"),
+        ("AzureOpenAI", None),
+        ("GenericOpenAI", None),
+    ],
+)
+def test_a_type_has_its_public_url(kind, url):
+    assert load(backend(Type=kind)).backends[0].base_url_or_default == url
+    own = load(backend(Type=kind, BaseUrl="https://example.com/v1/")).backends[0]
+    assert own.base_url_or_default == "https://example.com/v1"
+
+
+def test_the_defaults_are_the_contracts():
+    found = load(backend())
+    assert found.telemetry.duration_buckets == (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+    assert (found.telemetry.max_models_per_backend, found.telemetry.service_name) == (100, "default")
+    assert (found.telemetry.enable_metrics, found.telemetry.log_token_counts, found.telemetry.log_timing) == (
+        True,
+        False,
+        False,
+    )
+    assert (found.health.unhealthy_threshold, found.health.healthy_threshold) == (3, 2)
+    assert found.budget == Budget(
+        ledger=None,
+        mode=BudgetMode.DOCUMENTED,
+        namespace=None,
+        lease_seconds=60,
+        durability=Durability.NORMAL,
+        on_ledger_error=OnLedgerError.REFUSE,
+        on_unknown_price=OnUnknownPrice.REFUSE,
+        on_budget_exceeded=None,
+        spend_alerts=(),
+    )
+    one = found.backends[0]
+    assert (one.spend_reset_period, one.spend_reset_day_of_week) == (ResetPeriod.MONTHLY, Weekday.MONDAY)
+    assert (one.spend_reset_day_of_month, one.spend_reset_time_zone, one.max_spend_usd) == (1, "UTC", None)
+
+
+def test_floats_of_a_mapping_are_what_they_print():
+    found = load(backend(CostPerMillionInputTokens=0.15, CostPerMillionOutputTokens=0.6, MaxSpendUsd=0.1)).backends[0]
+    assert (found.cost_per_million_input_tokens, found.cost_per_million_output_tokens) == (
+        Decimal("0.15"),
+        Decimal("0.6"),
+    )
+    assert found.max_spend_usd == Decimal("0.1")
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        load({}).telemetry.enable_metrics = False
+
+
+def test_the_module_itself_imports_nothing_heavy():
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1]); "
+        "print({'httpx', 'httpx2', 'sqlite3', 'redis', 'rich', 'genai_prices'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", code, settings.__file__], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -22,6 +22,7 @@ DONE: Final[Doc] = {"[DONE]": True}
 """Stands for the sentinel `data: [DONE]`, which is no JSON."""
 
 _DECODER = json.JSONDecoder()
+_COLON = re.compile(r"\s*:\s*")
 _SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
 
 
@@ -122,14 +123,17 @@ def salvage(piece: bytes, names: tuple[str, ...]) -> dict[str, Any]:
     A quotation mark inside a string is escaped, so `"usage":` with a bare one is a key.
     """
     text = piece.decode("utf8", "replace")
-    found: dict[str, Any] = {}
-    for name in names:
-        for match in reversed(list(re.finditer(rf'(?<!\\)"{name}"\s*:\s*', text))):
+    found = {name: _last_value(text, f'"{name}"') for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _last_value(text: str, key: str) -> Any:
+    at = len(text)
+    while (at := text.rfind(key, 0, at)) >= 0:
+        colon = _COLON.match(text, at + len(key))
+        if colon and text[at - 1 : at] != "\\":
             try:
-                value, _ = _DECODER.raw_decode(text, match.end())
+                return _DECODER.raw_decode(text, colon.end())[0]
             except ValueError:
                 continue
-            if value is not None:
-                found[name] = value
-                break
-    return found
+    return None

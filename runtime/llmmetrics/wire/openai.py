@@ -8,42 +8,48 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import Format, Reading, counts, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
 
 
 def tokens(usage: Doc) -> Usage:
     """The buckets of an OpenAI usage object, under the names of chat or of responses."""
-    prompt = count(usage.get("prompt_tokens") or usage.get("input_tokens"))
-    completion = count(usage.get("completion_tokens") or usage.get("output_tokens"))
-    inward = mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    outward = mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
-    said = count(
-        inward.get("cached_tokens")
+    get = usage.get
+    inward = mapping(get("prompt_tokens_details") or get("input_tokens_details")).get
+    outward = mapping(get("completion_tokens_details") or get("output_tokens_details")).get
+    prompt, completion, total, said, written, audio_in, audio_out, reasoning = counts(
+        get("prompt_tokens") or get("input_tokens") or 0,
+        get("completion_tokens") or get("output_tokens") or 0,
+        get("total_tokens") or 0,
         # DeepSeek, Mistral and Moonshot have names of their own for it
-        or usage.get("prompt_cache_hit_tokens")
-        or usage.get("num_cached_tokens")
-        or usage.get("cached_tokens")
+        inward("cached_tokens")
+        or get("prompt_cache_hit_tokens")
+        or get("num_cached_tokens")
+        or get("cached_tokens")
+        or 0,
+        inward("cache_write_tokens") or 0,
+        inward("audio_tokens") or 0,
+        outward("audio_tokens") or 0,
+        outward("reasoning_tokens") or 0,
     )
     # Grok on Azure says more than the prompt has
     cached = min(said, prompt)
-    written = min(count(inward.get("cache_write_tokens")), prompt - cached)
-    audio_in, audio_out = count(inward.get("audio_tokens")), count(outward.get("audio_tokens"))
-    reasoning = min(count(outward.get("reasoning_tokens")), completion)
+    fresh = prompt - cached - written - audio_in
+    visible = completion - reasoning - audio_out
     # tokens that only the total shows: Mistral's audio input, elsewhere hidden reasoning
-    hidden = count(usage.get("total_tokens")) - prompt - completion
+    hidden = total - prompt - completion
     if hidden > 0 and completion:
-        if usage.get("prompt_audio_seconds"):
-            audio_in, prompt = audio_in + hidden, prompt + hidden
+        if get("prompt_audio_seconds"):
+            audio_in += hidden
         else:
-            reasoning, completion = reasoning + hidden, completion + hidden
+            reasoning += hidden
     return usage_of(
         {
-            "input": max(prompt - cached - written - audio_in, 0),
+            "input": max(0, fresh),
             "input_audio": audio_in,
             "cache_read": cached,
             "cache_write": written,
-            "output": max(completion - reasoning - audio_out, 0),
+            "output": max(0, visible),
             "output_audio": audio_out,
             "reasoning": reasoning,
         },

@@ -1,0 +1,117 @@
+"""What a call came to: a function of how it ended, what its answer says, and what was asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+
+from llmmetrics import classify
+from llmmetrics.classify import ErrorType, Status
+from llmmetrics.exchange import see
+from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire import estimate
+from llmmetrics.wire.encodings import UnknownEncodingError
+from llmmetrics.wire.format import Charge, Format
+from llmmetrics.wire.frames import parse
+from llmmetrics.wire.tape import Body, Tape
+
+NOTHING = Body(b"", b"", 0)
+
+
+class End(Enum):
+    """What ended a call."""
+
+    EXHAUSTED = "the body came to its natural end"
+    CLOSED = "the caller closed the answer"
+    RAISED = "an exception went by"
+    DROPPED = "nobody held the answer any more"
+
+
+class Outcome:
+    """What a call came to. None: there is nothing, or nobody says."""
+
+    status = Status.SUCCESS
+    error: ErrorType | None = None
+    usage: Usage | None = None
+    known = True
+    """Whether `usage` was read; False for an estimate."""
+    reason: str | None = None
+    """Why it was estimated."""
+    unread: str | None = None
+    """What could not be read."""
+    model: str | None = None
+    """The model that answered."""
+    charges: tuple[Charge, ...] = ()
+    """The parts that are priced, where that is not the usage itself."""
+    wire_cost: Decimal | None = None
+
+
+def outcome_of(
+    format: Format,
+    http_status: int | None,
+    tape: Tape,
+    request_body: bytes,
+    end: End,
+    exception: BaseException | None,
+) -> Outcome:
+    """The outcome of a call. `http_status` is None for one that no headers came for."""
+    failed = classify.error_of(exception) if isinstance(exception, Exception) else None
+    # the caller went away, or an exception that is no error: a cancelled task, Ctrl-C
+    gone = end is not End.EXHAUSTED and failed is None
+    out = Outcome()
+    if http_status is None:
+        out.error = failed
+        if exception is None or not classify.never_sent(exception):
+            _estimate(out, None, NOTHING, request_body, "unanswered")
+    elif http_status >= 400:
+        # whoever closes a refusal unread has still been refused
+        gone = gone and end is End.RAISED
+        out.error = classify.error_in(http_status, parse(_body(out, tape).tail))
+    else:
+        gone = _answered(out, format, _body(out, tape), request_body, end, gone=gone)
+        out.error = out.error or failed
+    if gone:
+        out.error, out.status = None, Status.CANCELLED
+    elif out.error is not None:
+        out.status = classify.status_of(out.error)
+    return out
+
+
+def _body(out: Outcome, tape: Tape) -> Body:
+    try:
+        return tape.body()
+    except UnknownEncodingError:
+        out.unread = "encoding"
+        return NOTHING
+
+
+def _answered(out: Outcome, format: Format, body: Body, request_body: bytes, end: End, *, gone: bool) -> bool:
+    """Fill in what a successful answer says; whether the caller went away before its end."""
+    seen = see(format, body)
+    reading = seen.reading
+    complete = end is End.EXHAUSTED or seen.ended
+    gone = gone and (end is End.RAISED or not seen.ended)
+    out.model = reading.model
+    if reading.error:
+        out.error = classify.error_in(None, reading.error)
+    elif complete and not seen.valid and out.unread is None:
+        out.unread, out.error = "malformed", ErrorType.UNKNOWN
+    if complete and reading.usage is not None:
+        out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
+        return gone
+    if seen.malformed_usage:
+        out.unread = "usage"
+    reason = out.unread or ("absent" if complete else "cancelled" if gone else "cut")
+    _estimate(out, reading.usage, body, request_body, reason)
+    return gone
+
+
+def _estimate(out: Outcome, read: Usage | None, body: Body, request_body: bytes, reason: str) -> None:
+    """Fill in what the wire did not say: the prompt from the request, the completion from what passed."""
+    out.known, out.reason = False, reason
+    passed = estimate.completion_tokens(body) if body.total else 0
+    if read is None:
+        out.usage = usage_of({"input": estimate.prompt_tokens(request_body), "output": passed})
+    else:
+        more = max(passed - read.completion, 0)
+        out.usage = usage_of({**read.buckets, "output": read.buckets.get("output", 0) + more})
