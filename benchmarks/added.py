@@ -58,10 +58,10 @@ class Memory(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     def __init__(self, chunks):
         self.chunks = chunks
 
-    def handle_request(self, request):
+    def handle_request(self, _request):
         return httpx2.Response(200, stream=Body(self.chunks))
 
-    async def handle_async_request(self, request):
+    async def handle_async_request(self, _request):
         return httpx2.Response(200, stream=Body(self.chunks))
 
 

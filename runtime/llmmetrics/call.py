@@ -102,13 +102,13 @@ class Call:
         except Exception as exc:
             self.meter.swallow("finish", exc)
         finally:
-            self.series.end()
+            self.series.active(-1)
 
     def discard(self) -> None:
         """It was no call after all (a redirect hop): forget it."""
         if self._open:
             self._open.clear()
-            self.series.end()
+            self.series.active(-1)
 
     def __del__(self) -> None:
         # a collector may run anywhere, even under one of our own locks: leave the counting to the meter

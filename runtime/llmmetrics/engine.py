@@ -128,7 +128,7 @@ class Engine:
             name = owner.name if owner else route.provider
             series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
             call = Call(self, route, asked, series, body)
-            series.begin()
+            series.active(1)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
@@ -138,7 +138,7 @@ class Engine:
         """Count a finished call in every family it belongs to."""
         series, families = call.series, self.families
         cost = 0 if outcome.usage is None else call.cost(outcome, outcome.usage)
-        series.requests[outcome.status]()
+        series.requests[outcome.status](1)
         series.duration(duration)
         if call.asked.stream and call.first_chunk_at is not None:
             families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)

@@ -49,11 +49,12 @@ def load(
         if not isinstance(document, Mapping):
             raise ConfigError(f"{ROOT} should be a JSON object, not {type(document).__name__}")
     document = _without_elsewhere(document)
-    problems = [*_unknown_keys(document, Settings, ROOT)]
-    if problems:
-        raise ConfigError(_text(problems))
     try:
-        return Settings.model_validate(_substitute(document, ROOT, environ))
+        problems = [*_unknown_keys(document, Settings, ROOT)]
+        if not problems:
+            return Settings.model_validate(_substitute(document, ROOT, environ))
+    except RecursionError:
+        problems = [f"{where}: nested too deep for settings: keep to the sections that the guide shows"]
     except ValidationError as exc:
         problems = [_problem(error) for error in exc.errors(include_url=False, include_context=False)]
     # outside the handler: the validation error holds the document's values
@@ -62,20 +63,23 @@ def load(
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
     path = Path(source)
+    if str(path).lstrip().startswith("{"):
+        raise ConfigError("the settings should be a path or a mapping, not JSON text: pass json.loads(text)")
     try:
-        text = path.read_text("utf-8-sig")
+        return str(path), json.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8, so no settings file: save it as UTF-8") from None
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise ConfigError(f"{path}: the settings cannot be read ({reason}): give the path of a JSON file") from None
-    try:
-        return str(path), json.loads(text, parse_float=Decimal)
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deep for a settings file") from None
+        problem = f"{path}: not UTF-8, so no settings file: save it as UTF-8"
     except json.JSONDecodeError as exc:
-        message, line, column = exc.msg, exc.lineno, exc.colno
-    raise ConfigError(f"{path}:{line}:{column}: not JSON: {message}")
+        problem = f"{path}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
+    except RecursionError:
+        problem = f"{path}: nested too deep for a settings file: keep to the sections that the guide shows"
+    except OSError as exc:
+        problem = f"{path}: the settings cannot be read ({exc.strerror or exc}): give the path of a JSON file"
+    except (ValueError, ArithmeticError):
+        # an integer of thousands of digits, an exponent that no Decimal has; or the path holds a NUL
+        problem = f"{path}: the settings cannot be read: look for a number that is far too large, or a wrong path"
+    # outside the handlers: their exceptions hold the document's text
+    raise ConfigError(problem)
 
 
 def _without_elsewhere(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,22 +104,30 @@ def _exact(metric: Metric) -> Metric:
     return metric
 
 
+Add = Callable[[float], None]
+"""Adds to one sample."""
+
+
+def _adder(child: Any) -> Add:
+    """The child's own adder, without the checks that a bound child and a count have no need of."""
+    add: Add = getattr(child, "_value", child).inc
+    return add
+
+
 @dataclass(slots=True)
 class Series:
     """The bound children of one backend and model: what a finished call touches."""
 
     backend: str
     model: str
-    requests: Mapping[Status, Callable[[], None]]
+    requests: Mapping[Status, Add]
     duration: Callable[[float], None]
-    tokens: tuple[Callable[[float], None], ...]
+    tokens: tuple[Add, ...]
     """Prompt, completion, total."""
-    begin: Callable[[], None]
-    end: Callable[[], None]
-    """One more, one less of the backend's active requests."""
+    active: Add
     price: Price | None = None
     """The configured price of this model."""
-    cost: Callable[[float], None] | None = None
+    cost: Add | None = None
     """None until a price is known: a 0 would say that the call cost nothing."""
 
 
@@ -159,21 +167,18 @@ class Families:
 
     def series(self, backend: str, model: str) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""
-        active = self["active"].labels(backend)
         return Series(
             backend,
             model,
-            {each: self["requests"].labels(backend, model, each.value).inc for each in Status},
+            {each: _adder(self["requests"].labels(backend, model, each.value)) for each in Status},
             self["duration"].labels(backend, model).observe,
-            tuple(self["tokens"].labels(backend, model, each).inc for each in TOKEN_TYPES),
-            active.inc,
-            active.dec,
+            tuple(_adder(self["tokens"].labels(backend, model, each)) for each in TOKEN_TYPES),
+            _adder(self["active"].labels(backend)),
         )
 
-    def cost(self, series: Series) -> Callable[[float], None]:
+    def cost(self, series: Series) -> Add:
         """The cost child of a series, for when its price is known; it exists with 0 from now on."""
-        add: Callable[[float], None] = self["cost"].labels(series.backend, series.model).inc
-        return add
+        return _adder(self["cost"].labels(series.backend, series.model))
 
     def backend(self, backend: str) -> None:
         """The children that a backend has whatever its models are, with 0; healthy until known better."""

@@ -66,39 +66,25 @@ def metered(meter: Engine, inner: Any, backend: str | None, family: Family, *, a
     return sync_class(meter, inner or library.HTTPTransport(), backend)
 
 
-def begin(meter: Engine, request: Any, backend: str | None) -> Call | None:
-    """The call that a request of either family makes, if it makes one."""
-    url = request.url
-    try:
-        body = request.content
-    except Exception:
-        # a body that is streamed up cannot be read twice: its model is unknown
-        body = b""
-    return meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
-
-
 def follow(call: Call, response: Any, stream: type[Any]) -> None:
-    """Follow the answer to its end; a response that is not what its library says is let go, uncounted."""
+    """Follow the answer to its end: through its stream, or at once where a mock has read it already.
+
+    A response that is not what its library says is let go, uncounted.
+    """
     try:
-        _follow(call, response, stream)
+        status = response.status_code
+        if 300 <= status < 400:
+            call.discard()
+        elif response.is_closed:
+            call.answered(status, None)
+            call.tape.feed(response.content)
+            call.finish(End.EXHAUSTED)
+        else:
+            call.answered(status, response.headers.get("content-encoding"))
+            response.stream = stream(response.stream, call)
     except Exception as exc:
         call.discard()
         call.meter.swallow("follow", exc)
-
-
-def _follow(call: Call, response: Any, stream: type[Any]) -> None:
-    """Through its stream, or at once where a mock has read it already."""
-    status = response.status_code
-    if 300 <= status < 400:
-        call.discard()
-        return
-    if response.is_closed:
-        call.answered(status, None)
-        call.tape.feed(response.content)
-        call.finish(End.EXHAUSTED)
-        return
-    call.answered(status, response.headers.get("content-encoding"))
-    response.stream = stream(response.stream, call)
 
 
 class _Stream:
@@ -183,7 +169,13 @@ class _Metered:
                 f"this transport was made for {made} and is used by a client of {used}: "
                 f'pass family="{used}" to meter.transport() or meter.async_transport()'
             )
-        return begin(self._meter, request, self._backend)
+        url = request.url
+        try:
+            body = request.content
+        except Exception:
+            # a body that is streamed up cannot be read twice: its model is unknown
+            body = b""
+        return self._meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, self._backend), body)
 
 
 class _Transport(_Metered):

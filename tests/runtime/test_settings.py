@@ -99,6 +99,7 @@ WRONG = [
     (backend(model_nam="x"), "did you mean ModelName?"),
     (backend(name="b"), "LlmSettings.Backends[0].name stands there twice, also as Name: keep one"),
     ({"Backends": [{"Type": "OpenAI"}]}, "LlmSettings.Backends[0].Name is missing"),
+    (backend(Name=""), "LlmSettings.Backends[0].Name: String should have at least 1 character"),
     ({"Backends": [{"Name": "a"}]}, "LlmSettings.Backends[0].Type is missing"),
     ({"Backends": [{"Name": "a", "Type": "Bard"}]}, "LlmSettings.Backends[0].Type: should be 'OpenAI', 'AzureOpenAI'"),
     ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: "),
@@ -111,6 +112,7 @@ WRONG = [
     ),
     (backend(CostPerMillionInputTokens=float("nan"), CostPerMillionOutputTokens=1), "finite number"),
     (backend(MaxSpendUsd=0), "MaxSpendUsd: should be greater than 0"),
+    (backend(MaxSpendUsd="0.1234567891"), "MaxSpendUsd: Decimal input should have no more than 9 decimal places"),
     (backend(MaxSpendUsd="ten"), "MaxSpendUsd: should be a valid decimal"),
     (backend(SpendResetPeriod="Yearly"), "SpendResetPeriod: should be 'Hourly', 'Daily'"),
     (backend(SpendResetDayOfMonth=32), "SpendResetDayOfMonth: should be less than or equal to 31"),
@@ -167,6 +169,9 @@ def test_every_problem_is_named_at_once():
         (b"\xff\xfe{", "not UTF-8"),
         (b"[1]", "should be a JSON object, not list"),
         (b"[" * 100_000, "nested too deep"),
+        (b'{"Backends": ' + b"[" * 900 + b"]" * 900 + b"}", "nested too deep"),
+        (b'{"Health": {"UnhealthyThreshold": ' + b"1" * 5000 + b"}}", "number that is far too large"),
+        (b'{"Budget": {"LeaseSeconds": 1e99999999999999999999}}', "number that is far too large"),
     ],
 )
 def test_a_file_that_is_no_settings(tmp_path, content, message):
@@ -271,6 +276,32 @@ def test_so_is_any_file(tmp_path_factory, document):
     path.write_text(json.dumps(document))
     with suppress(ConfigError):
         assert isinstance(load(path, {}), Settings)
+
+
+@pytest.mark.parametrize("content", [b"sk-live-4711 \xff", b"{sk-live-4711", b'{"x": "sk-live-4711"}' + b"1"])
+def test_a_file_that_is_no_settings_keeps_its_secret(tmp_path, content):
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    exc = caught.value
+    shown = repr(exc) + repr(exc.__cause__) + repr(exc.__context__) + repr(vars(exc.__context__ or exc))
+    assert SECRET not in shown
+
+
+def test_json_text_in_place_of_a_path_keeps_its_secret():
+    with pytest.raises(ConfigError, match="not JSON text") as caught:
+        load('{"Backends": [{"ApiKey": "sk-live-4711"}]}')
+    assert SECRET not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_mapping_nested_too_deep():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ConfigError, match="nested too deep"):
+        load({"Backends": deep})
 
 
 @pytest.mark.parametrize("spell", [str.upper, str.lower, str.title])

@@ -101,11 +101,16 @@ _COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 )
 
 
+_COST_FIELDS = frozenset(name for name, _ in _COSTS)
+
+
 def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:
     """What the provider or gateway says the call cost, in USD; None where it does not say, or says 0.
 
     OpenRouter sends 0 for customers' own keys, with what the upstream provider charged beside it.
     """
+    if _COST_FIELDS.isdisjoint(usage):
+        return None
     for name, amount in _COSTS:
         if usage.get(name) is None:
             continue

@@ -40,16 +40,16 @@ class Tape:
     nothing more is kept, and `body` raises what the decoder raised.
     """
 
-    __slots__ = ("_decoder", "_dropped", "_head", "_inner", "_size", "broken", "chunks")
+    broken: Exception | None = None
+    _decoder: Decoder | None = None
+    _inner: Tape | None = None
+    _head = b""
+    _dropped = _size = 0
 
     def __init__(self, decoder: Decoder | None = None) -> None:
         self.chunks: deque[bytes] = deque()
-        self.broken: Exception | None = None
-        self._size = 0
-        self._head = bytearray()
-        self._dropped = 0
-        self._decoder = decoder
-        self._inner = Tape() if decoder else None
+        if decoder:
+            self._decoder, self._inner = decoder, Tape()
 
     def feed(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
@@ -59,7 +59,7 @@ class Tape:
 
     def trim(self, size: int) -> int:
         """Drop what is no longer needed of `size` bytes; how many are left."""
-        chunks, head = self.chunks, self._head
+        chunks = self.chunks
         if self._inner or self.broken:
             self._unwind()
             return 0
@@ -67,8 +67,8 @@ class Tape:
             gone = chunks.popleft()
             size -= len(gone)
             self._dropped += len(gone)
-            if len(head) < HEAD:
-                head += gone[: HEAD - len(head)]
+            if len(self._head) < HEAD:
+                self._head += gone[: HEAD - len(self._head)]
         return size
 
     def _unwind(self) -> None:
@@ -94,7 +94,7 @@ class Tape:
         total = self._dropped + len(joined)
         if total <= TAIL:
             return Body(b"", joined, total)
-        head = bytes(self._head) + joined[: HEAD - len(self._head)]
+        head = self._head + joined[: HEAD - len(self._head)]
         return Body(head, joined[-TAIL:], total)
 
 
