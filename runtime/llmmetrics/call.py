@@ -17,12 +17,13 @@ from llmmetrics.pricing import attodollars, cost_of, dollars
 from llmmetrics.usage import Usage
 from llmmetrics.wire import Asked
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
-from llmmetrics.wire.format import Charge
+from llmmetrics.wire.format import Charge, Format
 from llmmetrics.wire.tape import Tape
 
 if TYPE_CHECKING:
-    from llmmetrics.engine import Engine, Route
+    from llmmetrics.engine import Engine
     from llmmetrics.metrics import Series
+    from llmmetrics.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,14 @@ class Call:
     http_status: int | None = None
     first_chunk_at: float | None = None
 
-    def __init__(self, meter: Engine, route: Route, asked: Asked, series: Series, request_body: bytes) -> None:
+    def __init__(
+        self, meter: Engine, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes
+    ) -> None:
         # popping is atomic: of several threads and a collector, one wins
         self._open = [True]
         self.meter = meter
         self.route = route
+        self.format = format
         self.asked = asked
         self.series = series
         self.request_body = request_body
@@ -95,9 +99,7 @@ class Call:
             return
         try:
             duration = self.meter.clock.monotonic() - self.started
-            outcome = outcome_of(
-                self.route.claim.format, self.http_status, self.tape, self.request_body, end, exception
-            )
+            outcome = outcome_of(self.format, self.http_status, self.tape, self.request_body, end, exception)
             self.meter.settle(self, outcome, duration, exception)
         except Exception as exc:
             self.meter.swallow("finish", exc)
@@ -134,7 +136,7 @@ class Call:
         return CallRecord(
             backend=self.series.backend,
             provider=self.route.provider,
-            api=self.route.claim.format.id,
+            api=self.format.id,
             model=self.series.model,
             model_responded=outcome.model,
             streamed=self.asked.stream,

@@ -7,28 +7,24 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Lock
-from typing import NamedTuple
-from urllib.parse import unquote
+from traceback import extract_tb
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, wire
+from llmmetrics import health, telling, wire
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.call import Call, CallRecord
 from llmmetrics.classify import Status, is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
-from llmmetrics.exchange import provider_name
 from llmmetrics.health import Health
 from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.pricing import ATTO, Catalogue, Price
+from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
-from llmmetrics.wire import Claim
-from llmmetrics.wire.hosts import LOCAL, Origin
 
 log = logging.getLogger("llmmetrics")
-call_log = logging.getLogger("llmmetrics.calls")
 
 OTHER = "other"
 """The model label of a call whose backend has shown too many models."""
@@ -40,29 +36,8 @@ UNKNOWN = "unknown"
 """The model label of a request that names none."""
 
 
-Place = tuple[str, str, str, int | None, bytes, str | None]
-"""Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
-
 MOST_ROUTES = 4096
-
-
-class Route(NamedTuple):
-    """What is known of a request from where it goes."""
-
-    claim: Claim
-    provider: str
-    url: str
-    backends: tuple[Configured, ...]
-    seller: str | None
-    """Under which id the price catalogue knows it, where the URL alone does not tell."""
-    local: bool
-
-    def backend(self, model: str | None) -> Configured | None:
-        """The backend that a call for this model belongs to."""
-        for each in self.backends:
-            if model is not None and model in each.models:
-                return each
-        return self.backends[0] if self.backends else None
+"""How many places are remembered; Gemini has one for every model."""
 
 
 class Engine:
@@ -86,7 +61,7 @@ class Engine:
         """Calls that a garbage collector ended, to be counted at the next occasion."""
         self._catalogue = Catalogue()
         self._backends = Backends(self.settings.backends)
-        self._routes: dict[Place, Route | str] = {}
+        self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
         self._models: dict[str, int] = {}
         self._health: dict[str, Health] = {}
@@ -120,14 +95,13 @@ class Engine:
             if self.dropped:
                 self.flush()
             route = self._routes.get(place) or self._new_route(place)
-            if isinstance(route, str):
-                self.families["unmetered"].labels(route).inc()
+            if route.claim is None:
+                self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
-            owner = route.backend(asked.model)
-            name = owner.name if owner else route.provider
+            name = route.label(asked.model)
             series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
-            call = Call(self, route, asked, series, body)
+            call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -204,35 +178,19 @@ class Engine:
 
     # what is known once
 
-    def _new_route(self, place: Place) -> Route | str:
-        """The route of a request; for what is no call, the label it is counted under."""
+    def _new_route(self, place: Place) -> Route:
         if len(self._routes) > MOST_ROUTES:
             self._routes.clear()
-        route = self._routes[place] = self._find_route(place)
-        return route
-
-    def _find_route(self, place: Place) -> Route | str:
-        method, scheme, host, port, raw_path, backend = place
-        origin = Origin(scheme, host, port)
-        path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
-        claim = wire.claim(method, host, path)
-        found = self._backends.named(backend) if backend else self._backends.at(origin, path)
-        provider = provider_name(origin, claim.format if claim else None)
-        if found and found[0].provider:
-            provider = found[0].provider
-        if claim is None:
-            label = found[0].name if found else provider
-            self._known_backend(label)
-            return label
-        if not found:
-            self._known_backend(provider)
-            if self._backends.all:
+        route = self._routes[place] = route_of(place, self._backends)
+        if not route.backends:
+            self._known_backend(route.provider)
+            if route.claim and self._backends.all:
                 self.say(
-                    f"host {origin}",
-                    f"no configured backend has the BaseUrl {origin}: its calls are counted as {provider!r}",
+                    f"host {route.origin}",
+                    f"no configured backend has the BaseUrl {route.origin}: "
+                    f"its calls are counted as {route.provider!r}",
                 )
-        seller, local = (found[0].seller, found[0].local) if found else (None, provider in LOCAL)
-        return Route(claim, provider, f"{origin}{path}", found, seller, local)
+        return route
 
     def _known_backend(self, name: str) -> None:
         with self._lock:
@@ -258,27 +216,9 @@ class Engine:
 
     def _tell(self, record: CallRecord) -> None:
         if self._logs_calls:
-            call_log.info("%s", self._line(record))
+            telling.log.info("%s", telling.line(record, self.settings.telemetry))
         for observer in calls.observers:
             self._guarded("observer", partial(observer, record))
-
-    def _line(self, record: CallRecord) -> str:
-        """One line of key=value, without content."""
-        telemetry, usage = self.settings.telemetry, record.usage
-        fields: dict[str, object] = {
-            "backend": record.backend,
-            "model": record.model,
-            "status": record.status,
-            "error_type": record.error_type or "-",
-        }
-        if telemetry.log_token_counts:
-            fields["prompt_tokens"] = usage.prompt if usage else 0
-            fields["completion_tokens"] = usage.completion if usage else 0
-            fields["tokens"] = "known" if record.usage_known else "estimated"
-            fields["cost_usd"] = UNKNOWN if record.cost_usd is None else f"{record.cost_usd:f}"
-        if telemetry.log_timing:
-            fields["duration_seconds"] = f"{record.duration:.6f}"
-        return " ".join(f"{name}={value}" for name, value in fields.items())
 
     def say(self, topic: str, message: str) -> None:
         """Log a warning, once a topic."""
@@ -291,7 +231,11 @@ class Engine:
         self.families["internal"].labels(where).inc()
         if where not in self._said:
             self._said.add(where)
-            log.error("llmmetrics failed in %s and went on; the call is not harmed", where, exc_info=exception)
+            # the exception's own text may hold what was read: where it was raised is what helps
+            frames = extract_tb(exception.__traceback__)
+            place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+            name = type(exception).__name__
+            log.error("llmmetrics failed in %s (%s%s) and went on; the call is not harmed", where, name, place)
 
     def _guarded(self, where: str, act: Callable[[], object]) -> None:
         try:

@@ -137,6 +137,7 @@ class Families:
     def __init__(self, buckets: Sequence[float]) -> None:
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
+        self._known: set[str] = set()
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
             for key, row in ROWS.items()
@@ -153,11 +154,10 @@ class Families:
         self._listeners.append(WeakMethod(listener))
 
     def collect(self) -> Iterator[Metric]:
-        for reference in list(self._listeners):
+        self._listeners = [each for each in self._listeners if each() is not None]
+        for reference in self._listeners:
             if listener := reference():
                 listener()
-            else:
-                self._listeners.remove(reference)
         for family in self._all.values():
             for metric in family.collect():
                 yield _exact(metric)
@@ -182,6 +182,10 @@ class Families:
 
     def backend(self, backend: str) -> None:
         """The children that a backend has whatever its models are, with 0; healthy until known better."""
+        if backend in self._known:
+            # another meter has counted for it already
+            return
+        self._known.add(backend)
         for each in ErrorType:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)

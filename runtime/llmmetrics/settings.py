@@ -180,7 +180,8 @@ class Backend(_Section):
     """One backend: where it is, what it answers to, what it costs and how much it may."""
 
     name: Name
-    type: Annotated[BackendType, _enum(BackendType)]
+    type: Annotated[BackendType, _enum(BackendType)] = BackendType.OPENAI
+    """OpenAI where it is not said, as in the guide's shortest example."""
     model_name: Name | None = None
     deployment_name: Name | None = None
     base_url: Url | None = Field(default=None, repr=False)

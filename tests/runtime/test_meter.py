@@ -311,6 +311,23 @@ def test_nothing_is_logged_unless_asked_for(caplog):
     assert not [record for record in caplog.records if record.name.startswith("llmmetrics")]
 
 
+def test_a_model_cannot_forge_a_line(caplog):
+    setup = Setup({"Telemetry": {"LogTiming": True}})
+    with caplog.at_level(logging.INFO, "llmmetrics.calls"):
+        setup.post(model="m status=success\nbackend=x")
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "llmmetrics.calls"]
+    assert 'model="m status=success\\nbackend=x" status=success' in message
+
+
+def test_a_second_meter_does_not_heal_a_backend():
+    setup = Setup({"Backends": [backend("b")]})
+    setup.status = 500
+    for _ in range(3):
+        setup.post()
+    Meter.from_settings({"Backends": [backend("b")]}, registry=setup.registry)
+    assert setup.value("llm_backend_health", backend="b") == 0
+
+
 def test_a_limit_is_said_not_to_be_enforced_yet(caplog):
     Setup({"Backends": [backend("b", MaxSpendUsd=10)]})
     assert "MaxSpendUsd" in caplog.text
@@ -328,7 +345,7 @@ def test_metering_never_breaks_a_call(monkeypatch, caplog):
         assert setup.client.post(URL, json={"model": "m"}).status_code == 200
     assert setup.value("llmmetrics_internal_errors_total", where="finish") == 2
     assert setup.value("llm_active_requests") == 0
-    assert caplog.text.count("llmmetrics failed in finish and went on") == 1
+    assert caplog.text.count("llmmetrics failed in finish (ZeroDivisionError at ") == 1
 
 
 def test_an_observer_that_raises_is_counted():

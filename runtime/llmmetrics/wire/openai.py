@@ -32,29 +32,25 @@ def tokens(usage: Doc) -> Usage:
         outward("audio_tokens") or 0,
         outward("reasoning_tokens") or 0,
     )
-    # Grok on Azure says more than the prompt has
-    cached = min(said, prompt)
-    fresh = prompt - cached - written - audio_in
-    visible = completion - reasoning - audio_out
     # tokens that only the total shows: Mistral's audio input, elsewhere hidden reasoning
-    hidden = total - prompt - completion
-    if hidden > 0 and completion:
-        if get("prompt_audio_seconds"):
-            audio_in += hidden
-        else:
-            reasoning += hidden
-    return usage_of(
-        {
-            "input": max(0, fresh),
-            "input_audio": audio_in,
-            "cache_read": cached,
-            "cache_write": written,
-            "output": max(0, visible),
-            "output_audio": audio_out,
-            "reasoning": reasoning,
-        },
-        cache_read=said,
-    )
+    hidden = max(total - prompt - completion, 0) if completion else 0
+    if not (said or written or audio_in or audio_out or reasoning or hidden):
+        return usage_of({"input": prompt, "output": completion})
+    # Grok on Azure says that more was cached than the prompt has
+    cached = min(said, prompt)
+    written = min(written, prompt - cached)
+    reasoning = min(reasoning, completion)
+    buckets = {
+        "input": max(prompt - cached - written - audio_in, 0),
+        "input_audio": audio_in,
+        "cache_read": cached,
+        "cache_write": written,
+        "output": max(completion - reasoning - audio_out, 0),
+        "output_audio": audio_out,
+        "reasoning": reasoning,
+    }
+    buckets["input_audio" if get("prompt_audio_seconds") else "reasoning"] += hidden
+    return usage_of(buckets, cache_read=said)
 
 
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
@@ -62,12 +58,8 @@ _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "outp
 
 def _read(body: Doc) -> Reading:
     usage = mapping(body.get("usage"))
-    return Reading(
-        model=text(body.get("model")),
-        usage=None if _COUNTS.isdisjoint(usage) else tokens(usage),
-        wire_cost=wire_cost(usage),
-        error=body.get("error"),
-    )
+    known = None if _COUNTS.isdisjoint(usage) else tokens(usage)
+    return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"))
 
 
 def _chunk(event: Doc) -> Doc:

@@ -1,0 +1,54 @@
+"""Where a request goes, and what that says of it: its format, its provider, its backends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from llmmetrics import wire
+from llmmetrics.backends import Backends, Configured
+from llmmetrics.exchange import provider_name
+from llmmetrics.wire import Claim
+from llmmetrics.wire.hosts import LOCAL, Origin
+
+Place = tuple[str, str, str, int | None, bytes, str | None]
+"""Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
+
+
+class Route(NamedTuple):
+    """What is known of a request from where it goes. `claim` is None for what is no call."""
+
+    claim: Claim | None
+    origin: Origin
+    url: str
+    """Without its query, which may hold a key."""
+    provider: str
+    backends: tuple[Configured, ...]
+    """Those whose BaseUrl it matches."""
+    seller: str | None
+    """Under which id the price catalogue knows it, where the URL alone does not tell."""
+    local: bool
+    """No catalogue knows what it costs."""
+
+    def label(self, model: str | None) -> str:
+        """The `backend` label: of the backends, the one that has this model, else the first; else the provider."""
+        if not self.backends:
+            return self.provider
+        for each in self.backends:
+            if model in each.models:
+                return each.name
+        return self.backends[0].name
+
+
+def route_of(place: Place, backends: Backends) -> Route:
+    """The route of a request to this place. Raises `ConfigError` for a backend that is not configured."""
+    method, scheme, host, port, raw_path, backend = place
+    origin = Origin(scheme, host, port)
+    path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
+    claim = wire.claim(method, host, path)
+    found = backends.named(backend) if backend else backends.at(origin, path)
+    provider = provider_name(origin, claim.format if claim else None)
+    if not found:
+        return Route(claim, origin, f"{origin}{path}", provider, (), None, provider in LOCAL)
+    first = found[0]
+    return Route(claim, origin, f"{origin}{path}", first.provider or provider, found, first.seller, first.local)
