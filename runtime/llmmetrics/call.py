@@ -75,14 +75,12 @@ class Call:
         self.tape = Tape()
         self.started = meter.clock.monotonic()
 
-    def answered(self, status: int, content_encoding: str | None) -> None:
-        """The headers are there."""
-        self.http_status = status
-        if content_encoding:
-            try:
-                self.tape = Tape(decoder_of(content_encoding))
-            except UnknownEncodingError as exc:
-                self.tape.broken = exc
+    def encoded(self, content_encoding: str) -> None:
+        """The body comes in this content encoding."""
+        try:
+            self.tape = Tape(decoder_of(content_encoding))
+        except UnknownEncodingError as exc:
+            self.tape.broken = exc
 
     def first_chunk(self) -> None:
         """The first bytes of the body are there."""

@@ -99,7 +99,7 @@ class Engine:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
-            name = route.label(asked.model)
+            name = route.only or route.label(asked.model)
             series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
@@ -108,7 +108,9 @@ class Engine:
             return None
         return call
 
-    def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
+    def settle(  # noqa: C901 - one look at each family, in one place
+        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None
+    ) -> None:
         """Count a finished call in every family it belongs to."""
         series, families = call.series, self.families
         cost = 0 if outcome.usage is None else call.cost(outcome, outcome.usage)
@@ -118,42 +120,42 @@ class Engine:
             families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
         if outcome.error is not None and outcome.status is not Status.CANCELLED:
             families["errors"].labels(series.backend, outcome.error.value).inc()
-        self._count_usage(series, outcome, cost)
+        if (usage := outcome.usage) is not None:
+            prompt, completion, total = series.tokens
+            prompt(usage.prompt)
+            completion(usage.completion)
+            total(usage.prompt + usage.completion)
+            if cost is None:
+                self._unpriced(series)
+            else:
+                if series.cost is None:
+                    series.cost = families.cost(series)
+                series.cost(cost / ATTO)
+        if not outcome.known:
+            self._estimated(series, outcome)
         if outcome.unread:
             families["unread"].labels(outcome.unread).inc()
-        speaks_for = outcome.status is Status.SUCCESS or health.verdict(
-            outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception)
-        )
         state = self._health[series.backend]
-        if speaks_for is not None and state.record(speaks_for, call.started, call.started + duration):
-            families["health"].labels(series.backend).set(state.up)
+        if outcome.status is not Status.SUCCESS or not state.calm:
+            verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
+            if verdict is not None and state.record(verdict, call.started, call.started + duration):
+                families["health"].labels(series.backend).set(state.up)
         if calls.observers or self._logs_calls:
             self._tell(call.record(outcome, duration, cost))
 
-    def _count_usage(self, series: Series, outcome: Outcome, cost: int | None) -> None:
-        families, usage = self.families, outcome.usage
-        if not outcome.known:
-            families["without_usage"].labels(outcome.reason).inc()
-        if usage is None:
-            return
-        prompt, completion, total = series.tokens
-        prompt(usage.prompt)
-        completion(usage.completion)
-        total(usage.total)
-        if not outcome.known:
+    def _estimated(self, series: Series, outcome: Outcome) -> None:
+        self.families["without_usage"].labels(outcome.reason).inc()
+        if (usage := outcome.usage) is not None:
             for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
-                families["estimated"].labels(series.backend, series.model, name).inc(n)
-        if cost is not None:
-            if series.cost is None:
-                series.cost = families.cost(series)
-            series.cost(cost / ATTO)
-        elif usage.buckets:
-            families["without_price"].labels(series.backend, series.model).inc()
-            self.say(
-                f"price of {series.model} at {series.backend}",
-                f"nobody knows the price of {series.model!r} at {series.backend!r}: its calls count no cost. "
-                "Set CostPerMillionInputTokens and CostPerMillionOutputTokens on a backend with this ModelName",
-            )
+                self.families["estimated"].labels(series.backend, series.model, name).inc(n)
+
+    def _unpriced(self, series: Series) -> None:
+        self.families["without_price"].labels(series.backend, series.model).inc()
+        self.say(
+            f"price of {series.model} at {series.backend}",
+            f"nobody knows the price of {series.model!r} at {series.backend!r}: its calls count no cost. "
+            "Set CostPerMillionInputTokens and CostPerMillionOutputTokens on a backend with this ModelName",
+        )
 
     def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
         """The catalogue's price for the first of these models that it knows."""

@@ -31,17 +31,18 @@ class Health:
         self._against = 0
         self._changed = float("-inf")
         self.up = True
+        self.calm = True
+        """Up, with nothing against it: a success changes nothing."""
 
     def record(self, speaks_for: bool, began: float, now: float) -> bool:
         """Take one call's verdict; whether it changed the state. `began` and `now` are monotonic seconds."""
-        if speaks_for and self.up and not self._against:
-            return False
         with self._lock:
             # what began before the last change was sent to the backend as it was then
             if began < self._changed:
                 return False
             self._against = 0 if speaks_for is self.up else self._against + 1
-            if self._against < self._needed[self.up]:
-                return False
-            self.up, self._against, self._changed = not self.up, 0, now
-            return True
+            turned = self._against >= self._needed[self.up]
+            if turned:
+                self.up, self._against, self._changed = not self.up, 0, now
+            self.calm = self.up and not self._against
+            return turned

@@ -7,7 +7,7 @@ from enum import Enum
 
 from llmmetrics import classify
 from llmmetrics.classify import ErrorType, Status
-from llmmetrics.exchange import see
+from llmmetrics.exchange import Seen, see
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import estimate
 from llmmetrics.wire.encodings import UnknownEncodingError
@@ -63,13 +63,18 @@ def outcome_of(
         out.error = failed
         if exception is None or not classify.never_sent(exception):
             _estimate(out, None, NOTHING, request_body, "unanswered")
-    elif http_status >= 400:
-        # whoever closes a refusal unread has still been refused
-        gone = gone and end is End.RAISED
-        out.error = classify.error_in(http_status, parse(_body(out, tape).tail))
     else:
-        gone = _answered(out, format, _body(out, tape), request_body, end, gone=gone)
-        out.error = out.error or failed
+        try:
+            body = tape.body()
+        except UnknownEncodingError:
+            body, out.unread = NOTHING, "encoding"
+        if http_status >= 400:
+            # whoever closes a refusal unread has still been refused
+            gone = gone and end is End.RAISED
+            out.error = classify.error_in(http_status, parse(body.tail))
+        else:
+            gone = _answered(out, see(format, body), body, request_body, end, gone=gone)
+            out.error = out.error or failed
     if gone:
         out.error, out.status = None, Status.CANCELLED
     elif out.error is not None:
@@ -77,17 +82,8 @@ def outcome_of(
     return out
 
 
-def _body(out: Outcome, tape: Tape) -> Body:
-    try:
-        return tape.body()
-    except UnknownEncodingError:
-        out.unread = "encoding"
-        return NOTHING
-
-
-def _answered(out: Outcome, format: Format, body: Body, request_body: bytes, end: End, *, gone: bool) -> bool:
+def _answered(out: Outcome, seen: Seen, body: Body, request_body: bytes, end: End, *, gone: bool) -> bool:
     """Fill in what a successful answer says; whether the caller went away before its end."""
-    seen = see(format, body)
     reading = seen.reading
     complete = end is End.EXHAUSTED or seen.ended
     gone = gone and (end is End.RAISED or not seen.ended)

@@ -29,6 +29,8 @@ class Route(NamedTuple):
     """Under which id the price catalogue knows it, where the URL alone does not tell."""
     local: bool
     """No catalogue knows what it costs."""
+    only: str | None
+    """The `backend` label, where the model cannot change it."""
 
     def label(self, model: str | None) -> str:
         """The `backend` label: of the backends, the one that has this model, else the first; else the provider."""
@@ -49,6 +51,15 @@ def route_of(place: Place, backends: Backends) -> Route:
     found = backends.named(backend) if backend else backends.at(origin, path)
     provider = provider_name(origin, claim.format if claim else None)
     if not found:
-        return Route(claim, origin, f"{origin}{path}", provider, (), None, provider in LOCAL)
+        return Route(claim, origin, f"{origin}{path}", provider, (), None, provider in LOCAL, provider)
     first = found[0]
-    return Route(claim, origin, f"{origin}{path}", first.provider or provider, found, first.seller, first.local)
+    return Route(
+        claim,
+        origin,
+        f"{origin}{path}",
+        first.provider or provider,
+        found,
+        first.seller,
+        first.local,
+        first.name if len(found) == 1 else None,
+    )

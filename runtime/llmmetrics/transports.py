@@ -75,13 +75,15 @@ def follow(call: Call, response: Any, stream: type[Any]) -> None:
         status = response.status_code
         if 300 <= status < 400:
             call.discard()
-        elif response.is_closed:
-            call.answered(status, None)
+            return
+        call.http_status = status
+        if response.is_closed:
             call.tape.feed(response.content)
             call.finish(End.EXHAUSTED)
-        else:
-            call.answered(status, response.headers.get("content-encoding"))
-            response.stream = stream(response.stream, call)
+            return
+        if encoding := response.headers.get("content-encoding"):
+            call.encoded(encoding)
+        response.stream = stream(response.stream, call)
     except Exception as exc:
         call.discard()
         call.meter.swallow("follow", exc)

@@ -14,6 +14,8 @@ PROMPT = frozenset(
 )
 """The buckets that make up `prompt`. `input` is fresh text and whatever is priced like it."""
 
+CACHED = frozenset(name for name in PROMPT if name.startswith("cache_read"))
+
 COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
 """The buckets that make up `completion`. `output` is visible text."""
 
@@ -53,18 +55,16 @@ def usage_of(buckets: Mapping[str, int], *, cache_read: int = 0) -> Usage:
     `cache_read` is the provider's own figure, where it says more than the buckets can hold.
     """
     prompt = completion = cached = 0
-    kept: dict[str, int] = {}
-    for name, n in buckets.items():
-        if n:
-            kept[name] = n
-            if name in PROMPT:
-                prompt += n
-                if name.startswith("cache_read"):
-                    cached += n
-            elif name in COMPLETION:
-                completion += n
-            elif name not in FEES:
-                raise KeyError(name)
+    kept = {name: n for name, n in buckets.items() if n}
+    for name, n in kept.items():
+        if name in PROMPT:
+            prompt += n
+            if name in CACHED:
+                cached += n
+        elif name in COMPLETION:
+            completion += n
+        elif name not in FEES:
+            raise KeyError(name)
     return Usage(prompt, completion, max(cached, cache_read), kept)
 
 

@@ -48,8 +48,16 @@ class _Words(NamedTuple):
     """Where its HTTP status is another than most providers'."""
 
 
-def _openai(http: int, code: str, message: str) -> Any:
-    kind = "server_error" if http >= 500 else "invalid_request_error"
+_OPENAI_TYPES = {
+    "rate_limit_exceeded": "requests",
+    "insufficient_quota": "insufficient_quota",
+    "unsupported_country_region_territory": "request_forbidden",
+    "server_error": "server_error",
+}
+
+
+def _openai(_: int, code: str, message: str) -> Any:
+    kind = _OPENAI_TYPES.get(code, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
@@ -111,8 +119,11 @@ _PLAIN = {"openai": "server_error", "anthropic": "api_error", "gemini": "INTERNA
 
 
 def error_body(vendor: str, fault: Fault) -> tuple[int, Any]:
-    """The HTTP status and the body in which this provider reports this fault."""
+    """The HTTP status and the body in which this provider reports this fault.
+
+    An error inside a 200 is worded as the 500 that it would have been.
+    """
     words = WORDS[vendor]
-    http = words.http.get(fault.name, fault.http)
+    http = words.http.get(fault.name, 500 if fault.in_band else fault.http)
     code = words.codes.get(fault.name, _PLAIN.get(vendor, ""))
     return http, words.body(http, code, f"Simulated fault: {fault.name.replace('_', ' ')}.")

@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def deltas(self) -> tuple[str, ...]:
-        return self.pieces or tuple(re.findall(r"\s*\S+", self.text)) or ("",)
+        return self.pieces or tuple(re.findall(r"\s*\S+|\s+$", self.text)) or ("",)
 
 
 @dataclass(frozen=True, slots=True)

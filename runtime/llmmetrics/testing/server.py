@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import sys
 from collections import deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +27,10 @@ class LoopbackProvider:
         self.closing = Event()
         self._lock = Lock()
         self._steps: dict[str, deque[Answer | Fault]] = {}
-        self._connections: set[socket.socket] = set()
-        self._server = _Server((host, port), _Handler)
-        self._server.provider = self
+        try:
+            self._server = _Server((host, port), self)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot serve on {host}:{port}: {exc.strerror}") from exc
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), name="llmmetrics-provider", daemon=True)
         self._thread.start()
         address = self._server.server_address
@@ -45,27 +50,17 @@ class LoopbackProvider:
             step = steps.popleft() if steps and request.method == "POST" else self.default
         return reply(request, step, self.default if isinstance(self.default, Answer) else ANSWER)
 
-    def opened(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._connections.add(connection)
-
-    def closed(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._connections.discard(connection)
-
     def close(self) -> None:
         """Stop at once: delays and stalls are interrupted, connections are closed."""
         self.closing.set()
         self._server.shutdown()
-        with self._lock:
-            open_now = list(self._connections)
-        for connection in open_now:
-            try:
+        handlers = list(self._server.handlers.items())
+        for connection, _ in handlers:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
         self._server.server_close()
-        self._thread.join(5)
+        for thread in (self._thread, *(thread for _, thread in handlers)):
+            thread.join(5)
 
     def __enter__(self) -> Self:
         return self
@@ -77,19 +72,41 @@ class LoopbackProvider:
 
 
 def serve(default: Answer | Fault = ANSWER, *, host: str = "127.0.0.1", port: int = 0) -> LoopbackProvider:
-    """Start a simulated provider; it runs until it is closed, as a context manager too. Port 0 takes a free one."""
+    """Start a simulated provider; it runs until it is closed, as a context manager too. Port 0 takes a free one.
+
+    Raises `OSError` for a port that is taken.
+    """
     return LoopbackProvider(default, host, port)
 
 
-class _Server(ThreadingHTTPServer):
-    provider: LoopbackProvider
-    # closing waits for the handlers, which `LoopbackProvider.close` has woken
-    daemon_threads = False
-    block_on_close = True
+class _Server(ThreadingTCPServer):
+    # built on socketserver's, because http.server's looks its own name up in the DNS;
+    # on Windows, reuse means sharing a port that is taken
+    allow_reuse_address = os.name != "nt"
     request_queue_size = 128
 
+    def __init__(self, address: tuple[str, int], provider: LoopbackProvider) -> None:
+        self.provider = provider
+        self.handlers: dict[Any, Thread] = {}
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection on a thread that `close` knows before it runs.
+
+        It is a daemon: a provider that nobody closes does not keep the interpreter alive.
+        """
+        thread = Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
+        self.handlers[request] = thread
+        thread.start()
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.handlers.pop(request, None)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is what half of the tests are about."""
+        """A client that goes away is what half of the tests are about; anything else is told."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,21 +114,24 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
-    def setup(self) -> None:
-        super().setup()
-        self.server.provider.opened(self.connection)
-
-    def finish(self) -> None:
-        self.server.provider.closed(self.connection)
-        super().finish()
-
     def do_POST(self) -> None:
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
-        self._send(self.server.provider.answer(Request(self.command, path, query, headers, body)))
+        self._send(self.server.provider.answer(Request(self.command, path, query, headers, self._body(headers))))
 
     do_GET = do_DELETE = do_PUT = do_POST  # noqa: N815 - http.server's names
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        # trailers, up to the blank line
+        while self.rfile.readline().strip():
+            continue
+        return b"".join(parts)
 
     def _send(self, made: Reply) -> None:
         closing = self.server.provider.closing
@@ -150,8 +170,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hang_up(self) -> None:
         self.close_connection = True
-        self.server.provider.closed(self.connection)
-        self.wfile.flush()
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:

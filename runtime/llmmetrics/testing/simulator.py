@@ -8,6 +8,7 @@ from typing import Any
 from llmmetrics.testing.faults import error_body
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.shapes import SHAPES, Shape
+from llmmetrics.testing.shapes.base import sse
 
 ANSWER = Answer()
 
@@ -20,19 +21,24 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
     shape = next((each for each in SHAPES if each.path.search(request.path)), None)
     if request.method != "POST" or shape is None:
         return _elsewhere(request)
-    answer = script if isinstance(script, Answer) else spoilt
-    fault = script if isinstance(script, Fault) else None
-    if fault and fault.http >= 400:
-        http, body = error_body(shape.vendor, fault)
-        headers = (("retry-after", fault.retry_after),) if fault.retry_after else ()
-        return _json(http, body, headers)
-    if shape.events and request.stream:
-        chunks = tuple(shape.events(request, answer))
-        streamed = shape.content_type if request.query != "" or shape.vendor != "gemini" else "application/json"
-        made = Reply(200, (("content-type", streamed),), chunks, stream=True)
-    else:
-        made = _json(200, shape.body(request, answer))
-    return _spoil(made, shape, fault) if fault else made
+    if isinstance(script, Answer):
+        return _answer(shape, request, script)
+    made = _refusal(shape, script) if script.http >= 400 else _answer(shape, request, spoilt)
+    return _spoil(made, shape, script)
+
+
+def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:
+    if not (shape.events and request.stream):
+        return _json(200, shape.body(request, answer))
+    chunks = tuple(shape.events(request, answer))
+    # Gemini's stream is a JSON array unless it is asked for as SSE
+    streamed = "application/json" if chunks[0].startswith(b"[") else shape.content_type
+    return Reply(200, (("content-type", streamed),), chunks, stream=True)
+
+
+def _refusal(shape: Shape, fault: Fault) -> Reply:
+    http, body = error_body(shape.vendor, fault)
+    return _json(http, body, (("retry-after", fault.retry_after),) if fault.retry_after else ())
 
 
 def _elsewhere(request: Request) -> Reply:
@@ -60,24 +66,31 @@ def _spoil(made: Reply, shape: Shape, fault: Fault) -> Reply:
         made.stream,
         delay=fault.delay,
         reset=fault.reset,
-        cut_after=fault.cut_after,
-        stall_after=fault.stall_after,
+        cut_after=_within(chunks, fault.cut_after),
+        stall_after=_within(chunks, fault.stall_after),
     )
+
+
+def _within(chunks: tuple[bytes, ...], after: int | None) -> int | None:
+    """Before the last event at the latest: a stream that has it is whole."""
+    return after if after is None else min(after, len(chunks) - 1)
 
 
 def _in_band(made: Reply, shape: Shape, fault: Fault) -> tuple[bytes, ...]:
     _, body = error_body(shape.vendor, fault)
-    if shape.vendor == "cohere":
-        body = {"error": body}
-    text = json.dumps(body)
     if not made.stream:
-        return (text.encode(),)
-    if shape.content_type != "text/event-stream":
-        return (*made.chunks[:2], text.encode() + b"\n")
-    if made.chunks[0].startswith(b"["):
-        return (made.chunks[0], f",{text}]".encode())
-    if b"response.created" in made.chunks[0]:
-        failed = {"id": "resp_1", "object": "response", "status": "failed", "error": body["error"], "output": []}
-        text = json.dumps({"type": "response.failed", "sequence_number": 2, "response": failed})
-        return (*made.chunks[:2], f"event: response.failed\ndata: {text}\n\n".encode())
-    return (*made.chunks[:2], f"event: error\ndata: {text}\n\n".encode())
+        return (json.dumps({"error": body} if shape.vendor == "cohere" else body).encode(),)
+    begun = made.chunks[: min(2, len(made.chunks) - 1)]
+    if begun and begun[0].startswith(b"["):
+        return (made.chunks[0], f",{json.dumps(body)}]".encode())
+    if shape.vendor == "ollama":
+        return (*begun, json.dumps(body).encode() + b"\n")
+    if shape.vendor == "cohere":
+        delta = {"finish_reason": "ERROR", "error": body["message"]}
+        return (*begun, sse({"type": "message-end", "delta": delta}, "message-end"))
+    if begun and b"response.created" in begun[0]:
+        error = {"code": body["error"]["code"], "message": body["error"]["message"]}
+        failed = {"id": "resp_1", "object": "response", "status": "failed", "error": error, "output": []}
+        return (*begun, sse({"type": "response.failed", "sequence_number": 2, "response": failed}, "response.failed"))
+    # Gemini's events have no names
+    return (*begun, sse(body, None if shape.vendor == "gemini" else "error"))

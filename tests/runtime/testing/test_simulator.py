@@ -219,12 +219,13 @@ def test_ollama(meter, provider, counted, stream):
 
 
 def test_connections_are_kept_alive(provider):
-    opened = []
-    provider.opened = opened.append
+    url = f"{provider.url}/v1/chat/completions"
     with httpx.Client() as client:
-        for _ in range(3):
-            client.post(f"{provider.url}/v1/chat/completions", json={"stream": True})
-    assert len(opened) == 1
+        used = {
+            client.post(url, json={"stream": stream}).extensions["network_stream"].get_extra_info("client_addr")
+            for stream in (True, False, True)
+        }
+    assert len(used) == 1
 
 
 def test_a_script_may_be_for_one_path(provider):

@@ -33,6 +33,7 @@ def _cohere_stream(_: Request, answer: Answer) -> Iterator[bytes]:
     yield event("content-end", index=0)
     usage = {"usage": _cohere_usage(answer)} if answer.usage else {}
     yield event("message-end", delta={"finish_reason": "COMPLETE", **usage})
+    yield b"data: [DONE]\n\n"
 
 
 SHAPES = (Shape(re.compile(r"/v2/chat$"), "cohere", _cohere, _cohere_stream),)

@@ -20,6 +20,11 @@ def _openai_usage(answer: Answer) -> Doc:
     }
 
 
+def _asks_for_usage(request: Request) -> bool:
+    options = request.json.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
 def _chat(request: Request, answer: Answer) -> Doc:
     choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}
     base = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED}
@@ -31,7 +36,7 @@ def _chat(request: Request, answer: Answer) -> Doc:
 def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     base: Doc = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
     base["model"] = model(request, answer)
-    asked = (request.json.get("stream_options") or {}).get("include_usage") is True
+    asked = _asks_for_usage(request)
     if asked:
         base["usage"] = None
 
@@ -54,10 +59,19 @@ def _completion(request: Request, answer: Answer) -> Doc:
 
 
 def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
-    base = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
+    base: Doc = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
+    asked = _asks_for_usage(request)
+    if asked:
+        base["usage"] = None
+
+    def chunk(text: str, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        return sse({**base, "choices": [choice]})
+
     for piece in answer.deltas:
-        yield sse({**base, "choices": [{"index": 0, "text": piece, "logprobs": None, "finish_reason": None}]})
-    if (request.json.get("stream_options") or {}).get("include_usage") is True and answer.usage:
+        yield chunk(piece)
+    yield chunk("", "stop")
+    if asked and answer.usage:
         yield sse({**base, "choices": [], "usage": _openai_usage(answer)})
     yield b"data: [DONE]\n\n"
 
@@ -112,13 +126,18 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
 
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-    yield event("response.created", response=_response(request, answer, "in_progress"))
+    whole = _response(request, answer)
+    (said,) = whole["output"]
+    for kind in ("response.created", "response.in_progress"):
+        yield event(kind, response=_response(request, answer, "in_progress"))
     yield event("response.output_item.added", output_index=0, item=item)
     yield event("response.content_part.added", **at, part={"type": "output_text", "text": "", "annotations": []})
     for piece in answer.deltas:
         yield event("response.output_text.delta", **at, delta=piece, logprobs=[])
     yield event("response.output_text.done", **at, text=answer.text, logprobs=[])
-    yield event("response.completed", response=_response(request, answer))
+    yield event("response.content_part.done", **at, part=said["content"][0])
+    yield event("response.output_item.done", output_index=0, item=said)
+    yield event("response.completed", response=whole)
 
 
 SHAPES = (

@@ -1,0 +1,223 @@
+"""What an ordinary client sees of every fault, and what the server survives."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from llmmetrics.testing import FAULTS, Answer, Request, faults, reply, serve
+
+CHAT = "/v1/chat/completions"
+# path and request, each streaming and not
+PATHS = {
+    "openai": (CHAT, {}),
+    "openai stream": (CHAT, {"stream": True}),
+    "responses": ("/v1/responses", {}),
+    "responses stream": ("/v1/responses", {"stream": True}),
+    "anthropic": ("/v1/messages", {}),
+    "anthropic stream": ("/v1/messages", {"stream": True}),
+    "gemini": ("/v1beta/models/m:generateContent", {}),
+    "gemini sse": ("/v1beta/models/m:streamGenerateContent?alt=sse", {}),
+    "gemini array": ("/v1beta/models/m:streamGenerateContent", {}),
+    "cohere": ("/v2/chat", {}),
+    "cohere stream": ("/v2/chat", {"stream": True}),
+    "ollama": ("/api/chat", {"stream": False}),
+    "ollama stream": ("/api/chat", {}),
+}
+EXCEPTIONS = {
+    "reset": (httpx.ReadError, httpx.RemoteProtocolError),
+    "cut": (httpx.RemoteProtocolError,),
+    "stall": (httpx.ReadTimeout,),
+    "slow_first_byte": (httpx.ReadTimeout,),
+}
+SLOW = ("stall", "slow_first_byte")
+STATUSES = {
+    ("gemini", "bad_key"): 400,
+    ("gemini", "overloaded"): 503,
+    ("anthropic", "insufficient_quota"): 402,
+}
+REFUSALS = [name for name, fault in FAULTS.items() if fault.http >= 400]
+
+# vendor, fault, what the error object holds
+WORDS = [
+    ("openai", "rate_limit", {"code": "rate_limit_exceeded", "type": "requests"}),
+    ("openai", "insufficient_quota", {"code": "insufficient_quota", "type": "insufficient_quota"}),
+    ("openai", "bad_key", {"code": "invalid_api_key", "type": "invalid_request_error"}),
+    ("openai", "not_found", {"code": "model_not_found", "type": "invalid_request_error"}),
+    ("openai", "server_error", {"type": "server_error"}),
+    ("openai", "error_in_200", {"type": "server_error"}),
+    ("anthropic", "rate_limit", {"type": "rate_limit_error"}),
+    ("anthropic", "overloaded", {"type": "overloaded_error"}),
+    ("anthropic", "bad_key", {"type": "authentication_error"}),
+    ("anthropic", "error_in_200", {"type": "api_error"}),
+    ("gemini", "rate_limit", {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
+    ("gemini", "bad_key", {"code": 400, "status": "INVALID_ARGUMENT"}),
+    ("gemini", "forbidden", {"code": 403, "status": "PERMISSION_DENIED"}),
+    ("gemini", "error_in_200", {"code": 500, "status": "INTERNAL"}),
+]
+
+
+def made(path, body, script):
+    return reply(Request("POST", path.partition("?")[0], path.partition("?")[2], {}, json.dumps(body).encode()), script)
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_refusal_has_its_status_and_a_body(provider, name, fault):
+    path, body = PATHS[name]
+    provider.script(FAULTS[fault])
+    answer = httpx.post(provider.url + path, json=body)
+    vendor = name.partition(" ")[0]
+    assert answer.status_code == STATUSES.get((vendor, fault), FAULTS[fault].http)
+    assert "message" in answer.text or "error" in answer.json()
+    assert ("retry-after" in answer.headers) == (FAULTS[fault].retry_after is not None)
+
+
+@pytest.mark.parametrize("text", ["one", "one two three four"])
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("fault", EXCEPTIONS)
+def test_a_broken_connection_is_an_exception(provider, name, fault, text):
+    path, body = PATHS[name]
+    provider.default = Answer(text)
+    provider.script(FAULTS[fault])
+    with pytest.raises(EXCEPTIONS[fault]):
+        httpx.post(provider.url + path, json=body, timeout=0.1 if fault in SLOW else 5)
+
+
+@pytest.mark.parametrize(("vendor", "fault", "fields"), WORDS)
+def test_each_provider_words_its_errors_itself(vendor, fault, fields):
+    (body,) = made(*PATHS[vendor], FAULTS[fault]).chunks
+    assert fields.items() <= json.loads(body)["error"].items()
+
+
+def test_a_bad_gemini_key_has_a_reason():
+    (body,) = made(*PATHS["gemini"], faults.BAD_KEY).chunks
+    assert json.loads(body)["error"]["details"][0]["reason"] == "API_KEY_INVALID"
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_malformed_is_no_json_in_a_whole_200(provider, name):
+    path, body = PATHS[name]
+    provider.script(faults.MALFORMED)
+    answer = httpx.post(provider.url + path, json=body)
+    assert answer.status_code == 200
+    for line in answer.text.split("\n"):
+        text = line.removeprefix("data: ")
+        if not text or text.startswith("event: "):
+            continue
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(text)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_an_error_inside_a_200_comes_before_the_usage(provider, name):
+    path, body = PATHS[name]
+    provider.script(faults.ERROR_IN_200)
+    answer = httpx.post(provider.url + path, json=body)
+    assert answer.status_code == 200
+    assert "error in 200" in answer.text
+    assert '"finish_reason": "stop"' not in answer.text
+    assert '"done": true' not in answer.text
+
+
+def test_faults_compose():
+    slow = made(CHAT, {}, replace(faults.UNAVAILABLE, delay=2.0, retry_after="3"))
+    assert (slow.status, slow.delay, dict(slow.headers)["retry-after"]) == (503, 2.0, "3")
+
+
+def test_a_cut_names_how_many_events_pass(provider):
+    provider.script(replace(faults.CUT, cut_after=1))
+    seen = []
+    with (
+        pytest.raises(httpx.RemoteProtocolError),
+        httpx.stream("POST", provider.url + CHAT, json={"stream": True}) as answer,
+    ):
+        seen.extend(line for line in answer.iter_lines() if line)
+    assert len(seen) == 1
+
+
+def test_a_reset_is_a_reset(provider):
+    provider.script(faults.RESET)
+    host, port = provider.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+# the server
+
+
+def test_a_request_may_come_in_chunks(provider):
+    with httpx.Client() as client:
+        for _ in range(2):
+            parts = iter([b'{"model": ', b'"chunked"}'])
+            assert client.post(provider.url + CHAT, content=parts).json()["model"] == "chunked"
+
+
+def test_a_client_that_goes_away_is_no_event(provider, capfd):
+    provider.script(Answer(pieces=("x" * 100_000,) * 200), faults.STALL)
+    for _ in range(2):
+        with httpx.stream("POST", provider.url + CHAT, json={"stream": True}) as answer:
+            next(answer.iter_bytes())
+    assert httpx.post(provider.url + CHAT, json={}).status_code == 200
+    provider.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_every_step_is_used_once_by_whoever_comes(provider):
+    provider.script(*[faults.NOT_FOUND] * 20)
+    statuses = []
+
+    def ask():
+        with httpx.Client() as client:
+            statuses.extend(client.post(provider.url + CHAT, json={}).status_code for _ in range(5))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200] * 20 + [404] * 20
+    assert len(provider.requests) == 40
+
+
+def test_a_taken_port_is_named():
+    with serve() as first:
+        port = int(first.url.rpartition(":")[2])
+        with pytest.raises(OSError, match=f"cannot serve on 127.0.0.1:{port}"):
+            serve(port=port)
+
+
+def test_closing_closes_what_nobody_uses_and_may_be_repeated():
+    running = serve()
+    port = int(running.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
+        idle.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert idle.recv(1 << 16)
+        running.close()
+        running.close()
+        while idle.recv(1 << 16):
+            continue
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+
+
+def test_a_provider_that_nobody_closes_lets_the_program_end():
+    code = f"""
+import http.client
+from llmmetrics.testing import serve
+provider = serve()
+kept = http.client.HTTPConnection(provider.url.removeprefix("http://"))
+kept.request("POST", "{CHAT}", "{{}}")
+print(kept.getresponse().status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "200"
