@@ -7,7 +7,18 @@ import gzip
 import json
 
 import pytest
-from support import shared
+from hypothesis import HealthCheck, settings
+from support import SOAK, shared
+
+# a loaded machine is no reason to fail: nothing here asserts on the wall clock
+settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize=not SOAK,
+    max_examples=1000 if SOAK else 100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,10 @@ def shared(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs {name} of the project's shared material, which a clone alone does not have")
     return path
+
+
+def alone(code: str) -> str:
+    """What a program prints that runs in a Python of its own, which coverage does not look into."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    return done.stdout

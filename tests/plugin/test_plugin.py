@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import httpx
 import pytest
+from support import alone
 
 from pytest_llmmetrics.probe import UnknownMetricError
 
@@ -72,8 +70,7 @@ def test_each_test_has_a_meter_of_its_own(pytester):
 
 def test_the_plugin_module_is_light():
     code = "import sys, pytest, pytest_llmmetrics.plugin; print(sorted({'httpx', 'httpx2', 'pydantic', 'prometheus_client', 'llmmetrics'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert alone(code).strip() == "[]"
 
 
 def test_the_fixtures_have_help(pytester):

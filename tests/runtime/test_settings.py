@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
-import sys
 import traceback
 from contextlib import suppress
 from decimal import Decimal
@@ -16,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.alias_generators import to_pascal as pascal
-from support import shared
+from support import alone, shared
 
 from llmmetrics import ConfigError, settings
 from llmmetrics.loading import load
@@ -383,8 +381,7 @@ def test_settings_do_not_change():
 
 def test_the_module_itself_imports_nothing_heavy():
     code = (
-        "import runpy, sys; runpy.run_path(sys.argv[1]); "
+        f"import runpy, sys; runpy.run_path({settings.__file__!r}); "
         "print({'httpx', 'httpx2', 'sqlite3', 'redis', 'rich', 'genai_prices'} & {*sys.modules})"
     )
-    found = subprocess.run([sys.executable, "-c", code, settings.__file__], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    assert alone(code).strip() == "set()"

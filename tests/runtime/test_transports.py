@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 import tracemalloc
 import zlib
 
@@ -15,6 +13,7 @@ import httpx2
 import pytest
 import zstandard
 from prometheus_client import CollectorRegistry
+from support import alone
 
 from llmmetrics import ConfigError, Meter
 from llmmetrics.testing import observe
@@ -83,7 +82,7 @@ class Mine(httpx2.BaseTransport):
 assert 'openai' in {each.__module__ for each in Mine.__mro__}
 Meter().transport(Mine())
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    alone(code)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +140,7 @@ import sys, llmmetrics
 heavy = {'httpx', 'httpx2', 'genai_prices', 'redis', 'rich', 'sqlite3', 'pytest', 'anyio', 'fcntl'}
 print(sorted(heavy & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert alone(code).strip() == "[]"
 
 
 # encodings

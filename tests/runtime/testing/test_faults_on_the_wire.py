@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -64,6 +65,12 @@ WORDS = [
 ]
 
 
+def post(url: str, **request: Any) -> httpx.Response:
+    # loading the system's certificates takes longer than all the rest
+    with httpx.Client(verify=False) as client:
+        return client.post(url, **request)
+
+
 def made(path, body, script):
     return reply(Request("POST", path.partition("?")[0], path.partition("?")[2], {}, json.dumps(body).encode()), script)
 
@@ -73,7 +80,7 @@ def made(path, body, script):
 def test_a_refusal_has_its_status_and_a_body(provider, name, fault):
     path, body = PATHS[name]
     provider.script(FAULTS[fault])
-    answer = httpx.post(provider.url + path, json=body)
+    answer = post(provider.url + path, json=body)
     vendor = name.partition(" ")[0]
     assert answer.status_code == STATUSES.get((vendor, fault), FAULTS[fault].http)
     assert "message" in answer.text or "error" in answer.json()
@@ -88,7 +95,7 @@ def test_a_broken_connection_is_an_exception(provider, name, fault, text):
     provider.default = Answer(text)
     provider.script(FAULTS[fault])
     with pytest.raises(EXCEPTIONS[fault]):
-        httpx.post(provider.url + path, json=body, timeout=0.1 if fault in SLOW else 5)
+        post(provider.url + path, json=body, timeout=0.1 if fault in SLOW else 5)
 
 
 @pytest.mark.parametrize(("vendor", "fault", "fields"), WORDS)
@@ -106,7 +113,7 @@ def test_a_bad_gemini_key_has_a_reason():
 def test_malformed_is_no_json_in_a_whole_200(provider, name):
     path, body = PATHS[name]
     provider.script(faults.MALFORMED)
-    answer = httpx.post(provider.url + path, json=body)
+    answer = post(provider.url + path, json=body)
     assert answer.status_code == 200
     for line in answer.text.split("\n"):
         text = line.removeprefix("data: ")
@@ -120,7 +127,7 @@ def test_malformed_is_no_json_in_a_whole_200(provider, name):
 def test_an_error_inside_a_200_comes_before_the_usage(provider, name):
     path, body = PATHS[name]
     provider.script(faults.ERROR_IN_200)
-    answer = httpx.post(provider.url + path, json=body)
+    answer = post(provider.url + path, json=body)
     assert answer.status_code == 200
     assert "error in 200" in answer.text
     assert '"finish_reason": "stop"' not in answer.text
@@ -167,7 +174,7 @@ def test_a_client_that_goes_away_is_no_event(provider, capfd):
     for _ in range(2):
         with httpx.stream("POST", provider.url + CHAT, json={"stream": True}) as answer:
             next(answer.iter_bytes())
-    assert httpx.post(provider.url + CHAT, json={}).status_code == 200
+    assert post(provider.url + CHAT, json={}).status_code == 200
     provider.close()
     assert capfd.readouterr().err == ""
 

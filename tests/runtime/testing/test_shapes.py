@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -69,6 +70,12 @@ STREAMS = {
 }
 
 
+def post(url: str, **request: Any) -> httpx.Response:
+    # loading the system's certificates takes longer than all the rest
+    with httpx.Client(verify=False) as client:
+        return client.post(url, **request)
+
+
 def at(doc, where):
     for name in where:
         doc = doc[name]
@@ -90,7 +97,7 @@ def events(answer: httpx.Response) -> list[dict]:
 def test_a_whole_answer(provider, name):
     path, body, where, usage = WHOLE[name]
     provider.script(ANSWER)
-    made = httpx.post(provider.url + path, json={"model": "m", **body})
+    made = post(provider.url + path, json={"model": "m", **body})
     assert (made.status_code, made.headers["content-type"]) == (200, "application/json")
     assert usage.items() <= at(made.json(), where).items()
     assert "content-length" in made.headers
@@ -101,7 +108,7 @@ def test_a_stream(provider, name):
     path, body, kind, which, where, usage = STREAMS[name]
     provider.script(ANSWER)
     asked = body if path.startswith(("/api", "/v1beta")) else {**body, "stream": True}
-    made = httpx.post(provider.url + path, json={"model": "m", **asked})
+    made = post(provider.url + path, json={"model": "m", **asked})
     assert (made.status_code, made.headers["content-type"]) == (200, kind)
     assert made.headers["transfer-encoding"] == "chunked"
     assert usage.items() <= at(events(made)[which], where).items()
@@ -109,9 +116,9 @@ def test_a_stream(provider, name):
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 def test_openai_streams_usage_only_when_asked(provider, path):
-    plain = events(httpx.post(provider.url + path, json={"stream": True}))
+    plain = events(post(provider.url + path, json={"stream": True}))
     assert all("usage" not in event for event in plain)
-    *others, last = events(httpx.post(provider.url + path, json={"stream": True, **ASKED}))
+    *others, last = events(post(provider.url + path, json={"stream": True, **ASKED}))
     assert [event["usage"] for event in others] == [None] * len(plain)
     assert last["choices"] == []
     assert others[-1]["choices"][0]["finish_reason"] == "stop"
@@ -119,7 +126,7 @@ def test_openai_streams_usage_only_when_asked(provider, path):
 
 def test_the_events_of_a_response_are_in_openai_s_order(provider):
     provider.script(Answer("one"))
-    kinds = [event["type"] for event in events(httpx.post(f"{provider.url}/v1/responses", json={"stream": True}))]
+    kinds = [event["type"] for event in events(post(f"{provider.url}/v1/responses", json={"stream": True}))]
     assert kinds == [
         "response.created",
         "response.in_progress",
@@ -140,7 +147,7 @@ def test_the_deltas_are_the_text(text):
 
 def test_the_pieces_are_the_caller_s(provider):
     provider.script(Answer("abc", pieces=("a", "bc")))
-    said = events(httpx.post(f"{provider.url}/v1/chat/completions", json={"stream": True}))
+    said = events(post(f"{provider.url}/v1/chat/completions", json={"stream": True}))
     assert [event["choices"][0]["delta"].get("content") for event in said] == ["", "a", "bc", None]
 
 
