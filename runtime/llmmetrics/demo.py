@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -69,20 +70,11 @@ def table(families: Iterable[Metric]) -> Table:
                 sums[sample.name, labels["backend"], kind] += sample.value
                 if labels["backend"] not in backends:
                     backends.append(labels["backend"])
-    made = Table(title="llmmetrics demo")
-    made.add_column("backend")
-    for column in (
-        "success",
-        "failure",
-        "timeout",
-        "cancelled",
-        "prompt",
-        "completion",
-        "cost USD",
-        "mean s",
-        "healthy",
-    ):
-        made.add_column(column, justify="right")
+    # narrow enough for a terminal of 80 columns
+    made = Table(title="llmmetrics demo", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    made.add_column("backend", no_wrap=True)
+    for column in ("ok", "fail", "time\nout", "can-\ncelled", "tokens\nin", "tokens\nout", "cost\nUSD", "mean\ns"):
+        made.add_column(column, justify="right", no_wrap=True)
     made.add_column("errors")
     for backend in backends:
 
@@ -98,9 +90,9 @@ def table(families: Iterable[Metric]) -> Table:
         tokens = (f"{value('llm_tokens_total', each):.0f}" for each in ("prompt", "completion"))
         priced = ("llm_estimated_cost_usd", backend, "") in sums
         cost = f"{value('llm_estimated_cost_usd'):.6f}" if priced else "unknown"
-        healthy = "yes" if value("llm_backend_health") else "no"
+        healthy = "" if value("llm_backend_health") else "unhealthy "
         shown = ", ".join(f"{kind} {n:.0f}" for kind, n in errors.items())
-        made.add_row(backend, *statuses, *tokens, cost, mean, healthy, shown)
+        made.add_row(backend, *statuses, *tokens, cost, mean, healthy + shown)
     return made
 
 

@@ -159,11 +159,7 @@ class Engine:
 
     def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
         """The catalogue's price for the first of these models that it knows."""
-        if not route.local:
-            for model in models:
-                if model and (price := self._catalogue.price(model, route.url, route.seller, self.clock.now)):
-                    return price
-        return None
+        return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now)
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""

@@ -179,18 +179,12 @@ def read_exchange(
     error = classify.error_in(None, reading.error)
     if error is None and readable and not seen.valid:
         error = ErrorType.UNKNOWN
-    cost = reading.wire_cost
-    charges = charges_of(reading)
-    if cost is None and charges and provider not in LOCAL:
-        where = f"{origin}{parts.path}"
-
-        def price(part: str | None) -> pricing.Price | None:
-            for name in filter(None, (part, reading.model, model)):
-                found = _CATALOGUE.price(name, where, None, lambda: at or datetime.now(UTC))
-                if found:
-                    return found
-            return None
-
-        amount = pricing.cost_of(charges, price)
-        cost = None if amount is None else pricing.dollars(amount)
+    amount, charges = None, charges_of(reading)
+    if reading.wire_cost is not None:
+        amount = pricing.attodollars(reading.wire_cost)
+    elif charges and provider not in LOCAL:
+        names, where = (reading.model, model), f"{origin}{parts.path}"
+        moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices ask for it
+        amount = pricing.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment))
+    cost = None if amount is None else pricing.dollars(amount)
     return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

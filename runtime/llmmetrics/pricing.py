@@ -148,6 +148,13 @@ class Catalogue:
         # the last row whose condition holds; the first one where none does
         return next((price for when, price in reversed(rows) if when is None or when.active(moment)), rows[0][1])
 
+    def first(
+        self, models: Iterable[str | None], url: str, provider: str | None, now: Callable[[], datetime]
+    ) -> Price | None:
+        """The price of the first of these models that has one."""
+        found = (self.price(model, url, provider, now) for model in models if model)
+        return next(filter(None, found), None)
+
     def _find(self, model: str, url: str, provider: str | None) -> Sequence[tuple[Any, Price]]:
         snapshot = self._snapshot()
         for where in ((None, url), (provider, None), (None, None)):

@@ -30,7 +30,7 @@ def test_once_prints_the_table_and_the_metrics():
         [*DEMO, "--once", "--port", "0"],
         capture_output=True,
         text=True,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "80"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
