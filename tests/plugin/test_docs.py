@@ -1,0 +1,61 @@
+"""What the documentation shows works, and names what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from llmmetrics.loading import load
+from llmmetrics.metrics import ROWS
+from llmmetrics.settings import Backend, Budget, Health, Settings, Telemetry
+
+pytest_plugins = ["pytester"]
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readmes_settings_are_settings():
+    (text,) = blocks("json")
+    assert load(json.loads(text), {"OPENAI_API_KEY": "sk-x"}).backends[0].name == "openai-primary"
+
+
+def test_the_readmes_application_runs(tmp_path, monkeypatch):
+    pytest.importorskip("openai")
+    (settings,) = blocks("json")
+    code = next(block for block in blocks("python") if "start_http_server" in block)
+    (tmp_path / "settings.json").write_text(settings)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    scope: dict = {}
+    exec(code.replace("meter.start_http_server(port=5000)", "server, thread = meter.start_http_server(port=0)"), scope)
+    scope["server"].shutdown()
+    scope["server"].server_close()
+    scope["client"].close()
+    assert scope["client"].api_key == "sk-x"
+
+
+def test_the_readmes_test_passes(pytester):
+    pytester.makepyfile(next(block for block in blocks("python") if "def test_" in block))
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_every_family_is_documented():
+    text = (ROOT / "docs/metrics.md").read_text("utf8")
+    for row in ROWS.values():
+        assert f"`{row.name}" in text
+        for label in row.labels:
+            assert label in text
+
+
+@pytest.mark.parametrize("section", [Settings, Telemetry, Health, Budget, Backend])
+def test_every_setting_is_documented(section):
+    text = (ROOT / "docs/settings.md").read_text("utf8")
+    for field in section.model_fields.values():
+        assert field.alias in text
