@@ -61,9 +61,8 @@ def metered(meter: Engine, inner: Any, backend: str | None, family: Family, *, a
     if backend is not None:
         meter.require_backend(backend)
     sync_class, async_class = _classes(library)
-    if asynchronous:
-        return async_class(meter, inner or library.AsyncHTTPTransport(), backend)
-    return sync_class(meter, inner or library.HTTPTransport(), backend)
+    made, plain = (async_class, library.AsyncHTTPTransport) if asynchronous else (sync_class, library.HTTPTransport)
+    return made(meter, plain() if inner is None else inner, backend)
 
 
 def follow(call: Call, response: Any, stream: type[Any]) -> None:

@@ -371,6 +371,29 @@ def test_a_redirect_hop_is_no_call(meter, counted, lib):
 
 
 @FAMILIES
+def test_a_mock_that_refuses_a_request_is_no_provider(meter, counted, lib):
+    def refuse(request):
+        raise AssertionError("not mocked")
+
+    client = lib.Client(transport=meter.transport(lib.MockTransport(refuse)))
+    with pytest.raises(AssertionError, match="not mocked"):
+        client.post("https://api.openai.com/v1/chat/completions", json=JSON)
+    assert counted() == {}
+
+
+@FAMILIES
+def test_any_other_exception_is_unknown(meter, counted, count, lib):
+    def fail(request):
+        raise LookupError
+
+    client = lib.Client(transport=meter.transport(lib.MockTransport(fail)))
+    with pytest.raises(LookupError):
+        client.post("https://api.openai.com/v1/chat/completions", json=JSON)
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="unknown") == 1
+
+
+@FAMILIES
 def test_other_requests_pass_and_are_counted_apart(client, provider, counted, count, lib):
     assert client.get(f"{provider.url}/openai/v1/models").json()["data"]
     assert counted() == {}

@@ -134,6 +134,6 @@ def _last_value(text: str, key: str) -> Any:
         if colon and text[at - 1 : at] != "\\":
             try:
                 return _DECODER.raw_decode(text, colon.end())[0]
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     return None

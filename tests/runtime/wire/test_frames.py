@@ -70,6 +70,10 @@ def test_salvage_takes_the_last_key_that_is_one():
     assert salvage(text, ("usage", "model")) == {"usage": {"prompt_tokens": 2}}
 
 
+def test_nesting_without_end_is_no_value():
+    assert salvage(b'"usage": ' + b'{"a":' * 100_000, ("usage",)) == {}
+
+
 def test_torn_json_gives_what_is_complete():
     assert torn_json(b'[{"a": 1}, {"a": 2, "b') == [{"a": 1}, {"a": 2}]
     assert torn_json(b'{"a": 1, "text": "unfin') == [{"a": 1}]
