@@ -33,24 +33,28 @@ def tokens(usage: Doc) -> Usage:
         outward("reasoning_tokens") or 0,
     )
     # tokens that only the total shows: Mistral's audio input, elsewhere hidden reasoning
-    hidden = max(total - prompt - completion, 0) if completion else 0
-    if not (said or written or audio_in or audio_out or reasoning or hidden):
-        return usage_of({"input": prompt, "output": completion})
+    hidden = total - prompt - completion
+    if hidden > 0 and completion:
+        if get("prompt_audio_seconds"):
+            prompt, audio_in = prompt + hidden, audio_in + hidden
+        else:
+            completion, reasoning = completion + hidden, reasoning + hidden
     # Grok on Azure says that more was cached than the prompt has
-    cached = min(said, prompt)
-    written = min(written, prompt - cached)
-    reasoning = min(reasoning, completion)
+    cached = said if said < prompt else prompt
+    fresh = prompt - cached - written - audio_in
+    visible = completion - reasoning - audio_out
+    if fresh < 0 or visible < 0:
+        return usage_of({"input": prompt - cached, "cache_read": cached, "output": completion}, cache_read=said)
     buckets = {
-        "input": max(prompt - cached - written - audio_in, 0),
+        "input": fresh,
         "input_audio": audio_in,
         "cache_read": cached,
         "cache_write": written,
-        "output": max(completion - reasoning - audio_out, 0),
+        "output": visible,
         "output_audio": audio_out,
         "reasoning": reasoning,
     }
-    buckets["input_audio" if get("prompt_audio_seconds") else "reasoning"] += hidden
-    return usage_of(buckets, cache_read=said)
+    return Usage(prompt, completion, said, {name: n for name, n in buckets.items() if n})
 
 
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
