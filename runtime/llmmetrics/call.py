@@ -91,7 +91,7 @@ class Call:
         """Count the call, unless it has been counted."""
         if not self._open:
             return
-        if isinstance(exception, AssertionError):
+        if exception is not None and isinstance(exception, AssertionError):
             # a test's own: a mock that was not told of this request, and no answer of any provider
             self.discard()
             return

@@ -15,7 +15,7 @@ from llmmetrics import call as calls
 from llmmetrics import health, telling, wire
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.call import Call, CallRecord
-from llmmetrics.classify import Status, is_pool_timeout
+from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.health import Health
 from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
@@ -108,40 +108,45 @@ class Engine:
             return None
         return call
 
-    def settle(  # noqa: C901 - one look at each family, in one place
-        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None
-    ) -> None:
+    def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
-        series, families = call.series, self.families
-        cost = 0 if outcome.usage is None else call.cost(outcome, outcome.usage)
+        series, cost = call.series, None
         series.requests[outcome.status](1)
         series.duration(duration)
-        if call.asked.stream and call.first_chunk_at is not None:
-            families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
-        if outcome.error is not None and outcome.status is not Status.CANCELLED:
-            families["errors"].labels(series.backend, outcome.error.value).inc()
         if (usage := outcome.usage) is not None:
             prompt, completion, total = series.tokens
             prompt(usage.prompt)
             completion(usage.completion)
             total(usage.prompt + usage.completion)
+            cost = call.cost(outcome, usage)
             if cost is None:
                 self._unpriced(series)
             else:
                 if series.cost is None:
-                    series.cost = families.cost(series)
+                    series.cost = self.families.cost(series)
                 series.cost(cost / ATTO)
+        state = self._health[series.backend]
+        if not (outcome.plain and state.calm and call.first_chunk_at is None):
+            self._unusual(call, outcome, duration, exception, state)
+        if calls.observers or self._logs_calls:
+            self._tell(call.record(outcome, duration, 0 if usage is None else cost))
+
+    def _unusual(
+        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None, state: Health
+    ) -> None:
+        """Count what most calls have nothing of: first chunks, errors, estimates, changes of health."""
+        series, families = call.series, self.families
+        if call.first_chunk_at is not None:
+            families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
+        if outcome.error is not None:
+            families["errors"].labels(series.backend, outcome.error.value).inc()
         if not outcome.known:
             self._estimated(series, outcome)
         if outcome.unread:
             families["unread"].labels(outcome.unread).inc()
-        state = self._health[series.backend]
-        if outcome.status is not Status.SUCCESS or not state.calm:
-            verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
-            if verdict is not None and state.record(verdict, call.started, call.started + duration):
-                families["health"].labels(series.backend).set(state.up)
-        if calls.observers or self._logs_calls:
-            self._tell(call.record(outcome, duration, cost))
+        verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
+        if verdict is not None and state.record(verdict, call.started, call.started + duration):
+            families["health"].labels(series.backend).set(state.up)
 
     def _estimated(self, series: Series, outcome: Outcome) -> None:
         self.families["without_usage"].labels(outcome.reason).inc()

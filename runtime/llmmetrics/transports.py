@@ -97,10 +97,10 @@ class _Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         call, tape = self._call, self._call.tape
-        append, size = tape.chunks.append, 0
+        append, size, streamed = tape.chunks.append, 0, call.asked.stream
         try:
             for chunk in self._inner:
-                if not size:
+                if streamed and not size:
                     call.first_chunk()
                 append(chunk)
                 size += len(chunk)
@@ -129,10 +129,10 @@ class _AsyncStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         call, tape = self._call, self._call.tape
-        append, size = tape.chunks.append, 0
+        append, size, streamed = tape.chunks.append, 0, call.asked.stream
         try:
             async for chunk in self._inner:
-                if not size:
+                if streamed and not size:
                     call.first_chunk()
                 append(chunk)
                 size += len(chunk)

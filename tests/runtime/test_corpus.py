@@ -14,10 +14,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support import SHARED, SOAK, shared
 
-from llmmetrics import Meter, exchange, wire
+from llmmetrics import Meter, exchange, outcome, wire
 from llmmetrics.exchange import see
 from llmmetrics.testing import observe
-from llmmetrics.wire.tape import TAIL, keep
+from llmmetrics.wire.tape import TAIL, Tape, keep
 
 # the rows of the corpus that these formats are for
 APIS = ("openai.chat", "openai.responses", "openai.completions", "openai.embeddings", "anthropic.messages")
@@ -72,6 +72,26 @@ def test_reading_from_the_end_finds_what_reading_everything_finds(calls):
         patient = format._replace(fields=(*format.fields, "a field that never comes"))
         # with a field that never comes, every event is read
         assert see(patient, body).reading == see(format, body).reading, row["id"]
+
+
+def test_the_short_way_to_an_outcome_finds_what_the_long_way_finds(calls, monkeypatch):
+    def outcomes():
+        found = []
+        for row in calls:
+            tape = Tape()
+            tape.feed(row["response_body"])
+            end = outcome.End.EXHAUSTED
+            found.append(outcome.outcome_of(claimed(row).format, row["status"], tape, row["request_body"], end, None))
+        return [{**vars(each), "plain": None} for each in found], sum(each.plain for each in found)
+
+    quick, short = outcomes()
+    monkeypatch.setattr(outcome, "_plain_success", lambda *_: None)
+    long, none = outcomes()
+    assert (short > 600, none) == (True, 0)
+    for one, other in zip(quick, long, strict=True):
+        assert {name: each for name, each in one.items() if each} == {
+            name: each for name, each in other.items() if each
+        }
 
 
 def test_a_body_too_long_to_hold_is_read_from_its_ends(calls):

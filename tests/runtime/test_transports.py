@@ -233,6 +233,15 @@ def test_a_stream_of_many_events_is_read_at_its_end(meter, lib):
 
 
 @FAMILIES
+def test_a_stream_of_one_line_has_a_first_chunk(meter, lib, count):
+    line = b'{"model": "m-1", "done": true, "prompt_eval_count": 1, "eval_count": 2, "response": "hi"}\n'
+    client = lib.Client(transport=meter.transport(streaming(lib, [line])))
+    client.post("http://localhost:11434/api/generate", json={"model": "m"})
+    assert count("llm_time_to_first_chunk_seconds_count") == 1
+    assert count("llm_tokens_total", token_type="total") == 3
+
+
+@FAMILIES
 def test_a_stream_that_stops_in_mid_event(meter, lib, count):
     events = [
         b'data: {"model": "m-1", "choices": [{"delta": {"content": "abcdefgh"}}]}\n\n',

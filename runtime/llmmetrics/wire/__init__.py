@@ -48,7 +48,7 @@ def claim(method: str, host: str, path: str) -> Claim | None:
     return None
 
 
-_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]+)"')
+_MODEL_FIRST = b'{"model":"'
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -57,8 +57,11 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     if claimed.model is not None:
         # on a deployment path the body still says whether to stream
         return Asked(claimed.model, claimed.stream or _STREAM.search(body) is not None)
-    if (first := _MODEL_FIRST.match(body)) and b'"stream"' not in body:
-        return Asked(first[1].decode("utf8", "replace"), claimed.format.always_streams)
+    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body:
+        # what httpx makes of a dict that begins with the model; parsing takes several times as long
+        first = body[len(_MODEL_FIRST) :].partition(b'"')[0]
+        if first and b"\\" not in first:
+            return Asked(first.decode("utf8", "replace"), claimed.format.always_streams)
     fields = parse(body)
     if not isinstance(fields, dict):
         return Asked(None, claimed.format.always_streams)

@@ -40,7 +40,7 @@ def tokens(usage: Doc) -> Usage:
         else:
             completion, reasoning = completion + hidden, reasoning + hidden
     # Grok on Azure says that more was cached than the prompt has
-    cached = said if said < prompt else prompt
+    cached = min(said, prompt)
     fresh = prompt - cached - written - audio_in
     visible = completion - reasoning - audio_out
     if fresh < 0 or visible < 0:

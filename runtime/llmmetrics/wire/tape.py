@@ -82,6 +82,13 @@ class Tape:
             self.broken = exc
         chunks.clear()
 
+    def short(self) -> bytes | None:
+        """All of a body that is neither long nor encoded, which most are; None for the others."""
+        if self._dropped or self._inner or self.broken:
+            return None
+        joined = b"".join(self.chunks)
+        return joined if len(joined) <= TAIL else None
+
     def body(self) -> Body:
         """What was kept. Raises what the decoder raised for bytes it could not read."""
         if self._inner is not None:
