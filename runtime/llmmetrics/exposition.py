@@ -144,7 +144,7 @@ def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tupl
     """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that is taken."""
     try:
         server = make_server(addr, port, WsgiApp(registry), _Server, _Handler)
-    except (OSError, OverflowError) as exc:
+    except (OSError, OverflowError, TypeError) as exc:
         raise ConfigError(
             f"cannot serve /metrics on {addr}:{port} ({exc}): choose another port, "
             f"or stop what listens there (on macOS, AirPlay takes port 5000)"

@@ -140,7 +140,7 @@ def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
 
     def variable(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            raise ConfigError(f"{path}: the environment variable {match[1]} is not set")
+            raise ConfigError(f"{path}: the environment variable {match[1]} is not set: set it, or leave the key out")
         return environ[match[1]]
 
     return _VARIABLE.sub(variable, value)

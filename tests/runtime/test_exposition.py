@@ -244,7 +244,7 @@ def test_a_busy_port_is_named(metered):
     server.server_close()
 
 
-@pytest.mark.parametrize("port", [-1, 70000])
+@pytest.mark.parametrize("port", [-1, 70000, "5000"])
 def test_a_port_that_cannot_be(metered, port):
     with pytest.raises(ConfigError, match="choose another port"):
         metered.start_http_server(port)
