@@ -16,7 +16,6 @@ from llmmetrics.outcome import End, Outcome, outcome_of
 from llmmetrics.pricing import attodollars, cost_of, dollars
 from llmmetrics.usage import Usage
 from llmmetrics.wire import Asked
-from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.format import Charge, Format
 from llmmetrics.wire.tape import Tape
 
@@ -69,18 +68,11 @@ class Call:
         self.meter = meter
         self.route = route
         self.format = format
-        self.asked = asked
+        self.model, self.streamed = asked
         self.series = series
         self.request_body = request_body
         self.tape = Tape()
         self.started = meter.clock.monotonic()
-
-    def encoded(self, content_encoding: str) -> None:
-        """The body comes in this content encoding."""
-        try:
-            self.tape = Tape(decoder_of(content_encoding))
-        except UnknownEncodingError as exc:
-            self.tape.broken = exc
 
     def first_chunk(self) -> None:
         """The first bytes of the body are there."""
@@ -129,7 +121,7 @@ class Call:
             return cost_of(charges, lambda _: own)
         if outcome.wire_cost is not None:
             return attodollars(outcome.wire_cost)
-        names = (outcome.model, self.asked.model)
+        names = (outcome.model, self.model)
         return cost_of(charges, lambda model: self.meter.catalogue_price(self.route, (model, *names)))
 
     def record(self, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
@@ -141,7 +133,7 @@ class Call:
             api=self.format.id,
             model=self.series.model,
             model_responded=outcome.model,
-            streamed=self.asked.stream,
+            streamed=self.streamed,
             status=outcome.status,
             error_type=outcome.error,
             http_status=self.http_status,

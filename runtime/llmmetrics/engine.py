@@ -20,7 +20,7 @@ from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.health import Health
 from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.pricing import ATTO, Catalogue, Price
+from llmmetrics.pricing import Catalogue, Price
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
 
@@ -85,7 +85,7 @@ class Engine:
                 and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
             )
             if priced:
-                series.cost = self.families.cost(series)
+                self.families.priced(series.backend, series.model)
 
     # what a transport asks for
 
@@ -99,8 +99,9 @@ class Engine:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
-            name = route.only or route.label(asked.model)
-            series = self._series.get((name, asked.model)) or self._new_series(name, asked.model or UNKNOWN)
+            model = asked[0]
+            name = route.only or route.label(model)
+            series = self._series.get((name, model)) or self._new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
         except Exception as exc:
@@ -110,21 +111,15 @@ class Engine:
 
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
-        series, cost = call.series, None
-        series.requests[outcome.status](1)
-        series.duration(duration)
-        if (usage := outcome.usage) is not None:
-            prompt, completion, total = series.tokens
-            prompt(usage.prompt)
-            completion(usage.completion)
-            total(usage.prompt + usage.completion)
+        series, usage = call.series, outcome.usage
+        if usage is None:
+            cost = None
+            series.add((outcome.status, duration, 0, 0, None))
+        else:
             cost = call.cost(outcome, usage)
+            series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series)
-            else:
-                if series.cost is None:
-                    series.cost = self.families.cost(series)
-                series.cost(cost / ATTO)
         state = self._health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             self._unusual(call, outcome, duration, exception, state)
@@ -211,8 +206,8 @@ class Engine:
                 model = OTHER
             if (backend, model) not in self._series:
                 self._models[backend] = self._models.get(backend, 0) + 1
-                self._series[backend, model] = series = self.families.series(backend, model)
-                series.price = self._backends.own_price(backend, model)
+                price = self._backends.own_price(backend, model)
+                self._series[backend, model] = self.families.series(backend, model, price)
             return self._series[backend, model]
 
     # what is said

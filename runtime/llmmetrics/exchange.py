@@ -168,8 +168,7 @@ def read_exchange(
     except UnknownEncodingError:
         body, readable = Body(b"", b"", 0), False
     provider = provider_name(origin, claimed.format if claimed else None)
-    asked = wire.asked(claimed, request_body) if claimed else None
-    model = asked.model if asked else None
+    model = wire.asked(claimed, request_body)[0] if claimed else None
     api = claimed.format.id if claimed else None
     if status >= 400 or claimed is None:
         failed = classify.error_in(status, parse(body.tail)) if status >= 400 else None

@@ -7,7 +7,9 @@ registered nowhere themselves: one collector of ours stands in the registry and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter as Tallied
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
 from llmmetrics.classify import ErrorType, Status
-from llmmetrics.pricing import Price
+from llmmetrics.pricing import ATTO, Price
 
 log = logging.getLogger("llmmetrics")
 
@@ -114,21 +116,81 @@ def _adder(child: Any) -> Add:
     return add
 
 
+def _observe(histogram: Any, values: Sequence[float]) -> None:
+    """Observe several values at once, where this prometheus-client's histogram lets us."""
+    try:
+        bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum  # noqa: SLF001
+    except AttributeError:
+        for each in values:
+            histogram.observe(each)
+        return
+    for index, count in Tallied(bisect_left(bounds, each) for each in values).items():
+        buckets[index].inc(count)
+    total.inc(sum(values))
+
+
+Finished = tuple[Status, float, int, int, int | None]
+"""A finished call: its status, seconds, prompt and completion tokens, and attodollars where the price is known."""
+
+BATCH = 64
+"""A registry is told of so many finished calls at once, and of the rest when it is read."""
+
+
+class Tally:
+    """The children of one backend and model, and the finished calls that they have not been told of yet.
+
+    Telling them one by one would take nine locks a call.
+    """
+
+    def __init__(self, families: Families, backend: str, model: str) -> None:
+        self.backend = backend
+        self.model = model
+        self._families = families
+        self._finished: list[Finished] = []
+        self._lock = Lock()
+        self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
+        self._duration = families["duration"].labels(backend, model)
+        self._tokens = [families["tokens"].labels(backend, model, each) for each in TOKEN_TYPES]
+
+    def add(self, finished: Finished) -> None:
+        """Count a finished call."""
+        self._finished.append(finished)
+        if len(self._finished) >= self._families.batch:
+            self.flush()
+
+    def priced(self) -> Any:
+        """The cost child. It exists from now on: where no price is known, a 0 would say that calls cost nothing."""
+        return self._families["cost"].labels(self.backend, self.model)
+
+    def flush(self) -> None:
+        """Tell the children. A list's slices are atomic, so that calls may go on finishing meanwhile."""
+        with self._lock:
+            if not (count := len(self._finished)):
+                return
+            batch = self._finished[:count]
+            del self._finished[:count]
+            statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
+            for status in set(statuses):
+                self._requests[status].inc(statuses.count(status))
+            _observe(self._duration, durations)
+            prompt, completion = sum(prompts), sum(completions)
+            for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
+                child.inc(tokens)
+            known = [each for each in costs if each is not None]
+            if known:
+                self.priced().inc(sum(known) / ATTO)
+
+
 @dataclass(slots=True)
 class Series:
-    """The bound children of one backend and model: what a finished call touches."""
+    """What a finished call of one backend and model touches."""
 
     backend: str
     model: str
-    requests: Mapping[Status, Add]
-    duration: Callable[[float], None]
-    tokens: tuple[Add, ...]
-    """Prompt, completion, total."""
+    add: Callable[[Finished], None]
     active: Add
-    price: Price | None = None
+    price: Price | None
     """The configured price of this model."""
-    cost: Add | None = None
-    """None until a price is known: a 0 would say that the call cost nothing."""
 
 
 class Families:
@@ -138,6 +200,8 @@ class Families:
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._known: set[str] = set()
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self.batch = BATCH
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
             for key, row in ROWS.items()
@@ -158,6 +222,8 @@ class Families:
         for reference in self._listeners:
             if listener := reference():
                 listener()
+        for tally in list(self._tallies.values()):
+            tally.flush()
         for family in self._all.values():
             for metric in family.collect():
                 yield _exact(metric)
@@ -165,20 +231,19 @@ class Families:
     def describe(self) -> Iterable[Metric]:
         return [_exact(metric) for family in self._all.values() for metric in family.describe()]
 
-    def series(self, backend: str, model: str) -> Series:
+    def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""
-        return Series(
-            backend,
-            model,
-            {each: _adder(self["requests"].labels(backend, model, each.value)) for each in Status},
-            self["duration"].labels(backend, model).observe,
-            tuple(_adder(self["tokens"].labels(backend, model, each)) for each in TOKEN_TYPES),
-            _adder(self["active"].labels(backend)),
-        )
+        return Series(backend, model, self._tally(backend, model).add, _adder(self["active"].labels(backend)), price)
 
-    def cost(self, series: Series) -> Add:
-        """The cost child of a series, for when its price is known; it exists with 0 from now on."""
-        return _adder(self["cost"].labels(series.backend, series.model))
+    def priced(self, backend: str, model: str) -> None:
+        """Have the cost child of a model whose price is known, with 0 until it is called."""
+        self._tally(backend, model).priced()
+
+    def _tally(self, backend: str, model: str) -> Tally:
+        with _lock:
+            if (backend, model) not in self._tallies:
+                self._tallies[backend, model] = Tally(self, backend, model)
+            return self._tallies[backend, model]
 
     def backend(self, backend: str) -> None:
         """The children that a backend has whatever its models are, with 0; healthy until known better."""

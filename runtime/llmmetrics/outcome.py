@@ -98,7 +98,11 @@ def _plain_success(format: Format, tape: Tape) -> Outcome | None:
         return None
     out = Outcome()
     out.plain = True
-    out.model, out.usage, out.charges, out.wire_cost = reading.model, reading.usage, reading.charges, reading.wire_cost
+    out.model, out.usage = reading.model, reading.usage
+    if reading.charges:
+        out.charges = reading.charges
+    if reading.wire_cost is not None:
+        out.wire_cost = reading.wire_cost
     return out
 
 

@@ -43,15 +43,14 @@ class Price:
             if usage.prompt > threshold:
                 units = dearer
                 break
-        total = 0
-        for name, n in usage.buckets.items():
-            price = units.get(name)
-            if price is None:
-                if name in FEES:
-                    continue
-                return None
-            total += price * n
-        return total
+        buckets = usage.buckets
+        try:
+            return sum([units[name] * n for name, n in buckets.items()])
+        except KeyError:
+            pass
+        if not buckets.keys() - FEES <= units.keys():
+            return None
+        return sum(units.get(name, 0) * n for name, n in buckets.items())
 
 
 def configured(

@@ -80,8 +80,7 @@ def follow(call: Call, response: Any, stream: type[Any]) -> None:
             call.tape.feed(response.content)
             call.finish(End.EXHAUSTED)
             return
-        if encoding := response.headers.get("content-encoding"):
-            call.encoded(encoding)
+        call.tape.headers = response.headers
         response.stream = stream(response.stream, call)
     except Exception as exc:
         call.discard()
@@ -97,7 +96,7 @@ class _Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.asked.stream
+        append, size, streamed = tape.chunks.append, 0, call.streamed
         try:
             for chunk in self._inner:
                 if streamed and not size:
@@ -129,7 +128,7 @@ class _AsyncStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.asked.stream
+        append, size, streamed = tape.chunks.append, 0, call.streamed
         try:
             async for chunk in self._inner:
                 if streamed and not size:

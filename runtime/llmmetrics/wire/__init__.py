@@ -30,11 +30,8 @@ class Claim(NamedTuple):
     stream: bool
 
 
-class Asked(NamedTuple):
-    """What a request asks for."""
-
-    model: str | None
-    stream: bool
+Asked = tuple[str | None, bool]
+"""What a request asks for: a model, and whether it wants a stream."""
 
 
 def claim(method: str, host: str, path: str) -> Claim | None:
@@ -49,6 +46,7 @@ def claim(method: str, host: str, path: str) -> Claim | None:
 
 
 _MODEL_FIRST = b'{"model":"'
+_START = len(_MODEL_FIRST)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -56,16 +54,15 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     """The model and whether a stream is asked for; a path that names the model is believed first."""
     if claimed.model is not None:
         # on a deployment path the body still says whether to stream
-        return Asked(claimed.model, claimed.stream or _STREAM.search(body) is not None)
+        return claimed.model, claimed.stream or _STREAM.search(body) is not None
     if body.startswith(_MODEL_FIRST) and b'"stream"' not in body:
         # what httpx makes of a dict that begins with the model; parsing takes several times as long
-        first = body[len(_MODEL_FIRST) :].partition(b'"')[0]
+        first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
-            return Asked(first.decode("utf8", "replace"), claimed.format.always_streams)
+            return first.decode("utf8", "replace"), claimed.format.always_streams
     fields = parse(body)
     if not isinstance(fields, dict):
-        return Asked(None, claimed.format.always_streams)
+        return None, claimed.format.always_streams
     model = fields.get("model")
-    return Asked(
-        model if isinstance(model, str) and model else None, fields.get("stream", claimed.format.always_streams) is True
-    )
+    streams = fields.get("stream", claimed.format.always_streams) is True
+    return (model if isinstance(model, str) and model else None), streams

@@ -6,12 +6,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain
-from typing import Any
-
-from llmmetrics.wire.tape import Decoder
+from typing import Any, Protocol
 
 PIECE = 1 << 16
 """gzip and deflate are decoded in pieces of at most this many bytes, so that a bomb is never whole in memory."""
+
+
+class Decoder(Protocol):
+    """One content encoding: bytes in, pieces of decoded bytes out, in order."""
+
+    def decode(self, chunk: bytes) -> Iterable[bytes]: ...
 
 
 class UnknownEncodingError(ValueError):

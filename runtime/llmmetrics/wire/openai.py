@@ -6,17 +6,22 @@ https://platform.openai.com/docs/api-reference; what other hosts add is said whe
 from __future__ import annotations
 
 import re
+from typing import Any, Final
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.format import Format, Reading, counts, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
 
+_NOTHING: Final[Any] = {}.get
+
 
 def tokens(usage: Doc) -> Usage:
     """The buckets of an OpenAI usage object, under the names of chat or of responses."""
     get = usage.get
-    inward = mapping(get("prompt_tokens_details") or get("input_tokens_details")).get
-    outward = mapping(get("completion_tokens_details") or get("output_tokens_details")).get
+    details = get("prompt_tokens_details") or get("input_tokens_details")
+    inward = details.get if type(details) is dict else _NOTHING
+    details = get("completion_tokens_details") or get("output_tokens_details")
+    outward = details.get if type(details) is dict else _NOTHING
     prompt, completion, total, said, written, audio_in, audio_out, reasoning = counts(
         get("prompt_tokens") or get("input_tokens") or 0,
         get("completion_tokens") or get("output_tokens") or 0,
@@ -45,23 +50,29 @@ def tokens(usage: Doc) -> Usage:
     visible = completion - reasoning - audio_out
     if fresh < 0 or visible < 0:
         return usage_of({"input": prompt - cached, "cache_read": cached, "output": completion}, cache_read=said)
-    buckets = {
-        "input": fresh,
-        "input_audio": audio_in,
-        "cache_read": cached,
-        "cache_write": written,
-        "output": visible,
-        "output_audio": audio_out,
-        "reasoning": reasoning,
-    }
-    return Usage(prompt, completion, said, {name: n for name, n in buckets.items() if n})
+    buckets = {"input": fresh} if fresh else {}
+    if audio_in:
+        buckets["input_audio"] = audio_in
+    if cached:
+        buckets["cache_read"] = cached
+    if written:
+        buckets["cache_write"] = written
+    if visible:
+        buckets["output"] = visible
+    if audio_out:
+        buckets["output_audio"] = audio_out
+    if reasoning:
+        buckets["reasoning"] = reasoning
+    return Usage(prompt, completion, said, buckets)
 
 
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
 
 
 def _read(body: Doc) -> Reading:
-    usage = mapping(body.get("usage"))
+    usage = body.get("usage")
+    if type(usage) is not dict:
+        usage = {}
     known = None if _COUNTS.isdisjoint(usage) else tokens(usage)
     return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"))
 

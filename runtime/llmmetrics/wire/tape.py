@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from llmmetrics.wire.encodings import Decoder, UnknownEncodingError, decoder_of
 
 HEAD = 8 * 1024
 """Bytes kept from the start: a stream's first events name the model and, at Anthropic, the input."""
@@ -25,12 +27,6 @@ class Body(NamedTuple):
         return len(self.tail) == self.total
 
 
-class Decoder(Protocol):
-    """One content encoding: bytes in, pieces of decoded bytes out, in order."""
-
-    def decode(self, chunk: bytes) -> Iterable[bytes]: ...
-
-
 class Tape:
     """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length.
 
@@ -41,6 +37,8 @@ class Tape:
     """
 
     broken: Exception | None = None
+    headers: Mapping[str, str] | None = None
+    """The answer's: their content encoding is asked for only where the bytes alone do not tell."""
     _decoder: Decoder | None = None
     _inner: Tape | None = None
     _head = b""
@@ -51,6 +49,17 @@ class Tape:
         if decoder:
             self._decoder, self._inner = decoder, Tape()
 
+    def _ask(self) -> None:
+        """Find out how the body is encoded."""
+        headers, self.headers = self.headers, None
+        if headers is None:
+            return
+        try:
+            if decoder := decoder_of(headers.get("content-encoding")):
+                self._decoder, self._inner = decoder, Tape()
+        except UnknownEncodingError as exc:
+            self.broken = exc
+
     def feed(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
         self._size += len(chunk)
@@ -59,6 +68,7 @@ class Tape:
 
     def trim(self, size: int) -> int:
         """Drop what is no longer needed of `size` bytes; how many are left."""
+        self._ask()
         chunks = self.chunks
         if self._inner or self.broken:
             self._unwind()
@@ -83,14 +93,16 @@ class Tape:
         chunks.clear()
 
     def short(self) -> bytes | None:
-        """All of a body that is neither long nor encoded, which most are; None for the others."""
+        """All of a body that is one short JSON object, as far as its first byte tells; None for the others."""
         if self._dropped or self._inner or self.broken:
             return None
-        joined = b"".join(self.chunks)
-        return joined if len(joined) <= TAIL else None
+        chunks = self.chunks
+        joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return joined if joined[:1] == b"{" and len(joined) <= TAIL else None
 
     def body(self) -> Body:
         """What was kept. Raises what the decoder raised for bytes it could not read."""
+        self._ask()
         if self._inner is not None:
             self._unwind()
         if self.broken:
