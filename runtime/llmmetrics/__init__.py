@@ -4,6 +4,7 @@ from llmmetrics.classify import ErrorType, Status
 from llmmetrics.clock import Clock
 from llmmetrics.errors import ConfigError, LlmMetricsError
 from llmmetrics.exchange import Exchange, read_exchange
+from llmmetrics.instrument import instrument, uninstrument
 from llmmetrics.meter import Meter
 from llmmetrics.settings import Settings
 from llmmetrics.usage import Usage
@@ -18,5 +19,7 @@ __all__ = [
     "Settings",
     "Status",
     "Usage",
+    "instrument",
     "read_exchange",
+    "uninstrument",
 ]

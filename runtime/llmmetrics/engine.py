@@ -165,6 +165,10 @@ class Engine:
         """Raises `ConfigError` for a name that is no configured backend's."""
         self._backends.named(name)
 
+    def knows(self, host: str) -> bool:
+        """Whether a metered request has gone to this host."""
+        return any(place[2] == host for place in list(self._routes))
+
     def flush(self) -> None:
         """Count the calls whose answers nobody held any more."""
         while self.dropped:

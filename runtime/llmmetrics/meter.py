@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from threading import Thread
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import exposition, transports
+from llmmetrics import wrap as wrapping
 from llmmetrics.clock import Clock
 from llmmetrics.engine import Engine
 from llmmetrics.loading import load
 from llmmetrics.settings import Settings
 from llmmetrics.transports import Family
+
+T = TypeVar("T")
 
 
 class Meter(Engine):
@@ -55,6 +58,14 @@ class Meter(Engine):
     def asgi_app(self) -> exposition.AsgiApp:
         """An ASGI application that serves the registry, for a route or a mount of any framework."""
         return exposition.AsgiApp(self.registry)
+
+    def wrap(self, client: T, *, backend: str | None = None) -> T:
+        """Meter a client in place and give it back: an httpx or httpx2 client, or an SDK's that holds one.
+
+        Its proxies, pool limits, TLS settings and timeouts stay; wrapping it twice is wrapping it once.
+        `backend` as for `transport`. Raises `ConfigError` for what holds no such client.
+        """
+        return wrapping.wrap(self, client, backend)
 
     def wsgi_app(self) -> exposition.WsgiApp:
         """A WSGI application that serves the registry."""

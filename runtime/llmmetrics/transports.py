@@ -1,4 +1,4 @@
-"""The doors for httpx and httpx2: transports that pass everything through and tell a `Call` what they see.
+"""The doors for httpx and httpx2: transports that pass everything through and meter what they see.
 
 One implementation serves both families, sync and async: the family's module is a parameter. Neither is
 imported before a transport of it is asked for.
@@ -7,15 +7,12 @@ imported before a transport of it is asked for.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from llmmetrics.call import Call
 from llmmetrics.errors import ConfigError
-from llmmetrics.outcome import End
-from llmmetrics.wire.tape import TAIL
+from llmmetrics.passage import asend, send, streams
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine
@@ -65,92 +62,7 @@ def metered(meter: Engine, inner: Any, backend: str | None, family: Family, *, a
     return made(meter, plain() if inner is None else inner, backend)
 
 
-def follow(call: Call, response: Any, stream: type[Any]) -> None:
-    """Follow the answer to its end: through its stream, or at once where a mock has read it already.
-
-    A response that is not what its library says is let go, uncounted.
-    """
-    try:
-        status = response.status_code
-        if 300 <= status < 400:
-            call.discard()
-            return
-        call.http_status = status
-        if response.is_closed:
-            call.tape.feed(response.content)
-            call.finish(End.EXHAUSTED)
-            return
-        call.tape.headers = response.headers
-        response.stream = stream(response.stream, call)
-    except Exception as exc:
-        call.discard()
-        call.meter.swallow("follow", exc)
-
-
-class _Stream:
-    """A body that is followed on its way to the caller."""
-
-    def __init__(self, inner: Any, call: Call) -> None:
-        self._inner = inner
-        self._call = call
-
-    def __iter__(self) -> Iterator[bytes]:
-        call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.streamed
-        try:
-            for chunk in self._inner:
-                if streamed and not size:
-                    call.first_chunk()
-                append(chunk)
-                size += len(chunk)
-                if size > TAIL:
-                    size = tape.trim(size)
-                yield chunk
-        except GeneratorExit:
-            # closing the iterator is not closing the answer: close() or the collector will tell
-            raise
-        except BaseException as exc:
-            call.finish(End.RAISED, exc)
-            raise
-        call.finish(End.EXHAUSTED)
-
-    def close(self) -> None:
-        self._call.finish(End.CLOSED)
-        self._inner.close()
-
-
-class _AsyncStream:
-    """The same for an async body."""
-
-    def __init__(self, inner: Any, call: Call) -> None:
-        self._inner = inner
-        self._call = call
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.streamed
-        try:
-            async for chunk in self._inner:
-                if streamed and not size:
-                    call.first_chunk()
-                append(chunk)
-                size += len(chunk)
-                if size > TAIL:
-                    size = tape.trim(size)
-                yield chunk
-        except GeneratorExit:
-            raise
-        except BaseException as exc:
-            call.finish(End.RAISED, exc)
-            raise
-        call.finish(End.EXHAUSTED)
-
-    async def aclose(self) -> None:
-        self._call.finish(End.CLOSED)
-        await self._inner.aclose()
-
-
-class _Metered:
+class Metered:
     """What both transports are made of."""
 
     family: Any
@@ -158,40 +70,25 @@ class _Metered:
     stream: type[Any]
 
     def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
-        self._meter = meter
+        self.meter = meter
+        self.backend = backend
         self._inner = inner
-        self._backend = backend
 
-    def _begin(self, request: Any) -> Call | None:
+    def _checked(self, request: Any) -> Any:
         if not isinstance(request, self.family.Request):
             made, used = self.family.__name__, _family(request, "Request")
             raise ConfigError(
                 f"this transport was made for {made} and is used by a client of {used}: "
                 f'pass family="{used}" to meter.transport() or meter.async_transport()'
             )
-        url = request.url
-        try:
-            body = request.content
-        except Exception:
-            # a body that is streamed up cannot be read twice: its model is unknown
-            body = b""
-        return self._meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, self._backend), body)
+        return request
 
 
-class _Transport(_Metered):
+class _Transport(Metered):
     """Meters what goes through the transport inside it."""
 
     def handle_request(self, request: Any) -> Any:
-        call = self._begin(request)
-        if call is None:
-            return self._inner.handle_request(request)
-        try:
-            response = self._inner.handle_request(request)
-        except BaseException as exc:
-            call.finish(End.RAISED, exc)
-            raise
-        follow(call, response, self.stream)
-        return response
+        return send(self.meter, self.backend, self._checked(request), self.stream, self._inner.handle_request)
 
     def close(self) -> None:
         self._inner.close()
@@ -204,20 +101,12 @@ class _Transport(_Metered):
         self._inner.__exit__(*exc_info)
 
 
-class _AsyncTransport(_Metered):
+class _AsyncTransport(Metered):
     """Meters what goes through the async transport inside it."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        call = self._begin(request)
-        if call is None:
-            return await self._inner.handle_async_request(request)
-        try:
-            response = await self._inner.handle_async_request(request)
-        except BaseException as exc:
-            call.finish(End.RAISED, exc)
-            raise
-        follow(call, response, self.stream)
-        return response
+        onward = self._inner.handle_async_request
+        return await asend(self.meter, self.backend, self._checked(request), self.stream, onward)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -233,8 +122,7 @@ class _AsyncTransport(_Metered):
 @cache
 def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     """The sync and the async transport of one family: a client insists on its own family's base classes."""
-    stream = type("MeteredStream", (_Stream, library.SyncByteStream), {})
-    async_stream = type("AsyncMeteredStream", (_AsyncStream, library.AsyncByteStream), {})
+    stream, async_stream = streams(library)
     return (
         type("MeteredTransport", (_Transport, library.BaseTransport), {"family": library, "stream": stream}),
         type(

@@ -8,14 +8,22 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import Meter
 from llmmetrics.testing import serve
 
+TYPES = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "gemini": "Gemini",
+    "cohere": "Cohere",
+    "ollama": "Ollama",
+    "groq": "GenericOpenAI",
+    "mistral": "GenericOpenAI",
+}
 OWN = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
 
 
 def settings(url: str) -> dict:
-    """One backend for each of the provider's formats, told apart by the path of its BaseUrl."""
-    types = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini", "cohere": "Cohere", "ollama": "Ollama"}
+    """One backend for each of the provider's formats and dialects, told apart by the path of its BaseUrl."""
     return {
-        "Backends": [{"Name": name, "Type": kind, "BaseUrl": f"{url}/{name}", **OWN} for name, kind in types.items()]
+        "Backends": [{"Name": name, "Type": kind, "BaseUrl": f"{url}/{name}", **OWN} for name, kind in TYPES.items()]
     }
 
 

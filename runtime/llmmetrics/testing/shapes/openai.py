@@ -20,7 +20,16 @@ def _openai_usage(answer: Answer) -> Doc:
     }
 
 
+_UNASKED = re.compile(r"/(groq|mistral)/")
+"""Groq and Mistral send a stream's usage unasked: a path that begins with their name speaks as they do.
+
+https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
+"""
+
+
 def _asks_for_usage(request: Request) -> bool:
+    if _UNASKED.match(request.path):
+        return True
     options = request.json.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
 

@@ -1,0 +1,167 @@
+"""One request on its way through a door of ours: claimed, begun, and followed to its end.
+
+Transports and `instrument` are such doors. One implementation serves both families, sync and async.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from llmmetrics.call import Call
+from llmmetrics.outcome import End
+from llmmetrics.wire.tape import TAIL
+
+if TYPE_CHECKING:
+    from llmmetrics.engine import Engine
+
+_CLAIM = "llmmetrics"
+"""The request extension by which the first door that sees an attempt keeps the others from counting it too."""
+
+
+def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Any]) -> Any:
+    """Meter one attempt: `onward` sends the request, and its answer's body is followed by a `stream`."""
+    claims = request.extensions
+    if _CLAIM in claims:
+        return onward(request)
+    call = _begin(meter, backend, request)
+    claims[_CLAIM] = True
+    try:
+        response = onward(request)
+    except BaseException as exc:
+        if call is not None:
+            call.finish(End.RAISED, exc)
+        raise
+    finally:
+        # the same request may be sent again: that is another attempt
+        claims.pop(_CLAIM, None)
+    if call is not None:
+        _follow(call, response, stream)
+    return response
+
+
+async def asend(
+    meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Awaitable[Any]]
+) -> Any:
+    """The same for an async door."""
+    claims = request.extensions
+    if _CLAIM in claims:
+        return await onward(request)
+    call = _begin(meter, backend, request)
+    claims[_CLAIM] = True
+    try:
+        response = await onward(request)
+    except BaseException as exc:
+        if call is not None:
+            call.finish(End.RAISED, exc)
+        raise
+    finally:
+        claims.pop(_CLAIM, None)
+    if call is not None:
+        _follow(call, response, stream)
+    return response
+
+
+def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
+    url = request.url
+    try:
+        body = request.content
+    except Exception:
+        # a body that is streamed up cannot be read twice: its model is unknown
+        body = b""
+    return meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+
+
+def _follow(call: Call, response: Any, stream: type[Any]) -> None:
+    """Follow the answer to its end: through its stream, or at once where a mock has read it already.
+
+    A response that is not what its library says is let go, uncounted.
+    """
+    try:
+        status = response.status_code
+        if 300 <= status < 400:
+            call.discard()
+            return
+        call.http_status = status
+        if response.is_closed:
+            call.tape.feed(response.content)
+            call.finish(End.EXHAUSTED)
+            return
+        call.tape.headers = response.headers
+        response.stream = stream(response.stream, call)
+    except Exception as exc:
+        call.discard()
+        call.meter.swallow("follow", exc)
+
+
+class _Stream:
+    """A body that is followed on its way to the caller."""
+
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __iter__(self) -> Iterator[bytes]:
+        call, tape = self._call, self._call.tape
+        append, size, streamed = tape.chunks.append, 0, call.streamed
+        try:
+            for chunk in self._inner:
+                if streamed and not size:
+                    call.first_chunk()
+                append(chunk)
+                size += len(chunk)
+                if size > TAIL:
+                    size = tape.trim(size)
+                yield chunk
+        except GeneratorExit:
+            # closing the iterator is not closing the answer: close() or the collector will tell
+            raise
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        call.finish(End.EXHAUSTED)
+
+    def close(self) -> None:
+        self._call.finish(End.CLOSED)
+        self._inner.close()
+
+
+class _AsyncStream:
+    """The same for an async body."""
+
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call, tape = self._call, self._call.tape
+        append, size, streamed = tape.chunks.append, 0, call.streamed
+        try:
+            async for chunk in self._inner:
+                if streamed and not size:
+                    call.first_chunk()
+                append(chunk)
+                size += len(chunk)
+                if size > TAIL:
+                    size = tape.trim(size)
+                yield chunk
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            call.finish(End.RAISED, exc)
+            raise
+        call.finish(End.EXHAUSTED)
+
+    async def aclose(self) -> None:
+        self._call.finish(End.CLOSED)
+        await self._inner.aclose()
+
+
+@cache
+def streams(library: Any) -> tuple[type[Any], type[Any]]:
+    """The sync and the async stream of one family: a client insists on its own family's base classes."""
+    return (
+        type("MeteredStream", (_Stream, library.SyncByteStream), {}),
+        type("AsyncMeteredStream", (_AsyncStream, library.AsyncByteStream), {}),
+    )

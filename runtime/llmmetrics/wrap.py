@@ -1,0 +1,148 @@
+"""Meters a client that exists already, in place: its proxies, pool limits, TLS and timeouts stay.
+
+An SDK's client holds its httpx or httpx2 client in an attribute, somewhere: it is found by looking.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.transports import FAMILIES, Metered, metered
+
+if TYPE_CHECKING:
+    from llmmetrics.engine import Engine
+
+T = TypeVar("T")
+
+_DEPTH = 5
+_MOST = 10_000
+"""Objects looked at before the search is given up."""
+
+_LEAVES = (
+    *(str, bytes, bytearray, int, float, complex, type(None)),
+    *(type, ModuleType, FunctionType, MethodType, BuiltinFunctionType),
+)
+
+
+def wrap(meter: Engine, client: T, backend: str | None) -> T:
+    """Meter every httpx and httpx2 client in `client`, and give `client` back."""
+    if backend is not None:
+        meter.require_backend(backend)
+    found = list(_clients(client))
+    if not found:
+        raise ConfigError(_nothing_in(client))
+    if all(each.is_closed for each in found):
+        raise ConfigError(f"{_name(client)} is closed and cannot be used again: wrap it before its first use")
+    for each in found:
+        _wrap_one(meter, each, backend)
+    return client
+
+
+def _clients(root: object) -> Iterator[Any]:
+    """The httpx and httpx2 clients among an object's attributes, breadth first."""
+    kinds = tuple(
+        getattr(library, name)
+        for library in map(sys.modules.get, FAMILIES)
+        if library is not None
+        for name in ("Client", "AsyncClient")
+    )
+    seen = {id(root)}
+    queue = deque([(root, 0)])
+    while queue and len(seen) < _MOST:
+        thing, depth = queue.popleft()
+        if isinstance(thing, kinds):
+            yield thing
+            continue
+        if depth < _DEPTH:
+            for each in _held(thing):
+                if id(each) not in seen and not isinstance(each, _LEAVES):
+                    seen.add(id(each))
+                    queue.append((each, depth + 1))
+
+
+def _held(thing: object) -> Iterator[object]:
+    """What an object holds itself. No property is asked: it might connect to something."""
+    if isinstance(thing, Mapping):
+        yield from list(thing.values())
+    elif isinstance(thing, list | tuple):
+        yield from thing
+    yield from list(getattr(thing, "__dict__", {}).values())
+    for kind in type(thing).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            member: Any = kind.__dict__.get(slot)
+            try:
+                yield member.__get__(thing)
+            except (AttributeError, TypeError):
+                continue
+
+
+def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
+    asynchronous = hasattr(client, "aclose")
+    # google-genai's async client makes an inner one for every event loop, and sends nothing itself
+    if make := getattr(client, "_inner_client_cls", None):
+        if not getattr(make, "metered", False):
+
+            def inner(**options: Any) -> Any:
+                made = make(**options)
+                _wrap_one(meter, made, backend)
+                return made
+
+            inner.metered = True  # type: ignore[attr-defined]
+            client._inner_client_cls = inner  # noqa: SLF001
+        for each in list(client._loop_clients.values()):  # noqa: SLF001
+            _wrap_one(meter, each, backend)
+    client._transport = _around(meter, client._transport, backend, asynchronous=asynchronous)  # noqa: SLF001
+    for pattern, transport in client._mounts.items():  # noqa: SLF001
+        # None: this pattern goes through the client's own transport
+        if transport is not None:
+            client._mounts[pattern] = _around(meter, transport, backend, asynchronous=asynchronous)  # noqa: SLF001
+
+
+def _around(meter: Engine, inner: Any, backend: str | None, *, asynchronous: bool) -> Any:
+    if not isinstance(inner, Metered):
+        return metered(meter, inner, backend, "httpx2", asynchronous=asynchronous)
+    if backend is not None and inner.backend != backend:
+        raise ConfigError(
+            f"this client is metered already as backend={inner.backend!r}: it cannot be backend={backend!r} as well"
+        )
+    return inner
+
+
+def _name(thing: object) -> str:
+    kind = thing if isinstance(thing, type) else type(thing)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+_OUTSIDE = {
+    "aiohttp": "it goes through aiohttp",
+    "botocore": "it goes through botocore",
+    "boto3": "it goes through botocore",
+    "grpc": "it goes through gRPC",
+    "requests": "it goes through requests",
+}
+
+
+def _nothing_in(client: object) -> str:
+    """Why this cannot be wrapped: what it is, what it holds, what to do."""
+    if isinstance(client, ModuleType):
+        return f"{client.__name__} is a module: make a client and wrap that, or use llmmetrics.instrument(meter)"
+    if isinstance(client, type):
+        return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
+    held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
+    reason = next(
+        (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None
+    )
+    if reason:
+        return f"{_name(client)} holds no httpx client: {reason}, which llmmetrics does not meter"
+    inside = ", ".join(held[:8]) or "nothing"
+    return (
+        f"{_name(client)} holds no httpx or httpx2 client (it holds {inside}): hand over the SDK's client or an "
+        "httpx client; an SDK that makes its client later, or keeps it in a global, is metered by "
+        "llmmetrics.instrument(meter); an SDK from before httpx needs an upgrade"
+    )

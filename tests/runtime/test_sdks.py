@@ -1,0 +1,86 @@
+"""Every official SDK, sync and async, JSON and streams, through each door: what was counted is what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+from sdks import MODEL, SDKS, http_client, run, run_async
+
+import llmmetrics
+from llmmetrics.testing import Answer, faults, observe
+from llmmetrics.wrap import _clients
+
+DOORS = ("transport", "wrap", "instrument", "all three")
+ANSWER = Answer(prompt_tokens=123, completion_tokens=45)
+
+
+@pytest.fixture(params=DOORS)
+def door(request):
+    yield request.param
+    llmmetrics.uninstrument()
+
+
+def inside(client, name):
+    """The ways to close an SDK's HTTP clients: SDKs differ in what they close themselves."""
+    for each in list(_clients(client)):
+        for one in (each, *getattr(each, "_loop_clients", {}).values()):
+            if hasattr(one, name):
+                yield getattr(one, name)
+
+
+def client_of(sdk, url, meter, door, *, asynchronous):
+    library, http = sdk.load(), None
+    if door in ("transport", "all three"):
+        made = meter.async_transport if asynchronous else meter.transport
+        http = http_client(sdk.family, made(family=sdk.family), asynchronous=asynchronous)
+    client = sdk.make(library, url, http, asynchronous)
+    if door in ("wrap", "all three"):
+        assert meter.wrap(client) is client
+        meter.wrap(client)
+    if door in ("instrument", "all three"):
+        llmmetrics.instrument(meter)
+    return client
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("name", SDKS)
+# what an SDK leaves open of its own (the other half of its client) is its own business
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_sdk(meter, provider, count, counted, door, name, asynchronous, stream):
+    sdk = SDKS[name]
+    provider.default = ANSWER
+    records = []
+    with observe(records.append):
+        if asynchronous:
+
+            async def both():
+                client = client_of(sdk, provider.url, meter, door, asynchronous=True)
+                await run_async(sdk, client, stream=stream)
+                provider.script(faults.FORBIDDEN)
+                await run_async(sdk, client, stream=stream)
+                for aclose in inside(client, "aclose"):
+                    await aclose()
+
+            asyncio.run(both())
+        else:
+            client = client_of(sdk, provider.url, meter, door, asynchronous=False)
+            run(sdk, client, stream=stream)
+            provider.script(faults.FORBIDDEN)
+            run(sdk, client, stream=stream)
+            for close in inside(client, "close"):
+                close()
+    gc.collect()
+    assert len(provider.requests) == 2
+    assert counted() == {"success": 1, "failure": 1}
+    labels = {"backend": sdk.backend, "model": MODEL}
+    assert count("llm_tokens_total", token_type="prompt", **labels) == ANSWER.prompt_tokens
+    assert count("llm_tokens_total", token_type="completion", **labels) == ANSWER.completion_tokens
+    assert count("llm_estimated_cost_usd", **labels) == pytest.approx((123 * 1 + 45 * 2) / 1e6)
+    assert count("llm_errors_total", backend=sdk.backend, error_type="auth") == 1
+    assert count("llm_errors_total") == 1
+    assert [each.usage_known for each in records] == [True, True]
+    row = (name, "async" if asynchronous else "sync", "stream" if stream else "JSON", door)
+    print(" ".join(f"{cell:<17}" for cell in row), "prompt, completion, cost, status, error type: equal")  # noqa: T201

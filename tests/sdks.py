@@ -1,0 +1,181 @@
+"""How each official SDK is made and called, as a user would: one row an API."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+MODEL = "m-1"
+ASK = [{"role": "user", "content": "Say hi."}]
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """One API of one SDK. `make(url, http, asynchronous)` gives its client, `http` None for its own httpx client."""
+
+    module: str
+    family: str
+    backend: str
+    make: Callable[[Any, str, Any, bool], Any]
+    call: Callable[[Any], Any]
+    stream: Callable[[Any], Any]
+    call_async: Callable[[Any], Any] | None = None
+    stream_async: Callable[[Any], Any] | None = None
+
+    def load(self) -> Any:
+        return pytest.importorskip(self.module)
+
+
+def _given(name: str, http: Any) -> dict[str, Any]:
+    return {} if http is None else {name: http}
+
+
+def _openai(sdk, url, http, asynchronous):
+    kind = sdk.AsyncOpenAI if asynchronous else sdk.OpenAI
+    return kind(api_key="x", base_url=f"{url}/openai/v1", max_retries=0, **_given("http_client", http))
+
+
+def _anthropic(sdk, url, http, asynchronous):
+    kind = sdk.AsyncAnthropic if asynchronous else sdk.Anthropic
+    return kind(api_key="x", base_url=f"{url}/anthropic", max_retries=0, **_given("http_client", http))
+
+
+def _groq(sdk, url, http, asynchronous):
+    kind = sdk.AsyncGroq if asynchronous else sdk.Groq
+    return kind(api_key="x", base_url=f"{url}/groq", max_retries=0, **_given("http_client", http))
+
+
+def _mistral(sdk, url, http, asynchronous):
+    name = "async_client" if asynchronous else "client"
+    return sdk.Mistral(api_key="x", server_url=f"{url}/mistral", **_given(name, http))
+
+
+def _gemini(sdk, url, http, asynchronous):
+    name = "httpx_async_client" if asynchronous else "httpx_client"
+    return sdk.Client(api_key="x", http_options={"base_url": f"{url}/gemini", **_given(name, http)})
+
+
+def _cohere(sdk, url, http, asynchronous):
+    kind = sdk.AsyncClientV2 if asynchronous else sdk.ClientV2
+    return kind(api_key="x", base_url=f"{url}/cohere", **_given("httpx_client", http))
+
+
+def _ollama(sdk, url, http, asynchronous):
+    # ollama makes its own httpx client and takes no other: its transport is what can be given
+    kind = sdk.AsyncClient if asynchronous else sdk.Client
+    return kind(host=f"{url}/ollama", **_given("transport", http and http._transport))
+
+
+CHAT = {"model": MODEL, "messages": ASK}
+
+SDKS = {
+    "openai.chat": Sdk(
+        "openai",
+        "httpx2",
+        "openai",
+        _openai,
+        lambda client: client.chat.completions.create(**CHAT),
+        lambda client: client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True}),
+    ),
+    "openai.responses": Sdk(
+        "openai",
+        "httpx2",
+        "openai",
+        _openai,
+        lambda client: client.responses.create(model=MODEL, input="Say hi."),
+        lambda client: client.responses.create(model=MODEL, input="Say hi.", stream=True),
+    ),
+    "anthropic": Sdk(
+        "anthropic",
+        "httpx2",
+        "anthropic",
+        _anthropic,
+        lambda client: client.messages.create(**CHAT, max_tokens=9),
+        lambda client: client.messages.create(**CHAT, max_tokens=9, stream=True),
+    ),
+    "mistralai": Sdk(
+        "mistralai.client",
+        "httpx2",
+        "mistral",
+        _mistral,
+        lambda client: client.chat.complete(**CHAT),
+        lambda client: client.chat.stream(**CHAT),
+        lambda client: client.chat.complete_async(**CHAT),
+        lambda client: client.chat.stream_async(**CHAT),
+    ),
+    "google-genai": Sdk(
+        "google.genai",
+        "httpx2",
+        "gemini",
+        _gemini,
+        lambda client: client.models.generate_content(model=MODEL, contents="Say hi."),
+        lambda client: client.models.generate_content_stream(model=MODEL, contents="Say hi."),
+        lambda client: client.aio.models.generate_content(model=MODEL, contents="Say hi."),
+        lambda client: client.aio.models.generate_content_stream(model=MODEL, contents="Say hi."),
+    ),
+    "groq": Sdk(
+        "groq",
+        "httpx",
+        "groq",
+        _groq,
+        lambda client: client.chat.completions.create(**CHAT),
+        lambda client: client.chat.completions.create(**CHAT, stream=True),
+    ),
+    "cohere": Sdk(
+        "cohere",
+        "httpx",
+        "cohere",
+        _cohere,
+        lambda client: client.chat(**CHAT),
+        lambda client: client.chat_stream(**CHAT),
+    ),
+    "ollama": Sdk(
+        "ollama",
+        "httpx",
+        "ollama",
+        _ollama,
+        lambda client: client.chat(**CHAT),
+        lambda client: client.chat(**CHAT, stream=True),
+    ),
+}
+
+
+def http_client(family: str, transport: Any, *, asynchronous: bool) -> Any:
+    """A client of this family around a transport."""
+    library = importlib.import_module(family)
+    return (library.AsyncClient if asynchronous else library.Client)(transport=transport, timeout=30)
+
+
+def run(sdk: Sdk, client: Any, *, stream: bool) -> None:
+    """One call, read to its end; whatever the SDK makes of a refusal is not raised."""
+    try:
+        made = (sdk.stream if stream else sdk.call)(client)
+        if stream:
+            for _ in made:
+                pass
+    except Exception as exc:
+        _expected(exc)
+
+
+async def run_async(sdk: Sdk, client: Any, *, stream: bool) -> None:
+    """The same, async."""
+    call, streamed = sdk.call_async or sdk.call, sdk.stream_async or sdk.stream
+    try:
+        made = (streamed if stream else call)(client)
+        if hasattr(made, "__await__"):
+            made = await made
+        if stream:
+            async for _ in made:
+                pass
+    except Exception as exc:
+        _expected(exc)
+
+
+def _expected(exc: Exception) -> None:
+    """An SDK's own error for the HTTP status that the simulated provider refuses with, and no other."""
+    if 403 not in {getattr(exc, name, None) for name in ("status_code", "code")}:
+        raise exc
