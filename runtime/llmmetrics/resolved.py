@@ -1,0 +1,96 @@
+"""What settings come to, backend by backend: where each is, what it costs and how much it may. No key, no password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from llmmetrics.backends import Backends, Configured
+from llmmetrics.clock import SystemClock
+from llmmetrics.findings import shown
+from llmmetrics.pricing import Catalogue, Price, dollars
+from llmmetrics.settings import Backend, BackendType, ResetPeriod, Settings
+
+CONFIGURED, CATALOGUE, LATER, UNKNOWN = "configured", "catalogue", "catalogue, by the model asked for", "unknown"
+"""Where a price comes from. LATER: the backend names no model, so a call's own model decides."""
+
+
+class Resolved(NamedTuple):
+    """One backend, as it will be metered. All of it may be shown."""
+
+    name: str
+    type: str
+    url: str | None
+    """Where its traffic goes; None: nowhere that is known."""
+    model: str | None
+    source: str
+    """Where its price comes from."""
+    prompt: Decimal | None
+    """USD per million tokens of fresh input."""
+    completion: Decimal | None
+    limit: Decimal | None
+    window: str
+    """Of its limit: how long it is and when it starts."""
+
+
+def resolved(settings: Settings) -> Iterator[Resolved]:
+    """Every backend of the settings, in their order."""
+    catalogue = Catalogue()
+    for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
+        source, price = _price(backend, matched, catalogue)
+        yield Resolved(
+            shown(backend.name),
+            backend.type.value,
+            _url(backend),
+            shown(backend.model_name or backend.deployment_name or "") or None,
+            source,
+            _per_million(price, "input"),
+            _per_million(price, "output"),
+            backend.max_spend_usd,
+            _window(backend),
+        )
+
+
+def _price(backend: Backend, matched: Configured, catalogue: Catalogue) -> tuple[str, Price | None]:
+    if matched.price:
+        return CONFIGURED, matched.price
+    if matched.local:
+        return UNKNOWN, None
+    models = [each for each in (backend.model_name, backend.deployment_name) if each]
+    if not models:
+        return LATER, None
+    url = f"{matched.origin}{matched.path}"
+    price = catalogue.first(models, url, matched.seller, SystemClock().now)
+    return (CATALOGUE, price) if price else (UNKNOWN, None)
+
+
+def _per_million(price: Price | None, bucket: str) -> Decimal | None:
+    unit = price.units.get(bucket) if price else None
+    return None if unit is None else dollars(unit * 10**6)
+
+
+def _url(backend: Backend) -> str | None:
+    """Without userinfo and query, which may hold a password or a key."""
+    if backend.base_url_or_default is None:
+        return "any host of Azure" if backend.type is BackendType.AZURE_OPENAI else None
+    parts = urlsplit(backend.base_url_or_default)
+    return shown(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl())
+
+
+def _window(backend: Backend) -> str:
+    if backend.spend_reset_period is ResetPeriod.NEVER:
+        return "for ever"
+    starts = {
+        ResetPeriod.WEEKLY: f" from {backend.spend_reset_day_of_week.value}",
+        ResetPeriod.MONTHLY: f" from day {backend.spend_reset_day_of_month}",
+    }
+    return f"{backend.spend_reset_period.value}{starts.get(backend.spend_reset_period, '')}, " + (
+        backend.spend_reset_time_zone
+    )
+
+
+def money(usd: Decimal | None) -> str:
+    """An amount in full, never as 1E+1."""
+    return "-" if usd is None else f"{usd:f}"
