@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -86,6 +87,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"demo": _demo, "che
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 fine, 1 it failed, 2 it was called wrongly."""
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a backend's name may be in a script that the terminal has no letters for
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _COMMANDS[options.command](options)
     except ConfigError as exc:

@@ -72,7 +72,7 @@ def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
     if most > MANY_MODELS:
         yield warning(
             f"MaxModelsPerBackend is {most}: dynamic model names may make too many time series",
-            f"lower it: each model is some 30 series, and what is above it is counted as `other` (default: {MODELS})",
+            f"lower it: each model is 20 to 35 series, and what is above it is counted as `other` (default: {MODELS})",
         )
     else:
         yield ok(f"MaxModelsPerBackend is {most}", "the models of a backend above that are counted as `other`")

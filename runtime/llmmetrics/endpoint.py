@@ -15,6 +15,9 @@ HOST = "127.0.0.1"
 SECONDS = 5.0
 """How long a page may take: Prometheus itself gives up after 10."""
 
+LARGEST = 2**26
+"""In bytes: what is larger is no page of metrics."""
+
 MANY = 10_000
 """So many series of one application are what Prometheus and its dashboards begin to feel."""
 
@@ -92,12 +95,12 @@ def _get(number: int) -> Answer:
     try:
         connection.request("GET", "/metrics", headers={"Accept": "text/plain"})
         response = connection.getresponse()
-        body = b""
+        body = bytearray()
         while chunk := response.read1(2**20):
             body += chunk
-            if time.monotonic() > deadline:
+            if len(body) > LARGEST or time.monotonic() > deadline:
                 raise TimeoutError
-        return Answer(response.status, response.getheader("Location", ""), body)
+        return Answer(response.status, response.getheader("Location", ""), bytes(body))
     finally:
         connection.close()
 

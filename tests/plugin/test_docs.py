@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -59,3 +60,22 @@ def test_every_setting_is_documented(section):
     text = (ROOT / "docs/settings.md").read_text("utf8")
     for field in section.model_fields.values():
         assert field.alias in text
+
+
+def test_the_doctor_says_what_the_troubleshooting_quotes():
+    said = [
+        node.value
+        for name in ("doctor", "endpoint", "surroundings", "workers")
+        for node in ast.walk(ast.parse((ROOT / f"runtime/llmmetrics/{name}.py").read_text("utf8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/troubleshooting.md").read_text("utf8"), re.MULTILINE)
+    quoted = [each for row in rows for each in re.findall(r"`(.*?)`", row)]
+    assert len(quoted) > 20
+    assert [each for each in quoted if not any(each in text for text in said)] == []
+
+
+def test_the_documentation_links_to_what_there_is():
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text("utf8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -131,3 +132,15 @@ def test_as_a_program(file):
     assert (done.returncode, done.stderr) == (0, "")
     assert "catalogue 0.15/0.6" in done.stdout
     assert KEY not in done.stdout
+
+
+def test_a_terminal_without_the_letters(file):
+    done = subprocess.run(
+        [sys.executable, "-m", "llmmetrics.cli", "check", file([{"Name": "Zürich"}])],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Z\\xfcrich" in done.stdout
