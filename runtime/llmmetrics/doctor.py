@@ -93,10 +93,19 @@ def _backend(backend: Resolved, settings: Settings) -> Iterator[Finding]:
     else:
         yield ok(
             f"the price of {name} is {money(backend.prompt)} in and {money(backend.completion)} out, USD per million "
-            f"tokens ({backend.source})"
+            f"tokens ({backend.source})",
+            _compared(backend),
         )
     if backend.limit is not None:
         yield from _limit(name, backend, settings)
+
+
+def _compared(backend: Resolved) -> str:
+    """What to do about a price that is not the catalogue's. It may be right: prices are negotiated."""
+    prompt, completion = backend.listed
+    if (prompt, completion) in ((None, None), (backend.prompt, backend.completion)):
+        return ""
+    return f"the catalogue says {money(prompt)} in and {money(completion)} out: see which one you are billed"
 
 
 def _limit(name: str, backend: Resolved, settings: Settings) -> Iterator[Finding]:

@@ -30,6 +30,8 @@ class Resolved(NamedTuple):
     prompt: Decimal | None
     """USD per million tokens of fresh input."""
     completion: Decimal | None
+    listed: tuple[Decimal | None, Decimal | None]
+    """The same in the catalogue."""
     limit: Decimal | None
     window: str
     """Of its limit: how long it is and when it starts."""
@@ -39,36 +41,42 @@ def resolved(settings: Settings) -> Iterator[Resolved]:
     """Every backend of the settings, in their order."""
     catalogue = Catalogue()
     for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
-        source, price = _price(backend, matched, catalogue)
+        listed = _listed(backend, matched, catalogue)
+        source, price = _price(matched, listed)
         yield Resolved(
             shown(backend.name),
             backend.type.value,
             _url(backend),
             shown(backend.model_name or backend.deployment_name or "") or None,
             source,
-            _per_million(price, "input"),
-            _per_million(price, "output"),
+            *_per_million(price),
+            _per_million(listed),
             backend.max_spend_usd,
             _window(backend),
         )
 
 
-def _price(backend: Backend, matched: Configured, catalogue: Catalogue) -> tuple[str, Price | None]:
+def _listed(backend: Backend, matched: Configured, catalogue: Catalogue) -> Price | None:
+    """What the catalogue says of the backend's own model."""
+    if matched.local:
+        return None
+    url = f"{matched.origin}{matched.path}"
+    return catalogue.first((backend.model_name, backend.deployment_name), url, matched.seller, SystemClock().now)
+
+
+def _price(matched: Configured, listed: Price | None) -> tuple[str, Price | None]:
     if matched.price:
         return CONFIGURED, matched.price
-    if matched.local:
-        return UNKNOWN, None
-    models = [each for each in (backend.model_name, backend.deployment_name) if each]
-    if not models:
-        return LATER, None
-    url = f"{matched.origin}{matched.path}"
-    price = catalogue.first(models, url, matched.seller, SystemClock().now)
-    return (CATALOGUE, price) if price else (UNKNOWN, None)
+    if listed:
+        return CATALOGUE, listed
+    return (UNKNOWN if matched.models or matched.local else LATER), None
 
 
-def _per_million(price: Price | None, bucket: str) -> Decimal | None:
-    unit = price.units.get(bucket) if price else None
-    return None if unit is None else dollars(unit * 10**6)
+def _per_million(price: Price | None) -> tuple[Decimal | None, Decimal | None]:
+    """USD for a million tokens of fresh input and of output."""
+    units = [price.units.get(bucket) if price else None for bucket in ("input", "output")]
+    prompt, completion = (None if unit is None else dollars(unit * 10**6) for unit in units)
+    return prompt, completion
 
 
 def _url(backend: Backend) -> str | None:

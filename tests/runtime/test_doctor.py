@@ -48,6 +48,16 @@ def test_good_settings_are_all_ok(file):
     assert about(findings, "backend 'c'").what.endswith("the catalogue's, by the model asked for")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "completion", "says"),
+    [(0.15, 0.6, ""), (0.00000015, 0.0000006, "the catalogue says 0.15 in and 0.6 out: see which one you are billed")],
+)
+def test_a_price_is_compared_with_the_catalogue(file, prompt, completion, says):
+    own = {"CostPerMillionInputTokens": prompt, "CostPerMillionOutputTokens": completion}
+    finding = about(doctor.of_settings(file({**KNOWN, **own})), "the price of")
+    assert (finding.level, finding.do) == (OK, says)
+
+
 def test_each_wrong_key_is_a_line(file):
     findings = list(doctor.of_settings(file({"Name": "a", "Modelname": KEY}, Telemetri={})))
     assert [each.level for each in findings] == [ERROR, ERROR]

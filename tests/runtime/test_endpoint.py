@@ -90,8 +90,9 @@ def test_something_that_never_answers(monkeypatch):
     assert "AirPlay" in finding.do
 
 
-def test_something_that_never_ends(monkeypatch):
-    monkeypatch.setattr(endpoint, "SECONDS", 0.2)
+@pytest.mark.parametrize(("bound", "least"), [("SECONDS", 0.2), ("LARGEST", 1000)])
+def test_something_that_never_ends(monkeypatch, bound, least):
+    monkeypatch.setattr(endpoint, bound, least)
     stop = Event()
 
     def respond(handler):
