@@ -34,12 +34,19 @@ def test_the_readmes_application_runs(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text(settings)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    one = next(block for block in blocks("python") if "meter.wrap(" in block)
     scope: dict = {}
-    exec(code.replace("meter.start_http_server(port=5000)", "server, thread = meter.start_http_server(port=0)"), scope)
-    scope["server"].shutdown()
-    scope["server"].server_close()
-    scope["client"].close()
-    assert scope["client"].api_key == "sk-x"
+    try:
+        exec(code.replace("meter.start", "server, thread = meter.start").replace("port=5000", "port=0"), scope)
+        scope["server"].shutdown()
+        scope["server"].server_close()
+        for line in one.splitlines():
+            exec(line, scope)
+            if client := scope.pop("client", None):
+                assert client._client._transport.meter is scope["meter"]
+                client.close()
+    finally:
+        scope["llmmetrics"].uninstrument()
 
 
 def test_the_readmes_test_passes(pytester):
