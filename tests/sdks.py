@@ -36,17 +36,17 @@ def _given(name: str, http: Any) -> dict[str, Any]:
 
 def _openai(sdk, url, http, asynchronous):
     kind = sdk.AsyncOpenAI if asynchronous else sdk.OpenAI
-    return kind(api_key="x", base_url=f"{url}/openai/v1", max_retries=0, **_given("http_client", http))
+    return kind(api_key="x", base_url=f"{url}/openai/v1", **_given("http_client", http))
 
 
 def _anthropic(sdk, url, http, asynchronous):
     kind = sdk.AsyncAnthropic if asynchronous else sdk.Anthropic
-    return kind(api_key="x", base_url=f"{url}/anthropic", max_retries=0, **_given("http_client", http))
+    return kind(api_key="x", base_url=f"{url}/anthropic", **_given("http_client", http))
 
 
 def _groq(sdk, url, http, asynchronous):
     kind = sdk.AsyncGroq if asynchronous else sdk.Groq
-    return kind(api_key="x", base_url=f"{url}/groq", max_retries=0, **_given("http_client", http))
+    return kind(api_key="x", base_url=f"{url}/groq", **_given("http_client", http))
 
 
 def _mistral(sdk, url, http, asynchronous):

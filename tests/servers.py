@@ -72,3 +72,36 @@ def running(command: list[str], log: Path, **environ: str) -> Iterator[subproces
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class RedisServer:
+    """A real Redis on a free port, with a directory of its own. Kept in memory alone unless `options` say otherwise."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [
+            program("redis-server", "redis-server"),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", "", *options),
+        ]
+        self._log = directory / "redis.log"
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "Redis")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def redis_server(directory: Path, *options: str) -> Iterator[RedisServer]:
+    server = RedisServer(directory, *options)
+    try:
+        yield server
+    finally:
+        server.kill()

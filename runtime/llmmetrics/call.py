@@ -22,6 +22,7 @@ from llmmetrics.wire.tape import Tape
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine
+    from llmmetrics.journal import Entry
     from llmmetrics.metrics import Series
     from llmmetrics.routes import Route
 
@@ -60,6 +61,12 @@ class Call:
 
     http_status: int | None = None
     first_chunk_at: float | None = None
+    admitted: Entry | None = None
+    """What the call is booked under, where its backend has a budget."""
+    amount: int | None = None
+    """Nano-dollars to book; None: nobody knows."""
+    deferred = False
+    """Whether it is booked by a thread, since its caller must not be held up."""
 
     def __init__(
         self, meter: Engine, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes
@@ -100,13 +107,19 @@ class Call:
         except Exception as exc:
             self.meter.swallow("finish", exc)
         finally:
-            self.series.active(-1)
+            self._close()
+
+    def _close(self) -> None:
+        if self.admitted is not None:
+            self.meter.book(self)
+        self.series.active(-1)
 
     def discard(self) -> None:
         """It was no call after all (a redirect hop): forget it."""
         try:
             if self._open.pop() == workers.pid:
-                self.series.active(-1)
+                self.amount = 0
+                self._close()
         except IndexError:
             return
 

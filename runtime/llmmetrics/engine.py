@@ -14,13 +14,16 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import call as calls
 from llmmetrics import health, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
+from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
 from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
+from llmmetrics.errors import BudgetExceeded
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.pricing import Catalogue, Price
+from llmmetrics.purse import Purse
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
 from llmmetrics.tally import TOKEN_TYPES
@@ -50,6 +53,7 @@ class Engine:
         *,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock | None = None,
+        on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.registry = registry
@@ -70,14 +74,14 @@ class Engine:
         self._lock = Lock()
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
+        limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
+        self._purse = Purse(self.settings, limited, self, on_spend_alert) if limited else None
         workers.on_fork(self._forked)
         if not self.families.multiprocess:
             self._warn_alone(forked=False)
         self._guarded("warm", self._catalogue.warm)
         for backend in self._backends.all:
             self._start(backend)
-        if limited := [each.name for each in self.settings.backends if each.max_spend_usd is not None]:
-            log.warning("MaxSpendUsd of %s is read and not enforced yet by this version", ", ".join(limited))
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""
@@ -90,6 +94,8 @@ class Engine:
             )
             if priced:
                 self.families.priced(series.backend, series.model)
+            elif self._purse is not None:
+                self._purse.require_price(backend.name, model)
 
     # what a transport asks for
 
@@ -113,17 +119,38 @@ class Engine:
             return None
         return call
 
+    def admit(self, call: Call) -> BudgetExceeded | None:
+        """Ask the budget of a call's backend; the refusal, where the call may not be made."""
+        return None if self._purse is None else self._purse.admit(call)
+
+    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+        """The same for an async caller."""
+        return None if self._purse is None else await self._purse.aadmit(call)
+
+    def book(self, call: Call) -> None:
+        """Book what an admitted call came to."""
+        if self._purse is not None:
+            self._guarded("book", partial(self._purse.book, call))
+
+    def close(self) -> None:
+        """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
+        self.flush()
+        if self._purse is not None:
+            self._purse.close()
+
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
         if usage is None:
-            cost = None
+            cost, call.amount = None, 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call.cost(outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series)
+            elif call.admitted is not None:
+                call.amount = nano(cost)
         state = self._health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             self._unusual(call, outcome, duration, exception, state)
@@ -164,6 +191,10 @@ class Engine:
     def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
         """The catalogue's price for the first of these models that it knows."""
         return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now)
+
+    def context_window(self, route: Route, model: str | None) -> int | None:
+        """How many tokens this model takes and gives, where the catalogue knows it."""
+        return None if route.local or model is None else self._catalogue.window(model, route.url, route.seller)
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
@@ -234,7 +265,8 @@ class Engine:
             if (backend, model) not in self._series:
                 self._models[backend] = self._models.get(backend, 0) + 1
                 price = self._backends.own_price(backend, model)
-                self._series[backend, model] = self.families.series(backend, model, price)
+                series = self._series[backend, model] = self.families.series(backend, model, price)
+                series.limited = self._purse is not None and backend in self._purse.budget.lines
             return self._series[backend, model]
 
     # what is said

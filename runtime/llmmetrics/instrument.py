@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmmetrics import outside
 from llmmetrics.errors import ConfigError
-from llmmetrics.passage import asend, send, streams
-from llmmetrics.transports import FAMILIES, Metered
+from llmmetrics.passage import FAMILIES, asend, send, streams
+from llmmetrics.transports import Metered
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine

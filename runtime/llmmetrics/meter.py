@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import Any, Self, TypeVar
 from wsgiref.simple_server import WSGIServer
@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import exposition, transports
 from llmmetrics import wrap as wrapping
+from llmmetrics.budget import SpendAlert
 from llmmetrics.clock import Clock
 from llmmetrics.engine import Engine
 from llmmetrics.loading import load
@@ -25,7 +26,8 @@ class Meter(Engine):
     """Meters LLM calls into the metric families of a Prometheus registry.
 
     `settings` are the guide's; `registry` is where the families are registered (prometheus-client's own by
-    default; several meters may share one); `clock` is asked for every reading of time.
+    default; several meters may share one); `clock` is asked for every reading of time; `on_spend_alert` is told,
+    once a window, of each share of a limit in `SpendAlerts` that the spend reaches.
     """
 
     @classmethod
@@ -35,12 +37,13 @@ class Meter(Engine):
         *,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock | None = None,
+        on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> Self:
         """A meter of the guide's settings: a JSON file's path, its content, or `Settings`.
 
         Raises `ConfigError`, which names each key that is wrong.
         """
-        return cls(load(source), registry=registry, clock=clock)
+        return cls(load(source), registry=registry, clock=clock, on_spend_alert=on_spend_alert)
 
     def transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
         """A metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.

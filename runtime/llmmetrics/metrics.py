@@ -7,14 +7,14 @@ registered nowhere themselves: one collector of ours stands in the registry and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from llmmetrics import workers
 from llmmetrics.classify import ErrorType
@@ -79,13 +79,47 @@ ROWS: dict[str, Row] = {
         "Calls whose model is counted as `other`, to bound the number of series",
         ("backend",),
     ),
+    "refusals": Row(
+        "llmmetrics_budget_refusals_total",
+        Counter,
+        "Calls that were refused before anything was sent",
+        ("backend", "reason"),
+    ),
+    "shadow_refusals": Row(
+        "llmmetrics_budget_shadow_refusals_total",
+        Counter,
+        "Calls that would have been refused, were the mode not `shadow`",
+        ("backend", "reason"),
+    ),
+    "expired": Row(
+        "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call did", ()
+    ),
+    "ledger_errors": Row("llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)),
     "internal": Row(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
     ),
 }
 
 
-MULTIPROCESS_MODES = {"llm_backend_health": "mostrecent", "llm_active_requests": "livesum"}
+def _budget_gauge() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "llm_backend_budget_usd", "Spend of the current window and its limit, in USD", labels=("backend", "limit_type")
+    )
+
+
+class Spend(NamedTuple):
+    """What a scrape shows of one backend, in nano-dollars; `blocked` while it takes no calls."""
+
+    spent: int
+    limit: int
+    blocked: bool
+
+
+NANO = 10**9
+
+HEALTH = "llm_backend_health"
+
+MULTIPROCESS_MODES = {HEALTH: "mostrecent", "llm_active_requests": "livesum"}
 """How a gauge's values of several worker processes make one: the last change holds; the living add up."""
 
 
@@ -99,6 +133,8 @@ class Series:
     active: Add
     price: Price | None
     """The configured price of this model."""
+    limited: bool = False
+    """Whether its backend has a budget."""
 
 
 class Families:
@@ -109,6 +145,7 @@ class Families:
         """Whether this process is one of several that share a directory, where another may be scraped."""
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
+        self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
         self._known: set[str] = set()
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._all: dict[str, Any] = {
@@ -137,14 +174,35 @@ class Families:
         for tally in list(self._tallies.values()):
             tally.flush()
 
+    def has_budgets(self, spends: Callable[[], Mapping[str, Spend]]) -> None:
+        """Ask this bound method at every scrape what has been spent, as long as its object lives."""
+        self._budgets.append(WeakMethod(spends))
+
+    def with_budgets(self, metrics: Iterable[Metric]) -> Iterator[Metric]:
+        """The families with what the ledger says now: the spend of each window, and who takes no calls."""
+        asked = [ask() for reference in self._budgets if (ask := reference())]
+        spends = {backend: spend for found in asked for backend, spend in found.items()}
+        blocked = {backend for backend, spend in spends.items() if spend.blocked}
+        for metric in metrics:
+            if metric.name == HEALTH and blocked:
+                metric.samples = [
+                    each._replace(value=0.0) if each.labels["backend"] in blocked else each for each in metric.samples
+                ]
+            yield metric
+        if spends:
+            gauge = _budget_gauge()
+            for backend, spend in spends.items():
+                gauge.add_metric([backend, "current"], spend.spent / NANO)
+                gauge.add_metric([backend, "max"], spend.limit / NANO)
+            yield gauge
+
     def collect(self) -> Iterator[Metric]:
         self.prepare()
-        for family in self._all.values():
-            for metric in family.collect():
-                yield exact(metric)
+        ours = (exact(metric) for family in self._all.values() for metric in family.collect())
+        yield from self.with_budgets(ours)
 
     def describe(self) -> Iterable[Metric]:
-        return [exact(metric) for family in self._all.values() for metric in family.describe()]
+        return [*(exact(metric) for family in self._all.values() for metric in family.describe()), _budget_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""

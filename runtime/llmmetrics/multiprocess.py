@@ -32,7 +32,10 @@ class MultiProcessCollector:
         for families in registered():
             families.prepare()
         sweep(self._path)
-        yield from sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+        found: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+        for families in registered():
+            found = families.with_budgets(found)
+        yield from found
 
     def describe(self) -> Iterable[Metric]:
         """The documented families: the directory holds them under other names."""

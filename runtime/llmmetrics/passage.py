@@ -5,16 +5,22 @@ Transports and `instrument` are such doors. One implementation serves both famil
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from llmmetrics import refusal
 from llmmetrics.call import Call
+from llmmetrics.errors import BudgetExceeded
 from llmmetrics.outcome import End
 from llmmetrics.wire.tape import TAIL
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine
+
+FAMILIES = ("httpx2", "httpx")
+"""The modules of the HTTP libraries, the newer one first."""
 
 _CLAIM = "llmmetrics"
 """The request extension by which the first door that sees an attempt keeps the others from counting it too."""
@@ -26,6 +32,8 @@ def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], on
     if _CLAIM in claims:
         return onward(request)
     call = _begin(meter, backend, request)
+    if call is not None and call.series.limited and (exceeded := meter.admit(call)):
+        return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
     try:
         response = onward(request)
@@ -49,6 +57,8 @@ async def asend(
     if _CLAIM in claims:
         return await onward(request)
     call = _begin(meter, backend, request)
+    if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
+        return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
     try:
         response = await onward(request)
@@ -71,6 +81,24 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
         # a body that is streamed up cannot be read twice: its model is unknown
         body = b""
     return meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+
+
+def _refuse(call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
+    """The answer to a call that has spent its budget: nothing was sent, and it is no request."""
+    call.discard()
+    how = call.meter.settings.budget.on_budget_exceeded
+    return refusal.answer(how, library_of(request, "Request"), request, call.format.vendor, exceeded)
+
+
+def library_of(thing: object, *names: str) -> Any:
+    """The module, httpx or httpx2, that has a class of one of these names of which this is an instance, or None.
+
+    By identity: openai renames the modules of some.
+    """
+    for library in map(sys.modules.get, FAMILIES):
+        if any(isinstance(thing, getattr(library, name, ())) for name in names):
+            return library
+    return None
 
 
 def _follow(call: Call, response: Any, stream: type[Any]) -> None:

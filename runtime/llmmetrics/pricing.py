@@ -36,13 +36,16 @@ class Price:
     tiers: tuple[tuple[int, Mapping[str, int]], ...] = ()
     """From the highest threshold down: the prices of a call with more prompt tokens than that."""
 
+    def at(self, prompt: int) -> Mapping[str, int]:
+        """The prices of a call with so many prompt tokens."""
+        for threshold, dearer in self.tiers:
+            if prompt > threshold:
+                return dearer
+        return self.units
+
     def of(self, usage: Usage) -> int | None:
         """What this usage costs, or None where a bucket in it has no price."""
-        units = self.units
-        for threshold, dearer in self.tiers:
-            if usage.prompt > threshold:
-                units = dearer
-                break
+        units = self.at(usage.prompt) if self.tiers else self.units
         buckets = usage.buckets
         try:
             return sum([units[name] * n for name, n in buckets.items()])
@@ -154,21 +157,28 @@ class Catalogue:
         found = (self.price(model, url, provider, now) for model in models if model)
         return next(filter(None, found), None)
 
+    def window(self, model: str, url: str, provider: str | None) -> int | None:
+        """How many tokens this model's context holds, or None when nobody knows it."""
+        found = self._model(model, url, provider)
+        return None if found is None else found.context_window
+
     def _find(self, model: str, url: str, provider: str | None) -> Sequence[tuple[Any, Price]]:
+        found = self._model(model, url, provider)
+        if found is None:
+            return ()
+        if not isinstance(found.prices, list):
+            return ((None, from_catalogue(found.prices)),)
+        return tuple((row.constraint, from_catalogue(row.prices)) for row in found.prices)
+
+    def _model(self, model: str, url: str, provider: str | None) -> Any:
         snapshot = self._snapshot()
         for where in ((None, url), (provider, None), (None, None)):
             try:
                 seller = snapshot.find_provider(model.lower(), *where)
             except LookupError:
                 continue
-            found = seller.find_model(model, all_providers=snapshot.providers)
-            if found is None:
-                return ()
-            rows = found.prices if isinstance(found.prices, list) else None
-            if rows is None:
-                return ((None, from_catalogue(found.prices)),)
-            return tuple((row.constraint, from_catalogue(row.prices)) for row in rows)
-        return ()
+            return seller.find_model(model, all_providers=snapshot.providers)
+        return None
 
 
 def cost_of(charges: Iterable[Charge], price: Callable[[str | None], Price | None]) -> int | None:

@@ -11,7 +11,8 @@ from llmmetrics.backends import Backends, Configured
 from llmmetrics.clock import SystemClock
 from llmmetrics.findings import shown
 from llmmetrics.pricing import Catalogue, Price, dollars
-from llmmetrics.settings import Backend, BackendType, ResetPeriod, Settings
+from llmmetrics.settings import Backend, BackendType, Settings
+from llmmetrics.windows import ResetPeriod
 
 CONFIGURED, CATALOGUE, LATER, UNKNOWN = "configured", "catalogue", "catalogue, by the model asked for", "unknown"
 """Where a price comes from. LATER: the backend names no model, so a call's own model decides."""

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_pascal
 
+from llmmetrics.windows import ResetPeriod, Weekday
+
 
 class BackendType(StrEnum):
     """The guide's backend types."""
@@ -27,28 +29,6 @@ class BackendType(StrEnum):
     OLLAMA = "Ollama"
     LM_STUDIO = "LMStudio"
     GENERIC_OPENAI = "GenericOpenAI"
-
-
-class ResetPeriod(StrEnum):
-    """How long a spend window is."""
-
-    HOURLY = "Hourly"
-    DAILY = "Daily"
-    WEEKLY = "Weekly"
-    MONTHLY = "Monthly"
-    NEVER = "Never"
-
-
-class Weekday(StrEnum):
-    """The day on which a weekly window starts."""
-
-    MONDAY = "Monday"
-    TUESDAY = "Tuesday"
-    WEDNESDAY = "Wednesday"
-    THURSDAY = "Thursday"
-    FRIDAY = "Friday"
-    SATURDAY = "Saturday"
-    SUNDAY = "Sunday"
 
 
 class BudgetMode(StrEnum):

@@ -6,29 +6,22 @@ imported before a transport of it is asked for.
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.passage import asend, send, streams
+from llmmetrics.passage import FAMILIES, asend, library_of, send, streams
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine
 
 Family = Literal["httpx", "httpx2"]
 
-FAMILIES: tuple[Family, ...] = ("httpx2", "httpx")
-
-
-def _is(thing: object, family: str, name: str) -> bool:
-    """Whether a thing is of this class of a family. By identity: openai renames the modules of some."""
-    return isinstance(thing, getattr(sys.modules.get(family), name, ()))
-
 
 def _family(thing: object, *names: str) -> Family | None:
-    return next((family for family in FAMILIES for name in names if _is(thing, family, name)), None)
+    library = library_of(thing, *names)
+    return None if library is None else library.__name__
 
 
 def family_of(transport: object, base: str) -> Family:

@@ -12,7 +12,8 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.transports import FAMILIES, Metered, metered
+from llmmetrics.passage import FAMILIES
+from llmmetrics.transports import Metered, metered
 
 if TYPE_CHECKING:
     from llmmetrics.engine import Engine

@@ -328,11 +328,6 @@ def test_a_second_meter_does_not_heal_a_backend():
     assert setup.value("llm_backend_health", backend="b") == 0
 
 
-def test_a_limit_is_said_not_to_be_enforced_yet(caplog):
-    Setup({"Backends": [backend("b", MaxSpendUsd=10)]})
-    assert "MaxSpendUsd" in caplog.text
-
-
 # robustness
 
 

@@ -155,7 +155,7 @@ def show(who):
     for family in registry.collect() if len(sys.argv) < 2 else MultiProcessCollector(None).collect():
         for sample in family.samples:
             if sample.value and sample.name in ("llm_requests_total", "llm_active_requests", "llm_estimated_cost_usd"):
-                print(who, sample.name, sample.value, flush=True)
+                print(who, sample.name, round(sample.value, 9), flush=True)
 post()
 request = client.build_request("POST", "https://api.openai.com/v1/chat/completions", json={"model": "m"})
 open_answer = client.send(request, stream=True)

@@ -1,0 +1,223 @@
+"""Spend limits: whether a call may be made, what it came to, and what a scrape shows of them.
+
+Money is in integer nano-dollars here and in the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import NamedTuple
+from uuid import uuid4
+
+from llmmetrics import workers
+from llmmetrics.clock import Clock
+from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
+from llmmetrics.guard import Guard
+from llmmetrics.journal import Entry, Journal
+from llmmetrics.ledgers import Ledger, Standing
+from llmmetrics.metrics import Families, Spend
+from llmmetrics.settings import Budget as Settings
+from llmmetrics.settings import BudgetMode, OnLedgerError, OnUnknownPrice
+from llmmetrics.windows import ResetPeriod, Shape, Window
+
+log = logging.getLogger("llmmetrics")
+
+_ATTO = 10**9
+"""Attodollars in a nano-dollar."""
+
+REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
+
+
+def usd(nano: int) -> Decimal:
+    """An amount in USD."""
+    return Decimal(nano).scaleb(-9)
+
+
+def nano(atto: int) -> int:
+    """Attodollars to the nearest nano-dollar."""
+    return (atto + _ATTO // 2) // _ATTO
+
+
+def nano_up(atto: int) -> int:
+    """Attodollars as no fewer nano-dollars."""
+    return -(-atto // _ATTO)
+
+
+class SpendAlert(NamedTuple):
+    """A share of a limit that this window's spend has reached; amounts in USD."""
+
+    backend: str
+    share: Decimal
+    spent: Decimal
+    limit: Decimal
+    window_start: datetime
+    resets_at: datetime | None
+
+
+@dataclass
+class Line:
+    """One backend's limit, in nano-dollars a window."""
+
+    backend: str
+    limit: int
+    shape: Shape
+    window: Window | None = None
+    alerted: set[Decimal] = field(default_factory=set)
+
+    def at(self, now: datetime) -> Window:
+        """The window of this moment. Alerts are given anew in each."""
+        window = self.window
+        if window is None or not window.holds(now):
+            self.window = window = self.shape.window(now)
+            self.alerted = set()
+        return window
+
+
+class Budget:
+    """The limits of a meter's backends, kept in one ledger."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lines: Mapping[str, Line],
+        ledger: Ledger,
+        journal: Journal,
+        clock: Clock,
+        families: Families,
+        on_alert: Callable[[SpendAlert], object] | None = None,
+    ) -> None:
+        self.lines = lines
+        self.ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._families = families
+        self._on_alert = on_alert
+        self._guard = Guard(ledger, journal, clock, self._window_of, self._failed)
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._token = uuid4().hex[:12]
+        self._ids = count()
+        self._held: dict[str, Entry] = {}
+        """The reservations of calls in flight."""
+        self._said: set[str] = set()
+        for name in lines:
+            for reason in REASONS:
+                families["refusals"].labels(name, reason)
+        workers.on_fork(self._forked)
+
+    # before a call
+
+    def admit(self, backend: str, worst: int | None) -> Entry | BudgetExceeded:
+        """Whether a call may be made: what to `book` it under, or the refusal.
+
+        `worst` is the most that it may cost, None where nobody knows its price.
+        """
+        line, now, mode = self.lines[backend], self._clock.now(), self._settings.mode
+        window = line.at(now)
+        shadow = mode is BudgetMode.SHADOW
+        if worst is None and self._settings.on_unknown_price is OnUnknownPrice.REFUSE:
+            if not shadow:
+                return self._refused(line, window, "unknown_price")
+            self._would_refuse(line, "unknown_price")
+        amount = (worst or 0) if mode is BudgetMode.STRICT else 0
+        entry = Entry(backend, f"{self._token}-{workers.pid}-{next(self._ids)}", amount, now)
+        limit = None if shadow else line.limit
+        try:
+            standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
+        except LedgerError:
+            if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
+                return entry
+            return self._refused(line, window, "ledger")
+        if standing.expired:
+            self._families["expired"].inc(standing.expired)
+        self._alert(line, window, standing.spent)
+        if not standing.admitted:
+            return self._refused(line, window, "limit", standing)
+        if shadow and standing.spent >= line.limit:
+            self._would_refuse(line, "limit")
+        if amount:
+            self._held[entry.id] = entry
+        return entry
+
+    def _refused(self, line: Line, window: Window, reason: Reason, standing: Standing | None = None) -> BudgetExceeded:
+        self._families["refusals"].labels(line.backend, reason).inc()
+        spent = standing.spent if standing else self._guard.seen(line.backend, window).spent
+        reserved = standing.reserved if standing else 0
+        return BudgetExceeded(
+            line.backend, reason, usd(spent), usd(reserved), usd(line.limit), window.start, window.resets_at
+        )
+
+    def _would_refuse(self, line: Line, reason: Reason) -> None:
+        self._families["shadow_refusals"].labels(line.backend, reason).inc()
+
+    # after a call
+
+    def book(self, admitted: Entry, amount: int) -> None:
+        """Book what a call came to, once, and let its reservation go. What the ledger cannot be told now waits."""
+        self._held.pop(admitted.id, None)
+        if not amount and not admitted.amount:
+            return
+        spent = self._guard.settle(admitted._replace(amount=amount))
+        line = self.lines[admitted.backend]
+        if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
+            self._alert(line, line.window, spent)
+
+    def _alert(self, line: Line, window: Window, spent: int) -> None:
+        for share in self._settings.spend_alerts:
+            if share not in line.alerted and spent >= share * line.limit:
+                line.alerted.add(share)
+                alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), window.start, window.resets_at)
+                log.warning(
+                    "%r has spent $%s, which is %d %% or more of its $%s since %s",
+                    *(alert.backend, alert.spent, share * 100, alert.limit, window.start.isoformat()),
+                )
+                self._tell(alert)
+
+    def _tell(self, alert: SpendAlert) -> None:
+        if self._on_alert:
+            try:
+                self._on_alert(alert)
+            except Exception as exc:
+                self._families["internal"].labels("on_spend_alert").inc()
+                log.warning("on_spend_alert raised %s: the alert is not told, the call goes on", type(exc).__name__)
+
+    # now and then
+
+    def recur(self) -> None:
+        """Renew the leases of calls in flight, and tell the ledger what waits."""
+        self._guard.catch_up()
+        for entry in list(self._held.values()):
+            if entry.id in self._held:
+                self._guard.renew(entry, self._clock.now(), self._lease)
+
+    def spends(self) -> dict[str, Spend]:
+        """What each backend has spent in the window of this moment. Raises `LedgerError`."""
+        now, found = self._clock.now(), {}
+        for line in self.lines.values():
+            window = line.at(now)
+            balance = self._guard.balance(line.backend, window, now)
+            if balance.expired:
+                self._families["expired"].inc(balance.expired)
+            self._alert(line, window, balance.spent)
+            blocked = balance.spent >= line.limit and self._settings.mode is not BudgetMode.SHADOW
+            found[line.backend] = Spend(balance.spent, line.limit, blocked)
+        return found
+
+    def _forked(self) -> None:
+        # the calls in flight are the parent's
+        self._held = {}
+
+    def _window_of(self, backend: str, moment: datetime) -> Window:
+        line = self.lines.get(backend)
+        # a journal may hold a backend that is configured no more
+        return (line.shape if line else Shape(ResetPeriod.NEVER)).window(moment)
+
+    def _failed(self, kind: str, exc: Exception) -> None:
+        self._families["ledger_errors"].labels(kind).inc()
+        if kind not in self._said:
+            self._said.add(kind)
+            log.error("the budgets' ledger: %s", exc)

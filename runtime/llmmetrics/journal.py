@@ -1,0 +1,116 @@
+"""What was spent while the ledger could not be told, kept on this machine's disk until it can."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+from uuid import uuid4
+
+from llmmetrics import workers
+
+log = logging.getLogger("llmmetrics")
+
+
+class Entry(NamedTuple):
+    """An amount to book, in nano-dollars. By its id it is booked once, however often it is told."""
+
+    backend: str
+    id: str
+    amount: int
+    admitted: datetime
+
+    def line(self) -> str:
+        return json.dumps([*self[:3], self.admitted.isoformat()]) + "\n"
+
+
+def _read(line: str) -> Entry:
+    backend, id, amount, admitted = json.loads(line)
+    return Entry(backend, id, amount, datetime.fromisoformat(admitted))
+
+
+class Journal:
+    """The entries that wait, in memory and in a file of this process.
+
+    A process that died has left its file: whoever opens a journal of the same `name` next takes it over.
+    Where the directory cannot be written to, the entries are kept in memory alone, and the log says so.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._lock = Lock()
+        self._waiting: list[Entry] = []
+        self._path: Path | None = None
+        self._adopt()
+        workers.on_fork(self._forked)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def append(self, entry: Entry) -> None:
+        """Keep an entry until it is booked."""
+        with self._lock:
+            self._waiting.append(entry)
+            try:
+                self._write([entry], "a")
+            except OSError as exc:
+                log.warning(
+                    "the journal in %s cannot be written to (%s): what is spent while the ledger is away is lost "
+                    "if this process ends before it is back",
+                    self._directory,
+                    exc.strerror,
+                )
+
+    def replay(self, book: Callable[[Entry], object]) -> None:
+        """Book everything that waits. What `book` raises goes to the caller; what it has booked is not kept."""
+        with self._lock:
+            try:
+                while self._waiting:
+                    book(self._waiting[0])
+                    self._waiting.pop(0)
+            finally:
+                with suppress(OSError):
+                    self._write(self._waiting, "w")
+
+    def _write(self, entries: list[Entry], mode: str) -> None:
+        if self._path is None:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._path = self._directory / f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl"
+        if not self._waiting:
+            self._path.unlink(missing_ok=True)
+            return
+        with self._path.open(mode, encoding="utf8") as file:
+            file.writelines(entry.line() for entry in entries)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _adopt(self) -> None:
+        for path in self._left():
+            mine = path.with_name(f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl")
+            with suppress(OSError):
+                # of several that want it, one can rename it
+                path.rename(mine)
+                for line in mine.read_text("utf8").splitlines():
+                    # the last line may be torn
+                    with suppress(ValueError, TypeError):
+                        self._waiting.append(_read(line))
+                self._write(self._waiting, "w")
+                if self._path != mine:
+                    mine.unlink()
+
+    def _left(self) -> Iterator[Path]:
+        for path in self._directory.glob(f"{self._name}.*.jsonl"):
+            owner = path.name.removeprefix(f"{self._name}.").partition(".")[0]
+            if owner.isdigit() and not workers.alive(int(owner)):
+                yield path
+
+    def _forked(self) -> None:
+        # what waits is the parent's to book
+        self._lock, self._waiting, self._path = Lock(), [], None

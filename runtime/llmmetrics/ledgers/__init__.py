@@ -1,0 +1,63 @@
+"""Ledgers: where the spend of budgets is kept. A URL picks one; its driver is imported with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.ledgers.base import Balance, Ledger, Reset, Row, Standing
+
+__all__ = ["Balance", "Ledger", "Reset", "Row", "Standing", "default_url", "open_ledger", "state_directory"]
+
+
+def state_directory() -> Path:
+    """Where this user's programs keep their state."""
+    from platformdirs import user_state_path
+
+    return user_state_path("llmmetrics", appauthor=False)
+
+
+def default_url(namespace: str) -> str:
+    """The ledger of a limited backend whose settings name none: a file of this user, one for each namespace."""
+    plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in namespace)[:80]
+    unlike = "" if plain == namespace else f"-{hashlib.sha256(namespace.encode()).hexdigest()[:8]}"
+    return f"sqlite:///{state_directory() / f'budget-{plain}{unlike}.db'}"
+
+
+def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledger:
+    """The ledger at a URL: `memory://`, `sqlite:///path`, `redis://…` or `rediss://…`.
+
+    Raises `ConfigError` for a URL that is none of them, and for a file that cannot be one.
+    """
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme == "memory":
+        from llmmetrics.ledgers.memory import MemoryLedger
+
+        return MemoryLedger()
+    if scheme == "sqlite":
+        from llmmetrics.ledgers.sqlite import SqliteLedger
+
+        return SqliteLedger(_path(url), durability)
+    if scheme in ("redis", "rediss"):
+        if not urlsplit(url).hostname:
+            raise ConfigError(f"LlmSettings.Budget.Ledger: {scheme}:// needs a host, as in {scheme}://localhost:6379/0")
+        try:
+            from llmmetrics.ledgers.redis import RedisLedger
+        except ImportError:
+            raise ConfigError("a redis:// ledger needs redis-py: pip install 'llmmetrics[redis]'") from None
+        return RedisLedger(url, namespace)
+    raise ConfigError(
+        f"LlmSettings.Budget.Ledger begins with {scheme + '://' if scheme else 'no scheme'}: it should be memory://, "
+        "sqlite:///path/to/file, redis://host:port/0 or rediss://…"
+    )
+
+
+def _path(url: str) -> Path:
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path:
+        raise ConfigError(
+            "LlmSettings.Budget.Ledger: a file is written sqlite:///relative/path or sqlite:////absolute/path"
+        )
+    return Path(path).expanduser().absolute()

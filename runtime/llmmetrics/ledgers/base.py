@@ -1,0 +1,130 @@
+"""What a ledger is: the spend of each backend and window, and what is reserved for calls in flight.
+
+Amounts are integer nano-dollars; moments are timezone-aware arguments, never a clock of the ledger's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from llmmetrics.windows import FIRST, Window
+
+QUARTER = 15 * 60 * 1000
+"""Milliseconds. Spend is kept by the quarter of an hour too: every zone's windows begin with one."""
+
+KEPT = timedelta(days=40)
+"""How long a window that is over is kept for reports."""
+
+REMEMBERED = timedelta(days=2)
+"""How long an id is known to have been settled."""
+
+SCHEMA = 1
+
+
+class Balance(NamedTuple):
+    """What a window has come to. `generation` grows with each reset by an operator.
+
+    `expired` counts the reservations whose lease was found ended; each is told of once.
+    """
+
+    spent: int
+    reserved: int
+    expired: int
+    generation: int
+
+
+class Standing(NamedTuple):
+    """The same, with whether a call was admitted."""
+
+    admitted: bool
+    spent: int
+    reserved: int
+    expired: int
+    generation: int
+
+
+class Row(NamedTuple):
+    """A window of the past or of now."""
+
+    backend: str
+    window: Window
+    spent: int
+    limit: int | None
+
+
+class Reset(NamedTuple):
+    """An operator's reset: how much was taken off."""
+
+    backend: str
+    at: datetime
+    by: str
+    amount: int
+
+
+class Ledger(Protocol):
+    """One contract for every kind of storage. What fails raises `LedgerError`."""
+
+    name: str
+    """Its URL without a password."""
+    reach: str
+    """Who shares it."""
+    local: bool
+    """Whether other machines have another one."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it may make its caller wait, as things are."""
+        ...
+
+    def reserve(
+        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+    ) -> Standing:
+        """Admit a call and hold `amount` for it until it is settled or the lease ends; or refuse it.
+
+        Admitted while less than the limit is spent, and spent + reserved + `amount` do not exceed it. The same id
+        again is admitted and held once.
+        """
+        ...
+
+    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+        """Extend a lease. One that has ended is taken up again, unless its call was settled."""
+        ...
+
+    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
+        """Book a call in the window that it was admitted in, and let its reservation go: once for each id.
+
+        Nothing need have been reserved, and the lease may have ended. 0 releases.
+        """
+        ...
+
+    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
+        """What is spent and reserved."""
+        ...
+
+    def history(self, backend: str | None = None) -> Sequence[Row]:
+        """Every window that is kept, the newest first."""
+        ...
+
+    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
+        """Take off what a window has spent, and record it; how much that was."""
+        ...
+
+    def resets(self, backend: str | None = None) -> Sequence[Reset]:
+        """What `reset` has recorded, the newest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since 1970."""
+    return (moment - FIRST) // timedelta(milliseconds=1)
+
+
+def moment(milliseconds: int) -> datetime:
+    """The reverse."""
+    return FIRST + timedelta(milliseconds=milliseconds)

@@ -1,0 +1,73 @@
+"""A lock that processes share through a file; where the system has none, SQLite's own serves."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from llmmetrics.errors import LedgerError
+
+PATIENCE = 5.0
+"""Seconds after which whoever holds the lock is taken to be stuck."""
+
+fcntl: Any = None
+with suppress(ImportError):  # Windows has none
+    import fcntl
+
+
+class FileLock:
+    """Not reentrant, and not for several threads at once: its owner has a lock for those."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+        self._open()
+
+    def __enter__(self) -> None:
+        if self._try():
+            return
+        deadline, pause = time.monotonic() + PATIENCE, 0.0001
+        while not self._try():
+            if time.monotonic() > deadline:
+                raise LedgerError(f"{self._path} is locked by a process that does not let go: end it")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.002)
+
+    def __exit__(self, *_: object) -> None:
+        if fcntl is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def taken(self) -> bool:
+        """Whether another process has it now."""
+        if fcntl is None or not self._try():
+            return True
+        self.__exit__()
+        return False
+
+    def _try(self) -> bool:
+        if fcntl is None:
+            return True
+        if self._file < 0:
+            self._open()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _open(self) -> None:
+        if fcntl is not None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def forked(self) -> None:
+        """A lock belongs to an open file, which a fork shares: the child opens it anew."""
+        self.close()

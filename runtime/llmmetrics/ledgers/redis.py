@@ -1,0 +1,165 @@
+"""The ledger of many machines: a Redis server, one Lua script a verb, every key of a backend in one cluster slot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.ledgers import lua
+from llmmetrics.ledgers.base import (
+    KEPT,
+    QUARTER,
+    REMEMBERED,
+    SCHEMA,
+    Balance,
+    Reset,
+    Row,
+    Standing,
+    milliseconds,
+    moment,
+)
+from llmmetrics.windows import Window
+
+TIMEOUT = 0.5
+"""Seconds that a call waits for the server; `?socket_timeout=` in the URL says otherwise."""
+
+
+class RedisLedger:
+    """See `Ledger`."""
+
+    local = False
+    blocking = True
+
+    def __init__(self, url: str, namespace: str) -> None:
+        parts = urlsplit(url)
+        # without a user and a password
+        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.reach = f"every machine that uses {parts.hostname}"
+        self._prefix = f"llmmetrics:{{{namespace}:"
+        self._all = f"llmmetrics:{{{namespace}}}:backends"
+        self._known: set[str] = set()
+        # every verb may be told twice: a connection that an idle firewall has cut is tried again, once
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        try:
+            self._redis: Redis = Redis.from_url(
+                url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry, decode_responses=True
+            )
+        except (ValueError, TypeError):
+            raise ConfigError(
+                f"LlmSettings.Budget.Ledger: {self.name} is no URL that redis-py understands: write "
+                "redis://[user:password@]host[:port]/[database] or rediss://…"
+            ) from None
+        self._scripts = {name: self._redis.register_script(lua.PRELUDE + body) for name, body in lua.VERBS.items()}
+
+    # the verbs
+
+    def reserve(
+        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+    ) -> Standing:
+        admitted, *rest = self._run(
+            "reserve",
+            backend,
+            (id, *_ends(window), milliseconds(now), amount, "" if limit is None else limit, milliseconds(now + lease)),
+        )
+        return Standing(bool(admitted), *rest)
+
+    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+        self._run("renew", backend, (id, amount, milliseconds(admitted), milliseconds(now + lease)))
+
+    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
+        at = milliseconds(admitted)
+        remembered = REMEMBERED // timedelta(milliseconds=1)
+        args = (id, *_ends(window), at, amount, at // QUARTER * QUARTER, remembered)
+        return Balance(*self._run("settle", backend, args))
+
+    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
+        return Balance(*self._run("balance", backend, ("", *_ends(window), milliseconds(now))))
+
+    def history(self, backend: str | None = None) -> Sequence[Row]:
+        found = []
+        for name in self._backends(backend):
+            windows, limits = self._told(lambda name=name: self._history(name))
+            for ends, spent in windows.items():
+                start, end = ends.split(":")
+                limit = limits.get(ends)
+                window = Window(moment(int(start)), moment(int(end)))
+                found.append(Row(name, window, int(spent), int(limit) if limit else None))
+        return sorted(found, key=lambda row: (row.window, row.backend), reverse=True)
+
+    def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in ("past", "windows", "limits"):
+                pipe.hgetall(self._key(backend, key))
+            past, windows, limits = pipe.execute()
+        return {**past, **windows}, limits
+
+    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
+        at = milliseconds(now)
+        (amount,) = self._run("reset", backend, ("", *_ends(window), at, at // QUARTER * QUARTER, json.dumps([at, by])))
+        return int(amount)
+
+    def resets(self, backend: str | None = None) -> Sequence[Reset]:
+        found = []
+        for name in self._backends(backend):
+            rows = self._told(lambda name=name: self._redis.lrange(self._key(name, "resets"), 0, -1))
+            for row in rows:
+                (at, by), amount = json.loads(row)
+                found.append(Reset(name, moment(at), by, amount))
+        return sorted(found, key=lambda each: each.at, reverse=True)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    # the server
+
+    def _backends(self, backend: str | None) -> Sequence[str]:
+        return [backend] if backend else sorted(self._told(lambda: self._redis.smembers(self._all)))
+
+    def _key(self, backend: str, kind: str) -> str:
+        # one hash tag for all keys of a backend: a cluster keeps them together
+        return f"{self._prefix}{backend}}}:{kind}"
+
+    def _run(self, verb: str, backend: str, args: Sequence[str | int]) -> list[int]:
+        keys = [*(self._key(backend, kind) for kind in lua.KEYS), self._key(backend, f"settled:{args[0]}")]
+        kept = KEPT // timedelta(milliseconds=1)
+        found: list[int] = self._told(lambda: self._scripts[verb](keys=keys, args=[SCHEMA, kept, *args]))
+        if backend not in self._known:
+            self._told(lambda: self._redis.sadd(self._all, backend))
+            self._known.add(backend)
+        return found
+
+    def _told(self, ask: Any) -> Any:
+        try:
+            return ask()
+        except RedisError as exc:
+            hint = next((hint for kind, hint in _HINTS.items() if isinstance(exc, kind)), f"it says {exc}")
+            if lua.NEWER in str(exc):
+                hint = (
+                    f"it was written by a newer llmmetrics than this one, which knows schema {SCHEMA}: upgrade "
+                    "llmmetrics, or set LlmSettings.Budget.Namespace to another name"
+                )
+            raise LedgerError(f"{self.name}: {hint}") from None
+
+
+_HINTS: Mapping[type[RedisError], str] = {
+    AuthenticationError: "it refuses the password: see LlmSettings.Budget.Ledger",
+    AuthorizationError: "it does not let this user do what a ledger does: see its ACL",
+    RedisTimeoutError: f"no answer within {TIMEOUT} s: see that it is well, and near",
+    RedisConnectionError: "no connection: see that it runs, and that this machine may reach it",
+    OutOfMemoryError: "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
+}
+
+
+def _ends(window: Window) -> tuple[int, int]:
+    return milliseconds(window.start), milliseconds(window.end)

@@ -1,0 +1,304 @@
+"""The ledger of one machine: an SQLite file that any number of processes share, and that survives `kill -9`.
+
+One file lock is taken around each transaction: waiting for SQLite's own (`busy_timeout`) starves processes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import RLock
+from typing import Any, TypeVar
+
+from llmmetrics import workers
+from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.ledgers.base import (
+    KEPT,
+    QUARTER,
+    REMEMBERED,
+    SCHEMA,
+    Balance,
+    Reset,
+    Row,
+    Standing,
+    milliseconds,
+    moment,
+)
+from llmmetrics.ledgers.locks import FileLock
+from llmmetrics.windows import Window
+
+T = TypeVar("T")
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS windows (
+  backend TEXT, start INTEGER, "end" INTEGER, spent INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0,
+  "limit" INTEGER, PRIMARY KEY (backend, "end", start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarters (
+  backend TEXT, start INTEGER, spent INTEGER NOT NULL, PRIMARY KEY (backend, start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (
+  backend TEXT, id TEXT, amount INTEGER NOT NULL, admitted INTEGER NOT NULL, ends INTEGER NOT NULL,
+  PRIMARY KEY (backend, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settled (id TEXT UNIQUE, admitted INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS resets (backend TEXT, at INTEGER, by TEXT, amount INTEGER);
+"""
+
+_PRUNE_EVERY = 1024
+"""Settled ids are forgotten so many at a time: no call waits long for it."""
+
+
+class SqliteLedger:
+    """See `Ledger`. `durability` is `normal` (a power cut may lose the last bookings, nothing else can) or `full`."""
+
+    reach = "this machine only"
+    local = True
+
+    def __init__(self, path: Path, durability: str) -> None:
+        self.name = f"sqlite:///{path}"
+        self._path = path
+        self._durability = durability
+        self._lock = RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+        self._settled = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file_lock = FileLock(path.with_name(f"{path.name}.lock"))
+        except OSError as exc:
+            raise ConfigError(
+                f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
+            ) from None
+        self._do(lambda _: None)
+        workers.on_fork(self._forked)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether anybody else is just writing."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        try:
+            return self._file_lock.taken()
+        except OSError:
+            return True
+        finally:
+            self._lock.release()
+
+    # the verbs
+
+    def reserve(
+        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+    ) -> Standing:
+        at = milliseconds(now)
+
+        def look(db: sqlite3.Connection) -> Standing | None:
+            """What a call that holds nothing needs to know, if nothing is to be written."""
+            row = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+            if row is None or row[2] != limit or db.execute(_HELD, (backend,)).fetchone():
+                return None
+            return Standing(limit is None or row[0] < limit, row[0], 0, 0, row[1])
+
+        def write(db: sqlite3.Connection) -> Standing:
+            balance = _balance(db, backend, window, at)
+            db.execute(_LIMIT, (limit, backend, *_ends(window)))
+            spent, reserved = balance.spent, balance.reserved
+            known = db.execute("SELECT 1 FROM held WHERE backend = ? AND id = ?", (backend, id)).fetchone()
+            fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
+            if fits and amount and not known:
+                ends = milliseconds(now + lease)
+                db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?)", (backend, id, amount, at, ends))
+                reserved += amount
+            return Standing(fits or known is not None, spent, reserved, balance.expired, balance.generation)
+
+        return (None if amount else self._read(look)) or self._do(write)
+
+    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            if not db.execute("SELECT 1 FROM settled WHERE id = ?", (id,)).fetchone():
+                row = (backend, id, amount, milliseconds(admitted), milliseconds(now + lease))
+                db.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?)", row)
+
+        self._do(write)
+
+    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
+        at = milliseconds(admitted)
+
+        def write(db: sqlite3.Connection) -> Balance:
+            _open_window(db, backend, window)
+            if db.execute("INSERT OR IGNORE INTO settled VALUES (?, ?)", (id, at)).rowcount:
+                db.execute("DELETE FROM held WHERE backend = ? AND id = ?", (backend, id))
+                if amount:
+                    db.execute(_ADD, (amount, backend, at, at))
+                    db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, amount))
+                self._settled += 1
+                if self._settled % _PRUNE_EVERY == 0:
+                    db.execute(_FORGET, (2 * _PRUNE_EVERY, milliseconds(admitted - REMEMBERED)))
+            spent, generation, _ = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+            return Balance(spent, _reserved(db, backend, window), 0, generation)
+
+        return self._do(write)
+
+    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
+        at = milliseconds(now)
+
+        def look(db: sqlite3.Connection) -> Balance | None:
+            row = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+            if row is None or db.execute(_OVER, (backend, at)).fetchone():
+                return None
+            return Balance(row[0], _reserved(db, backend, window), 0, row[1])
+
+        return self._read(look) or self._do(lambda db: _balance(db, backend, window, at))
+
+    def history(self, backend: str | None = None) -> Sequence[Row]:
+        rows = self._read(
+            lambda db: db.execute(
+                'SELECT backend, start, "end", spent, "limit" FROM windows WHERE ? IS NULL OR backend = ? '
+                'ORDER BY start DESC, "end" DESC, backend DESC',
+                (backend, backend),
+            ).fetchall()
+        )
+        return [Row(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows]
+
+    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
+        at = milliseconds(now)
+
+        def write(db: sqlite3.Connection) -> int:
+            amount = _balance(db, backend, window, at).spent
+            db.execute(_RESET, (backend, *_ends(window)))
+            db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, -amount))
+            db.execute("INSERT INTO resets VALUES (?, ?, ?, ?)", (backend, at, by, amount))
+            return amount
+
+        return self._do(write)
+
+    def resets(self, backend: str | None = None) -> Sequence[Reset]:
+        rows = self._read(
+            lambda db: db.execute(
+                "SELECT backend, at, by, amount FROM resets WHERE ? IS NULL OR backend = ? ORDER BY rowid DESC",
+                (backend, backend),
+            ).fetchall()
+        )
+        return [Reset(name, moment(at), by, amount) for name, at, by, amount in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None and self._pid == workers.pid:
+                self._connection.close()
+            self._connection = None
+            self._file_lock.close()
+
+    # the file
+
+    def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock, self._told():
+            return look(self._db())
+
+    def _do(self, write: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock, self._told(), self._file_lock:
+            db = self._db()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                done = write(db)
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            return done
+
+    def _db(self) -> sqlite3.Connection:
+        # a connection must not cross a fork: the child leaves its parent's alone, and opens one of its own
+        if self._connection is None or self._pid != workers.pid:
+            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
+            try:
+                self._prepare(db)
+            except BaseException:
+                db.close()
+                raise
+            self._connection, self._pid = db, workers.pid
+        return self._connection
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise ConfigError(
+                f"{self.name} was written by a newer llmmetrics (its schema is {version}, this one knows {SCHEMA}): "
+                "upgrade llmmetrics, or name another file in LlmSettings.Budget.Ledger"
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {self._durability}")
+        if version < SCHEMA:
+            db.executescript(_TABLES)
+            db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            hint = next(
+                (hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written"
+            )
+            raise LedgerError(f"{self.name}: {exc}: {hint}") from None
+        except OSError as exc:
+            raise LedgerError(f"{self.name}: {exc.strerror}: see that it can be read and written") from None
+
+    def _forked(self) -> None:
+        self._lock, self._connection = RLock(), None
+        self._file_lock.forked()
+
+
+_HINTS = {
+    "malformed": "it is damaged, and was left as it is: move it away, and a new one is made; the spend in it is lost",
+    "not a database": "it is no SQLite file, and was left as it is: name another in LlmSettings.Budget.Ledger",
+    "locked": "another program holds it: end that program",
+    "full": "make room on its disk",
+    "readonly": "give it to the user that this program runs as",
+    "unable to open": "give it, and its directory, to the user that this program runs as",
+}
+
+_WINDOW = 'SELECT spent, generation, "limit" FROM windows WHERE backend = ? AND start = ? AND "end" = ?'
+_LIMIT = 'UPDATE windows SET "limit" = ? WHERE backend = ? AND start = ? AND "end" = ?'
+_HELD = "SELECT 1 FROM held WHERE backend = ? LIMIT 1"
+_OVER = "SELECT 1 FROM held WHERE backend = ? AND ends <= ? LIMIT 1"
+_ADD = 'UPDATE windows SET spent = spent + ? WHERE backend = ? AND "end" > ? AND start <= ?'
+_ADD_QUARTER = (
+    "INSERT INTO quarters VALUES (?, ?, ?) ON CONFLICT (backend, start) DO UPDATE SET spent = spent + excluded.spent"
+)
+_RESET = 'UPDATE windows SET spent = 0, generation = generation + 1 WHERE backend = ? AND start = ? AND "end" = ?'
+_FORGET = "DELETE FROM settled WHERE rowid IN (SELECT rowid FROM settled ORDER BY rowid LIMIT ?) AND admitted < ?"
+
+
+def _ends(window: Window) -> tuple[int, int]:
+    return milliseconds(window.start), milliseconds(window.end)
+
+
+def _open_window(db: sqlite3.Connection, backend: str, window: Window) -> None:
+    """A window that is new starts from what was spent in it: its settings have changed in mid-window."""
+    ends = _ends(window)
+    if db.execute(_WINDOW, (backend, *ends)).fetchone():
+        return
+    (spent,) = db.execute(
+        "SELECT coalesce(sum(spent), 0) FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *ends)
+    ).fetchone()
+    db.execute('INSERT INTO windows (backend, start, "end", spent) VALUES (?, ?, ?, ?)', (backend, *ends, spent))
+    old = milliseconds(window.start - KEPT) if ends[0] else 0
+    db.execute('DELETE FROM windows WHERE "end" < ?', (old,))
+    db.execute("DELETE FROM quarters WHERE start < ?", (old,))
+
+
+def _reserved(db: sqlite3.Connection, backend: str, window: Window) -> int:
+    start, end = _ends(window)
+    held: Any = db.execute(
+        "SELECT coalesce(sum(amount), 0) FROM held WHERE backend = ? AND admitted >= ? AND admitted < ?",
+        (backend, start, end),
+    ).fetchone()[0]
+    return int(held)
+
+
+def _balance(db: sqlite3.Connection, backend: str, window: Window, at: int) -> Balance:
+    _open_window(db, backend, window)
+    expired = db.execute("DELETE FROM held WHERE backend = ? AND ends <= ?", (backend, at)).rowcount
+    spent, generation, _ = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+    return Balance(spent, _reserved(db, backend, window), expired, generation)

@@ -1,0 +1,186 @@
+"""A meter's budget at work: its ledger opened, its calls priced before they are made, its thread, its end."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakMethod, finalize
+
+from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
+from llmmetrics.clerk import Clerk
+from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
+from llmmetrics.journal import Journal
+from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.metrics import NANO, Spend
+from llmmetrics.outcome import End
+from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
+from llmmetrics.windows import Shape
+from llmmetrics.worst import worst_case
+
+if TYPE_CHECKING:
+    from llmmetrics.call import Call
+    from llmmetrics.engine import Engine
+
+log = logging.getLogger("llmmetrics")
+
+SCRAPE = 0.5
+"""Seconds that a scrape waits for the ledger."""
+
+RECURRENCE = 1.0
+"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+
+GOODBYE = 5.0
+"""Seconds that the end of the process waits for what is still to be booked."""
+
+
+def shape_of(backend: Backend) -> Shape:
+    """When this backend's windows begin."""
+    return Shape(
+        backend.spend_reset_period,
+        backend.spend_reset_day_of_week,
+        backend.spend_reset_day_of_month,
+        backend.spend_reset_time_zone,
+    )
+
+
+class Purse:
+    """The limits of a meter's backends, enforced for its calls.
+
+    `recurring` is done about every second, on the purse's own thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        limited: Mapping[str, Backend],
+        engine: Engine,
+        on_alert: Callable[[SpendAlert], object] | None,
+    ) -> None:
+        self.settings = settings.budget
+        namespace = self.settings.namespace or settings.telemetry.service_name
+        url = default_url(namespace) if self.settings.ledger is None else self.settings.ledger
+        self.ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+        _announce(self.ledger, limited)
+        lines = {
+            name: Line(name, int(each.max_spend_usd * NANO), shape_of(each))
+            for name, each in limited.items()
+            if each.max_spend_usd is not None
+        }
+        journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
+        self.budget = Budget(self.settings, lines, self.ledger, journal, engine.clock, engine.families, on_alert)
+        self._families = engine.families
+        self._strict = self.settings.mode is BudgetMode.STRICT
+        again = WeakMethod(self._recur)
+        self.clerk = Clerk(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
+        self._flush = WeakMethod(engine.flush)
+        engine.families.has_budgets(self.spends)
+        # also at exit: what was spent is booked
+        self.close = finalize(self, _goodbye, self.clerk, self.budget, engine.dropped)
+
+    def require_price(self, backend: str, model: str) -> None:
+        """Raises `ConfigError` for a limited backend whose own model has no price: it could take no call."""
+        if backend not in self.budget.lines:
+            return
+        if self.settings.on_unknown_price is OnUnknownPrice.REFUSE and self.settings.mode is not BudgetMode.SHADOW:
+            raise ConfigError(
+                f"backend {backend!r} has MaxSpendUsd, and nobody knows the price of its model {model!r}: set "
+                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
+            )
+
+    def admit(self, call: Call) -> BudgetExceeded | None:
+        """Ask for a call; the refusal, where it may not be made."""
+        self.clerk.start()
+        try:
+            found = self.budget.admit(call.series.backend, self._worst(call))
+        except Exception as exc:
+            call.meter.swallow("budget", exc)
+            return None
+        if isinstance(found, BudgetExceeded):
+            return found
+        call.admitted = found
+        return None
+
+    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+        """The same, without holding up an event loop. What the call comes to is booked by the purse's thread."""
+        if not self.ledger.blocking:
+            return self.admit(call)
+        from anyio import to_thread
+
+        call.deferred = True
+        asked = self.clerk.submit(partial(self.admit, call))
+        try:
+            return await to_thread.run_sync(asked.result)
+        except BaseException:
+            # cancelled, and the ledger may just be reserving: the thread comes to this after that
+            self.clerk.submit(call.discard)
+            raise
+
+    def book(self, call: Call) -> None:
+        """Book what a call came to. What nobody knows the price of is booked at its worst case."""
+        entry = call.admitted
+        if entry is None:
+            return
+        amount = entry.amount if call.amount is None else call.amount
+        if call.deferred:
+            self.clerk.submit(partial(self.budget.book, entry, amount))
+        else:
+            self.budget.book(entry, amount)
+
+    def spends(self) -> Mapping[str, Spend]:
+        """What every backend has spent; nothing from a ledger that does not answer at once."""
+        try:
+            if not self.ledger.blocking:
+                return self.budget.spends()
+            return self.clerk.submit(self.budget.spends).result(SCRAPE)
+        except LedgerError:
+            return {}
+        except FutureTimeoutError:
+            self._families["ledger_errors"].labels("slow").inc()
+            return {}
+
+    def _worst(self, call: Call) -> int | None:
+        meter = call.meter
+        price = call.series.price or meter.catalogue_price(call.route, (call.model,))
+        if price is None:
+            return None
+        if not self._strict:
+            return 0
+        window = meter.context_window(call.route, call.model)
+        return nano_up(worst_case(price, call.request_body, window))
+
+    def _recur(self) -> None:
+        if flush := self._flush():
+            flush()
+        self.budget.recur()
+
+
+def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited), ledger.name, ledger.reach)
+    if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
+        log.warning(
+            "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "
+            "one starts at 0. Set LlmSettings.Budget.Ledger to a redis:// URL",
+            ledger.name,
+            ledger.reach,
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _goodbye(clerk: Clerk, budget: Budget, dropped: deque[Callable[[End], None]]) -> None:
+    with suppress(IndexError):
+        while True:
+            dropped.popleft()(End.DROPPED)
+    clerk.close(GOODBYE)
+    with suppress(Exception):
+        budget.recur()
+    budget.ledger.close()

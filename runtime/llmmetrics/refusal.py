@@ -1,0 +1,100 @@
+"""How a refusal reaches the caller: raised, or as the provider's own HTTP 402, which no SDK retries.
+
+SDKs wrap and retry what a transport raises, so that raising alone would neither be told nor be quick.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from llmmetrics.errors import BudgetExceeded
+from llmmetrics.settings import OnBudgetExceeded
+
+HEADER = "x-llmmetrics-budget-exceeded"
+"""The one header that carries the details: not every SDK's exception keeps the body."""
+
+_SDK = re.compile(
+    r"openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm", re.IGNORECASE
+)
+_SDK_HEADERS = ("x-stainless-lang", "x-goog-api-client", "x-fern-language")
+
+
+def is_sdk(headers: Any) -> bool:
+    """Whether an SDK sends a request with these headers, which it will interpret the answer to."""
+    return any(name in headers for name in _SDK_HEADERS) or _SDK.search(headers.get("user-agent", "")) is not None
+
+
+def _openai(message: str) -> Any:
+    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
+
+
+# each provider's own shape of an error, as its documentation has it
+_BODIES: Mapping[str, Callable[[str], Any]] = {
+    "anthropic": lambda message: {"type": "error", "error": {"type": "billing_error", "message": message}},
+    "google": lambda message: {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}},
+    "cohere": lambda message: {"message": message},
+    "ollama": lambda message: {"error": message},
+}
+
+
+def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str, exceeded: BudgetExceeded) -> Any:
+    """The refusal as a response of this HTTP library, or raised, as the settings and the caller have it."""
+    if how is OnBudgetExceeded.RAISE or (how is None and not is_sdk(request.headers)):
+        raise exceeded
+    response = library.Response(
+        402,
+        headers={HEADER: _packed(exceeded), "x-should-retry": "false"},
+        json=_BODIES.get(vendor, _openai)(str(exceeded)),
+        request=request,
+    )
+    # a client that was instrumented above its transports does not time this one
+    response.elapsed = timedelta(0)
+    return response
+
+
+def _packed(exceeded: BudgetExceeded) -> str:
+    def plain(value: Any) -> str:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    return json.dumps(exceeded.args, default=plain)
+
+
+def _unpacked(text: str) -> BudgetExceeded:
+    backend, reason, spent, reserved, limit, start, end = json.loads(text)
+    return BudgetExceeded(
+        backend,
+        reason,
+        Decimal(spent),
+        Decimal(reserved),
+        Decimal(limit),
+        datetime.fromisoformat(start),
+        datetime.fromisoformat(end) if end else None,
+    )
+
+
+def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
+    """The `BudgetExceeded` behind an SDK's exception, or None where it has another reason."""
+    for each in _causes(exc):
+        if isinstance(each, BudgetExceeded):
+            return each
+        for holder in (each, getattr(each, "response", None), getattr(each, "raw_response", None)):
+            headers = getattr(holder, "headers", None)
+            if headers is not None and (text := dict(headers).get(HEADER)):
+                return _unpacked(text)
+    return None
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    queue = [exc]
+    while queue:
+        each = queue.pop(0)
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            queue += [each.__cause__, each.__context__]

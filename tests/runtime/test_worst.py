@@ -1,0 +1,77 @@
+"""The most that a request may cost, whatever its provider calls the bound."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from llmmetrics.pricing import ATTO, Price, configured
+from llmmetrics.worst import MOST_SEARCHES, UNKNOWN_WINDOW, worst_case
+
+PER_MILLION = ATTO // 10**6
+OUTPUT_ONLY = configured(prompt=Decimal(0), completion=Decimal(1))
+INPUT_ONLY = configured(prompt=Decimal(1), completion=Decimal(0))
+
+
+def output(request, window=None):
+    """The output tokens that are reserved for a request."""
+    return worst_case(OUTPUT_ONLY, json.dumps(request).encode(), window) / PER_MILLION
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"max_tokens": 7},
+        {"max_completion_tokens": 7},
+        {"max_output_tokens": 7},
+        {"max_tokens_to_sample": 7},
+        {"max_gen_len": 7},
+        {"generationConfig": {"maxOutputTokens": 7}},
+        {"generation_config": {"max_output_tokens": 7}},
+        {"options": {"num_predict": 7}},
+        {"inferenceConfig": {"maxTokens": 7}},
+        {"parameters": {"maxOutputTokens": 7}},
+        {"textGenerationConfig": {"maxTokenCount": 7}},
+        {"max_tokens": 3, "max_completion_tokens": 7},
+    ],
+)
+def test_every_spelling_of_the_bound(request_body):
+    assert output(request_body, 1000) == 7
+
+
+@pytest.mark.parametrize(
+    "answers", [{"n": 3}, {"best_of": 3, "n": 2}, {"num_generations": 3}, {"generationConfig": {"candidateCount": 3}}]
+)
+def test_several_answers(answers):
+    assert output({"max_tokens": 7, **answers}) == 21
+
+
+@pytest.mark.parametrize("bound", [None, 0, -1, "7", 1.5, {}, []])
+def test_without_a_bound_it_is_the_model_s_maximum(bound):
+    assert output({"max_tokens": bound}, 1000) == 1000
+    assert output({"max_tokens": bound}) == UNKNOWN_WINDOW
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[1]", b'{"options": 3, "max_tokens": "x"}', b"\xff"])
+def test_a_body_that_says_nothing(body):
+    assert worst_case(OUTPUT_ONLY, body, 50) / PER_MILLION == 50
+
+
+def test_a_prompt_is_at_most_its_bytes():
+    body = json.dumps({"messages": [{"role": "user", "content": "ä" * 100}]}, ensure_ascii=False).encode()
+    assert worst_case(INPUT_ONLY, body, 10) / PER_MILLION == len(body) > 200
+
+
+def test_what_the_request_refers_to_elsewhere_may_fill_the_window():
+    body = b'{"messages": [{"content": [{"type": "image_url", "image_url": {"url": "https://example.com/a"}}]}]}'
+    assert worst_case(INPUT_ONLY, body, 5000) / PER_MILLION == 5000
+
+
+def test_the_dearest_of_each_kind_and_the_tier_count():
+    cheap = {"input": 1, "cache_write": 5, "output": 10, "reasoning": 20, "web_search": 1000}
+    price = Price(cheap, ((10, {**cheap, "cache_write": 7}),))
+    assert worst_case(price, b'{"max_tokens":3}', None) == 16 * 7 + 3 * 20
+    searching = b'{"max_tokens":3,"tools":[{"type":"web_search"}]}'
+    assert worst_case(price, searching, None) == len(searching) * 7 + 3 * 20 + MOST_SEARCHES * 1000
