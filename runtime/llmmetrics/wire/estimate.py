@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmmetrics.wire.frames import Doc, is_ndjson, is_sse, last_events, parse, torn_json
+from llmmetrics.wire.frames import Doc, is_stream, last_events, parse, torn_json
 from llmmetrics.wire.tape import Body
 
 CHARACTERS = 4
@@ -63,7 +63,7 @@ def prompt_tokens(request_body: bytes) -> int:
 def completion_tokens(body: Body) -> int:
     """About how many tokens passed: the text that was kept, and as much again for what was not."""
     start = body.head or body.tail
-    if is_sse(start) or is_ndjson(start):
+    if is_stream(start):
         characters = sum(_generated(_delta(event)) for event in last_events(body)[0])
     else:
         characters = sum(map(_generated, torn_json(body.tail)))

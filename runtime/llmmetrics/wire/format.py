@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmmetrics.usage import Usage
+from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.frames import Doc
 
 
@@ -31,6 +31,10 @@ class Reading(NamedTuple):
     """An error object inside the body."""
 
 
+FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
+"""What a call came to that uses no tokens and costs nothing, both of which are known."""
+
+
 class Format(NamedTuple):
     """A wire format. `read` gets a whole JSON body; a stream is merged into one first, see `part`."""
 
@@ -46,6 +50,8 @@ class Format(NamedTuple):
     """What an event of a stream contributes, in the shape of a whole body."""
     ended: Callable[[Doc], bool] = lambda _: False
     """Whether an event is a stream's last one."""
+    headers: Callable[[Mapping[str, str]], Usage | None] = lambda _: None
+    """The usage in an answer's headers, under names in lower case; asked for where the body says none."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
 
