@@ -113,6 +113,11 @@ def from_catalogue(prices: Any) -> Price:
     return Price(table(0), tiers)
 
 
+# https://aws.amazon.com/bedrock/pricing: Anthropic's models cost there what their maker asks
+_MAKERS = {"aws": "anthropic"}
+"""Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
+
+
 class Catalogue:
     """genai-prices, loaded when first asked, each model's prices converted once.
 
@@ -162,6 +167,8 @@ class Catalogue:
             except LookupError:
                 continue
             found = seller.find_model(model, all_providers=snapshot.providers)
+            if found is None and seller.id in _MAKERS:
+                found = snapshot.find_provider(None, _MAKERS[seller.id], None).find_model(model)
             if found is None:
                 return ()
             rows = found.prices if isinstance(found.prices, list) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmmetrics.wire import anthropic, cohere, gemini, ollama, openai
+from llmmetrics.wire import anthropic, bedrock, cohere, gemini, ollama, openai
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.frames import parse
 
@@ -18,6 +18,7 @@ FORMATS: tuple[Format, ...] = (
     *gemini.FORMATS,
     *cohere.FORMATS,
     *ollama.FORMATS,
+    *bedrock.FORMATS,
 )
 """Every wire format; the first whose path matches has the call."""
 
@@ -41,7 +42,7 @@ def claim(method: str, host: str, path: str) -> Claim | None:
     for each in FORMATS:
         if found := each.path.search(host + path):
             groups = found.groupdict()
-            return Claim(each, groups.get("model"), groups.get("stream") == "streamG")
+            return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
 
 

@@ -37,7 +37,8 @@ def _charges(usage: Doc) -> tuple[Charge, ...]:
     return (*(Charge(text(each.get("model")), tokens(each)) for each in passes), Charge(None, fees))
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """What a message says."""
     usage = mapping(body.get("usage"))
     charges = _charges(usage) if "input_tokens" in usage or "output_tokens" in usage else ()
     return Reading(
@@ -49,8 +50,14 @@ def _read(body: Doc) -> Reading:
     )
 
 
-def _part(event: Doc) -> Doc:
+def part(event: Doc) -> Doc:
+    """What an event of a streamed message contributes to it."""
     return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
+
+
+def _completion(body: Doc) -> Reading:
+    # https://docs.anthropic.com/en/api/complete: the answer of the legacy API has no usage
+    return Reading(model=text(body.get("model")), error=body.get("error"))
 
 
 FORMATS = (
@@ -59,8 +66,16 @@ FORMATS = (
         vendor="anthropic",
         path=re.compile(r"/v1/messages/?$"),
         fields=("usage", "model", "error"),
-        read=_read,
-        part=_part,
+        read=read,
+        part=part,
         ended=lambda event: event.get("type") in ("message_stop", "error"),
+    ),
+    Format(
+        id="anthropic.complete",
+        vendor="anthropic",
+        path=re.compile(r"/v1/complete/?$"),
+        fields=("model", "error"),
+        read=_completion,
+        ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
     ),
 )

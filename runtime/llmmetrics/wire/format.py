@@ -42,7 +42,8 @@ class Format(NamedTuple):
     vendor: str
     """Whose format it is: an unknown host that speaks it is `<vendor>-compatible`."""
     path: re.Pattern[str]
-    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for."""
+    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for,
+    a group `stream` that takes part says that it asks for a stream."""
     fields: tuple[str, ...]
     """The fields of a body that `read` looks at, the one with the usage first."""
     read: Callable[[Doc], Reading]

@@ -62,7 +62,7 @@ FORMATS = (
     Format(
         id="gemini.generate",
         vendor="gemini",
-        path=re.compile(r"/models/(?P<model>[^/:]+):(?P<stream>streamG|g)enerateContent$"),
+        path=re.compile(r"/models/(?P<model>[^/:]+):(?:(?P<stream>streamG)|g)enerateContent$"),
         fields=("usageMetadata", "modelVersion", "error"),
         read=_read,
         ended=_last,

@@ -69,7 +69,8 @@ def tokens(usage: Doc) -> Usage:
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """What a completion or a response says."""
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = {}
@@ -101,7 +102,7 @@ FORMATS = (
         # Writer has a path of its own for it
         path=re.compile(_DEPLOYMENT + r"/chat/completions/?$|^api\.writer\.com/v1/chat$"),
         fields=_FIELDS,
-        read=_read,
+        read=read,
         part=_chunk,
         ended=lambda event: event is DONE,
     ),
@@ -110,7 +111,7 @@ FORMATS = (
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/responses(?:/compact)?/?$"),
         fields=_FIELDS,
-        read=_read,
+        read=read,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
     ),
@@ -119,7 +120,7 @@ FORMATS = (
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/completions/?$"),
         fields=_FIELDS,
-        read=_read,
+        read=read,
         part=_chunk,
         ended=lambda event: event is DONE,
     ),
@@ -128,6 +129,6 @@ FORMATS = (
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/embeddings/?$"),
         fields=_FIELDS,
-        read=_read,
+        read=read,
     ),
 )
