@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmmetrics.wire import anthropic, bedrock, cohere, gemini, ollama, openai
+from llmmetrics.wire import anthropic, bedrock, cohere, counting, gemini, interactions, ollama, openai, rerank, vertex
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.frames import parse
 
@@ -19,6 +19,10 @@ FORMATS: tuple[Format, ...] = (
     *cohere.FORMATS,
     *ollama.FORMATS,
     *bedrock.FORMATS,
+    *counting.FORMATS,
+    *vertex.FORMATS,
+    *interactions.FORMATS,
+    *rerank.FORMATS,
 )
 """Every wire format; the first whose path matches has the call."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import Usage, add, usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 
@@ -30,7 +30,7 @@ def tokens(usage: Doc) -> Usage:
 
 def _charges(usage: Doc) -> tuple[Charge, ...]:
     """The passes of a call: compaction and advisors are missing from the top-level counts."""
-    passes = [mapping(each) for each in usage.get("iterations") or ()]
+    passes = [mapping(each) for each in items(usage.get("iterations"))]
     if not passes:
         return (Charge(None, tokens(usage)),)
     fees = usage_of({"web_search": count(mapping(usage.get("server_tool_use")).get("web_search_requests"))})
@@ -55,6 +55,11 @@ def part(event: Doc) -> Doc:
     return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
 
 
+def ended(event: Doc) -> bool:
+    """Whether an event is a streamed message's last one."""
+    return event.get("type") in ("message_stop", "error")
+
+
 def _completion(body: Doc) -> Reading:
     # https://docs.anthropic.com/en/api/complete: the answer of the legacy API has no usage
     return Reading(model=text(body.get("model")), error=body.get("error"))
@@ -68,7 +73,7 @@ FORMATS = (
         fields=("usage", "model", "error"),
         read=read,
         part=part,
-        ended=lambda event: event.get("type") in ("message_stop", "error"),
+        ended=ended,
     ),
     Format(
         id="anthropic.complete",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
-from llmmetrics.wire.format import Format, MalformedUsageError, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 _METRICS = "amazon-bedrock-invocationMetrics"
@@ -27,7 +27,7 @@ def tokens(usage: Doc) -> Usage:
     have other names for the cache.
     """
     written = count(usage.get("cacheWriteInputTokens") or usage.get("cacheWriteInputTokenCount"))
-    details = [mapping(each) for each in usage.get("cacheDetails") or ()]
+    details = [mapping(each) for each in items(usage.get("cacheDetails"))]
     for_an_hour = min(sum(count(each.get("inputTokens")) for each in details if each.get("ttl") == "1h"), written)
     return usage_of(
         {
@@ -79,7 +79,7 @@ def _llama(body: Doc) -> Usage:
 
 
 def _titan(body: Doc) -> Usage:
-    results = [mapping(each) for each in body.get("results") or ()]
+    results = [mapping(each) for each in items(body.get("results"))]
     output = sum(count(each.get("tokenCount")) for each in results)
     return usage_of({"input": count(body.get("inputTextTokenCount")), "output": output})
 

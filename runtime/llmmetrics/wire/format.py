@@ -95,6 +95,11 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def items(value: Any) -> Sequence[Any]:
+    """The JSON array, or an empty one."""
+    return value if isinstance(value, list) else ()
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """The JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}

@@ -78,7 +78,16 @@ def read(body: Doc) -> Reading:
     return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"))
 
 
-def _chunk(event: Doc) -> Doc:
+def _embeddings(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    if usage.get("total_tokens") and not usage.get("prompt_tokens"):
+        # https://docs.voyageai.com/reference/embeddings-api: only the total, all of which is input
+        return read({**body, "usage": {**usage, "prompt_tokens": usage["total_tokens"]}})
+    return read(body)
+
+
+def chunk(event: Doc) -> Doc:
+    """What a chunk of a streamed completion contributes to it."""
     # Groq puts a stream's usage under a key of its own
     usage = event.get("usage") or mapping(event.get("x_groq")).get("usage")
     return {"usage": usage, "model": event.get("model"), "error": event.get("error")}
@@ -103,7 +112,7 @@ FORMATS = (
         path=re.compile(_DEPLOYMENT + r"/chat/completions/?$|^api\.writer\.com/v1/chat$"),
         fields=_FIELDS,
         read=read,
-        part=_chunk,
+        part=chunk,
         ended=lambda event: event is DONE,
     ),
     Format(
@@ -121,14 +130,15 @@ FORMATS = (
         path=re.compile(_DEPLOYMENT + r"/completions/?$"),
         fields=_FIELDS,
         read=read,
-        part=_chunk,
+        part=chunk,
         ended=lambda event: event is DONE,
     ),
     Format(
         id="openai.embeddings",
         vendor="openai",
-        path=re.compile(_DEPLOYMENT + r"/embeddings/?$"),
+        # Voyage has more kinds of them
+        path=re.compile(_DEPLOYMENT + r"/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
-        read=read,
+        read=_embeddings,
     ),
 )
