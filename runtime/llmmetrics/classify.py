@@ -56,6 +56,8 @@ CODES: dict[str, ErrorType] = {
     "PERMISSION_DENIED": ErrorType.AUTH,
     "DEADLINE_EXCEEDED": ErrorType.TIMEOUT,
     "timeout_error": ErrorType.TIMEOUT,
+    # Bedrock, in a stream, where there is no status 408 to say it
+    "ModelTimeoutException": ErrorType.TIMEOUT,
 }
 """Codes in an error object; one of them wins over the HTTP status."""
 
