@@ -124,8 +124,8 @@ def _invoke_part(event: Doc) -> Doc:
     return {**part, "model": part.get("model") or event.get("model"), _METRICS: event.get(_METRICS)}
 
 
-# the model's id is an ARN where it is a profile, with slashes in it
-_MODEL = r"/model/(?P<model>.+)/"
+# the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
+_MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
 
 FORMATS = (
     Format(

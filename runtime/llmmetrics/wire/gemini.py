@@ -17,7 +17,8 @@ def _by_modality(details: Any) -> dict[str, int]:
     found: dict[str, int] = {}
     for entry in items(details):
         fields = mapping(entry)
-        name = _MODALITIES.get(fields.get("modality", ""))
+        modality = fields.get("modality")
+        name = _MODALITIES.get(modality) if isinstance(modality, str | int) else None
         if name:
             found[name] = found.get(name, 0) + count(fields.get("tokenCount"))
     return found

@@ -99,10 +99,10 @@ def _response(event: Doc) -> Doc:
     return mapping(event.get("response")) or event
 
 
-_LAST_EVENTS = {"response.completed", "response.failed", "response.incomplete", "error"}
+_LAST_EVENTS = ("response.completed", "response.failed", "response.incomplete", "error")
 _FIELDS = ("usage", "model", "error")
-# Azure: /openai/deployments/NAME/…, the deployment is what is asked for
-_DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+))?"
+# Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
+_DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+))?"
 
 FORMATS = (
     Format(
@@ -127,7 +127,7 @@ FORMATS = (
     Format(
         id="openai.completions",
         vendor="openai",
-        path=re.compile(_DEPLOYMENT + r"/completions/?$"),
+        path=re.compile(_DEPLOYMENT + r"/completions/?$|/v1/edits$"),
         fields=_FIELDS,
         read=read,
         part=chunk,
