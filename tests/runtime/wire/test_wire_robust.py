@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import random
 import tracemalloc
-from struct import pack
 from urllib.parse import unquote, urlsplit
-from zlib import crc32
 
 import pytest
+from answers import event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SOAK
@@ -117,18 +116,6 @@ values = st.recursive(
 documents = st.dictionaries(st.sampled_from(WORDS), values, max_size=6)
 
 
-def aws(fields, event="chunk", kind="event"):
-    """One message of an AWS event stream, made by its specification."""
-    headers = b"".join(
-        bytes([len(name)]) + name + b"\x07" + pack(">H", len(value)) + value
-        for name, value in ((b":event-type", event.encode()), (b":message-type", kind.encode()))
-    )
-    payload = json.dumps(fields).encode()
-    start = pack(">II", 16 + len(headers) + len(payload), len(headers))
-    whole = start + pack(">I", crc32(start)) + headers + payload
-    return whole + pack(">I", crc32(whole))
-
-
 FRAMINGS = {
     "json": lambda docs: json.dumps(docs[0] if docs else {}).encode(),
     "array": lambda docs: json.dumps(docs).encode(),
@@ -137,7 +124,7 @@ FRAMINGS = {
     "crlf": lambda docs: (
         b"".join(b"data: %b\r\n\r\n" % json.dumps(doc).encode() for doc in docs) + b"data: [DONE]\r\n\r\n"
     ),
-    "aws": lambda docs: b"".join(aws(doc, event=next(iter(doc), "chunk")) for doc in docs),
+    "aws": lambda docs: b"".join(event(next(iter(doc), "chunk"), doc) for doc in docs),
 }
 
 bodies = st.builds(
@@ -215,23 +202,23 @@ def test_recorded_bodies_truncated_reordered_and_repeated_raise_nothing(corpus):
             separator = b"" if split(body)[0] else b"\n\n"
             everything(format, separator.join(chance.sample(events, len(events))))
             # usage is cumulative: what is said twice is not used twice
-            twice = see(format, keep(separator.join(each for event in events for each in (event, event))))
+            twice = see(format, keep(separator.join(each for one in events for each in (one, one))))
             assert twice.reading.usage == whole.reading.usage, row["id"]
 
 
 @pytest.mark.parametrize("framing", ["sse", "lines", "aws"])
 def test_a_stream_is_held_in_little_memory(framing):
     """64 KiB and one event, whatever the stream's length; an event of its own length is read from its end."""
-    event = FRAMINGS[framing]([{"text": "x" * 2000}])
+    piece = FRAMINGS[framing]([{"text": "x" * 2000}])
     tape = Tape()
     tracemalloc.start()
     for _ in range(5000):
         # a chunk is a new object every time, as it is on a socket
-        tape.feed(bytes(bytearray(event)))
+        tape.feed(bytes(bytearray(piece)))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 3 * TAIL
-    assert tape.body().total == 5000 * len(event)
+    assert tape.body().total == 5000 * len(piece)
 
 
 @pytest.mark.parametrize("framing", ["sse", "lines"])
@@ -250,8 +237,8 @@ def test_one_event_larger_than_what_is_kept_is_read_from_its_end(framing):
 
 def test_an_aws_stream_cut_at_its_start_is_found_again():
     """Of a long stream the tail begins in the middle of a message; a damaged one is left out."""
-    metadata = aws({"usage": {"inputTokens": 3, "outputTokens": 4}}, event="metadata")
-    filler = [aws({"delta": {"text": "\0" * 50}}, event="contentBlockDelta") for _ in range(2 * TAIL // 100)]
+    metadata = event("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4}})
+    filler = [event("contentBlockDelta", {"delta": {"text": "\0" * 50}}) for _ in range(2 * TAIL // 100)]
     format = FORMATS["bedrock.converse"]
     assert see(format, keep(b"".join(filler) + metadata)).reading.usage[:2] == (3, 4)
     broken = bytearray(metadata)
