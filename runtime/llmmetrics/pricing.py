@@ -113,7 +113,7 @@ def from_catalogue(prices: Any) -> Price:
     return Price(table(0), tiers)
 
 
-# https://aws.amazon.com/bedrock/pricing: Anthropic's models cost there what their maker asks
+# https://aws.amazon.com/bedrock/pricing: Anthropic's older models, which the catalogue lacks there, cost the same
 _MAKERS = {"aws": "anthropic"}
 """Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
 
