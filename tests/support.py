@@ -21,8 +21,10 @@ def shared(name: str) -> Path:
     return path
 
 
-def alone(code: str) -> str:
+def alone(code: str, *arguments: str) -> str:
     """What a program prints that runs in a Python of its own, which coverage does not look into."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=environ
+    )
     return done.stdout

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from llmmetrics import workers
 from llmmetrics.classify import ErrorType, Status
 from llmmetrics.outcome import End, Outcome, outcome_of
 from llmmetrics.pricing import attodollars, cost_of, dollars
@@ -63,8 +64,8 @@ class Call:
     def __init__(
         self, meter: Engine, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes
     ) -> None:
-        # popping is atomic: of several threads and a collector, one wins
-        self._open = [True]
+        # popping is atomic: of several threads and a collector, one wins; in a process that was forked off, none
+        self._open = [workers.pid]
         self.meter = meter
         self.route = route
         self.format = format
@@ -88,7 +89,8 @@ class Call:
             self.discard()
             return
         try:
-            self._open.pop()
+            if self._open.pop() != workers.pid:
+                return
         except IndexError:
             return
         try:
@@ -102,9 +104,11 @@ class Call:
 
     def discard(self) -> None:
         """It was no call after all (a redirect hop): forget it."""
-        if self._open:
-            self._open.clear()
-            self.series.active(-1)
+        try:
+            if self._open.pop() == workers.pid:
+                self.series.active(-1)
+        except IndexError:
+            return
 
     def __del__(self) -> None:
         # a collector may run anywhere, even under one of our own locks: leave the counting to the meter

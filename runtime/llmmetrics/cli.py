@@ -1,12 +1,48 @@
-"""The command line: `llmmetrics demo`."""
+"""The command line: `llmmetrics demo`, `llmmetrics check`, `llmmetrics doctor`."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llmmetrics.errors import ConfigError
+
+
+def _demo(options: argparse.Namespace) -> int:
+    # the demo draws with rich, which nothing else needs
+    try:
+        from llmmetrics import demo
+    except ImportError as exc:
+        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+        return 1
+    demo.run(port=options.port, once=options.once)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from llmmetrics import check
+
+    check.run(options.settings)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from llmmetrics import doctor
+
+    return doctor.run(options.settings, options.port)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+_port.__name__ = "port"
+"""What argparse calls it in `invalid port value: …`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,26 +63,40 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
     )
+    check = commands.add_parser(
+        "check",
+        help="see whether settings are valid, and what they come to",
+        description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
+    )
+    check.add_argument("settings", metavar="SETTINGS", help="a JSON file, as the guide writes it")
+    doctor = commands.add_parser(
+        "doctor",
+        help="find out why metrics or costs are missing",
+        description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
+    )
+    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    doctor.add_argument(
+        "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
+    )
     return made
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"demo": _demo, "check": _check, "doctor": _doctor}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 fine, 1 it failed, 2 it was called wrongly."""
     options = parser().parse_args(arguments)
-    # the demo draws with rich, which only the command line needs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a backend's name may be in a script that the terminal has no letters for
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        from llmmetrics import demo
-    except ImportError as exc:
-        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
-        return 1
-    try:
-        demo.run(port=options.port, once=options.once)
+        return _COMMANDS[options.command](options)
     except ConfigError as exc:
         sys.stderr.write(f"llmmetrics: {exc}\n")
         return 1
     except KeyboardInterrupt:
         return 0
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,17 +12,18 @@ from traceback import extract_tb
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, telling, wire
+from llmmetrics import health, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.call import Call, CallRecord
 from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.health import Health
-from llmmetrics.metrics import TOKEN_TYPES, Families, Series, families_in
+from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.pricing import Catalogue, Price
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
+from llmmetrics.tally import TOKEN_TYPES
 
 log = logging.getLogger("llmmetrics")
 
@@ -69,6 +70,9 @@ class Engine:
         self._lock = Lock()
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
+        workers.on_fork(self._forked)
+        if not self.families.multiprocess:
+            self._warn_alone(forked=False)
         self._guarded("warm", self._catalogue.warm)
         for backend in self._backends.all:
             self._start(backend)
@@ -176,7 +180,24 @@ class Engine:
                 finish = self.dropped.popleft()
             except IndexError:
                 return
-            finish(End.DROPPED)
+            self._guarded("flush", partial(finish, End.DROPPED))
+
+    # other processes
+
+    def _forked(self) -> None:
+        """In a process that was forked off: another thread may have held our lock."""
+        self._lock = Lock()
+        # the rest waits for the first call or scrape: most processes that are forked off make none
+        self.dropped.appendleft(self._settle_in)
+
+    def _settle_in(self, _: End) -> None:
+        self.families.forked()
+        if not self.families.multiprocess:
+            self._warn_alone(forked=True)
+
+    def _warn_alone(self, *, forked: bool) -> None:
+        if self.settings.telemetry.enable_metrics and (message := workers.alone(forked=forked)):
+            self.say("alone", message)
 
     # what is known once
 
@@ -198,7 +219,9 @@ class Engine:
         with self._lock:
             if name not in self._health:
                 limits = self.settings.health
-                self._health[name] = Health(limits.unhealthy_threshold, limits.healthy_threshold)
+                self._health[name] = Health(
+                    limits.unhealthy_threshold, limits.healthy_threshold, proven=not self.families.multiprocess
+                )
                 self.families.backend(name)
 
     def _new_series(self, backend: str, model: str) -> Series:

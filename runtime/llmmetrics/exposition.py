@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from socketserver import ThreadingMixIn
 from threading import Thread
 from types import SimpleNamespace
@@ -16,7 +16,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.metrics import COST
+from llmmetrics.exact import COST
+from llmmetrics.multiprocess import MultiProcessCollector
+from llmmetrics.workers import shared
 
 Headers = list[tuple[str, str]]
 
@@ -37,13 +39,28 @@ def _openmetrics(registry: Any) -> Iterator[Metric]:
         yield metric
 
 
+def _source(registry: CollectorRegistry, names: list[str] | None) -> Any:
+    """What is served: the registry, or in multiprocess mode what every worker has written."""
+    if not shared():
+        return registry.restricted_registry(names) if names else registry
+    collector = MultiProcessCollector(None)
+    return SimpleNamespace(collect=lambda: _named(collector.collect(), names)) if names else collector
+
+
+def _named(metrics: Iterable[Metric], names: Collection[str]) -> Iterator[Metric]:
+    for metric in metrics:
+        metric.samples = [each for each in metric.samples if each.name in names]
+        if metric.samples:
+            yield metric
+
+
 def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str, query: str) -> Page:
     """The registry's page, in the format and encoding that the headers ask for; `name[]` restricts it."""
     if method not in ("GET", "HEAD"):
         return Page(405, [("Allow", "GET, HEAD")], b"the metrics are read with GET\n")
     encoder, content_type = choose_encoder(accept)
     names = parse_qs(query).get("name[]")
-    source: Any = registry.restricted_registry(names) if names else registry
+    source: Any = _source(registry, names)
     if content_type.startswith("application/openmetrics-text"):
         whole = source
         source = SimpleNamespace(collect=lambda: _openmetrics(whole))

@@ -7,27 +7,25 @@ registered nowhere themselves: one collector of ours stands in the registry and 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
-from collections import Counter as Tallied
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakMethod
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
-from prometheus_client.samples import Sample
 
-from llmmetrics.classify import ErrorType, Status
-from llmmetrics.pricing import ATTO, Price
+from llmmetrics import workers
+from llmmetrics.classify import ErrorType
+from llmmetrics.exact import COST, check_exposition, exact
+from llmmetrics.pricing import Price
+from llmmetrics.tally import Add, Finished, Tally, adder
 
 log = logging.getLogger("llmmetrics")
 
-COST = "llm_estimated_cost_usd"
-
-TOKEN_TYPES = ("prompt", "completion", "total")
+BATCH = 64
+"""A registry is told of so many finished calls at once, and of the rest when it is read."""
 
 
 class Row(NamedTuple):
@@ -87,98 +85,8 @@ ROWS: dict[str, Row] = {
 }
 
 
-class _ExactName(str):
-    """A counter's name that stays as it is when an exposition adds `_total` to it."""
-
-    __slots__ = ()
-
-    def __add__(self, suffix: str) -> str:
-        return self if suffix == "_total" else str(self) + suffix
-
-
-def _exact(metric: Metric) -> Metric:
-    """The family under its documented name, without the samples that nobody asked for."""
-    samples = [each for each in metric.samples if not each.name.endswith("_created")]
-    if metric.name == COST:
-        metric.name = _ExactName(COST)
-        samples = [each._replace(name=COST) for each in samples]
-    metric.samples = samples
-    return metric
-
-
-Add = Callable[[float], None]
-"""Adds to one sample."""
-
-
-def _adder(child: Any) -> Add:
-    """The child's own adder, without the checks that a bound child and a count have no need of."""
-    add: Add = getattr(child, "_value", child).inc
-    return add
-
-
-def _observe(histogram: Any, values: Sequence[float]) -> None:
-    """Observe several values at once, where this prometheus-client's histogram lets us."""
-    try:
-        bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum  # noqa: SLF001
-    except AttributeError:
-        for each in values:
-            histogram.observe(each)
-        return
-    for index, count in Tallied(bisect_left(bounds, each) for each in values).items():
-        buckets[index].inc(count)
-    total.inc(sum(values))
-
-
-Finished = tuple[Status, float, int, int, int | None]
-"""A finished call: its status, seconds, prompt and completion tokens, and attodollars where the price is known."""
-
-BATCH = 64
-"""A registry is told of so many finished calls at once, and of the rest when it is read."""
-
-
-class Tally:
-    """The children of one backend and model, and the finished calls that they have not been told of yet.
-
-    Telling them one by one would take nine locks a call.
-    """
-
-    def __init__(self, families: Families, backend: str, model: str) -> None:
-        self.backend = backend
-        self.model = model
-        self._families = families
-        self._finished: list[Finished] = []
-        self._lock = Lock()
-        self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
-        self._duration = families["duration"].labels(backend, model)
-        self._tokens = [families["tokens"].labels(backend, model, each) for each in TOKEN_TYPES]
-
-    def add(self, finished: Finished) -> None:
-        """Count a finished call."""
-        self._finished.append(finished)
-        if len(self._finished) >= self._families.batch:
-            self.flush()
-
-    def priced(self) -> Any:
-        """The cost child. It exists from now on: where no price is known, a 0 would say that calls cost nothing."""
-        return self._families["cost"].labels(self.backend, self.model)
-
-    def flush(self) -> None:
-        """Tell the children. A list's slices are atomic, so that calls may go on finishing meanwhile."""
-        with self._lock:
-            if not (count := len(self._finished)):
-                return
-            batch = self._finished[:count]
-            del self._finished[:count]
-            statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
-            for status in set(statuses):
-                self._requests[status].inc(statuses.count(status))
-            _observe(self._duration, durations)
-            prompt, completion = sum(prompts), sum(completions)
-            for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
-                child.inc(tokens)
-            known = [each for each in costs if each is not None]
-            if known:
-                self.priced().inc(sum(known) / ATTO)
+MULTIPROCESS_MODES = {"llm_backend_health": "mostrecent", "llm_active_requests": "livesum"}
+"""How a gauge's values of several worker processes make one: the last change holds; the living add up."""
 
 
 @dataclass(slots=True)
@@ -197,18 +105,21 @@ class Families:
     """Every family of one registry, behind one collector. Several meters may share it."""
 
     def __init__(self, buckets: Sequence[float]) -> None:
+        self.multiprocess = workers.multiprocess()
+        """Whether this process is one of several that share a directory, where another may be scraped."""
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._known: set[str] = set()
         self._tallies: dict[tuple[str, str], Tally] = {}
-        self.batch = BATCH
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
             for key, row in ROWS.items()
         }
 
     def _options(self, row: Row) -> dict[str, Any]:
-        return {"buckets": self.buckets} if row.type is Histogram else {}
+        if row.type is Histogram:
+            return {"buckets": self.buckets}
+        return {"multiprocess_mode": MULTIPROCESS_MODES[row.name]} if row.type is Gauge else {}
 
     def __getitem__(self, key: str) -> Any:
         return self._all[key]
@@ -217,23 +128,27 @@ class Families:
         """Have a bound method called at every scrape, as long as its object lives."""
         self._listeners.append(WeakMethod(listener))
 
-    def collect(self) -> Iterator[Metric]:
+    def prepare(self) -> None:
+        """Have everything told that is to be told, before a scrape."""
         self._listeners = [each for each in self._listeners if each() is not None]
         for reference in self._listeners:
             if listener := reference():
                 listener()
         for tally in list(self._tallies.values()):
             tally.flush()
+
+    def collect(self) -> Iterator[Metric]:
+        self.prepare()
         for family in self._all.values():
             for metric in family.collect():
-                yield _exact(metric)
+                yield exact(metric)
 
     def describe(self) -> Iterable[Metric]:
-        return [_exact(metric) for family in self._all.values() for metric in family.describe()]
+        return [exact(metric) for family in self._all.values() for metric in family.describe()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""
-        return Series(backend, model, self._tally(backend, model).add, _adder(self["active"].labels(backend)), price)
+        return Series(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
 
     def priced(self, backend: str, model: str) -> None:
         """Have the cost child of a model whose price is known, with 0 until it is called."""
@@ -242,7 +157,9 @@ class Families:
     def _tally(self, backend: str, model: str) -> Tally:
         with _lock:
             if (backend, model) not in self._tallies:
-                self._tallies[backend, model] = Tally(self, backend, model)
+                # another process reads what this one has told of, and cannot ask for the rest
+                batch = 1 if self.multiprocess else BATCH
+                self._tallies[backend, model] = Tally(self._all, backend, model, batch)
             return self._tallies[backend, model]
 
     def backend(self, backend: str) -> None:
@@ -254,7 +171,21 @@ class Families:
         for each in ErrorType:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
-        self["health"].labels(backend).set(1)
+        health = self["health"].labels(backend)
+        if self.multiprocess:
+            # older than any change, so that a new worker overrules nobody
+            health._value.set(1.0, timestamp=1.0)  # noqa: SLF001
+        else:
+            health.set(1)
+
+    def forked(self) -> None:
+        """Go on in a process that was forked off: what is in flight or in a batch is its parent's."""
+        if self.multiprocess:
+            for tally in self._tallies.values():
+                tally.forget()
+        else:
+            for backend in self._known:
+                self["active"].labels(backend).set(0)
 
 
 _shared: WeakKeyDictionary[CollectorRegistry, Families] = WeakKeyDictionary()
@@ -271,16 +202,13 @@ def families_in(registry: CollectorRegistry | None, buckets: Sequence[float]) ->
             found = Families(buckets)
             registry.register(found)
             _shared[registry] = found
-            _check_exposition()
+            check_exposition()
         elif found.buckets != tuple(buckets):
             log.warning("DurationBuckets are ignored: another meter on this registry has set others")
         return found
 
 
-def _check_exposition() -> None:
-    """Say so if this prometheus-client would print the cost under another name."""
-    metric = Metric(COST, "probe", "counter")
-    metric.samples = [Sample(COST, {}, 1.0)]
-    text = generate_latest(cast("Any", SimpleNamespace(collect=lambda: [_exact(metric)])))
-    if f"{COST}_total".encode() in text:
-        log.error("this prometheus-client prints %s_total instead of %s: expose it by meter.asgi_app()", COST, COST)
+def registered() -> list[Families]:
+    """The families of every registry of this process."""
+    with _lock:
+        return list(_shared.values())

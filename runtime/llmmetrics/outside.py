@@ -33,9 +33,10 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if meter is None or event != "socket.getaddrinfo":
         return
     try:
-        host = args[0].decode("ascii") if isinstance(args[0], bytes) else args[0]
-        provider = provider_of(Origin("https", host.lower(), None)) if isinstance(host, str) else None
-        if provider is None or meter.knows(host.lower()):
+        given = args[0].decode("ascii") if isinstance(args[0], bytes) else args[0]
+        host = given.lower() if isinstance(given, str) else ""
+        provider = provider_of(Origin("https", host, None))
+        if provider is None or meter.knows(host):
             return
         used = ", ".join(name for name in CLIENTS if name in sys.modules) or "a library that llmmetrics does not know"
         meter.say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -33,12 +34,19 @@ def test_the_readmes_application_runs(tmp_path, monkeypatch):
     (tmp_path / "settings.json").write_text(settings)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    one = next(block for block in blocks("python") if "meter.wrap(" in block)
     scope: dict = {}
-    exec(code.replace("meter.start_http_server(port=5000)", "server, thread = meter.start_http_server(port=0)"), scope)
-    scope["server"].shutdown()
-    scope["server"].server_close()
-    scope["client"].close()
-    assert scope["client"].api_key == "sk-x"
+    try:
+        exec(code.replace("meter.start", "server, thread = meter.start").replace("port=5000", "port=0"), scope)
+        scope["server"].shutdown()
+        scope["server"].server_close()
+        for line in one.splitlines():
+            exec(line, scope)
+            if client := scope.pop("client", None):
+                assert client._client._transport.meter is scope["meter"]
+                client.close()
+    finally:
+        scope["llmmetrics"].uninstrument()
 
 
 def test_the_readmes_test_passes(pytester):
@@ -59,3 +67,22 @@ def test_every_setting_is_documented(section):
     text = (ROOT / "docs/settings.md").read_text("utf8")
     for field in section.model_fields.values():
         assert field.alias in text
+
+
+def test_the_doctor_says_what_the_troubleshooting_quotes():
+    said = [
+        node.value
+        for name in ("doctor", "endpoint", "surroundings", "workers")
+        for node in ast.walk(ast.parse((ROOT / f"runtime/llmmetrics/{name}.py").read_text("utf8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/troubleshooting.md").read_text("utf8"), re.MULTILINE)
+    quoted = [each for row in rows for each in re.findall(r"`(.*?)`", row)]
+    assert len(quoted) > 20
+    assert [each for each in quoted if not any(each in text for text in said)] == []
+
+
+def test_the_documentation_links_to_what_there_is():
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text("utf8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

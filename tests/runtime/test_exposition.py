@@ -286,9 +286,9 @@ def test_metrics_can_be_switched_off(registry):
 
 
 def test_an_exposition_that_would_break_the_name_is_noticed(registry, caplog, monkeypatch):
-    from llmmetrics import metrics
+    from llmmetrics import exact
 
-    monkeypatch.setattr(metrics, "generate_latest", lambda _: b"# TYPE llm_estimated_cost_usd_total counter\n")
+    monkeypatch.setattr(exact, "generate_latest", lambda _: b"# TYPE llm_estimated_cost_usd_total counter\n")
     with caplog.at_level(logging.ERROR):
         Meter(registry=registry)
     assert "prints llm_estimated_cost_usd_total" in caplog.text

@@ -38,3 +38,10 @@ def test_a_call_that_began_before_the_last_change_says_nothing():
     assert not health.up
     assert health.record(True, began=3, now=4)
     assert health.up
+
+
+def test_one_of_several_workers_tells_that_a_backend_is_up_once_it_has_seen_it():
+    health = Health(3, 2, proven=False)
+    said = [health.record(good, began=t, now=t) for t, good in enumerate([True, False, True, True, True])]
+    assert said == [False, False, False, True, False]
+    assert health.calm

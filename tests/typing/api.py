@@ -5,9 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import assert_type
 
+import httpx
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import ConfigError, ErrorType, Exchange, LlmMetricsError, Meter, Settings, Usage, read_exchange
+from llmmetrics import (
+    ConfigError,
+    ErrorType,
+    Exchange,
+    LlmMetricsError,
+    Meter,
+    Settings,
+    Usage,
+    instrument,
+    read_exchange,
+    uninstrument,
+)
 from llmmetrics.testing import Answer, CallRecord, Fault, LoopbackProvider, observe, serve
 
 meter = Meter.from_settings("settings.json", registry=CollectorRegistry())
@@ -17,6 +29,10 @@ assert_type(meter.registry, CollectorRegistry)
 meter.transport(None, backend="openai-primary")
 meter.async_transport(family="httpx")
 meter.transport(family="requests")  # type: ignore[arg-type]
+
+assert_type(meter.wrap(httpx.Client(), backend="openai-primary"), httpx.Client)
+instrument(meter)
+uninstrument()
 
 seen = read_exchange(
     method="POST",

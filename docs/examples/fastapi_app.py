@@ -1,0 +1,27 @@
+"""FastAPI: `uvicorn fastapi_app:app --port 5000`, then /ask and /metrics.
+
+Needs OPENAI_API_KEY, and LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is.
+"""
+
+import os
+from pathlib import Path
+
+import openai
+from fastapi import FastAPI
+
+import llmmetrics
+
+meter = llmmetrics.Meter.from_settings(Path(__file__).with_name("settings.json"))
+llmmetrics.instrument(meter)
+
+client = openai.AsyncOpenAI(base_url=os.environ["LLM_BASE_URL"])
+app = FastAPI()
+# a route: a mount at /metrics redirects every scrape to /metrics/
+app.add_route("/metrics", meter.asgi_app())
+
+
+@app.get("/ask")
+async def ask(question: str = "Say hi.") -> dict[str, str | None]:
+    """One call of the model."""
+    answer = await client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
+    return {"answer": answer.choices[0].message.content}

@@ -1,0 +1,36 @@
+"""`llmmetrics check SETTINGS`: whether settings are valid, and what they come to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from llmmetrics.loading import load
+from llmmetrics.resolved import Resolved, money, resolved
+
+_COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
+
+
+def run(source: str) -> None:
+    """Print the backends of a settings file. Raises `ConfigError`, which names each key that is wrong."""
+    settings = load(source)
+    rows = [_COLUMNS, *map(_row, resolved(settings))]
+    sys.stdout.write(f"ok: {source} is valid, with {len(rows) - 1} backends\n")
+    if settings.backends:
+        sys.stdout.writelines(f"{line}\n" for line in _aligned(rows))
+    if not settings.telemetry.enable_metrics:
+        sys.stdout.write("EnableMetrics is false: no metrics are exported\n")
+
+
+def _row(backend: Resolved) -> Sequence[str]:
+    price = backend.source
+    if backend.prompt is not None or backend.completion is not None:
+        price += f" {money(backend.prompt)}/{money(backend.completion)}"
+    limit = "-" if backend.limit is None else f"{money(backend.limit)} USD, {backend.window}"
+    return (backend.name, backend.type, backend.url or "missing", backend.model or "any", price, limit)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

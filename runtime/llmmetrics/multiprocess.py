@@ -1,0 +1,39 @@
+"""A drop-in for prometheus-client's `MultiProcessCollector` under which the families keep their documented names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, multiprocess
+from prometheus_client.metrics_core import Metric
+
+from llmmetrics.exact import exact
+from llmmetrics.metrics import registered
+from llmmetrics.workers import VARIABLE, sweep
+
+
+class MultiProcessCollector:
+    """Collects what every process has written to the directory that PROMETHEUS_MULTIPROC_DIR names.
+
+    Used like prometheus-client's own: `MultiProcessCollector(registry, path=None)`, with a new registry for
+    each scrape. The requests in flight of processes that are gone are forgotten.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None, path: str | None = None) -> None:
+        self._path = path or os.environ.get(VARIABLE, "")
+        theirs: Any = multiprocess.MultiProcessCollector
+        self._files = theirs(None, path)
+        if registry is not None:
+            registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        for families in registered():
+            families.prepare()
+        sweep(self._path)
+        yield from sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+
+    def describe(self) -> Iterable[Metric]:
+        """The documented families: the directory holds them under other names."""
+        return [metric for families in registered() for metric in families.describe()]

@@ -1,0 +1,104 @@
+"""What settings come to, backend by backend: where each is, what it costs and how much it may. No key, no password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from llmmetrics.backends import Backends, Configured
+from llmmetrics.clock import SystemClock
+from llmmetrics.findings import shown
+from llmmetrics.pricing import Catalogue, Price, dollars
+from llmmetrics.settings import Backend, BackendType, ResetPeriod, Settings
+
+CONFIGURED, CATALOGUE, LATER, UNKNOWN = "configured", "catalogue", "catalogue, by the model asked for", "unknown"
+"""Where a price comes from. LATER: the backend names no model, so a call's own model decides."""
+
+
+class Resolved(NamedTuple):
+    """One backend, as it will be metered. All of it may be shown."""
+
+    name: str
+    type: str
+    url: str | None
+    """Where its traffic goes; None: nowhere that is known."""
+    model: str | None
+    source: str
+    """Where its price comes from."""
+    prompt: Decimal | None
+    """USD per million tokens of fresh input."""
+    completion: Decimal | None
+    listed: tuple[Decimal | None, Decimal | None]
+    """The same in the catalogue."""
+    limit: Decimal | None
+    window: str
+    """Of its limit: how long it is and when it starts."""
+
+
+def resolved(settings: Settings) -> Iterator[Resolved]:
+    """Every backend of the settings, in their order."""
+    catalogue = Catalogue()
+    for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
+        listed = _listed(backend, matched, catalogue)
+        source, price = _price(matched, listed)
+        yield Resolved(
+            shown(backend.name),
+            backend.type.value,
+            _url(backend),
+            shown(backend.model_name or backend.deployment_name or "") or None,
+            source,
+            *_per_million(price),
+            _per_million(listed),
+            backend.max_spend_usd,
+            _window(backend),
+        )
+
+
+def _listed(backend: Backend, matched: Configured, catalogue: Catalogue) -> Price | None:
+    """What the catalogue says of the backend's own model."""
+    if matched.local:
+        return None
+    url = f"{matched.origin}{matched.path}"
+    return catalogue.first((backend.model_name, backend.deployment_name), url, matched.seller, SystemClock().now)
+
+
+def _price(matched: Configured, listed: Price | None) -> tuple[str, Price | None]:
+    if matched.price:
+        return CONFIGURED, matched.price
+    if listed:
+        return CATALOGUE, listed
+    return (UNKNOWN if matched.models or matched.local else LATER), None
+
+
+def _per_million(price: Price | None) -> tuple[Decimal | None, Decimal | None]:
+    """USD for a million tokens of fresh input and of output."""
+    units = [price.units.get(bucket) if price else None for bucket in ("input", "output")]
+    prompt, completion = (None if unit is None else dollars(unit * 10**6) for unit in units)
+    return prompt, completion
+
+
+def _url(backend: Backend) -> str | None:
+    """Without userinfo and query, which may hold a password or a key."""
+    if backend.base_url_or_default is None:
+        return "any host of Azure" if backend.type is BackendType.AZURE_OPENAI else None
+    parts = urlsplit(backend.base_url_or_default)
+    return shown(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl())
+
+
+def _window(backend: Backend) -> str:
+    if backend.spend_reset_period is ResetPeriod.NEVER:
+        return "for ever"
+    starts = {
+        ResetPeriod.WEEKLY: f" from {backend.spend_reset_day_of_week.value}",
+        ResetPeriod.MONTHLY: f" from day {backend.spend_reset_day_of_month}",
+    }
+    return f"{backend.spend_reset_period.value}{starts.get(backend.spend_reset_period, '')}, " + (
+        backend.spend_reset_time_zone
+    )
+
+
+def money(usd: Decimal | None) -> str:
+    """An amount in full, never as 1E+1."""
+    return "-" if usd is None else f"{usd:f}"

@@ -1,0 +1,162 @@
+"""What the doctor sees around an application: the SDKs and their HTTP libraries, worker processes, encodings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import NamedTuple
+
+from llmmetrics.findings import Finding, error, ok, shown, warning
+from llmmetrics.wire.encodings import DECODERS, UnknownEncodingError
+from llmmetrics.workers import VARIABLE, alive, files, unusable
+
+METERED = ("httpx2", "httpx")
+
+FAMILIES = {
+    "httpx2": "httpx2",
+    "httpx": "httpx",
+    "botocore": "botocore",
+    "grpcio": "gRPC",
+    "google-api-core": "gRPC",
+    "aiohttp": "aiohttp",
+    "requests": "requests",
+}
+"""A requirement, and the HTTP library that it stands for. An SDK that has several sends through the first."""
+
+
+class Sdk(NamedTuple):
+    """A distribution that makes LLM calls."""
+
+    distribution: str
+    since: str | None = None
+    """The first version whose calls all go through an httpx client; None: every one, or none."""
+    instead: str = "call the provider through an SDK that uses httpx"
+    """What to do about an SDK that no version of can be metered."""
+
+
+BEDROCK = "call Bedrock through an SDK that uses httpx; boto3 for other services is no matter"
+GEMINI = "use google-genai"
+
+SDKS = (
+    Sdk("openai", "1"),
+    Sdk("anthropic", "0.3"),
+    Sdk("mistralai", "0.1"),
+    Sdk("google-genai", "1.7"),
+    Sdk("groq"),
+    Sdk("cohere", "5"),
+    Sdk("ollama"),
+    Sdk("together", "2"),
+    Sdk("litellm"),
+    Sdk("huggingface_hub", "1"),
+    Sdk("cerebras-cloud-sdk"),
+    Sdk("boto3", instead=BEDROCK),
+    Sdk("google-generativeai", instead=GEMINI),
+    Sdk("google-cloud-aiplatform", instead=GEMINI),
+    Sdk("voyageai"),
+    Sdk("xai-sdk", instead="use the openai SDK with the base URL https://api.x.ai/v1"),
+)
+
+
+def sdks() -> Iterator[Finding]:
+    """Every LLM SDK of this Python, and whether its calls are metered."""
+    found = [finding for sdk in SDKS if (finding := _sdk(sdk))]
+    yield from found
+    if not found:
+        yield warning(
+            "no LLM SDK that llmmetrics knows is installed here",
+            "if your application uses one, run the doctor with your application's own Python",
+        )
+    if _version("google-genai") and _version("aiohttp"):
+        family = _family(metadata.requires("google-genai") or [])
+        yield warning(
+            "google-genai sends its async calls through aiohttp where that is installed, and these are not metered",
+            f"genai.Client(http_options={{'httpx_async_client': {family}.AsyncClient()}}), or uninstall aiohttp",
+        )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _sdk(sdk: Sdk) -> Finding | None:
+    version = _version(sdk.distribution)
+    if version is None:
+        return None
+    name = f"{sdk.distribution} {version}"
+    family = _family(metadata.requires(sdk.distribution) or [])
+    if sdk.since and _numbers(version) < _numbers(sdk.since):
+        return warning(f"{name} is from before httpx: not metered", f"pip install '{sdk.distribution}>={sdk.since}'")
+    if family in METERED:
+        return ok(f"{name} goes through {family}", "metered by llmmetrics.instrument(meter) or meter.wrap(client)")
+    return warning(f"{name} goes through {family or 'no HTTP library that is known'}: not metered", sdk.instead)
+
+
+def _family(requirements: list[str]) -> str | None:
+    names = {_name(each) for each in requirements if "extra" not in each.partition(";")[2]}
+    return next((family for name, family in FAMILIES.items() if name in names), None)
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`1.20.3rc1` as 1, 20, 3: enough to compare with a release."""
+    return tuple(map(int, re.findall(r"\d+", re.match(r"[\d.]*", version)[0])))  # type: ignore[index]
+
+
+MANY = 100
+"""Files of so many dead processes slow every scrape down: about a millisecond each."""
+
+
+def processes(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Whether the numbers of several worker processes come together."""
+    directory = environ.get(VARIABLE)
+    if directory is None:
+        workers = environ.get("WEB_CONCURRENCY", "1")
+        remedy = f"set {VARIABLE} to an empty directory before the server starts"
+        if workers.isdigit() and int(workers) > 1:
+            yield warning(
+                f"WEB_CONCURRENCY={workers}, and {VARIABLE} is not set: a scrape reads one worker by chance", remedy
+            )
+        else:
+            yield ok(f"{VARIABLE} is not set, which is right for one process", f"for several workers, {remedy}")
+        return
+    if fault := unusable(directory):
+        what, _, do = fault.partition(": ")
+        yield error(f"{VARIABLE}={shown(directory)} {what}", do)
+        return
+    owners = {owner for _, owner in files(directory)}
+    living = sum(map(alive, owners))
+    dead = len(owners) - living
+    if owners and not living:
+        yield warning(
+            f"{VARIABLE} holds the numbers of {dead} processes that are gone, and they are counted on",
+            "empty it before the server starts, and its counters begin at 0",
+        )
+    elif dead > MANY:
+        yield warning(
+            f"{VARIABLE} holds the files of {dead} dead workers, which slow every scrape down",
+            "restart the server with an empty directory, and have its workers live longer",
+        )
+    else:
+        yield ok(f"{VARIABLE} is usable, with the numbers of {living} living processes and {dead} dead ones")
+
+
+def encodings() -> Iterator[Finding]:
+    """Whether compressed answers can be read. httpx asks for what is installed, so a lack is seldom felt."""
+    for name in ("br", "zstd"):
+        try:
+            DECODERS[name]()
+        except UnknownEncodingError:
+            yield ok(
+                f"answers in {name} cannot be read, and httpx does not ask for them",
+                f"if your code sets Accept-Encoding: {name} itself, pip install 'llmmetrics[{name}]'",
+            )
+        else:
+            yield ok(f"answers in {name} can be read")

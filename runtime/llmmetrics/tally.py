@@ -1,0 +1,90 @@
+"""Finished calls on their way to a registry, which is told of them in batches."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter as Tallied
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+from llmmetrics.classify import Status
+from llmmetrics.pricing import ATTO
+
+TOKEN_TYPES = ("prompt", "completion", "total")
+
+Add = Callable[[float], None]
+"""Adds to one sample."""
+
+
+def adder(child: Any) -> Add:
+    """The child's own adder, without the checks that a bound child and a count have no need of."""
+    add: Add = getattr(child, "_value", child).inc
+    return add
+
+
+def _observe(histogram: Any, values: Sequence[float]) -> None:
+    """Observe several values at once, where this prometheus-client's histogram lets us."""
+    try:
+        bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum  # noqa: SLF001
+    except AttributeError:
+        for each in values:
+            histogram.observe(each)
+        return
+    for index, count in Tallied(bisect_left(bounds, each) for each in values).items():
+        buckets[index].inc(count)
+    total.inc(sum(values))
+
+
+Finished = tuple[Status, float, int, int, int | None]
+"""A finished call: its status, seconds, prompt and completion tokens, and attodollars where the price is known."""
+
+
+class Tally:
+    """The children of one backend and model, and the finished calls that they have not been told of yet.
+
+    Telling them one by one would take nine locks a call.
+    """
+
+    def __init__(self, families: Mapping[str, Any], backend: str, model: str, batch: int) -> None:
+        self._labels = (backend, model)
+        self._cost = families["cost"]
+        self._batch = batch
+        self._finished: list[Finished] = []
+        self._lock = Lock()
+        self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
+        self._duration = families["duration"].labels(backend, model)
+        self._tokens = [families["tokens"].labels(backend, model, each) for each in TOKEN_TYPES]
+
+    def add(self, finished: Finished) -> None:
+        """Count a finished call."""
+        self._finished.append(finished)
+        if len(self._finished) >= self._batch:
+            self.flush()
+
+    def priced(self) -> Any:
+        """The cost child. It exists from now on: where no price is known, a 0 would say that calls cost nothing."""
+        return self._cost.labels(*self._labels)
+
+    def forget(self) -> None:
+        """Be as new in a process that was forked off: what is in the batch is its parent's."""
+        self._lock = Lock()
+        self._finished.clear()
+
+    def flush(self) -> None:
+        """Tell the children. A list's slices are atomic, so that calls may go on finishing meanwhile."""
+        with self._lock:
+            if not (count := len(self._finished)):
+                return
+            batch = self._finished[:count]
+            del self._finished[:count]
+            statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
+            for status in set(statuses):
+                self._requests[status].inc(statuses.count(status))
+            _observe(self._duration, durations)
+            prompt, completion = sum(prompts), sum(completions)
+            for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
+                child.inc(tokens)
+            known = [each for each in costs if each is not None]
+            if known:
+                self.priced().inc(sum(known) / ATTO)

@@ -1,0 +1,200 @@
+"""A real Prometheus scrapes the demo: the guide's queries, the exact name in both formats, the first call's cost."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from servers import free_port, get, program, running, until
+from support import shared
+
+from llmmetrics import Meter
+
+PRICES = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
+CONFIG = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+"""
+JOB = "  - {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n"
+
+
+class Prometheus:
+    """A running one."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def query(self, expression, **given):
+        """Each series of an instant query: its labels and its value."""
+        query = urllib.parse.urlencode({"query": expression, **given})
+        answer = json.loads(get(f"{self.url}/api/v1/query?{query}"))
+        return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+
+def start(tmp_path, **ports):
+    """A Prometheus that scrapes these jobs every second."""
+    config = tmp_path / "prometheus.yml"
+    config.write_text(CONFIG.format() + "".join(JOB.format(name=name, port=port) for name, port in ports.items()))
+    port = free_port()
+    command = [
+        program("prometheus", "prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    return running(command, tmp_path / "prometheus.log"), Prometheus(f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The port of a demo that runs."""
+    port = free_port()
+    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)]
+    with running(command, tmp_path_factory.mktemp("demo") / "log"):
+        until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
+        yield port
+
+
+@pytest.fixture(scope="module")
+def classic(demo):
+    """The port of a relay that asks the demo for the classic text format, whatever Prometheus asks it for."""
+
+    class Relay(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = get(f"http://127.0.0.1:{demo}/metrics").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory, demo, classic):
+    """A Prometheus that has seen every kind of traffic of the demo, in both formats."""
+    server, client = start(tmp_path_factory.mktemp("prometheus"), demo=demo, classic=classic)
+    with server:
+        moved = "sum by (job, error_type) (increase(llm_errors_total[5m])) > 0"
+        until(lambda: len(client.query(moved)) >= 6, "three kinds of errors in both jobs", 120)
+        costs = 'count by (job) (increase(llm_estimated_cost_usd{backend!="local-ollama"}[5m]) > 0) == 3'
+        until(lambda: len(client.query(costs)) == 2, "the cost of three backends in both jobs", 120)
+        yield client
+
+
+BACKENDS = {"openai-primary", "anthropic-claude", "gemini", "local-ollama"}
+BY_MODEL = {"backend", "model"}
+
+# the guide's query, the labels that tell its series apart, how many of each job there are, what each may be
+QUERIES = {
+    'rate(llm_requests_total{status="success"}[5m])': (BY_MODEL | {"status"}, 4, 0, 100),
+    """sum(rate(llm_requests_total{status="success"}[5m]))
+/
+sum(rate(llm_requests_total[5m])) * 100""": (set(), 1, 1, 99),
+    """rate(llm_request_duration_seconds_sum[5m])
+/
+rate(llm_request_duration_seconds_count[5m])""": (BY_MODEL, 4, 0.0001, 10),
+    "rate(llm_tokens_total[5m])": (BY_MODEL | {"token_type"}, 12, 0, 10_000),
+    "increase(llm_estimated_cost_usd[1h])": (BY_MODEL, 4, 0, 10),
+    "increase(llm_estimated_cost_usd[1h]) * 24": (BY_MODEL, 4, 0, 240),
+    "sum by (backend) (llm_estimated_cost_usd)": ({"backend"}, 4, 0, 10),
+    "rate(llm_errors_total[5m])": ({"backend", "error_type"}, 24, 0, 100),
+    "sum(llm_active_requests)": (set(), 1, 0, 10),
+    "sum(increase(llm_estimated_cost_usd[24h]))": (set(), 1, 1e-6, 10),
+    "rate(llm_requests_total[5m])": (BY_MODEL | {"status"}, 16, 0, 100),
+}
+
+ERRATA = (
+    *("histogram_quantile", "max_over_time(sum(", "llm_backend_budget_usd", "sum(llm_backend_health)"),
+    "sum by (token_type) (rate(llm_tokens_total[5m]))",
+)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_of_the_guide(prometheus, query):
+    labels, count, least, most = QUERIES[query]
+    found = prometheus.query(query)
+    per_job = 1 if query.startswith("sum") else 2
+    assert len(found) == count * per_job, found
+    for has, value in found:
+        assert has.keys() - {"__name__", "job", "instance"} == labels
+        assert least <= value <= most, (has, value)
+    if "backend" in labels:
+        assert {has["backend"] for has, _ in found} == BACKENDS
+    if least == 0 and "active" not in query:
+        assert any(value > 0 for _, value in found)
+
+
+def test_every_query_of_the_guide_is_here_or_in_the_errata():
+    text = shared("seed/metrics-and-monitoring-guide.md").read_text()
+    written = [each.strip() for each in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+    written += [json.loads(f'"{each}"') for each in re.findall(r'"expr": "(.*)"', text)]
+    written += [each.strip() for each in re.findall(r"- record: \S+\n +expr: (\w.*)", text)]
+    missing = [each for each in written if each not in QUERIES and not any(part in each for part in ERRATA)]
+    assert len(written) > 15
+    assert not missing
+
+
+def test_the_cost_is_stored_under_exactly_its_name(prometheus):
+    names = json.loads(get(f"{prometheus.url}/api/v1/label/__name__/values"))["data"]
+    assert [each for each in names if "cost" in each] == ["llm_estimated_cost_usd"]
+    assert not [each for each in names if each.endswith("_created")]
+    for job in ("demo", "classic"):
+        found = prometheus.query(f'llm_estimated_cost_usd{{job="{job}"}}')
+        assert {has["backend"] for has, _ in found} == BACKENDS
+    kinds = json.loads(get(f"{prometheus.url}/api/v1/targets/metadata?metric=llm_estimated_cost_usd"))["data"]
+    assert {each["target"]["job"]: each["type"] for each in kinds} == {"demo": "unknown", "classic": "counter"}
+
+
+def test_what_is_stored_is_what_the_demo_counted(prometheus, demo):
+    query = "sum by (backend) (llm_requests_total{job='demo'})"
+
+    def counted():
+        rows = re.findall(
+            r'^llm_requests_total\{backend="(.*?)".* (\S+)$', get(f"http://127.0.0.1:{demo}/metrics"), re.MULTILINE
+        )
+        return {name: sum(float(n) for each, n in rows if each == name) for name in BACKENDS}
+
+    before = counted()
+    reached = lambda: {has["backend"]: n for has, n in prometheus.query(query)}  # noqa: E731
+    stored = until(
+        lambda: all(n >= before[name] for name, n in reached().items()) and reached(), "a scrape of what was counted"
+    )
+    assert all(before[name] <= stored[name] <= after for name, after in counted().items())
+
+
+def test_increase_sees_the_first_call_s_cost(tmp_path):
+    registry = CollectorRegistry()
+    backend = {"Name": "openai", "ModelName": "m", **PRICES}
+    meter = Meter.from_settings({"Backends": [backend]}, registry=registry)
+    answer = {"model": "m", "usage": {"prompt_tokens": 3_000_000, "completion_tokens": 2_000_000}}
+    inner = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    server, thread = meter.start_http_server(0)
+    running_one, client = start(tmp_path, app=server.server_port)
+    try:
+        with running_one, httpx.Client(transport=meter.transport(inner)) as http:
+            until(lambda: client.query("llm_estimated_cost_usd") and client.query("up == 1"), "a first scrape")
+            http.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+            found = until(lambda: client.query("increase(llm_estimated_cost_usd[1h]) > 0"), "its cost")
+            # three at $1 and two at $2; increase() extrapolates to the ends of what it has seen
+            assert found[0][1] == pytest.approx(7, rel=0.5)
+            assert client.query("llm_estimated_cost_usd")[0][1] == 7
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
