@@ -64,7 +64,7 @@ def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
         found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)
         # an error key deep inside a long answer is part of the answer
         found.pop("error", None)
-        return found, True, bool(found)
+        return found, True, bool(found) or body.head.lstrip()[:1] == b"{"
     text = body.head[:missing] + body.tail
     value = parse(text)
     if isinstance(value, dict):

@@ -14,12 +14,15 @@ from llmmetrics.wire.tape import Body
 CHARACTERS = 4
 """Characters of text per token."""
 
-_PROMPT = ("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools")
+_PROMPT = (
+    *("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools"),
+    *("message", "chat_history", "texts", "query", "documents", "content", "requests", "instances", "inputText"),
+)
 _NO_TEXT = frozenset({"data", "image_url", "url", "file_data", "id", "type", "role", "model", "encrypted_content"})
 _OUTPUT = frozenset(
     {
         *("content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"),
-        *("response", "tool_plan", "args", "input"),
+        *("response", "tool_plan", "args", "input", "completion", "generation", "outputText"),
     }
 )
 
