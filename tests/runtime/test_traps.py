@@ -158,6 +158,8 @@ def test_ollama_leaves_out_a_prompt_that_it_had_cached():
     seen = read("http://localhost:11434/api/chat", {"model": "llama3", "done": True, "eval_count": 5})
     assert counts(seen) == (0, 5)
     assert seen.cost_usd is None
+    embedded = {"model": "nomic-embed-text", "embeddings": [[0.1]], "prompt_eval_count": 8}
+    assert counts(read("http://localhost:11434/api/embed", embedded)) == (8, 0)
 
 
 def test_the_model_that_answers_is_not_the_one_asked_for():
