@@ -78,7 +78,8 @@ FORMATS = (
     Format(
         id="anthropic.complete",
         vendor="anthropic",
-        path=re.compile(r"/v1/complete/?$"),
+        # anyone may have such a path: Anthropic's host, or a gateway's path that names it
+        path=re.compile(r"anthropic.*/v1/complete/?$"),
         fields=("model", "error"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",

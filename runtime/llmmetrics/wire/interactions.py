@@ -53,7 +53,7 @@ FORMATS = (
     Format(
         id="gemini.interactions",
         vendor="gemini",
-        path=re.compile(r"/interactions/?$"),
+        path=re.compile(r"/v\d\w*/interactions/?$"),
         fields=("usage", "model", "error"),
         read=_read,
         part=_part,

@@ -36,7 +36,7 @@ FORMATS = (
         id="vertex.predict",
         vendor="google-vertex",
         # images and videos are predicted too, and are no calls
-        path=re.compile(r"/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
+        path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
         fields=("predictions", "metadata", "error"),
         read=_predicted,
     ),

@@ -65,3 +65,18 @@ def test_a_registered_format_comes_first_and_replaces_its_namesake(example):
 def test_ids_are_unique():
     ids = [each.id for each in wire.FORMATS]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        # what other servers have under names that are nearly ours
+        *("/v1/models/my-embedding:predict", "/v1/complete", "/interactions", "/v1/chat", "/v1/embed", "/v1/generate"),
+        # what providers have beside calls
+        *("/v1/messages/batches", "/v1/files", "/v1/images/edits", "/v1/responses/resp_1/cancel"),
+        *("/v1beta/models/gemini-2.5-flash:batchGenerateContent", "/model/amazon.nova-canvas-v1:0/invoke"),
+    ],
+)
+def test_what_is_no_call(path):
+    assert wire.claim("POST", "api.example.com", path) is None
+    assert wire.claim("GET", "api.openai.com", "/v1/chat/completions") is None
