@@ -56,6 +56,10 @@ CODES: dict[str, ErrorType] = {
     "PERMISSION_DENIED": ErrorType.AUTH,
     "DEADLINE_EXCEEDED": ErrorType.TIMEOUT,
     "timeout_error": ErrorType.TIMEOUT,
+    # Bedrock, in a stream, where there is no status 408 to say it
+    "ModelTimeoutException": ErrorType.TIMEOUT,
+    # https://docs.x.ai/docs/key-information/debugging: a bad key is a 400, like every bad argument, and its code is too
+    "Incorrect API key provided": ErrorType.AUTH,
 }
 """Codes in an error object; one of them wins over the HTTP status."""
 
@@ -84,6 +88,9 @@ def codes(error: Any, depth: int = 3) -> Iterator[str | int]:
             value = error.get(name)
             if isinstance(value, str | int):
                 yield value
+        if isinstance(words := error.get("error"), str):
+            # no object to hold a code: what the string begins with stands for one, as a whole and nothing less
+            yield words.partition(".")[0].partition(":")[0]
         if depth:
             for name in ("error", "details"):
                 yield from codes(error.get(name), depth - 1)

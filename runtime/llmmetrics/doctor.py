@@ -112,5 +112,10 @@ def _limit(name: str, backend: Resolved, settings: Settings) -> Iterator[Finding
     limit = f"{name} has a limit of {money(backend.limit)} USD ({backend.window})"
     if backend.source == UNKNOWN and settings.budget.on_unknown_price is OnUnknownPrice.REFUSE:
         yield error(f"{limit} and no price, so its spend cannot be known", "set its price, or remove MaxSpendUsd")
-    # as the meter itself warns at its start
-    yield warning(f"{limit}, which this version does not enforce yet", "set a limit at the provider as well")
+        return
+    ledger = settings.budget.ledger
+    if ledger is None or ledger.startswith(("sqlite:", "memory:")):
+        where = "in this process alone" if ledger == "memory://" else "on this machine alone"
+        yield ok(f"{limit}, kept {where}", "several machines, or pods, share one by a redis:// Ledger")
+    else:
+        yield ok(f"{limit}, kept in Redis")

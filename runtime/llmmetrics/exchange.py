@@ -5,19 +5,19 @@ One reader serves `read_exchange` and live calls: both hand it the `Body` that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from llmmetrics import classify, pricing, wire
 from llmmetrics.classify import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading
-from llmmetrics.wire.frames import Doc, first_events, is_ndjson, is_sse, last_events, parse, salvage, torn_json
+from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, parse, salvage, torn_json
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 from llmmetrics.wire.tape import Body, keep
 
@@ -35,20 +35,23 @@ class Seen(NamedTuple):
     malformed_usage: bool = False
 
 
-def see(format: Format, body: Body) -> Seen:
-    """What the body of an answer says, as far as it was kept."""
+def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> Seen:
+    """What the body of an answer says, as far as it was kept; its headers, where the body says no usage."""
     merged: Doc
     start = body.head or body.tail
     if body.whole and start[:1] == b"{" and isinstance(whole := parse(start), dict):
         # the common case first: one JSON object
         merged, ended, valid = whole, True, True
-    elif is_sse(start) or is_ndjson(start):
+    elif is_stream(start):
         events, torn = last_events(body)
         merged, ended, valid = _merge(format, events, lambda: first_events(body), torn)
     else:
         merged, ended, valid = _document(format, body)
     try:
-        return Seen(format.read(merged), ended, valid)
+        reading = format.read(merged)
+        if reading.usage is None and headers is not None:
+            reading = reading._replace(usage=format.headers(headers))
+        return Seen(reading, ended, valid)
     except MalformedUsageError:
         rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
         return Seen(format.read(rest), ended, valid, malformed_usage=True)
@@ -61,7 +64,7 @@ def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
         found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)
         # an error key deep inside a long answer is part of the answer
         found.pop("error", None)
-        return found, True, bool(found)
+        return found, True, bool(found) or body.head.lstrip()[:1] == b"{"
     text = body.head[:missing] + body.tail
     value = parse(text)
     if isinstance(value, dict):
@@ -159,11 +162,11 @@ def read_exchange(
     read raise nothing: they are an exchange that says less.
     """
     parts = urlsplit(url)
-    origin = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port)
-    claimed = wire.claim(method, origin.host, parts.path)
-    encoding = next((value for name, value in response_headers if name.lower() == "content-encoding"), None)
+    origin, path = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port), unquote(parts.path)
+    claimed = wire.claim(method, origin.host, path)
+    headers = {name.lower(): value for name, value in response_headers}
     try:
-        body = keep(response_body, decoder_of(encoding))
+        body = keep(response_body, decoder_of(headers.get("content-encoding")))
         readable = True
     except UnknownEncodingError:
         body, readable = Body(b"", b"", 0), False
@@ -173,7 +176,7 @@ def read_exchange(
     if status >= 400 or claimed is None:
         failed = classify.error_in(status, parse(body.tail)) if status >= 400 else None
         return Exchange(provider, api, model, None, None, None, failed)
-    seen = see(claimed.format, body)
+    seen = see(claimed.format, body, headers)
     reading = seen.reading
     error = classify.error_in(None, reading.error)
     if error is None and readable and not seen.valid:
@@ -182,7 +185,7 @@ def read_exchange(
     if reading.wire_cost is not None:
         amount = pricing.attodollars(reading.wire_cost)
     elif charges and provider not in LOCAL:
-        names, where = (reading.model, model), f"{origin}{parts.path}"
+        names, where = (reading.model, model), f"{origin}{path}"
         moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices ask for it
         amount = pricing.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment))
     cost = None if amount is None else pricing.dollars(amount)

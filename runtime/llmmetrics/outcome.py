@@ -77,7 +77,7 @@ def outcome_of(
             gone = gone and end is End.RAISED
             out.error = classify.error_in(http_status, parse(body.tail))
         else:
-            gone = _answered(out, see(format, body), body, request_body, end, gone=gone)
+            gone = _answered(out, see(format, body, tape.headers), body, request_body, end, gone=gone)
             out.error = out.error or failed
     if gone:
         out.error, out.status = None, Status.CANCELLED

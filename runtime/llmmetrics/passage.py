@@ -112,11 +112,12 @@ def _follow(call: Call, response: Any, stream: type[Any]) -> None:
             call.discard()
             return
         call.http_status = status
+        call.tape.headers = response.headers
         if response.is_closed:
+            call.tape.plain = True
             call.tape.feed(response.content)
             call.finish(End.EXHAUSTED)
             return
-        call.tape.headers = response.headers
         response.stream = stream(response.stream, call)
     except Exception as exc:
         call.discard()

@@ -116,6 +116,11 @@ def from_catalogue(prices: Any) -> Price:
     return Price(table(0), tiers)
 
 
+# https://aws.amazon.com/bedrock/pricing: Anthropic's older models, which the catalogue lacks there, cost the same
+_MAKERS = {"aws": "anthropic"}
+"""Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
+
+
 class Catalogue:
     """genai-prices, loaded when first asked, each model's prices converted once.
 
@@ -177,7 +182,10 @@ class Catalogue:
                 seller = snapshot.find_provider(model.lower(), *where)
             except LookupError:
                 continue
-            return seller.find_model(model, all_providers=snapshot.providers)
+            found = seller.find_model(model, all_providers=snapshot.providers)
+            if found is None and seller.id in _MAKERS:
+                found = snapshot.find_provider(None, _MAKERS[seller.id], None).find_model(model)
+            return found
         return None
 
 

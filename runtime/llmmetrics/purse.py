@@ -22,6 +22,7 @@ from llmmetrics.metrics import NANO, Spend
 from llmmetrics.outcome import End
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.windows import Shape
+from llmmetrics.wire import counting
 from llmmetrics.worst import worst_case
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class Purse:
 
     def _worst(self, call: Call) -> int | None:
         meter = call.meter
+        if call.format in counting.FORMATS:
+            return 0
         price = call.series.price or meter.catalogue_price(call.route, (call.model,))
         if price is None:
             return None

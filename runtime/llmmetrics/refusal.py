@@ -33,11 +33,15 @@ def _openai(message: str) -> Any:
     return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
 
 
+def _google(message: str) -> Any:
+    return {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}}
+
+
 # each provider's own shape of an error, as its documentation has it
 _BODIES: Mapping[str, Callable[[str], Any]] = {
     "anthropic": lambda message: {"type": "error", "error": {"type": "billing_error", "message": message}},
-    "google": lambda message: {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}},
-    "cohere": lambda message: {"message": message},
+    **dict.fromkeys(("gemini", "google-vertex"), _google),
+    **dict.fromkeys(("cohere", "aws-bedrock"), lambda message: {"message": message}),
     "ollama": lambda message: {"error": message},
 }
 

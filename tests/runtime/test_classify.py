@@ -75,6 +75,16 @@ def test_a_code_in_the_body_wins_over_the_status(body, expected, status):
     assert error_in(status, body) == expected
 
 
+def test_a_bad_xai_key_is_a_400_whose_code_says_nothing():
+    def xai(words):
+        return {"code": "invalid-argument", "error": words}
+
+    assert error_in(400, xai("Incorrect API key provided. You can obtain an API key from the console.")) == "auth"
+    assert error_in(400, xai("Incorrect API key provided: xa***ey. You can obtain one from the console.")) == "auth"
+    assert error_in(400, xai("Your prompt says: Incorrect API key provided.")) == "api_error"
+    assert error_in(400, {"error": {"message": "Incorrect API key provided.", "code": None}}) == "api_error"
+
+
 def test_a_bad_gemini_key_is_a_400():
     details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
     assert error_in(400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": details}}) == "auth"

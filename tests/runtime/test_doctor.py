@@ -112,11 +112,17 @@ def test_a_backend_that_is_nowhere(file):
 
 def test_a_limit(file):
     finding = about(doctor.of_settings(file({**KNOWN, "MaxSpendUsd": 10, "SpendResetPeriod": "Daily"})), "has a limit")
-    assert finding.level is WARNING
-    assert "10 USD (Daily, UTC), which this version does not enforce yet" in finding.what
+    assert finding.level is OK
+    assert "10 USD (Daily, UTC), kept on this machine alone" in finding.what
 
 
-@pytest.mark.parametrize(("choice", "levels"), [("refuse", [ERROR, WARNING]), ("warn", [WARNING])])
+@pytest.mark.parametrize(("ledger", "where"), [("memory://", "in this process alone"), ("redis://h", "in Redis")])
+def test_where_a_limit_is_kept(file, ledger, where):
+    path = file({**KNOWN, "MaxSpendUsd": 10}, Budget={"Ledger": ledger})
+    assert about(doctor.of_settings(path), "has a limit").what.endswith(f"kept {where}")
+
+
+@pytest.mark.parametrize(("choice", "levels"), [("refuse", [ERROR]), ("warn", [OK])])
 def test_a_limit_without_a_price(file, choice, levels):
     path = file({**UNPRICED, "MaxSpendUsd": 10}, Budget={"OnUnknownPrice": choice})
     assert [each.level for each in doctor.of_settings(path) if "limit of" in each.what] == levels

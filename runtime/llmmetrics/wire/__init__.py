@@ -1,6 +1,6 @@
 """Wire formats: what a request asks for and what a body says. Pure: no I/O, no clock.
 
-To add a format, write a module with `FORMATS` and put it into the table below.
+To add a format, write a module with `FORMATS` and put it into the table below; from outside, `register` it.
 """
 
 from __future__ import annotations
@@ -8,18 +8,35 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmmetrics.wire import anthropic, cohere, gemini, ollama, openai
-from llmmetrics.wire.format import Format
-from llmmetrics.wire.frames import parse
+from llmmetrics.usage import usage_of
+from llmmetrics.wire import anthropic, bedrock, cohere, counting, gemini, interactions, ollama, openai, rerank, vertex
+from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
+from llmmetrics.wire.frames import DONE, parse
 
-FORMATS: tuple[Format, ...] = (
+__all__ = ["DONE", "FORMATS", "Asked", "Charge", "Claim", "Format", "Reading"]
+__all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
+
+FORMATS: list[Format] = [
     *openai.FORMATS,
     *anthropic.FORMATS,
     *gemini.FORMATS,
     *cohere.FORMATS,
     *ollama.FORMATS,
-)
+    *bedrock.FORMATS,
+    *counting.FORMATS,
+    *vertex.FORMATS,
+    *interactions.FORMATS,
+    *rerank.FORMATS,
+]
 """Every wire format; the first whose path matches has the call."""
+
+
+def register(format: Format) -> None:
+    """Add a format of your own, before the others: a path that it claims is its, and an id that is known is replaced.
+
+    To be called before the first call is metered: what a path means is remembered.
+    """
+    FORMATS[:] = [format, *(each for each in FORMATS if each.id != format.id)]
 
 
 class Claim(NamedTuple):
@@ -41,7 +58,7 @@ def claim(method: str, host: str, path: str) -> Claim | None:
     for each in FORMATS:
         if found := each.path.search(host + path):
             groups = found.groupdict()
-            return Claim(each, groups.get("model"), groups.get("stream") == "streamG")
+            return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import Usage, add, usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 
@@ -30,14 +30,15 @@ def tokens(usage: Doc) -> Usage:
 
 def _charges(usage: Doc) -> tuple[Charge, ...]:
     """The passes of a call: compaction and advisors are missing from the top-level counts."""
-    passes = [mapping(each) for each in usage.get("iterations") or ()]
+    passes = [mapping(each) for each in items(usage.get("iterations"))]
     if not passes:
         return (Charge(None, tokens(usage)),)
     fees = usage_of({"web_search": count(mapping(usage.get("server_tool_use")).get("web_search_requests"))})
     return (*(Charge(text(each.get("model")), tokens(each)) for each in passes), Charge(None, fees))
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """What a message says."""
     usage = mapping(body.get("usage"))
     charges = _charges(usage) if "input_tokens" in usage or "output_tokens" in usage else ()
     return Reading(
@@ -49,8 +50,19 @@ def _read(body: Doc) -> Reading:
     )
 
 
-def _part(event: Doc) -> Doc:
+def part(event: Doc) -> Doc:
+    """What an event of a streamed message contributes to it."""
     return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
+
+
+def ended(event: Doc) -> bool:
+    """Whether an event is a streamed message's last one."""
+    return event.get("type") in ("message_stop", "error")
+
+
+def _completion(body: Doc) -> Reading:
+    # https://docs.anthropic.com/en/api/complete: the answer of the legacy API has no usage
+    return Reading(model=text(body.get("model")), error=body.get("error"))
 
 
 FORMATS = (
@@ -59,8 +71,17 @@ FORMATS = (
         vendor="anthropic",
         path=re.compile(r"/v1/messages/?$"),
         fields=("usage", "model", "error"),
-        read=_read,
-        part=_part,
-        ended=lambda event: event.get("type") in ("message_stop", "error"),
+        read=read,
+        part=part,
+        ended=ended,
+    ),
+    Format(
+        id="anthropic.complete",
+        vendor="anthropic",
+        # anyone may have such a path: Anthropic's host, or a gateway's path that names it
+        path=re.compile(r"anthropic.*/v1/complete/?$"),
+        fields=("model", "error"),
+        read=_completion,
+        ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
     ),
 )

@@ -1,4 +1,4 @@
-"""Cohere's chat, version 2. https://docs.cohere.com/reference/chat and …/chat-stream."""
+"""Cohere's chat and embeddings, versions 1 and 2. https://docs.cohere.com/reference/chat and …/embed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from llmmetrics.wire.frames import Doc
 
 
 def _read(body: Doc) -> Reading:
-    usage = mapping(body.get("usage"))
+    # version 2 calls it `usage`, version 1 `meta`, embeddings `meta` in both
+    usage = mapping(body.get("usage") or body.get("meta"))
     counted, billed = mapping(usage.get("tokens")), mapping(usage.get("billed_units"))
     error = body.get("error")
-    if not counted and not billed:
-        return Reading(error=error)
     said = counted or billed
+    if "input_tokens" not in said and "output_tokens" not in said:
+        # an embedded image is billed as an image
+        return Reading(error=error)
     prompt = count(said.get("input_tokens"))
     cached = min(count(usage.get("cached_tokens")), prompt)
     seen = usage_of({"input": prompt - cached, "cache_read": cached, "output": count(said.get("output_tokens"))})
@@ -29,6 +31,12 @@ def _part(event: Doc) -> Doc:
     return {"usage": delta.get("usage"), "error": delta.get("error") or event.get("error")}
 
 
+def _part_1(event: Doc) -> Doc:
+    # https://docs.cohere.com/v1/reference/chat-stream
+    error = event if event.get("finish_reason") == "ERROR" else event.get("error")
+    return {"meta": mapping(event.get("response")).get("meta"), "error": error}
+
+
 FORMATS = (
     Format(
         id="cohere.v2.chat",
@@ -38,5 +46,23 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event.get("type") == "message-end",
+    ),
+    # the paths of version 1 are everyone's: Cohere's host, or a gateway's path that names it
+    Format(
+        id="cohere.v1.chat",
+        vendor="cohere",
+        # /v1/generate is its predecessor
+        path=re.compile(r"cohere.*/v1/(?:chat|generate)/?$"),
+        fields=("meta", "error"),
+        read=_read,
+        part=_part_1,
+        ended=lambda event: event.get("event_type") == "stream-end",
+    ),
+    Format(
+        id="cohere.embed",
+        vendor="cohere",
+        path=re.compile(r"/v2/embed/?$|cohere.*/v1/embed/?$"),
+        fields=("meta", "error"),
+        read=_read,
     ),
 )

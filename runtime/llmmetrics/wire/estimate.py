@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmmetrics.wire.frames import Doc, is_ndjson, is_sse, last_events, parse, torn_json
+from llmmetrics.wire.frames import Doc, is_stream, last_events, parse, torn_json
 from llmmetrics.wire.tape import Body
 
 CHARACTERS = 4
 """Characters of text per token."""
 
-_PROMPT = ("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools")
+_PROMPT = (
+    *("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools"),
+    *("message", "chat_history", "texts", "query", "documents", "content", "requests", "instances", "inputText"),
+)
 _NO_TEXT = frozenset({"data", "image_url", "url", "file_data", "id", "type", "role", "model", "encrypted_content"})
 _OUTPUT = frozenset(
     {
         *("content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"),
-        *("response", "tool_plan", "args", "input"),
+        *("response", "tool_plan", "args", "input", "completion", "generation", "outputText"),
     }
 )
 
@@ -63,7 +66,7 @@ def prompt_tokens(request_body: bytes) -> int:
 def completion_tokens(body: Body) -> int:
     """About how many tokens passed: the text that was kept, and as much again for what was not."""
     start = body.head or body.tail
-    if is_sse(start) or is_ndjson(start):
+    if is_stream(start):
         characters = sum(_generated(_delta(event)) for event in last_events(body)[0])
     else:
         characters = sum(map(_generated, torn_json(body.tail)))

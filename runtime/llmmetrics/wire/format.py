@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmmetrics.usage import Usage
+from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.frames import Doc
 
 
@@ -31,6 +31,10 @@ class Reading(NamedTuple):
     """An error object inside the body."""
 
 
+FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
+"""What a call came to that uses no tokens and costs nothing, both of which are known."""
+
+
 class Format(NamedTuple):
     """A wire format. `read` gets a whole JSON body; a stream is merged into one first, see `part`."""
 
@@ -38,7 +42,8 @@ class Format(NamedTuple):
     vendor: str
     """Whose format it is: an unknown host that speaks it is `<vendor>-compatible`."""
     path: re.Pattern[str]
-    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for."""
+    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for,
+    a group `stream` that takes part says that it asks for a stream."""
     fields: tuple[str, ...]
     """The fields of a body that `read` looks at, the one with the usage first."""
     read: Callable[[Doc], Reading]
@@ -46,6 +51,8 @@ class Format(NamedTuple):
     """What an event of a stream contributes, in the shape of a whole body."""
     ended: Callable[[Doc], bool] = lambda _: False
     """Whether an event is a stream's last one."""
+    headers: Callable[[Mapping[str, str]], Usage | None] = lambda _: None
+    """The usage in an answer's headers, under names in lower case; asked for where the body says none."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
 
@@ -86,6 +93,11 @@ def counts(*values: Any) -> Sequence[int]:
 def text(value: Any) -> str | None:
     """A non-empty string, or None."""
     return value if isinstance(value, str) and value else None
+
+
+def items(value: Any) -> Sequence[Any]:
+    """The JSON array, or an empty one."""
+    return value if isinstance(value, list) else ()
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

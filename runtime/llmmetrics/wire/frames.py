@@ -1,19 +1,22 @@
 """From kept bytes to JSON documents: a stream's events from the last to the first, or one body.
 
 Framing is found by looking at the bytes: servers, gateways and recorders mislabel content types, but a
-body that starts with a brace is JSON (or a JSON document a line), and one that starts with a field name
-is Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+body that starts with a brace is JSON (or a JSON document a line), one that starts with a field name is
+Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html), and one that starts
+with a checksum that holds is an AWS event stream.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+from llmmetrics.wire import eventstream
 from llmmetrics.wire.tape import HEAD, Body
 
 Doc = Mapping[str, Any]
@@ -45,8 +48,13 @@ def is_ndjson(start: bytes) -> bool:
     return bool(newline) and rest.lstrip()[:1] in (b"{", b"") and isinstance(parse(line), dict)
 
 
+def is_stream(start: bytes) -> bool:
+    """Whether a body that starts so is one event after another."""
+    return is_sse(start) or is_ndjson(start) or eventstream.is_eventstream(start)
+
+
 def _event(block: bytes) -> Doc | None:
-    """The document that one event carries."""
+    """The document that one Server-Sent Event carries."""
     if block.startswith(b"data:") and b"\n" not in block:
         name, data = b"", block[5:].strip()
     else:
@@ -69,6 +77,30 @@ def _event(block: bytes) -> Doc | None:
     return doc if isinstance(doc, dict) else None
 
 
+def _message(piece: bytes) -> Doc | None:
+    """The document that one message of an AWS event stream carries: its fields under its event's name.
+
+    A blob is base64 (https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html), and one that holds
+    another document stands for it: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_PayloadPart.html.
+    """
+    headers, payload = eventstream.message(piece)
+    value = parse(payload)
+    fields: Doc = value if isinstance(value, dict) else {}
+    kind = headers.get(":message-type")
+    if kind == "exception":
+        name = headers.get(":exception-type", "")
+        return {"error": {**fields, "type": name[:1].upper() + name[1:]}}
+    if kind == "error":
+        return {"error": {"type": headers.get(":error-code"), "message": headers.get(":error-message")}}
+    if isinstance(blob := fields.get("bytes"), str):
+        try:
+            inner = parse(b64decode(blob))
+        except ValueError:
+            return None
+        return inner if isinstance(inner, dict) else None
+    return {headers.get(":event-type", ""): fields}
+
+
 def _backward(text: bytes, separator: bytes) -> Iterator[bytes]:
     end = len(text)
     while end > 0:
@@ -85,7 +117,11 @@ def _lines(text: bytes) -> bytes:
 
 def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
     """A stream's documents from the last one back, and the piece of an event that the tail starts with."""
-    sse = is_sse(body.head or body.tail)
+    start = body.head or body.tail
+    if eventstream.is_eventstream(start):
+        pieces, torn = eventstream.split(body.tail)
+        return filter(None, map(_message, reversed(pieces))), torn
+    sse = is_sse(start)
     separator = b"\n\n" if sse else b"\n"
     text, torn = _lines(body.tail), b""
     if not body.whole:
@@ -96,6 +132,8 @@ def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
 def first_events(body: Body, most: int = 3) -> list[Doc]:
     """The first documents of a stream."""
     start = body.head or body.tail[:HEAD]
+    if eventstream.is_eventstream(start):
+        return [doc for piece in eventstream.split(start)[0][:most] if (doc := _message(piece))]
     sse = is_sse(start)
     blocks = _lines(start).split(b"\n\n" if sse else b"\n", most)[:most]
     return list(_documents(iter(blocks), sse))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 # Vertex may send the enum's integers; documents are priced like text, and so is what is not said
@@ -15,9 +15,10 @@ _MODALITIES = {"IMAGE": "image", 2: "image", "VIDEO": "video", 3: "video", "AUDI
 
 def _by_modality(details: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for entry in details if isinstance(details, list) else ():
+    for entry in items(details):
         fields = mapping(entry)
-        name = _MODALITIES.get(fields.get("modality", ""))
+        modality = fields.get("modality")
+        name = _MODALITIES.get(modality) if isinstance(modality, str | int) else None
         if name:
             found[name] = found.get(name, 0) + count(fields.get("tokenCount"))
     return found
@@ -27,7 +28,10 @@ def tokens(usage: Doc) -> Usage:
     """The buckets of a usageMetadata: thoughts and tool prompts stand beside the other counts."""
     prompt = count(usage.get("promptTokenCount"))
     cached = count(usage.get("cachedContentTokenCount"))
-    inward, cache = _by_modality(usage.get("promptTokensDetails")), _by_modality(usage.get("cacheTokensDetails"))
+    inward, cache = (
+        _by_modality(usage.get("promptTokensDetails") or usage.get("promptTokenDetails")),
+        _by_modality(usage.get("cacheTokensDetails")),
+    )
     outward = _by_modality(usage.get("candidatesTokensDetails"))
     output = count(usage.get("candidatesTokenCount"))
     buckets = {
@@ -55,16 +59,26 @@ def _read(body: Doc) -> Reading:
 
 
 def _last(event: Doc) -> bool:
-    return any(mapping(each).get("finishReason") for each in event.get("candidates") or ())
+    return any(mapping(each).get("finishReason") for each in items(event.get("candidates")))
 
+
+_MODEL = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 
 FORMATS = (
     Format(
         id="gemini.generate",
         vendor="gemini",
-        path=re.compile(r"/models/(?P<model>[^/:]+):(?P<stream>streamG|g)enerateContent$"),
+        # tuned models have a collection of their own, Vertex's an endpoint
+        path=re.compile(_MODEL + r":(?:(?P<stream>streamG)|g)enerateContent$"),
         fields=("usageMetadata", "modelVersion", "error"),
         read=_read,
         ended=_last,
+    ),
+    Format(
+        id="gemini.embed",
+        vendor="gemini",
+        path=re.compile(_MODEL + r":(?:embedContent|batchEmbedContents)$"),
+        fields=("usageMetadata", "error"),
+        read=_read,
     ),
 )

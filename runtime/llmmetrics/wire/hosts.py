@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 HOSTS: dict[str, str] = {
@@ -38,6 +39,12 @@ HOSTS: dict[str, str] = {
 }
 """Host, or host:port, or a domain and everything below it, to the provider's id."""
 
+_PATTERNS = (
+    # https://docs.aws.amazon.com/general/latest/gr/bedrock.html, and a VPC's own endpoints
+    (re.compile(r"(^|\.)bedrock-(runtime|mantle)(-fips)?\.[\w-]+\.(vpce\.)?(amazonaws\.com|api\.aws)"), "aws-bedrock"),
+)
+"""Hosts with a region in the middle."""
+
 LOCAL = frozenset({"ollama", "lmstudio"})
 """Providers that run on the user's own machines: no catalogue knows what they cost."""
 
@@ -56,6 +63,8 @@ class Origin(NamedTuple):
 def provider_of(origin: Origin) -> str | None:
     """The provider's id, or None for a host that nobody here knows."""
     if origin.port and (found := HOSTS.get(f"{origin.host}:{origin.port}")):
+        return found
+    if found := next((provider for pattern, provider in _PATTERNS if pattern.search(origin.host)), None):
         return found
     name = origin.host
     while name:

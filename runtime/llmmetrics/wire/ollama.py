@@ -35,4 +35,11 @@ FORMATS = (
         ended=lambda event: event.get("done") is True,
         always_streams=True,
     ),
+    Format(
+        id="ollama.embed",
+        vendor="ollama",
+        path=re.compile(r"/api/embed(?:dings)?$"),
+        fields=("prompt_eval_count", "model", "error"),
+        read=_read,
+    ),
 )

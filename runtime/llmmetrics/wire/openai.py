@@ -69,7 +69,8 @@ def tokens(usage: Doc) -> Usage:
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """What a completion or a response says."""
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = {}
@@ -77,7 +78,16 @@ def _read(body: Doc) -> Reading:
     return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"))
 
 
-def _chunk(event: Doc) -> Doc:
+def _embeddings(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    if usage.get("total_tokens") and not usage.get("prompt_tokens"):
+        # https://docs.voyageai.com/reference/embeddings-api: only the total, all of which is input
+        return read({**body, "usage": {**usage, "prompt_tokens": usage["total_tokens"]}})
+    return read(body)
+
+
+def chunk(event: Doc) -> Doc:
+    """What a chunk of a streamed completion contributes to it."""
     # Groq puts a stream's usage under a key of its own
     usage = event.get("usage") or mapping(event.get("x_groq")).get("usage")
     return {"usage": usage, "model": event.get("model"), "error": event.get("error")}
@@ -89,10 +99,10 @@ def _response(event: Doc) -> Doc:
     return mapping(event.get("response")) or event
 
 
-_LAST_EVENTS = {"response.completed", "response.failed", "response.incomplete", "error"}
+_LAST_EVENTS = ("response.completed", "response.failed", "response.incomplete", "error")
 _FIELDS = ("usage", "model", "error")
-# Azure: /openai/deployments/NAME/…, the deployment is what is asked for
-_DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+))?"
+# Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
+_DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+))?"
 
 FORMATS = (
     Format(
@@ -101,8 +111,8 @@ FORMATS = (
         # Writer has a path of its own for it
         path=re.compile(_DEPLOYMENT + r"/chat/completions/?$|^api\.writer\.com/v1/chat$"),
         fields=_FIELDS,
-        read=_read,
-        part=_chunk,
+        read=read,
+        part=chunk,
         ended=lambda event: event is DONE,
     ),
     Format(
@@ -110,24 +120,25 @@ FORMATS = (
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/responses(?:/compact)?/?$"),
         fields=_FIELDS,
-        read=_read,
+        read=read,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
     ),
     Format(
         id="openai.completions",
         vendor="openai",
-        path=re.compile(_DEPLOYMENT + r"/completions/?$"),
+        path=re.compile(_DEPLOYMENT + r"/completions/?$|/v1/edits$"),
         fields=_FIELDS,
-        read=_read,
-        part=_chunk,
+        read=read,
+        part=chunk,
         ended=lambda event: event is DONE,
     ),
     Format(
         id="openai.embeddings",
         vendor="openai",
-        path=re.compile(_DEPLOYMENT + r"/embeddings/?$"),
+        # Voyage has more kinds of them
+        path=re.compile(_DEPLOYMENT + r"/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
-        read=_read,
+        read=_embeddings,
     ),
 )

@@ -39,6 +39,8 @@ class Tape:
     broken: Exception | None = None
     headers: Mapping[str, str] | None = None
     """The answer's: their content encoding is asked for only where the bytes alone do not tell."""
+    plain = False
+    """There is nothing to decode, whatever the headers say."""
     _decoder: Decoder | None = None
     _inner: Tape | None = None
     _head = b""
@@ -51,11 +53,11 @@ class Tape:
 
     def _ask(self) -> None:
         """Find out how the body is encoded."""
-        headers, self.headers = self.headers, None
-        if headers is None:
+        if self.plain or self.headers is None:
             return
+        self.plain = True
         try:
-            if decoder := decoder_of(headers.get("content-encoding")):
+            if decoder := decoder_of(self.headers.get("content-encoding")):
                 self._decoder, self._inner = decoder, Tape()
         except UnknownEncodingError as exc:
             self.broken = exc

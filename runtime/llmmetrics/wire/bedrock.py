@@ -1,0 +1,150 @@
+"""Amazon Bedrock: Converse, which is the same for every model, and InvokeModel, which is each model's own.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and …/API_runtime_InvokeModel.html;
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html has the models' own bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire import anthropic, openai
+from llmmetrics.wire.format import Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.frames import Doc
+
+_METRICS = "amazon-bedrock-invocationMetrics"
+"""What Bedrock adds to the last chunk of every model's stream."""
+
+_HEADER = "x-amzn-bedrock-{}-token-count"
+
+
+def tokens(usage: Doc) -> Usage:
+    """The buckets of a TokenUsage: cache reads and writes stand beside `inputTokens`, not in it.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html; Nova's own bodies
+    have other names for the cache.
+    """
+    written = count(usage.get("cacheWriteInputTokens") or usage.get("cacheWriteInputTokenCount"))
+    details = [mapping(each) for each in items(usage.get("cacheDetails"))]
+    for_an_hour = min(sum(count(each.get("inputTokens")) for each in details if each.get("ttl") == "1h"), written)
+    return usage_of(
+        {
+            "input": count(usage.get("inputTokens")),
+            "cache_read": count(usage.get("cacheReadInputTokens") or usage.get("cacheReadInputTokenCount")),
+            "cache_write": written - for_an_hour,
+            "cache_write_1h": for_an_hour,
+            "output": count(usage.get("outputTokens")),
+        }
+    )
+
+
+def _counted(said: Callable[[str], object]) -> Usage | None:
+    """The buckets of Bedrock's own counts, each asked for by what it counts."""
+    kinds = {"input": "input", "output": "output", "cache_read": "cache-read-input", "cache_write": "cache-write-input"}
+    found = {bucket: said(kind) for bucket, kind in kinds.items()}
+    if found["input"] is None and found["output"] is None:
+        return None
+    return usage_of({bucket: count(n) for bucket, n in found.items()})
+
+
+def _headers(headers: Mapping[str, str]) -> Usage | None:
+    def said(kind: str) -> int | None:
+        value = headers.get(_HEADER.format(kind))
+        if value is None:
+            return None
+        if not value.isdecimal():
+            raise MalformedUsageError
+        return int(value)
+
+    return _counted(said)
+
+
+def _metrics(body: Doc) -> Usage | None:
+    said = mapping(body.get(_METRICS))
+    names = {
+        "input": "inputTokenCount",
+        "output": "outputTokenCount",
+        "cache-read-input": "cacheReadInputTokenCount",
+        "cache-write-input": "cacheWriteInputTokenCount",
+    }
+    return _counted(lambda kind: said.get(names[kind]))
+
+
+def _llama(body: Doc) -> Usage:
+    return usage_of(
+        {"input": count(body.get("prompt_token_count")), "output": count(body.get("generation_token_count"))}
+    )
+
+
+def _titan(body: Doc) -> Usage:
+    results = [mapping(each) for each in items(body.get("results"))]
+    output = sum(count(each.get("tokenCount")) for each in results)
+    return usage_of({"input": count(body.get("inputTextTokenCount")), "output": output})
+
+
+_OWN: dict[str, Callable[[Doc], Usage]] = {"prompt_token_count": _llama, "inputTextTokenCount": _titan}
+"""By a field of the body, the models whose bodies have no `usage`."""
+
+
+def _converse(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    known = "inputTokens" in usage or "outputTokens" in usage
+    # a prompt router says which model it chose
+    router = mapping(mapping(body.get("trace")).get("promptRouter"))
+    return Reading(
+        model=text(router.get("invokedModelId")),
+        usage=tokens(usage) if known else None,
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
+def _invoke(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    if "inputTokens" in usage:
+        return _converse(body)
+    if "prompt_tokens" in usage:
+        return openai.read(body)
+    reading = anthropic.read(body)
+    if reading.usage is not None:
+        return reading
+    own = next((read(body) for name, read in _OWN.items() if name in body), None)
+    return reading._replace(usage=_metrics(body) if own is None else own)
+
+
+def _converse_part(event: Doc) -> Doc:
+    return {**mapping(event.get("metadata")), "error": event.get("error")}
+
+
+def _invoke_part(event: Doc) -> Doc:
+    """A chunk as the model's vendor wrote it; of counts outside its `usage`, Bedrock's own are the last word."""
+    part = mapping(event.get("metadata")) or anthropic.part(event)
+    return {**part, "model": part.get("model") or event.get("model"), _METRICS: event.get(_METRICS)}
+
+
+# the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
+_MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
+
+FORMATS = (
+    Format(
+        id="bedrock.converse",
+        vendor="aws-bedrock",
+        path=re.compile(_MODEL + r"converse(?P<stream>-stream)?$"),
+        fields=("usage", "trace", "error"),
+        read=_converse,
+        part=_converse_part,
+        ended=lambda event: "metadata" in event or "error" in event,
+    ),
+    Format(
+        id="bedrock.invoke",
+        vendor="aws-bedrock",
+        path=re.compile(_MODEL + r"invoke(?P<stream>-with-response-stream)?$"),
+        fields=("usage", "model", _METRICS, "error"),
+        read=_invoke,
+        part=_invoke_part,
+        ended=lambda event: _METRICS in event or "error" in event,
+        headers=_headers,
+    ),
+)

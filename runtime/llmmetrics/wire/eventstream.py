@@ -1,0 +1,91 @@
+"""AWS event streams: binary messages with checksums, as Bedrock streams them.
+
+https://smithy.io/2.0/aws/amazon-eventstream.html. A message is its length, the length of its headers and a
+checksum of both, four bytes each; then headers, payload, and a checksum of everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct, error
+from typing import NamedTuple
+from zlib import crc32
+
+_PRELUDE = Struct(">III")
+_WORD = Struct(">I")
+_SHORT = Struct(">H")
+_FRAME = _PRELUDE.size + _WORD.size
+
+_STRING = 7
+_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+"""Bytes of a header's value by its type; the types that are missing say their length themselves."""
+
+
+class Message(NamedTuple):
+    """One message. Of the headers, the strings: the others say nothing about a message's kind."""
+
+    headers: Mapping[str, str]
+    payload: bytes
+
+
+def _size(data: bytes, at: int) -> int:
+    """The size of the message that starts here; 0 where none does."""
+    if at + _PRELUDE.size > len(data):
+        return 0
+    size, headers, checksum = _PRELUDE.unpack_from(data, at)
+    if size < _FRAME + headers or crc32(data[at : at + 8]) != checksum:
+        return 0
+    return int(size)
+
+
+def is_eventstream(start: bytes) -> bool:
+    """Whether a body that starts so is an event stream: its first checksum tells."""
+    return _size(start, 0) > 0
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole messages in these bytes, and what stands before the first: the end of one that was torn.
+
+    A message that its checksum says was damaged is left out.
+    """
+    found: list[bytes] = []
+    first, at = len(data), 0
+    while at >= 0:
+        size = _size(data, at)
+        if not size:
+            # a length below 16 MiB, the most there is, begins with a zero
+            at = data.find(b"\0", at + 1)
+            continue
+        first = min(first, at)
+        piece = data[at : at + size]
+        if len(piece) == size and crc32(piece[:-4]) == _WORD.unpack(piece[-4:])[0]:
+            found.append(piece)
+        at += size
+    return found, data[:first]
+
+
+def message(piece: bytes) -> Message:
+    """One of the pieces that `split` gives, taken apart."""
+    end = _PRELUDE.size + _PRELUDE.unpack_from(piece)[1]
+    return Message(_headers(piece[_PRELUDE.size : end]), piece[end:-4])
+
+
+def _headers(data: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    at = 0
+    try:
+        while at < len(data):
+            start = at + 1
+            at = start + data[at]
+            name, kind = data[start:at], data[at]
+            at += 1
+            if (size := _SIZES.get(kind)) is None:
+                (size,) = _SHORT.unpack_from(data, at)
+                at += _SHORT.size
+            if kind == _STRING:
+                found[name.decode("utf8", "replace")] = data[at : at + size].decode("utf8", "replace")
+            at += size
+    except (IndexError, error):
+        # the checksum holds, so that is what was sent
+        pass
+    return found

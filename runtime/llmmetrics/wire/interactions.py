@@ -1,0 +1,62 @@
+"""Gemini's interactions. https://ai.google.dev/api/interactions-api#Resource:Interaction."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from llmmetrics.wire import gemini
+from llmmetrics.wire.format import Format, Reading, items, mapping, text, wire_cost
+from llmmetrics.wire.frames import DONE, Doc
+
+_COUNTS = {
+    "total_input_tokens": "promptTokenCount",
+    "total_output_tokens": "candidatesTokenCount",
+    "total_cached_tokens": "cachedContentTokenCount",
+    "total_tool_use_tokens": "toolUsePromptTokenCount",
+    "total_thought_tokens": "thoughtsTokenCount",
+}
+_DETAILS = {
+    "input_tokens_by_modality": "promptTokensDetails",
+    "output_tokens_by_modality": "candidatesTokensDetails",
+    "cached_tokens_by_modality": "cacheTokensDetails",
+}
+
+
+def _detail(entry: Any) -> Doc:
+    fields = mapping(entry)
+    return {"modality": str(fields.get("modality")).upper(), "tokenCount": fields.get("tokens")}
+
+
+def _metadata(usage: Doc) -> Doc:
+    """The same counts under the names that Gemini's other answers have for them."""
+    found: dict[str, Any] = {name: usage[ours] for ours, name in _COUNTS.items() if ours in usage}
+    return found | {name: [_detail(each) for each in items(usage.get(ours))] for ours, name in _DETAILS.items()}
+
+
+def _read(body: Doc) -> Reading:
+    usage = mapping(body.get("usage"))
+    known = "total_input_tokens" in usage or "total_output_tokens" in usage
+    return Reading(
+        model=text(body.get("model")),
+        usage=gemini.tokens(_metadata(usage)) if known else None,
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
+def _part(event: Doc) -> Doc:
+    return {**mapping(event.get("interaction")), "error": event.get("error")}
+
+
+FORMATS = (
+    Format(
+        id="gemini.interactions",
+        vendor="gemini",
+        path=re.compile(r"/v\d\w*/interactions/?$"),
+        fields=("usage", "model", "error"),
+        read=_read,
+        part=_part,
+        ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
+    ),
+)

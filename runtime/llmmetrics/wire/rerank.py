@@ -1,0 +1,36 @@
+"""Rerankers: Cohere's, Voyage's, Jina's and whoever speaks like them.
+
+https://docs.cohere.com/reference/rerank bills searches and says no tokens; https://docs.voyageai.com/reference/reranker-api
+and https://openrouter.ai/docs say `total_tokens`, all of which are input.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llmmetrics.usage import usage_of
+from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.frames import Doc
+
+
+def _read(body: Doc) -> Reading:
+    usage = mapping(body.get("usage") or mapping(body.get("meta")).get("tokens"))
+    names = ("total_tokens", "prompt_tokens", "input_tokens")
+    said = next((usage[name] for name in names if usage.get(name) is not None), None)
+    return Reading(
+        model=text(body.get("model")),
+        usage=None if said is None else usage_of({"input": count(said)}),
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
+FORMATS = (
+    Format(
+        id="rerank",
+        vendor="cohere",
+        path=re.compile(r"/rerank/?$"),
+        fields=("usage", "meta", "model", "error"),
+        read=_read,
+    ),
+)

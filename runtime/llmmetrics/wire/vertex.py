@@ -1,0 +1,62 @@
+"""Vertex AI's other doors: predictions, and what makers' own APIs are passed through.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
+https://docs.anthropic.com/en/api/claude-on-vertex-ai. Gemini itself is in `gemini`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llmmetrics.usage import usage_of
+from llmmetrics.wire import anthropic, openai
+from llmmetrics.wire.format import Format, Reading, count, items, mapping
+from llmmetrics.wire.frames import DONE, Doc
+
+
+def _predicted(body: Doc) -> Reading:
+    """Embeddings are counted one by one, generated text in the answer's metadata."""
+    counts: dict[str, int] = {}
+    for each in items(body.get("predictions")):
+        said = mapping(mapping(mapping(each).get("embeddings")).get("statistics")).get("token_count")
+        if said is not None:
+            counts["input"] = counts.get("input", 0) + count(said)
+    metadata = mapping(mapping(body.get("metadata")).get("tokenMetadata"))
+    for bucket, name in (("input", "inputTokenCount"), ("output", "outputTokenCount")):
+        said = mapping(metadata.get(name)).get("totalTokens")
+        if said is not None:
+            counts[bucket] = count(said)
+    return Reading(usage=usage_of(counts) if counts else None, error=body.get("error"))
+
+
+_RAW = r"/(?P<model>[^/:]+):(?:(?P<stream>streamR)|r)awPredict$"
+
+FORMATS = (
+    Format(
+        id="vertex.predict",
+        vendor="google-vertex",
+        # images and videos are predicted too, and are no calls
+        path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
+        fields=("predictions", "metadata", "error"),
+        read=_predicted,
+    ),
+    Format(
+        id="vertex.anthropic",
+        vendor="anthropic",
+        path=re.compile(r"/publishers/anthropic/models" + _RAW),
+        fields=("usage", "model", "error"),
+        read=anthropic.read,
+        part=anthropic.part,
+        ended=anthropic.ended,
+    ),
+    # Mistral's and AI21's models speak OpenAI's chat there
+    Format(
+        id="vertex.chat",
+        vendor="openai",
+        path=re.compile(r"/publishers/[^/]+/models" + _RAW),
+        fields=("usage", "model", "error"),
+        read=openai.read,
+        part=openai.chunk,
+        ended=lambda event: event is DONE,
+    ),
+)

@@ -1,0 +1,113 @@
+"""Recorded traffic through live transports: the same, however the bytes arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+
+import httpx
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry
+from support import SOAK
+
+from llmmetrics import Meter, read_exchange
+from llmmetrics.testing import observe
+from llmmetrics.wire import claim, eventstream
+
+# what a server frames its messages with, and not what they say
+_TRANSFER = ("content-length", "transfer-encoding")
+
+
+@pytest.fixture(scope="module")
+def recorded(corpus):
+    """Each call with what `read_exchange` says of it."""
+    found = []
+    for row in corpus:
+        if row["kind"] not in ("inference", "embedding", "rerank", "count_tokens"):
+            continue
+        row["response_headers"] = [tuple(h) for h in row["response_headers"] if h[0].lower() not in _TRANSFER]
+        names = ("method", "url", "request_body", "status", "response_headers", "response_body")
+        found.append((row, read_exchange(request_headers=[], **{name: row[name] for name in names})))
+    return found
+
+
+def chunks(body, size):
+    """A body as it arrives: in pieces of this size, whole, or an event at a time."""
+    if size == "event":
+        if eventstream.is_eventstream(body):
+            return eventstream.split(body)[0]
+        return [each for each in re.split(rb"(?<=\n\n)", body) if each]
+    size = len(body) if size == "whole" else size
+    return [body[start : start + size] for start in range(0, len(body), size or 1)]
+
+
+def same(row, expected, record):
+    assert record.error_type == expected.error_type, row["id"]
+    assert record.api == expected.api
+    if row["status"] >= 400:
+        return
+    assert record.model_responded == expected.model_responded, row["id"]
+    assert record.usage_known == (expected.usage is not None), row["id"]
+    if expected.usage is not None:
+        assert (record.usage, record.cost_usd) == (expected.usage, expected.cost_usd), row["id"]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("family", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("size", [1, 7, "event", "whole"])
+def test_live_calls_are_read_as_recorded_ones(recorded, family, size, mode):
+    """Every exchange through a live transport (a tenth, unless soaking)."""
+    chosen = recorded if SOAK else random.Random(f"{size}{mode}").sample(recorded, len(recorded) // 10)
+    meter = Meter(registry=CollectorRegistry())
+    current = {}
+
+    class Body(family.SyncByteStream, family.AsyncByteStream):
+        def __iter__(self):
+            yield from chunks(current["response_body"], size)
+
+        async def __aiter__(self):
+            for each in chunks(current["response_body"], size):
+                yield each
+
+    class Inner(family.BaseTransport, family.AsyncBaseTransport):
+        def handle_request(self, request):
+            return family.Response(current["status"], headers=current["response_headers"], stream=Body())
+
+        async def handle_async_request(self, request):
+            return self.handle_request(request)
+
+    async def replay():
+        client = family.Client(transport=meter.transport(Inner(), family=family.__name__))
+        ours = family.AsyncClient(transport=meter.async_transport(Inner(), family=family.__name__))
+        for row, expected in chosen:
+            current.update(row)
+            if mode == "sync":
+                client.post(row["url"], content=row["request_body"])
+            else:
+                await ours.post(row["url"], content=row["request_body"])
+            same(row, expected, records.pop())
+
+    records = []
+    with observe(records.append):
+        asyncio.run(replay())
+    assert not records
+
+
+def test_a_mock_that_has_read_its_answer_is_read_by_its_headers_too():
+    """Bedrock says some counts in headers only, also where the answer never streams past."""
+    headers = {"x-amzn-bedrock-input-token-count": "7", "x-amzn-bedrock-output-token-count": "2"}
+
+    class Inner(httpx.BaseTransport):
+        def handle_request(self, request):
+            return httpx.Response(200, headers=headers, json={"text": "a test"})
+
+    url = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/cohere.command-r-v1%3A0/invoke"
+    assert claim("POST", "bedrock-runtime.eu-west-1.amazonaws.com", "/model/cohere.command-r-v1:0/invoke")
+    records = []
+    with observe(records.append):
+        client = httpx.Client(transport=Meter(registry=CollectorRegistry()).transport(Inner()))
+        client.post(url, json={"message": "?"})
+    assert (records[0].usage.prompt, records[0].usage.completion) == (7, 2)
+    assert records[0].model == "cohere.command-r-v1:0"

@@ -1,0 +1,69 @@
+"""Answers too long to hold, and answers without usage: what is said is read, what is not is estimated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from answers import counts, event, read
+
+from llmmetrics.wire import estimate
+from llmmetrics.wire.tape import TAIL, keep
+
+VECTORS = [[0.125] * 1024 for _ in range(TAIL // 1024)]
+BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
+
+
+@pytest.mark.parametrize(
+    ("url", "after", "expected"),
+    [
+        ("https://api.voyageai.com/v1/embeddings", {"model": "m", "usage": {"total_tokens": 7}}, (7, 0)),
+        ("https://api.cohere.com/v2/embed", {"meta": {"billed_units": {"input_tokens": 7}}}, (7, 0)),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/models/gemini-embedding-2:batchEmbedContents",
+            {"usageMetadata": {"promptTokenCount": 7}},
+            (7, 0),
+        ),
+        # nothing but vectors: no usage, and nothing wrong with it
+        ("https://generativelanguage.googleapis.com/v1beta/models/gemini-embedding-2:batchEmbedContents", {}, None),
+        (f"{BEDROCK}/cohere.embed-v4:0/invoke", {}, (9, 0)),
+    ],
+)
+def test_long_embeddings_are_read_from_their_end_or_their_headers(url, after, expected):
+    headers = [("x-amzn-bedrock-input-token-count", "9")]
+    seen = read(url, {"embeddings": VECTORS, **after}, headers=headers)
+    assert (counts(seen), seen.error_type) == (expected, None)
+
+
+def test_a_long_page_is_no_answer():
+    page = b"<html>" + b"x" * 4 * TAIL
+    assert read("https://api.cohere.com/v2/embed", page).error_type == "unknown"
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"message": "x" * 40, "model": "command-r"},
+        {"query": "x" * 20, "documents": ["x" * 10, {"text": "x" * 10}]},
+        {"texts": ["x" * 20, "x" * 20]},
+        {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x" * 40}]}}]},
+        {"content": {"parts": [{"text": "x" * 40}]}},
+        {"instances": [{"content": "x" * 40}]},
+        {"inputText": "x" * 40},
+    ],
+)
+def test_the_prompt_is_found_under_every_formats_name(request_body):
+    assert estimate.prompt_tokens(json.dumps(request_body).encode()) == 10
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json.dumps({"completion": "x" * 40}).encode(),
+        json.dumps({"generation": "x" * 40}).encode(),
+        json.dumps({"results": [{"outputText": "x" * 40}]}).encode(),
+        event("contentBlockDelta", {"delta": {"text": "x" * 20}}) * 2,
+    ],
+)
+def test_the_completion_is_found_under_every_formats_name(answer):
+    assert estimate.completion_tokens(keep(answer)) == 10

@@ -1,0 +1,247 @@
+"""Every format fed anything at all: nothing raises, nothing grows, and how bytes are split changes nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import tracemalloc
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from answers import event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import SOAK
+
+from llmmetrics import outcome, wire
+from llmmetrics.exchange import see
+from llmmetrics.wire import estimate
+from llmmetrics.wire.eventstream import split
+from llmmetrics.wire.tape import TAIL, Tape, keep
+
+FORMATS = {each.id: each for each in wire.FORMATS}
+
+# words that some format looks at, so that random documents reach beyond the first line of a reader
+WORDS = [
+    "usage",
+    "usageMetadata",
+    "model",
+    "modelVersion",
+    "error",
+    "message",
+    "meta",
+    "tokens",
+    "billed_units",
+    "input_tokens",
+    "output_tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "cached_tokens",
+    "x_groq",
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "promptTokensDetails",
+    "cacheTokensDetails",
+    "modality",
+    "tokenCount",
+    "response",
+    "delta",
+    "iterations",
+    "cache_creation",
+    "cache_creation_input_tokens",
+    "ephemeral_1h_input_tokens",
+    "server_tool_use",
+    "type",
+    "event_type",
+    "inputTokens",
+    "outputTokens",
+    "cacheDetails",
+    "ttl",
+    "cacheWriteInputTokens",
+    "metadata",
+    "trace",
+    "promptRouter",
+    "invokedModelId",
+    "chunk",
+    "bytes",
+    "amazon-bedrock-invocationMetrics",
+    "inputTokenCount",
+    "outputTokenCount",
+    "prompt_token_count",
+    "inputTextTokenCount",
+    "results",
+    "predictions",
+    "embeddings",
+    "statistics",
+    "token_count",
+    "tokenMetadata",
+    "interaction",
+    "total_input_tokens",
+    "input_tokens_by_modality",
+    "eval_count",
+    "prompt_eval_count",
+    "cost",
+    "cost_details",
+    "is_byok",
+    "cost_in_usd_ticks",
+    "pydantic_ai_gateway",
+    "candidates",
+    "finishReason",
+    "done",
+    "choices",
+    "status",
+    "code",
+    "search_units",
+    "AUDIO",
+    "text",
+    "1h",
+]
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["", "x", "message_start", "message_stop", "error", "[DONE]", "NaN", "1e999"]),
+    st.sampled_from(WORDS),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    max_leaves=20,
+)
+documents = st.dictionaries(st.sampled_from(WORDS), values, max_size=6)
+
+
+FRAMINGS = {
+    "json": lambda docs: json.dumps(docs[0] if docs else {}).encode(),
+    "array": lambda docs: json.dumps(docs).encode(),
+    "lines": lambda docs: b"".join(json.dumps(doc).encode() + b"\n" for doc in docs),
+    "sse": lambda docs: b"".join(b"event: x\ndata: %b\n\n" % json.dumps(doc).encode() for doc in docs),
+    "crlf": lambda docs: (
+        b"".join(b"data: %b\r\n\r\n" % json.dumps(doc).encode() for doc in docs) + b"data: [DONE]\r\n\r\n"
+    ),
+    "aws": lambda docs: b"".join(event(next(iter(doc), "chunk"), doc) for doc in docs),
+}
+
+bodies = st.builds(
+    lambda docs, framing, cut: FRAMINGS[framing](docs)[: cut or None],
+    st.lists(documents, max_size=5),
+    st.sampled_from(sorted(FRAMINGS)),
+    # cut off somewhere near its end, or not at all
+    st.just(0) | st.integers(-200, -1),
+)
+
+
+def everything(format, body, headers=None):
+    """Whatever is asked of a body, asked of this one."""
+    kept = keep(body)
+    seen = see(format, kept, headers)
+    estimate.completion_tokens(kept)
+    for end in outcome.End:
+        tape = Tape()
+        tape.feed(body)
+        found = outcome.outcome_of(format, 200, tape, b"{}", end, None)
+        if found.usage is not None:
+            assert all(n >= 0 for n in found.usage.buckets.values())
+    return seen
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+@settings(max_examples=300 if SOAK else 20)
+@given(body=bodies, noise=st.binary(max_size=64))
+def test_no_body_raises(format, body, noise):
+    everything(format, body)
+    everything(format, noise + body)
+    everything(format, body + noise)
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+@given(
+    values=st.lists(st.text(max_size=8) | st.sampled_from(["5", "-1", "1e3", "9" * 40, "٣"]), min_size=4, max_size=4)
+)
+def test_no_header_raises(format, values):
+    kinds = ("input", "output", "cache-read-input", "cache-write-input")
+    headers = {f"x-amzn-bedrock-{kind}-token-count": value for kind, value in zip(kinds, values, strict=True)}
+    everything(format, b"{}", headers)
+
+
+def reading(body, format, sizes):
+    tape = Tape()
+    at = 0
+    for size in sizes:
+        tape.feed(body[at : at + size])
+        at += size
+    tape.feed(body[at:])
+    return see(format, tape.body())
+
+
+@given(body=bodies, sizes=st.lists(st.integers(0, 50), max_size=20), name=st.sampled_from(sorted(FORMATS)))
+def test_how_bytes_are_split_changes_nothing(body, sizes, name):
+    assert reading(body, FORMATS[name], sizes) == reading(body, FORMATS[name], ())
+
+
+def test_recorded_bodies_truncated_reordered_and_repeated_raise_nothing(corpus):
+    """At every offset of some, at a few of each; events in any order, and twice."""
+    chance = random.Random(4)
+    rows = [row for row in corpus if row["kind"] in ("inference", "embedding", "rerank") and row["status"] < 400]
+    for row in rows if SOAK else chance.sample(rows, len(rows) // 10):
+        parts = urlsplit(row["url"])
+        format = wire.claim("POST", parts.hostname, unquote(parts.path)).format
+        body = row["response_body"]
+        whole = see(format, keep(body))
+        offsets = range(len(body)) if len(body) < 600 else chance.sample(range(len(body)), 20)
+        for offset in offsets:
+            everything(format, body[:offset])
+            assert reading(body, format, (offset,)) == whole
+        if row["stream"]:
+            events = split(body)[0] or body.split(b"\n\n")
+            separator = b"" if split(body)[0] else b"\n\n"
+            everything(format, separator.join(chance.sample(events, len(events))))
+            # usage is cumulative: what is said twice is not used twice
+            twice = see(format, keep(separator.join(each for one in events for each in (one, one))))
+            assert twice.reading.usage == whole.reading.usage, row["id"]
+
+
+@pytest.mark.parametrize("framing", ["sse", "lines", "aws"])
+def test_a_stream_is_held_in_little_memory(framing):
+    """64 KiB and one event, whatever the stream's length; an event of its own length is read from its end."""
+    piece = FRAMINGS[framing]([{"text": "x" * 2000}])
+    tape = Tape()
+    tracemalloc.start()
+    for _ in range(5000):
+        # a chunk is a new object every time, as it is on a socket
+        tape.feed(bytes(bytearray(piece)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * TAIL
+    assert tape.body().total == 5000 * len(piece)
+
+
+@pytest.mark.parametrize("framing", ["sse", "lines"])
+def test_one_event_larger_than_what_is_kept_is_read_from_its_end(framing):
+    last = {"response": {"output": "x" * 4 * TAIL, "model": "m", "usage": {"input_tokens": 3, "output_tokens": 4}}}
+    body = FRAMINGS[framing]([{"n": 1}, last])
+    tape = Tape()
+    for at in range(0, len(body), 1000):
+        tape.feed(body[at : at + 1000])
+    kept = tape.body()
+    assert len(kept.head) + len(kept.tail) <= TAIL + 8 * 1024
+    usage = see(FORMATS["openai.responses"], kept).reading.usage
+    assert usage is not None
+    assert (usage.prompt, usage.completion) == (3, 4)
+
+
+def test_an_aws_stream_cut_at_its_start_is_found_again():
+    """Of a long stream the tail begins in the middle of a message; a damaged one is left out."""
+    metadata = event("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4}})
+    filler = [event("contentBlockDelta", {"delta": {"text": "\0" * 50}}) for _ in range(2 * TAIL // 100)]
+    format = FORMATS["bedrock.converse"]
+    assert see(format, keep(b"".join(filler) + metadata)).reading.usage[:2] == (3, 4)
+    broken = bytearray(metadata)
+    broken[-8] ^= 1
+    assert see(format, keep(b"".join(filler[:3]) + broken)).reading.usage is None
+    assert see(format, keep(bytes(broken) + metadata)).reading.usage[:2] == (3, 4)
