@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from llmmetrics.wrap import _clients
 
 MODEL = "m-1"
 ASK = [{"role": "user", "content": "Say hi."}]
@@ -150,32 +152,33 @@ def http_client(family: str, transport: Any, *, asynchronous: bool) -> Any:
     return (library.AsyncClient if asynchronous else library.Client)(transport=transport, timeout=30)
 
 
-def run(sdk: Sdk, client: Any, *, stream: bool) -> None:
-    """One call, read to its end; whatever the SDK makes of a refusal is not raised."""
-    try:
-        made = (sdk.stream if stream else sdk.call)(client)
-        if stream:
-            for _ in made:
-                pass
-    except Exception as exc:
-        _expected(exc)
+def call(sdk: Sdk, client: Any, *, stream: bool) -> None:
+    """One call, read to its end."""
+    made = (sdk.stream if stream else sdk.call)(client)
+    if stream:
+        for _ in made:
+            pass
 
 
-async def run_async(sdk: Sdk, client: Any, *, stream: bool) -> None:
+async def acall(sdk: Sdk, client: Any, *, stream: bool) -> None:
     """The same, async."""
-    call, streamed = sdk.call_async or sdk.call, sdk.stream_async or sdk.stream
-    try:
-        made = (streamed if stream else call)(client)
-        if hasattr(made, "__await__"):
-            made = await made
-        if stream:
-            async for _ in made:
-                pass
-    except Exception as exc:
-        _expected(exc)
+    one, streamed = sdk.call_async or sdk.call, sdk.stream_async or sdk.stream
+    made = (streamed if stream else one)(client)
+    if hasattr(made, "__await__"):
+        made = await made
+    if stream:
+        async for _ in made:
+            pass
 
 
-def _expected(exc: Exception) -> None:
-    """An SDK's own error for the HTTP status that the simulated provider refuses with, and no other."""
-    if 403 not in {getattr(exc, name, None) for name in ("status_code", "code")}:
-        raise exc
+def closers(client: Any, name: str) -> Iterator[Callable[[], Any]]:
+    """The ways (`close` or `aclose`) to close an SDK's HTTP clients: SDKs differ in what they close themselves."""
+    for each in list(_clients(client)):
+        for one in (each, *getattr(each, "_loop_clients", {}).values()):
+            if hasattr(one, name):
+                yield getattr(one, name)
+
+
+def refused_as_forbidden(exc: Exception) -> bool:
+    """Whether this is an SDK's own error for HTTP 403, which the simulated provider refuses with."""
+    return 403 in {getattr(exc, name, None) for name in ("status_code", "code")}

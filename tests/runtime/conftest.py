@@ -44,6 +44,17 @@ def meter(registry, provider):
 
 
 @pytest.fixture
+def limited(registry, provider):
+    """A meter each of whose backends may spend a millionth of a dollar, which any call does."""
+    made = settings(provider.url)
+    for backend in made["Backends"]:
+        backend["MaxSpendUsd"] = "0.000001"
+    meter = Meter.from_settings({**made, "Budget": {"Ledger": "memory://"}}, registry=registry)
+    yield meter
+    meter.close()
+
+
+@pytest.fixture
 def count(registry):
     """The sum of the samples of this name that have these labels."""
 

@@ -1,0 +1,190 @@
+"""Processes that spend one budget: forked off a program that has made its meter before. Prints what came of it.
+
+Each call costs $3. `python spender.py MODE '{"ledger": …}'`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from llmmetrics import BudgetExceeded, Meter
+from llmmetrics.ledgers import open_ledger
+from llmmetrics.metrics import NANO
+
+URL = "https://api.openai.com/v1/chat/completions"
+REPLY = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+COST = 3 * NANO
+START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+
+
+class Clock:
+    """The hour as the test has it; monotonic time is real."""
+
+    def __init__(self):
+        self.by = timedelta()
+        self.origin = time.monotonic()
+
+    def now(self):
+        return START + self.by + timedelta(seconds=time.monotonic() - self.origin)
+
+    def monotonic(self):
+        return time.monotonic()
+
+
+class Spender:
+    def __init__(self, ledger, limit, *, mode="strict", period="Never", tokens=3, lease=60, durability="normal"):
+        prices = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
+        backend = {"Name": "b", "ModelName": "m", "MaxSpendUsd": limit, "SpendResetPeriod": period, **prices}
+        budget = {"Ledger": ledger, "Mode": mode, "LeaseSeconds": lease, "Durability": durability}
+        self.clock = Clock()
+        self.meter = Meter.from_settings(
+            {"Budget": budget, "Backends": [backend]}, registry=CollectorRegistry(), clock=self.clock
+        )
+        self.during = lambda: None
+        self.client = httpx.Client(transport=self.meter.transport(httpx.MockTransport(self.answer)))
+        self.tokens = tokens
+        # of its own: the parent's samples are another process' business
+        self.ledger = open_ledger(ledger, namespace="default", durability=durability)
+        self.shape = self.meter._purse.budget.lines["b"].shape
+
+    def answer(self, _):
+        self.during()
+        return httpx.Response(200, json=REPLY)
+
+    def call(self):
+        """Whether it was admitted."""
+        try:
+            self.client.post(URL, json={"model": "m", "max_tokens": self.tokens})
+        except BudgetExceeded as exc:
+            if exc.reason != "limit":
+                raise
+            return False
+        return True
+
+    def balance(self, moment=None):
+        moment = moment or self.clock.now()
+        return self.ledger.balance("b", self.shape.window(moment), moment)
+
+
+def forked(work):
+    """The pid of a child that does this and ends."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def over(pids):
+    """Whether every child has ended well."""
+    while pids:
+        pid, status = os.waitpid(pids[0], os.WNOHANG)
+        if not pid:
+            return False
+        assert status == 0, status
+        pids.pop(0)
+    return True
+
+
+def race(processes, calls, retry_until=None, **options):
+    """So many processes with so many calls each; tried again until so much of the limit is used, if that is said."""
+    spender = Spender(**options)
+    limit = options["limit"] * NANO
+
+    def work():
+        made = 0
+        deadline = time.monotonic() + 120
+        while made < calls and time.monotonic() < deadline:
+            if spender.call() or retry_until is None:
+                made += 1
+            elif spender.balance().spent >= retry_until * limit:
+                return
+
+    pids = [forked(work) for _ in range(processes)]
+    samples = []
+    while not over(pids):
+        found = spender.balance()
+        samples.append(found.spent + found.reserved)
+        time.sleep(0.001)
+    final = spender.balance()
+    return {"spent": final.spent, "reserved": final.reserved, "most": max(samples), "samples": len(samples)}
+
+
+def kills(times, seed, **options):
+    """A child that spends is killed at random moments. What it said it had completed, and what was booked."""
+    spender = Spender(**options)
+    chance = random.Random(seed)
+    wrong, expired = [], 0
+    for n in range(times):
+        before = spender.balance().spent
+        reading, writing = os.pipe()
+
+        def work(writing=writing):
+            while True:
+                spender.call()
+                os.write(writing, b".")
+
+        pid = forked(work)
+        os.close(writing)
+        # at least one call, so that it is in the middle of spending
+        done = len(os.read(reading, 1))
+        time.sleep(chance.uniform(0, 0.02))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        while chunk := os.read(reading, 65536):
+            done += len(chunk)
+        os.close(reading)
+        found = spender.balance()
+        booked = (found.spent - before) / COST
+        if not done <= booked <= done + 1 or found.reserved > spender.tokens * NANO:
+            wrong.append((n, done, booked, found))
+        # the lease ends; a fresh process opens the ledger and finds nothing held
+        spender.clock.by += timedelta(seconds=options["lease"] + 1)
+        fresh = open_ledger(options["ledger"], namespace="default", durability=options.get("durability", "normal"))
+        now = spender.clock.now()
+        after = fresh.balance("b", spender.shape.window(now), now)
+        fresh.close()
+        expired += after.expired
+        if after.reserved or after.spent != found.spent:
+            wrong.append((n, "lease", after))
+    return {"wrong": wrong, "expired": expired, "spent": spender.balance().spent}
+
+
+def boundary(processes, calls, **options):
+    """Each process has its own clock go past the reset at a call of its own, while that call is in flight."""
+    spender = Spender(period="Daily", **options)
+    turns = [(n * 7) % calls for n in range(processes)]
+
+    def work(turn):
+        count = iter(range(calls))
+
+        def during():
+            if next(count) == turn:
+                spender.clock.by += timedelta(hours=12)
+
+        spender.during = during
+        for _ in range(calls):
+            assert spender.call()
+
+    pids = [forked(lambda turn=turn: work(turn)) for turn in turns]
+    while not over(pids):
+        time.sleep(0.001)
+    both = [spender.balance(moment).spent // COST for moment in (START, START + timedelta(hours=12))]
+    return {"booked": both, "made": [sum(turn + 1 for turn in turns), sum(calls - turn - 1 for turn in turns)]}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(globals()[sys.argv[1]](**json.loads(sys.argv[2]))))
