@@ -1,0 +1,147 @@
+"""What can be wrong with a ledger's file: each is named, and nothing is deleted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.ledgers import default_url, open_ledger
+from llmmetrics.ledgers.base import SCHEMA
+from llmmetrics.windows import ResetPeriod, Shape
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+DAY = Shape(ResetPeriod.DAILY).window(NOW)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def opened(path):
+    made = []
+
+    def open_one():
+        made.append(open_ledger(f"sqlite:///{path}", namespace="n"))
+        return made[-1]
+
+    yield open_one
+    for each in made:
+        each.close()
+
+
+def settle(ledger, id, amount=5):
+    return ledger.settle("b", id, amount, NOW, DAY)
+
+
+def test_a_file_that_is_no_database(path, opened):
+    path.write_text("notes" * 1000)
+    with pytest.raises(
+        LedgerError, match=r"ledger.db: file is not a database: it is no SQLite file, and was left as it is"
+    ):
+        opened()
+    assert path.read_text() == "notes" * 1000
+
+
+def test_a_file_that_is_damaged(path, opened):
+    ledger = opened()
+    for n in range(2000):
+        settle(ledger, str(n))
+    ledger.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.close()
+    body = bytearray(path.read_bytes())
+    body[4096:] = os.urandom(len(body) - 4096)
+    path.write_bytes(body)
+    with pytest.raises(LedgerError, match="it is damaged, and was left as it is: move it away"):
+        settle(opened(), "more")
+    assert len(path.read_bytes()) == len(body)
+
+
+def test_a_file_of_a_newer_version(path, opened):
+    opened().close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    db.close()
+    with pytest.raises(ConfigError, match=f"was written by a newer llmmetrics .its schema is {SCHEMA + 1}"):
+        opened()
+
+
+def test_a_file_that_another_program_holds(path, opened):
+    ledger = opened()
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(LedgerError, match="database is locked: another program holds it: end that program"):
+            settle(ledger, "a")
+    finally:
+        db.execute("ROLLBACK")
+        db.close()
+    assert settle(ledger, "a").spent == 5
+
+
+def test_a_disk_that_is_full(path, opened):
+    """A real limit on what a process may write, in a process of its own."""
+    opened().close()
+    code = f"""
+import resource, signal
+from datetime import datetime, UTC
+from llmmetrics.errors import LedgerError
+from llmmetrics.ledgers import open_ledger
+from llmmetrics.windows import ResetPeriod, Shape
+now = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+ledger = open_ledger("sqlite:///{path}", namespace="n")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+booked = 0
+try:
+    for n in range(100_000):
+        ledger.settle("b", str(n), 5, now, Shape(ResetPeriod.DAILY).window(now))
+        booked += 1
+except LedgerError as exc:
+    print(booked, exc)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    booked, said = done.stdout.split(" ", 1)
+    assert "ledger.db: " in said
+    # what was acknowledged is there, and the file goes on
+    assert settle(opened(), "more", 1).spent == 5 * int(booked) + 1
+
+
+def test_a_directory_that_cannot_be_written_to():
+    with pytest.raises(ConfigError, match=r"LlmSettings\.Budget\.Ledger: /proc/none/x.db cannot be written"):
+        open_ledger("sqlite:////proc/none/x.db", namespace="n")
+
+
+def test_the_file_is_its_user_s_alone(path, opened, tmp_path):
+    opened()
+    assert (path.with_name("ledger.db.lock").stat().st_mode & 0o077) == 0
+
+
+def test_settled_ids_are_forgotten_a_few_at_a_time(path, opened):
+    ledger = opened()
+    old = NOW - timedelta(days=10)
+    for n in range(3000):
+        ledger.settle("b", f"old-{n}", 1, old, Shape(ResetPeriod.NEVER).window(old))
+    for n in range(1100):
+        ledger.settle("b", f"new-{n}", 1, NOW, Shape(ResetPeriod.NEVER).window(NOW))
+    with sqlite3.connect(path) as db:
+        (known,) = db.execute("SELECT count(*) FROM settled").fetchone()
+    db.close()
+    assert known < 3000
+    assert ledger.balance("b", Shape(ResetPeriod.NEVER).window(NOW), NOW).spent == 4100
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "b"), ("a/b", "a_b"), ("ä", "a"), ("..", "__")])
+def test_each_namespace_has_a_file_of_its_own(one, other, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_url(one) != default_url(other)
+    assert default_url(one).removeprefix(f"sqlite:///{tmp_path}/llmmetrics/").count("/") == 0
