@@ -5,8 +5,9 @@ Whatever fails in here is counted, logged once, and swallowed: metering never br
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ class CallRecord:
     """A finished call, as the observers of `llmmetrics.testing.observe` are told of it.
 
     `cost_usd` is None when nobody knows the price; `usage` is None when nothing was used.
-    `usage_known` is False for an estimate. Times are in seconds.
+    `usage_known` is False for an estimate. `parts` are what is priced, each with its own model. `fingerprint` is of
+    what was sent: an attempt that has the one of an attempt that failed is its retry. Times are in seconds.
     """
 
     backend: str
@@ -50,6 +52,12 @@ class CallRecord:
     duration: float
     time_to_first_chunk: float | None
     ended_at: datetime
+    parts: tuple[Charge, ...]
+    wire_cost_usd: Decimal | None
+    """The cost that the provider itself put on the wire, where that is what the call is priced at."""
+    fingerprint: str
+    meter: Engine = field(repr=False, compare=False)
+    """Whoever counted it."""
 
 
 observers: tuple[Callable[[CallRecord], None], ...] = ()
@@ -160,4 +168,8 @@ class Call:
             duration=duration,
             time_to_first_chunk=None if first is None else first - self.started,
             ended_at=self.meter.clock.now(),
+            parts=outcome.charges or (() if outcome.usage is None else (Charge(None, outcome.usage),)),
+            wire_cost_usd=outcome.wire_cost if self.series.price is None else None,
+            fingerprint=hashlib.blake2b(self.route.url.encode() + b"\n" + self.request_body, digest_size=8).hexdigest(),
+            meter=self.meter,
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Lock
 from traceback import extract_tb
+from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -42,6 +43,9 @@ UNKNOWN = "unknown"
 
 MOST_ROUTES = 4096
 """How many places are remembered; Gemini has one for every model."""
+
+alive: WeakSet[Engine] = WeakSet()
+"""Every meter of the process, for `llmmetrics.testing.meters`; nothing else asks."""
 
 
 class Engine:
@@ -82,6 +86,7 @@ class Engine:
         self._guarded("warm", self._catalogue.warm)
         for backend in self._backends.all:
             self._start(backend)
+        alive.add(self)
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""

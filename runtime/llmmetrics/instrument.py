@@ -22,10 +22,77 @@ if TYPE_CHECKING:
 
 _METHOD = "_send_single_request"
 
-_meter: Engine | None = None
-_replaced: list[tuple[type[Any], Any, Any]] = []
-"""A class, the method that it had, and the one that it got."""
 _lock = Lock()
+
+
+class Doors:
+    """The clients' method, replaced by one that meters; whoever replaces it last sees a request first."""
+
+    def __init__(self) -> None:
+        self.meter: Engine | None = None
+        self._replaced: list[tuple[type[Any], Any, Any]] = []
+        """A class, the method that it had, and the one that it got."""
+
+    def open(self, meter: Engine) -> None:
+        """Meter every client with this meter."""
+        if self.meter is None:
+            for family in FAMILIES:
+                self._patch(family)
+        self.meter = meter
+
+    def shut(self) -> None:
+        """Undo it."""
+        self.meter = None
+        for owner, before, after in self._replaced:
+            # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
+            if getattr(owner, _METHOD) is after:
+                setattr(owner, _METHOD, before)
+        self._replaced.clear()
+
+    def _patch(self, family: str) -> None:
+        try:
+            library = import_module(family)
+        except ImportError:
+            return
+        stream, async_stream = streams(library)
+        for owner, made in (
+            (library.Client, self._sync(getattr(library.Client, _METHOD), stream)),
+            (library.AsyncClient, self._async(getattr(library.AsyncClient, _METHOD), async_stream)),
+        ):
+            self._replaced.append((owner, getattr(owner, _METHOD), made))
+            setattr(owner, _METHOD, made)
+
+    def _sync(self, original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
+        doors = self
+
+        @wraps(original)
+        def _send_single_request(self: Any, request: Any) -> Any:
+            meter = doors.meter
+            if meter is None or _has_its_own(self, request):
+                return original(self, request)
+            return send(meter, None, request, stream, lambda request: original(self, request))
+
+        return _send_single_request
+
+    def _async(self, original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
+        doors = self
+
+        @wraps(original)
+        async def _send_single_request(self: Any, request: Any) -> Any:
+            meter = doors.meter
+            if meter is None or _has_its_own(self, request):
+                return await original(self, request)
+            return await asend(meter, None, request, stream, lambda request: original(self, request))
+
+        return _send_single_request
+
+
+def _has_its_own(client: Any, request: Any) -> bool:
+    """Whether this request will go through a metered transport, which knows its backend better."""
+    return isinstance(client._transport_for_url(request.url), Metered)  # noqa: SLF001
+
+
+_doors = Doors()
 
 
 def instrument(meter: Engine) -> None:
@@ -36,69 +103,18 @@ def instrument(meter: Engine) -> None:
     What leaves through aiohttp, gRPC, botocore or requests is not metered; a connection of theirs to a known
     LLM host is warned of, once a host.
     """
-    global _meter  # noqa: PLW0603 - the process is what is instrumented
     with _lock:
-        if _meter is not None and _meter is not meter:
+        if _doors.meter is not None and _doors.meter is not meter:
             raise ConfigError(
                 "this process is instrumented with another meter already: keep to one meter, "
                 "or call llmmetrics.uninstrument() first"
             )
-        if _meter is None:
-            for family in FAMILIES:
-                _patch(family)
-        _meter = meter
+        _doors.open(meter)
         outside.watch(meter)
 
 
 def uninstrument() -> None:
     """Undo `instrument`. Calls in flight are still counted."""
-    global _meter  # noqa: PLW0603
     with _lock:
-        _meter = None
         outside.watch(None)
-        for owner, before, after in _replaced:
-            # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
-            if getattr(owner, _METHOD) is after:
-                setattr(owner, _METHOD, before)
-        _replaced.clear()
-
-
-def _patch(family: str) -> None:
-    try:
-        library = import_module(family)
-    except ImportError:
-        return
-    stream, async_stream = streams(library)
-    for owner, made in (
-        (library.Client, _sync(library.Client._send_single_request, stream)),  # noqa: SLF001
-        (library.AsyncClient, _async(library.AsyncClient._send_single_request, async_stream)),  # noqa: SLF001
-    ):
-        _replaced.append((owner, getattr(owner, _METHOD), made))
-        setattr(owner, _METHOD, made)
-
-
-def _has_its_own(client: Any, request: Any) -> bool:
-    """Whether this request will go through a metered transport, which knows its backend better."""
-    return isinstance(client._transport_for_url(request.url), Metered)  # noqa: SLF001
-
-
-def _sync(original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
-    @wraps(original)
-    def _send_single_request(self: Any, request: Any) -> Any:
-        meter = _meter
-        if meter is None or _has_its_own(self, request):
-            return original(self, request)
-        return send(meter, None, request, stream, lambda request: original(self, request))
-
-    return _send_single_request
-
-
-def _async(original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
-    @wraps(original)
-    async def _send_single_request(self: Any, request: Any) -> Any:
-        meter = _meter
-        if meter is None or _has_its_own(self, request):
-            return await original(self, request)
-        return await asend(meter, None, request, stream, lambda request: original(self, request))
-
-    return _send_single_request
+        _doors.shut()

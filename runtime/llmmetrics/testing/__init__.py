@@ -4,7 +4,7 @@ from llmmetrics.call import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.faults import FAULTS
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
-from llmmetrics.testing.observers import observe
+from llmmetrics.testing.observers import metering, meters, observe
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 
@@ -17,6 +17,8 @@ __all__ = [
     "Reply",
     "Request",
     "faults",
+    "metering",
+    "meters",
     "observe",
     "reply",
     "serve",

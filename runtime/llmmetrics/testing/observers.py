@@ -1,4 +1,4 @@
-"""Sees every finished call of the process, whichever meter counted it."""
+"""Sees every finished call of the process and every meter; meters what nobody else does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from llmmetrics import call
+from llmmetrics import call, engine
 from llmmetrics.call import CallRecord
+from llmmetrics.engine import Engine
+from llmmetrics.instrument import Doors
 
 _lock = Lock()
 
@@ -30,3 +32,23 @@ def observe(callback: Callable[[CallRecord], None]) -> Iterator[None]:
     finally:
         with _lock:
             call.observers = tuple(each for each in call.observers if each is not tell)
+
+
+def meters() -> list[Engine]:
+    """Every meter of this process that is alive."""
+    return list(engine.alive)
+
+
+@contextmanager
+def metering(meter: Engine) -> Iterator[None]:
+    """Meter, inside the block, every call that goes through httpx or httpx2 and that no other meter counts.
+
+    Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
+    with a meter of its own meanwhile: that one counts, and this one what is left.
+    """
+    doors = Doors()
+    doors.open(meter)
+    try:
+        yield
+    finally:
+        doors.shut()
