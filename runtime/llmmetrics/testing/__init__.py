@@ -2,9 +2,10 @@
 
 from llmmetrics.call import CallRecord
 from llmmetrics.testing import faults
-from llmmetrics.testing.faults import FAULTS
+from llmmetrics.testing.faults import FAULTS, CannotExpressError
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.observers import metering, meters, observe
+from llmmetrics.testing.script import Script, Step, UnscriptedError
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 
@@ -12,10 +13,14 @@ __all__ = [
     "FAULTS",
     "Answer",
     "CallRecord",
+    "CannotExpressError",
     "Fault",
     "LoopbackProvider",
     "Reply",
     "Request",
+    "Script",
+    "Step",
+    "UnscriptedError",
     "faults",
     "metering",
     "meters",
