@@ -57,7 +57,11 @@ class LlmBudget:
         if period is not None:
             fields["spend_reset_period"] = period
         for meter in meters_of(backend):
-            self._of(meter).limit(backend, limit, mode=mode, **fields)
+            try:
+                self._of(meter).limit(backend, limit, mode=mode, **fields)
+            except ConfigError as exc:
+                where = f"llm_budget.set({backend!r}, {limit!r}): "
+                raise ConfigError(str(exc).replace("LlmSettings.backends[0].", where)) from None
 
     def exhaust(self, backend: str) -> None:
         """Spend whatever is left of this window's limit."""
