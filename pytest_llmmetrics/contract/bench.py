@@ -82,11 +82,12 @@ class Bench:
             raise
         except Exception as exc:
             out.exception = exc
-        out.unclosed = out.unclosed or self.wire.unclosed
-        out.attempts = len(self.wire.attempts) - attempts
-        out.waited = self.patience.waited - waited
-        out.absent = self._absent()
-        self._forget()
+        finally:
+            out.unclosed = out.unclosed or self.wire.unclosed
+            out.attempts = len(self.wire.attempts) - attempts
+            out.waited = self.patience.waited - waited
+            out.absent = self._absent()
+            self._forget()
         return out
 
     async def _awaited(self, made: Any, out: Outcome) -> None:

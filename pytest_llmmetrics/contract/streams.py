@@ -58,12 +58,17 @@ class StreamContract:
 
     def _streamed(self, llm_bench: Bench, pieces: list[Any], most: int | None, fault: Fault | None = None) -> Outcome:
         llm_bench.script.otherwise = _LONG
-        made = self.stream()
         if fault is not None:
             llm_bench.script.fail(fault)
-        if hasattr(made, "__await__") or hasattr(made, "__aiter__"):
-            return llm_bench.run(lambda: _aread(made, pieces, most))
-        return llm_bench.run(lambda: _read(made, pieces, most))
+
+        def act() -> Any:
+            # the call may be made here, or when the first piece is asked for
+            made = self.stream()
+            if hasattr(made, "__await__") or hasattr(made, "__aiter__"):
+                return _aread(made, pieces, most)
+            return _read(made, pieces, most)
+
+        return llm_bench.run(act)
 
     def succeed(self, llm_bench: Bench) -> Outcome:
         """One call that nothing goes wrong with."""

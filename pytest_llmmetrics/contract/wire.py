@@ -78,6 +78,11 @@ class Wire:
         self.hold = ""
         return True
 
+    def interrupt(self, where: str) -> None:
+        """What comes instead of an answer that stays away, for who cannot be cancelled otherwise."""
+        if self.holds(where):
+            raise KeyboardInterrupt
+
     async def stay_away(self) -> None:
         if self.held is not None:
             self.held.set()
@@ -124,8 +129,7 @@ class _Body:
         try:
             for chunk in self._inner:
                 yield chunk
-                if self._wire.holds("body"):
-                    raise KeyboardInterrupt
+                self._wire.interrupt("body")
         except GeneratorExit:
             raise
         except BaseException as exc:
@@ -188,8 +192,7 @@ def _sync(wire: Wire, original: Callable[[Any, Any], Any], body: type[Any]) -> C
         if not _is_llm(request):
             return original(self, request)
         attempt = wire.begin(request)
-        if wire.holds("headers"):
-            raise KeyboardInterrupt
+        wire.interrupt("headers")
         try:
             response = original(self, request)
         except Exception as exc:

@@ -98,10 +98,10 @@ class TestHttpx(LlmClientContract):
         return answer["choices"][0]["message"]["content"]
 
     def stream(self):
-        with httpx.Client(headers={"authorization": f"Bearer {KEY}"}) as client:
-            with client.stream("POST", URL, json={**GPT, **STREAM}) as answer:
-                answer.raise_for_status()
-                yield from (line for line in answer.iter_lines() if line)
+        sent = {"headers": {"authorization": f"Bearer {KEY}"}, "json": {**GPT, **STREAM}}
+        with httpx.Client() as client, client.stream("POST", URL, **sent) as answer:
+            answer.raise_for_status()
+            yield from (line for line in answer.iter_lines() if line)
 
 
 class TestHttpxAsync(LlmClientContract):
