@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 
 import httpx
 import pytest
 
-from pytest_llmmetrics.contract import LlmClientContract
+from pytest_llmmetrics import faults
+from pytest_llmmetrics.contract import LlmClientContract, MeteredMetricsContract
 
 KEY = "sk-contract-0123456789abcdef"
 ASK = [{"role": "user", "content": "Say hello to the contract."}]
@@ -17,6 +19,10 @@ GPT = {"model": "gpt-4o-mini", "messages": ASK}
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 PRICE = ("0.15", "0.60")
 URL = "https://api.openai.com/v1/chat/completions"
+
+
+TLS = ssl.create_default_context()
+"""Made once: it takes longer than all the rest of a call."""
 
 
 class TestOpenai(LlmClientContract):
@@ -80,7 +86,7 @@ class TestHttpx(LlmClientContract):
 
     def call(self):
         end = time.monotonic() + 50
-        with httpx.Client(headers={"authorization": f"Bearer {KEY}"}, timeout=10) as client:
+        with httpx.Client(headers={"authorization": f"Bearer {KEY}"}, timeout=10, verify=TLS) as client:
             for attempt in range(3):
                 try:
                     return self.once(client)
@@ -99,7 +105,7 @@ class TestHttpx(LlmClientContract):
 
     def stream(self):
         sent = {"headers": {"authorization": f"Bearer {KEY}"}, "json": {**GPT, **STREAM}}
-        with httpx.Client() as client, client.stream("POST", URL, **sent) as answer:
+        with httpx.Client(verify=TLS) as client, client.stream("POST", URL, **sent) as answer:
             answer.raise_for_status()
             yield from (line for line in answer.iter_lines() if line)
 
@@ -113,7 +119,7 @@ class TestHttpxAsync(LlmClientContract):
 
     async def call(self):
         words = []
-        async with asyncio.timeout(15), httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=60) as client:
+        async with asyncio.timeout(15), httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=60, verify=TLS) as client:
             body = {**GPT, **STREAM, "model": "nobody-knows-1"}
             async with client.stream("POST", URL, json=body) as answer:
                 if answer.status_code == 403:
@@ -129,3 +135,23 @@ class TestHttpxAsync(LlmClientContract):
                 if not done:
                     raise ValueError("the stream has no end")
         return "".join(words)
+
+
+class TestMetrics(MeteredMetricsContract):
+    """What the calls of a test export, while they go on."""
+
+    @pytest.fixture(autouse=True)
+    def _counted(self, llm_meter, llm_metrics, llm_provider):
+        self.meter, self.provider = llm_meter, llm_provider
+        self.between()
+
+    def metrics(self):
+        return self.meter.registry
+
+    def between(self):
+        with httpx.Client(verify=TLS) as client:
+            for fault in (None, faults.RATE_LIMIT, faults.GATEWAY_TIMEOUT):
+                self.provider.fail(fault) if fault else self.provider.reply()
+                client.post(URL, json=GPT)
+            self.provider.reply(usage=False)
+            client.post(URL, json={**GPT, "model": "nobody-knows-1"})
