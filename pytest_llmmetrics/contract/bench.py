@@ -15,7 +15,8 @@ import pytest
 
 from llmmetrics.testing import Answer, Fault, Script
 from pytest_llmmetrics.contract.patience import DeadlockError, Patience, impatient
-from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire, watched
+from pytest_llmmetrics.contract.tap import watched
+from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire
 from pytest_llmmetrics.probe import Probe
 
 ANSWER = Answer("Hello from the contract.", prompt_tokens=1234, completion_tokens=56)
@@ -123,7 +124,7 @@ class Bench:
         except KeyboardInterrupt:
             passed = True
         else:
-            passed = inspect.isawaitable(made) and self.patience.run(self._cancelled(made, out))
+            passed = bool(inspect.isawaitable(made) and self.patience.run(self._cancelled(made, out)))
         out.unclosed = out.unclosed or self.wire.unclosed
         self.wire.hold = ""
         return out, passed

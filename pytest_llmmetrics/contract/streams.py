@@ -1,4 +1,4 @@
-"""The part of the client suite that is about streams, and what all of it asks of a call."""
+"""The part of the client suite that is about streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 from llmmetrics.testing import Fault
 from pytest_llmmetrics import faults
+from pytest_llmmetrics.contract.base import ClientContract
 from pytest_llmmetrics.contract.bench import ANSWER, Bench, Outcome
+from pytest_llmmetrics.probe import LabelValues
 
 _LONG = replace(ANSWER, pieces=tuple(f"word {n} " for n in range(200)))
 
@@ -18,10 +20,8 @@ _SOME = 5
 """So many pieces are read before a stream is closed: the first one may be without words."""
 
 
-class StreamContract:
+class StreamContract(ClientContract):
     """What `LlmClientContract` asks of `stream`, where it is given."""
-
-    __test__ = False
 
     def stream(self) -> Any:
         """Make one call and give out its pieces: a generator or any iterator, sync or async, or one to be awaited."""
@@ -34,7 +34,11 @@ class StreamContract:
         llm_bench.probe.assert_delta("llm_requests_total", {"success": 1})
         prompt, completion = ANSWER.prompt_tokens, ANSWER.completion_tokens
         if llm_bench.probe.last.usage_known:
-            expected = {"prompt": prompt, "completion": completion, "total": prompt + completion}
+            expected: dict[LabelValues, float] = {
+                "prompt": prompt,
+                "completion": completion,
+                "total": prompt + completion,
+            }
             llm_bench.probe.assert_delta("llm_tokens_total", expected)
         else:
             # nobody told, where it was not asked for
@@ -69,24 +73,6 @@ class StreamContract:
             return _read(made, pieces, most)
 
         return llm_bench.run(act)
-
-    def succeed(self, llm_bench: Bench) -> Outcome:
-        """One call that nothing goes wrong with."""
-        out = llm_bench.call()
-        if out.exception is not None:
-            raise AssertionError(f"the provider answered, and call() raised {out.exception!r}") from out.exception
-        self._require(out.attempts > 0, "call() made no LLM call through httpx or httpx2")
-        self._require(out.attempts == 1, f"one call() is {out.attempts} requests: the suite needs one that is one")
-        self._require(not out.unclosed, "the answer is not closed: its connection never returns to the pool")
-        return out
-
-    def _require(self, holds: object, says: str) -> None:
-        if not holds:
-            pytest.fail(says, pytrace=False)
-
-    def _require_idle(self, llm_bench: Bench) -> None:
-        active = llm_bench.probe.value("llm_active_requests")
-        self._require(active == 0, f"llm_active_requests is {active:g} after the call is over")
 
 
 def _read(made: Any, pieces: list[Any], most: int | None) -> None:

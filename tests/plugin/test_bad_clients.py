@@ -189,7 +189,6 @@ CAUGHT = [
     ("TestHidesTheRefusal", "test_a_refusal_reaches_the_caller", "in which budget_exceeded() finds nothing"),
 ]
 ALONE = {
-    "TestLeaks": {"test_no_fault_leaks_a_connection"},
     "TestTellsTheKey": {"test_no_secret_gets_out"},
     "TestLogsTheKey": {"test_no_secret_gets_out"},
     "TestSwallowsCancel": {"test_a_cancelled_call[headers]", "test_a_cancelled_call[body]"},

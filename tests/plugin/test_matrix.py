@@ -15,7 +15,8 @@ from sdks import SDKS, acall, call, closers
 from llmmetrics.testing import FAULTS
 from llmmetrics.testing.faults import WORDS
 from pytest_llmmetrics.contract.patience import impatient
-from pytest_llmmetrics.contract.wire import Wire, watched
+from pytest_llmmetrics.contract.tap import watched
+from pytest_llmmetrics.contract.wire import Wire
 
 TYPES = {
     "openai": "OpenAI",
