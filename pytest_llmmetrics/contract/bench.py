@@ -123,6 +123,8 @@ class Bench:
             made = self.act()
         except KeyboardInterrupt:
             passed = True
+        except Exception as exc:
+            out.exception, passed = exc, False
         else:
             passed = bool(inspect.isawaitable(made) and self.patience.run(self._cancelled(made, out)))
         out.unclosed = out.unclosed or self.wire.unclosed
@@ -144,7 +146,7 @@ class Bench:
             except Exception as exc:
                 out.exception = exc
         out.unclosed = self.wire.unclosed
-        return task.cancelled()
+        return bool(task.cancelled())
 
     def logged(self) -> str:
         """What the code under test, and everything that it uses, has logged."""

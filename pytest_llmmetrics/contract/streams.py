@@ -12,7 +12,6 @@ from llmmetrics.testing import Fault
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.base import ClientContract
 from pytest_llmmetrics.contract.bench import ANSWER, Bench, Outcome
-from pytest_llmmetrics.probe import LabelValues
 
 _LONG = replace(ANSWER, pieces=tuple(f"word {n} " for n in range(200)))
 
