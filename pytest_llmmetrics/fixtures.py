@@ -52,6 +52,8 @@ def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Pr
         probe = Probe(watcher)
         request.node.stash[PROBE] = probe
         yield probe
+        # an item lives as long as the session, and must not keep the test's meters alive
+        del request.node.stash[PROBE]
 
 
 @pytest.fixture
