@@ -24,6 +24,7 @@ lint: $(READY) ## types, style, floors
 
 bench: $(READY) ## what metering adds to a call, against the same call without it
 	$(BIN)/python benchmarks/added.py $(ARGS)
+	$(BIN)/python benchmarks/presence.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)
