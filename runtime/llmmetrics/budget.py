@@ -34,8 +34,10 @@ REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
 
 def usd(nano: int) -> Decimal:
-    """An amount in USD."""
-    return Decimal(nano).scaleb(-9)
+    """An amount in USD, without zeros at its end."""
+    amount = Decimal(nano).scaleb(-9)
+    whole = amount.to_integral_value()
+    return whole if whole == amount else amount.normalize()
 
 
 def nano(atto: int) -> int:

@@ -51,6 +51,13 @@ def shape_of(backend: Backend) -> Shape:
     )
 
 
+def place_of(settings: Settings) -> tuple[str, str]:
+    """The URL of the ledger that these budgets are kept in, and their namespace there."""
+    namespace = settings.budget.namespace or settings.telemetry.service_name
+    ledger = settings.budget.ledger
+    return default_url(namespace) if ledger is None else ledger, namespace
+
+
 class Purse:
     """The limits of a meter's backends, enforced for its calls.
 
@@ -65,8 +72,7 @@ class Purse:
         on_alert: Callable[[SpendAlert], object] | None,
     ) -> None:
         self.settings = settings.budget
-        namespace = self.settings.namespace or settings.telemetry.service_name
-        url = default_url(namespace) if self.settings.ledger is None else self.settings.ledger
+        url, namespace = place_of(settings)
         self.ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
         _announce(self.ledger, limited)
         lines = {

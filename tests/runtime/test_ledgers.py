@@ -37,7 +37,7 @@ def opened(request, tmp_path):
         url = request.getfixturevalue("redis_url")
     namespace = uuid4().hex
 
-    def again():
+    def again(namespace=namespace):
         if request.param != "memory" or not made:
             made.append(open_ledger(url, namespace=namespace))
         return made[-1]
@@ -138,7 +138,22 @@ def test_a_call_belongs_to_the_window_that_it_was_admitted_in(ledger):
     assert [balance(ledger, when).spent for when in (NOW, tomorrow)] == [25, 35]
 
 
-def test_backends_and_namespaces_are_apart(ledger, tmp_path):
+def test_namespaces_are_apart(opened):
+    one = opened()
+    if one.local and one.name == "memory://":
+        pytest.skip("nobody else can see it")
+    settle(one, 25)
+    one.reset("b", DAY.window(NOW), NOW, "alice")
+    settle(one, 25)
+    for namespace in ("", "n", uuid4().hex):
+        other = opened(namespace)
+        assert (other.history(), other.resets()) == ([], [])
+        assert settle(other, 1).spent == 1
+    assert balance(one).spent == 25
+    assert [each.backend for each in one.history()] == ["b"]
+
+
+def test_backends_are_apart(ledger):
     settle(ledger, 25, backend="b")
     settle(ledger, 35, backend="ü}{:%")
     assert balance(ledger, backend="b").spent == 25
@@ -183,6 +198,21 @@ def test_a_reset_is_recorded_and_has_a_generation(ledger):
     assert ledger.resets("c") == []
     # a window of other settings does not bring it back
     assert balance(ledger, shape=NEVER).spent == 0
+    # where nothing was spent, that is what is taken off
+    assert ledger.reset("b", DAY.window(NOW), NOW + timedelta(minutes=2), "bob") == 0
+    assert ledger.resets()[0].amount == 0
+
+
+def test_a_reset_takes_off_what_the_window_spent_and_no_more(ledger):
+    earlier = NOW - timedelta(hours=3)
+    settle(ledger, 25, admitted=earlier)
+    settle(ledger, 1, admitted=NOW - timedelta(days=1))
+    assert ledger.reset("b", DAY.window(NOW), NOW, "alice") == 25
+    # the hour in which it was done has not spent less than nothing
+    assert balance(ledger, shape=HOUR).spent == 0
+    assert balance(ledger, shape=NEVER).spent == 1
+    settle(ledger, 7, admitted=NOW)
+    assert [balance(ledger, shape=shape).spent for shape in (DAY, HOUR, NEVER)] == [7, 7, 8]
 
 
 def test_history(ledger):

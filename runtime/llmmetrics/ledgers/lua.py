@@ -137,10 +137,14 @@ return {spent, reserved, expired, generation}
     "reset": """
 local spent = standing()
 local field = whole(start) .. ':' .. whole(ends)
-redis.call('HINCRBY', window_key(field), field, whole(-spent))
+redis.call('HSET', window_key(field), field, 0)
 redis.call('HINCRBY', GENERATIONS, field, 1)
-redis.call('HINCRBY', QUARTERS, ARGV[7], whole(-spent))
-redis.call('LPUSH', RESETS, '[' .. ARGV[8] .. ',' .. whole(spent) .. ']')
+-- a window of other settings that is opened later does not bring it back
+for _, each in ipairs(redis.call('HKEYS', QUARTERS)) do
+  local quarter = tonumber(each)
+  if quarter >= start and quarter < ends then redis.call('HDEL', QUARTERS, each) end
+end
+redis.call('LPUSH', RESETS, '[' .. ARGV[6] .. ',' .. whole(spent) .. ']')
 return {spent}
 """,
 }

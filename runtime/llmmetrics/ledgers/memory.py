@@ -141,8 +141,10 @@ class MemoryLedger:
             spent = book.window(window)
             amount, spent.amount = spent.amount, 0
             spent.generation += 1
-            # a window of other settings that holds this moment is reset as far as it overlaps
-            book.quarters[milliseconds(now) // QUARTER * QUARTER] -= amount
+            # a window of other settings that is opened later does not bring it back
+            start, end = map(milliseconds, window)
+            for quarter in [each for each in book.quarters if start <= each < end]:
+                del book.quarters[quarter]
             self._resets.insert(0, Reset(backend, now, by, amount))
             return amount
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -42,12 +42,11 @@ class RedisLedger:
     blocking = True
 
     def __init__(self, url: str, namespace: str) -> None:
-        parts = urlsplit(url)
-        # without a user and a password
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.reach = f"every machine that uses {parts.hostname}"
-        self._prefix = f"llmmetrics:{{{namespace}:"
-        self._all = f"llmmetrics:{{{namespace}}}:backends"
+        self.name = _shown(url)
+        self.reach = "every machine that uses it"
+        whose = quote(namespace, safe="")
+        self._prefix = f"llmmetrics:{{{whose}:"
+        self._all = f"llmmetrics:{{{whose}}}:backends"
         self._known: set[str] = set()
         # every verb may be told twice: a connection that an idle firewall has cut is tried again, once
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
@@ -106,7 +105,7 @@ class RedisLedger:
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
         at = milliseconds(now)
-        (amount,) = self._run("reset", backend, ("", *_ends(window), at, at // QUARTER * QUARTER, json.dumps([at, by])))
+        (amount,) = self._run("reset", backend, ("", *_ends(window), json.dumps([at, by])))
         return int(amount)
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
@@ -159,6 +158,14 @@ _HINTS: Mapping[type[RedisError], str] = {
     RedisConnectionError: "no connection: see that it runs, and that this machine may reach it",
     OutOfMemoryError: "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
 }
+
+
+def _shown(url: str) -> str:
+    """Without a user and a password, also where one with a / or a # in it was not quoted."""
+    parts = urlsplit(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return f"{parts.scheme}://..."
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _ends(window: Window) -> tuple[int, int]:

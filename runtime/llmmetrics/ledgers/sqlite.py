@@ -55,8 +55,10 @@ class SqliteLedger:
     reach = "this machine only"
     local = True
 
-    def __init__(self, path: Path, durability: str) -> None:
+    def __init__(self, path: Path, namespace: str, durability: str) -> None:
         self.name = f"sqlite:///{path}"
+        # what every backend's name in the file begins with
+        self._prefix = f"{namespace}\x1f"
         self._path = path
         self._durability = durability
         self._lock = RLock()
@@ -90,7 +92,7 @@ class SqliteLedger:
     def reserve(
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
     ) -> Standing:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def look(db: sqlite3.Connection) -> Standing | None:
             """What a call that holds nothing needs to know, if nothing is to be written."""
@@ -114,6 +116,8 @@ class SqliteLedger:
         return (None if amount else self._read(look)) or self._do(write)
 
     def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+        backend = self._prefix + backend
+
         def write(db: sqlite3.Connection) -> None:
             if not db.execute("SELECT 1 FROM settled WHERE id = ?", (id,)).fetchone():
                 row = (backend, id, amount, milliseconds(admitted), milliseconds(now + lease))
@@ -122,7 +126,7 @@ class SqliteLedger:
         self._do(write)
 
     def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        at = milliseconds(admitted)
+        backend, at = self._prefix + backend, milliseconds(admitted)
 
         def write(db: sqlite3.Connection) -> Balance:
             _open_window(db, backend, window)
@@ -140,7 +144,7 @@ class SqliteLedger:
         return self._do(write)
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def look(db: sqlite3.Connection) -> Balance | None:
             row = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
@@ -151,35 +155,36 @@ class SqliteLedger:
         return self._read(look) or self._do(lambda db: _balance(db, backend, window, at))
 
     def history(self, backend: str | None = None) -> Sequence[Row]:
-        rows = self._read(
-            lambda db: db.execute(
-                'SELECT backend, start, "end", spent, "limit" FROM windows WHERE ? IS NULL OR backend = ? '
-                'ORDER BY start DESC, "end" DESC, backend DESC',
-                (backend, backend),
-            ).fetchall()
+        rows = self._rows(
+            'SELECT backend, start, "end", spent, "limit" FROM windows', 'start DESC, "end" DESC, backend DESC', backend
         )
         return [Row(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows]
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def write(db: sqlite3.Connection) -> int:
             amount = _balance(db, backend, window, at).spent
             db.execute(_RESET, (backend, *_ends(window)))
-            db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, -amount))
+            # a window of other settings that is opened later does not bring it back
+            db.execute("DELETE FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *_ends(window)))
             db.execute("INSERT INTO resets VALUES (?, ?, ?, ?)", (backend, at, by, amount))
             return amount
 
         return self._do(write)
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        rows = self._read(
-            lambda db: db.execute(
-                "SELECT backend, at, by, amount FROM resets WHERE ? IS NULL OR backend = ? ORDER BY rowid DESC",
-                (backend, backend),
-            ).fetchall()
-        )
+        rows = self._rows("SELECT backend, at, by, amount FROM resets", "rowid DESC", backend)
         return [Reset(name, moment(at), by, amount) for name, at, by, amount in rows]
+
+    def _rows(self, select: str, order: str, backend: str | None) -> Iterator[Any]:
+        """The rows of this namespace, or of one backend in it."""
+        whose = self._prefix + (backend or "")
+        of = "backend = ?" if backend else "substr(backend, 1, length(?)) = ?"
+        found = self._read(
+            lambda db: db.execute(f"{select} WHERE {of} ORDER BY {order}", (whose,) * of.count("?")).fetchall()
+        )
+        return ((name.removeprefix(self._prefix), *rest) for name, *rest in found)
 
     def close(self) -> None:
         with self._lock:
