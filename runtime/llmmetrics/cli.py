@@ -17,7 +17,7 @@ def _demo(options: argparse.Namespace) -> int:
     except ImportError as exc:
         sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
         return 1
-    demo.run(port=options.port, once=options.once)
+    demo.run(port=options.port, once=options.once, clock_port=options.clock_port)
     return 0
 
 
@@ -71,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
+    )
+    demo.add_argument(
+        "--clock-port",
+        type=int,
+        metavar="PORT",
+        help="where a test moves the demo's clock: POST /advance?seconds=3600, GET /now; 0 takes a free port",
     )
     check = commands.add_parser(
         "check",
