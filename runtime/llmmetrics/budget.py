@@ -17,7 +17,7 @@ from uuid import uuid4
 from llmmetrics import workers
 from llmmetrics.clock import Clock
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
-from llmmetrics.guard import Guard
+from llmmetrics.guard import Guard, NotAskedError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, Standing
 from llmmetrics.metrics import Families, Spend
@@ -130,9 +130,11 @@ class Budget:
         limit = None if shadow else line.limit
         try:
             standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
-        except LedgerError:
+        except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
+            if amount and not isinstance(exc, NotAskedError):
+                self._guard.abandon(entry)
             return self._refused(line, window, "ledger")
         if standing.expired:
             self._families["expired"].inc(standing.expired)

@@ -25,6 +25,8 @@ PATIENCE = 1.0
 REMEMBERED = 4096
 """Bookings that this process can tell a ledger again."""
 
+BACKLOG = 100
+"""Entries that wait which a caller books before its own question; more are left to the thread that catches up."""
 
 MOST_WINDOWS = 1000
 
@@ -40,6 +42,10 @@ class _Seen(NamedTuple):
 
 
 _NOTHING = _Seen(0, 0)
+
+
+class NotAskedError(LedgerError):
+    """The ledger failed a moment ago, and was not asked again."""
 
 
 class Guard:
@@ -96,6 +102,10 @@ class Guard:
             self._journal.append(entry)
             return None
 
+    def abandon(self, entry: Entry) -> None:
+        """Let go of what the ledger may have reserved without our hearing of it, when it is back."""
+        self._journal.append(entry._replace(amount=0))
+
     def renew(self, entry: Entry, now: datetime, lease: timedelta) -> None:
         """Extend the lease of a reservation, if the ledger is there."""
         with suppress(LedgerError):
@@ -109,7 +119,7 @@ class Guard:
         """Book what waits, if the ledger is back."""
         if self._journal:
             with suppress(LedgerError):
-                self._ask(lambda: None)
+                self._ask(lambda: None, backlog=None)
 
     def seen(self, backend: str, window: Window) -> _Seen:
         """The most spent that the ledger has said of this window."""
@@ -123,12 +133,12 @@ class Guard:
         self._note(entry.backend, window, balance.generation, balance.spent)
         return balance.spent
 
-    def _ask(self, ask: Callable[[], T]) -> T:
+    def _ask(self, ask: Callable[[], T], *, backlog: int | None = BACKLOG) -> T:
         if self._clock.monotonic() < self._down_until:
-            raise LedgerError(f"{self.ledger.name} failed a moment ago")
+            raise NotAskedError(f"{self.ledger.name} failed a moment ago")
         try:
             if self._journal:
-                self._journal.replay(self._settle)
+                self._journal.replay(self._settle, backlog)
             return ask()
         except LedgerError as exc:
             self._down_until = self._clock.monotonic() + PATIENCE

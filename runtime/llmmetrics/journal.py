@@ -68,16 +68,23 @@ class Journal:
                     exc.strerror,
                 )
 
-    def replay(self, book: Callable[[Entry], object]) -> None:
-        """Book everything that waits. What `book` raises goes to the caller; what it has booked is not kept."""
-        with self._lock:
-            try:
-                while self._waiting:
-                    book(self._waiting[0])
-                    self._waiting.pop(0)
-            finally:
-                with suppress(OSError):
-                    self._write(self._waiting, "w")
+    def replay(self, book: Callable[[Entry], object], most: int | None = None) -> None:
+        """Book everything that waits, unless that is more than `most` or somebody is at it.
+
+        What `book` raises goes to the caller; what it has booked is not kept.
+        """
+        if (most is not None and len(self._waiting) > most) or not self._lock.acquire(blocking=False):
+            return
+        booked = 0
+        try:
+            for entry in self._waiting:
+                book(entry)
+                booked += 1
+        finally:
+            del self._waiting[:booked]
+            with suppress(OSError):
+                self._write(self._waiting, "w")
+            self._lock.release()
 
     def _write(self, entries: list[Entry], mode: str) -> None:
         if self._path is None:

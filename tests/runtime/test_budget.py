@@ -506,6 +506,27 @@ def test_a_ledger_that_dies_between_reserve_and_settle(made, redis):
     assert setup.call(max_tokens=97).status_code == 200
 
 
+def test_a_reservation_whose_answer_did_not_come_is_let_go(made, redis):
+    """Redis stands still, so that the call is refused; then it does what it was asked to."""
+    import os
+    import signal
+
+    setup = made("100", ledger=redis.url, Mode="strict")
+    setup.call(max_tokens=90)
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BudgetExceeded, match="ledger"):
+            setup.call(max_tokens=90)
+    finally:
+        os.kill(redis.process.pid, signal.SIGCONT)
+    ledger, window = setup.meter._purse.ledger, setup.meter._purse.budget.lines["b"].window
+    held = lambda: ledger.balance("b", window, START).reserved  # noqa: E731
+    until(lambda: held() == 90 * 10**9, "the reservation")
+    setup.clock.advance(seconds=2)
+    assert setup.call(max_tokens=97).status_code == 200
+    assert held() == 0
+
+
 def test_a_ledger_that_lost_what_it_had_acknowledged_is_told_again(made, tmp_path):
     (tmp_path / "redis").mkdir()
     with redis_server(tmp_path / "redis") as redis:

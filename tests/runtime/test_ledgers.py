@@ -99,6 +99,7 @@ def test_the_same_id_counts_once(ledger, opened):
         assert settle(each, 25, "a").spent == 25
     # neither can a call that is over hold anything again
     ledger.renew("b", "a", 60, NOW, NOW, LEASE)
+    assert reserve(ledger, 60, id="a").reserved == 0
     assert balance(ledger).reserved == 0
 
 

@@ -84,7 +84,7 @@ class Ledger(Protocol):
         """Admit a call and hold `amount` for it until it is settled or the lease ends; or refuse it.
 
         Admitted while less than the limit is spent, and spent + reserved + `amount` do not exceed it. The same id
-        again is admitted and held once.
+        again is admitted and held once, and not at all after it was settled: its caller had given it up.
         """
         ...
 

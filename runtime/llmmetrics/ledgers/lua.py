@@ -99,7 +99,7 @@ local field = whole(start) .. ':' .. whole(ends)
 if limit then redis.call('HSET', LIMITS, field, whole(limit)) else redis.call('HDEL', LIMITS, field) end
 local known = redis.call('HEXISTS', HELD, id) == 1
 local admitted = known or not limit or (spent < limit and spent + reserved + amount <= limit)
-if admitted and amount > 0 and not known then
+if admitted and amount > 0 and not known and redis.call('EXISTS', SETTLED) == 0 then
   hold(amount, now, lease)
   reserved = reserved + amount
 end

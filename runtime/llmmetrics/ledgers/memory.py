@@ -95,7 +95,7 @@ class MemoryLedger:
             reserved = book.reserved(window)
             fits = limit is None or (spent.amount < limit and spent.amount + reserved + amount <= limit)
             admitted = fits or id in book.held
-            if admitted and amount and id not in book.held:
+            if admitted and amount and id not in book.held and id not in book.settled:
                 book.held[id] = (amount, now, now + lease)
                 reserved += amount
             return Standing(admitted, spent.amount, reserved, expired, spent.generation)

@@ -106,8 +106,9 @@ class SqliteLedger:
             db.execute(_LIMIT, (limit, backend, *_ends(window)))
             spent, reserved = balance.spent, balance.reserved
             known = db.execute("SELECT 1 FROM held WHERE backend = ? AND id = ?", (backend, id)).fetchone()
+            over = db.execute(_SETTLED, (id,)).fetchone()
             fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
-            if fits and amount and not known:
+            if fits and amount and not known and not over:
                 ends = milliseconds(now + lease)
                 db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?)", (backend, id, amount, at, ends))
                 reserved += amount
@@ -119,7 +120,7 @@ class SqliteLedger:
         backend = self._prefix + backend
 
         def write(db: sqlite3.Connection) -> None:
-            if not db.execute("SELECT 1 FROM settled WHERE id = ?", (id,)).fetchone():
+            if not db.execute(_SETTLED, (id,)).fetchone():
                 row = (backend, id, amount, milliseconds(admitted), milliseconds(now + lease))
                 db.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?)", row)
 
@@ -265,6 +266,7 @@ _HINTS = {
 
 _WINDOW = 'SELECT spent, generation, "limit" FROM windows WHERE backend = ? AND start = ? AND "end" = ?'
 _LIMIT = 'UPDATE windows SET "limit" = ? WHERE backend = ? AND start = ? AND "end" = ?'
+_SETTLED = "SELECT 1 FROM settled WHERE id = ?"
 _HELD = "SELECT 1 FROM held WHERE backend = ? LIMIT 1"
 _OVER = "SELECT 1 FROM held WHERE backend = ? AND ends <= ? LIMIT 1"
 _ADD = 'UPDATE windows SET spent = spent + ? WHERE backend = ? AND "end" > ? AND start <= ?'
