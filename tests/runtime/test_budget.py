@@ -633,14 +633,30 @@ def test_a_redis_that_needs_a_password(made, tmp_path, caplog):
         assert right.spent == 3
 
 
-def test_a_redis_whose_memory_is_full(made, tmp_path, caplog):
+@pytest.mark.parametrize(("mode", "admitted"), [("documented", 1), ("strict", 0)])
+def test_a_redis_whose_memory_is_full(made, tmp_path, caplog, mode, admitted):
+    """A call that holds nothing writes nothing: the first is let through, and what it cost waits."""
     (tmp_path / "redis").mkdir()
-    with redis_server(tmp_path / "redis", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as redis:
-        setup = made("100", ledger=redis.url)
-        with pytest.raises(BudgetExceeded) as caught:
-            setup.call()
-    assert caught.value.reason == "ledger"
-    assert "its memory is full: raise maxmemory" in caplog.text
+    from redis import Redis
+    from redis.exceptions import OutOfMemoryError
+
+    with redis_server(tmp_path / "redis", "--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as redis:
+        setup = made("100", ledger=redis.url, Mode=mode)
+        setup.call(max_tokens=9)
+        with Redis.from_url(redis.url) as other:
+            with pytest.raises(OutOfMemoryError):
+                for n in range(1000):
+                    other.set(f"filling-{n}", "x" * 10_000)
+            for _ in range(admitted):
+                setup.call(max_tokens=9)
+            with pytest.raises(BudgetExceeded) as caught:
+                setup.call(max_tokens=9)
+            assert caught.value.reason == "ledger"
+            assert "its memory is full: raise maxmemory" in caplog.text
+            other.delete(*other.keys("filling-*"))
+        setup.clock.advance(seconds=2)
+        setup.call(max_tokens=100 - 3 - 3 * admitted)
+        assert setup.spent == 3 * len(setup.sent) == 6 + 3 * admitted
 
 
 def test_the_simulated_provider_s_errors_cost_nothing(made):
