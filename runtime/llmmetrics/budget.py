@@ -103,8 +103,8 @@ class Budget:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._token = uuid4().hex[:12]
         self._ids = count()
-        self._held: dict[str, Entry] = {}
-        """The reservations of calls in flight."""
+        self.in_flight: dict[str, Entry] = {}
+        """Calls that are admitted and not booked; one of an amount has it reserved."""
         self._said: set[str] = set()
         for name in lines:
             for reason in REASONS:
@@ -143,8 +143,7 @@ class Budget:
             return self._refused(line, window, "limit", standing)
         if shadow and standing.spent >= line.limit:
             self._would_refuse(line, "limit")
-        if amount:
-            self._held[entry.id] = entry
+        self.in_flight[entry.id] = entry
         return entry
 
     def _refused(self, line: Line, window: Window, reason: Reason, standing: Standing | None = None) -> BudgetExceeded:
@@ -162,7 +161,7 @@ class Budget:
 
     def book(self, admitted: Entry, amount: int) -> None:
         """Book what a call came to, once, and let its reservation go. What the ledger cannot be told now waits."""
-        self._held.pop(admitted.id, None)
+        self.in_flight.pop(admitted.id, None)
         if not amount and not admitted.amount:
             return
         spent = self._guard.settle(admitted._replace(amount=amount))
@@ -194,8 +193,8 @@ class Budget:
     def recur(self) -> None:
         """Renew the leases of calls in flight, and tell the ledger what waits."""
         self._guard.catch_up()
-        for entry in list(self._held.values()):
-            if entry.id in self._held:
+        for entry in list(self.in_flight.values()):
+            if entry.amount and entry.id in self.in_flight:
                 self._guard.renew(entry, self._clock.now(), self._lease)
 
     def spends(self) -> dict[str, Spend]:
@@ -213,7 +212,7 @@ class Budget:
 
     def _forked(self) -> None:
         # the calls in flight are the parent's
-        self._held = {}
+        self.in_flight = {}
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -73,7 +74,11 @@ class Purse:
     ) -> None:
         self.settings = settings.budget
         url, namespace = place_of(settings)
-        self.ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+        try:
+            self.ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+        except LedgerError as exc:
+            # an error at start-up, like any other in the configuration
+            raise ConfigError(f"LlmSettings.Budget.Ledger: {exc}") from None
         _announce(self.ledger, limited)
         lines = {
             name: Line(name, int(each.max_spend_usd * NANO), shape_of(each))
@@ -186,6 +191,9 @@ def _digest(text: str) -> str:
 
 
 def _goodbye(clerk: Clerk, budget: Budget, dropped: deque[Callable[[End], None]]) -> None:
+    if budget.in_flight:
+        # answers that nobody holds any more, but in a circle
+        gc.collect()
     with suppress(IndexError):
         while True:
             dropped.popleft()(End.DROPPED)
