@@ -120,12 +120,12 @@ class Purse:
         return None
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
-        """The same, without holding up an event loop. What the call comes to is booked by the purse's thread."""
+        """The same, without holding up an event loop."""
+        call.asynchronous = True
         if not self.ledger.blocking:
             return self.admit(call)
         from anyio import to_thread
 
-        call.deferred = True
         asked = self.clerk.submit(partial(self.admit, call))
         try:
             return await to_thread.run_sync(asked.result)
@@ -140,7 +140,7 @@ class Purse:
         if entry is None:
             return
         amount = entry.amount if call.amount is None else call.amount
-        if call.deferred:
+        if call.asynchronous and self.ledger.blocking:
             self.clerk.submit(partial(self.budget.book, entry, amount))
         else:
             self.budget.book(entry, amount)

@@ -501,6 +501,27 @@ def test_async_callers_are_not_held_up(made, redis):
     assert setup.spent == 30
 
 
+def test_async_callers_are_not_held_up_by_a_file_that_somebody_has(made, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    setup = made("30", ledger=f"sqlite:///{tmp_path}/ledger.db")
+
+    async def work():
+        with (tmp_path / "ledger.db.lock").open() as file:
+
+            async def answer(request):
+                # between its admission and its bill
+                fcntl.flock(file, fcntl.LOCK_EX)
+                return setup.reply(request)
+
+            async with httpx.AsyncClient(transport=setup.meter.async_transport(httpx.MockTransport(answer))) as client:
+                assert (await client.post(URL, json=ASK)).status_code == 200
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    asyncio.run(work())
+    until(lambda: setup.spent == 3, "the booking")
+    assert setup.value("llmmetrics_ledger_errors_total") in (None, 0)
+
+
 def test_a_caller_who_is_cancelled_while_the_ledger_reserves_leaves_nothing(made, redis):
     setup = made("100", ledger=redis.url, Mode="strict")
 
