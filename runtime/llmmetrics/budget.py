@@ -164,7 +164,7 @@ class Budget:
         self.in_flight.pop(admitted.id, None)
         if not amount and not admitted.amount:
             return
-        spent = self._guard.settle(admitted._replace(amount=amount))
+        spent = self._guard.settle(Entry(admitted.backend, admitted.id, amount, admitted.admitted))
         line = self.lines[admitted.backend]
         if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
             self._alert(line, line.window, spent)
@@ -216,8 +216,12 @@ class Budget:
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)
-        # a journal may hold a backend that is configured no more
-        return (line.shape if line else Shape(ResetPeriod.NEVER)).window(moment)
+        if line is None:
+            # a journal may hold a backend that is configured no more
+            return Shape(ResetPeriod.NEVER).window(moment)
+        # nearly every call belongs to the window of now, which is known
+        window = line.window
+        return window if window is not None and window.holds(moment) else line.shape.window(moment)
 
     def _failed(self, kind: str, exc: Exception) -> None:
         self._families["ledger_errors"].labels(kind).inc()

@@ -129,8 +129,11 @@ class Engine:
 
     def book(self, call: Call) -> None:
         """Book what an admitted call came to."""
-        if self._purse is not None:
-            self._guarded("book", partial(self._purse.book, call))
+        try:
+            if self._purse is not None:
+                self._purse.book(call)
+        except Exception as exc:
+            self.swallow("book", exc)
 
     def close(self) -> None:
         """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
