@@ -22,8 +22,10 @@ lint: $(READY) ## types, style, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## what metering adds to a call, against the same call without it
+bench: $(READY) ## what metering, the plugin and the ledgers add, each against doing without
 	$(BIN)/python benchmarks/added.py $(ARGS)
+	$(BIN)/python benchmarks/presence.py
+	$(BIN)/python benchmarks/ledgers.py $(ARGS)
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)
@@ -31,6 +33,7 @@ soak: $(READY) ## the whole of what `make test` runs a tenth of
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
 
 clean:

@@ -48,19 +48,24 @@ def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Pr
     from pytest_llmmetrics.series import watching
 
     with watching() as watcher, metering(llm_meter):
+        _reporting(request.config)
         probe = Probe(watcher)
         request.node.stash[PROBE] = probe
         yield probe
+        # an item lives as long as the session, and must not keep the test's meters alive
+        del request.node.stash[PROBE]
 
 
 @pytest.fixture
 def llm_provider(request: pytest.FixtureRequest) -> Iterator[Script]:
     """A simulated provider inside the client: every LLM request through httpx or httpx2 is answered from its script."""
+    if "httpx_mock" in request.fixturenames:
+        pytest.fail("llm_provider and httpx_mock both answer for httpx: use one of them in a test", pytrace=False)
     from llmmetrics.testing import Script
     from pytest_llmmetrics.provider import answering
 
     script = Script()
-    with _strictly(request, script), answering(script):
+    with _guarded(request, script), answering(script):
         yield script
 
 
@@ -69,7 +74,7 @@ def llm_server(request: pytest.FixtureRequest) -> Iterator[ServedScript]:
     """The same over loopback HTTP, at `llm_server.url`, for other clients, processes and languages."""
     from pytest_llmmetrics.provider import served
 
-    with served() as script, _strictly(request, script):
+    with served() as script, _guarded(request, script):
         yield script
 
 
@@ -107,9 +112,36 @@ def llm_budget(llm_budget_ledger: str, request: pytest.FixtureRequest) -> Iterat
         yield made
 
 
+def _reporting(config: pytest.Config) -> None:
+    """Have failing tests show what the probe saw. Suites that use nothing of ours pay nothing for it."""
+    if not config.pluginmanager.has_plugin(_REPORTS):
+        from pytest_llmmetrics.hooks import Reports
+
+        config.pluginmanager.register(Reports(), _REPORTS)
+
+
+_REPORTS = "llmmetrics-reports"
+
+
+@contextmanager
+def _guarded(request: pytest.FixtureRequest, script: Script) -> Iterator[None]:
+    """No LLM is reached; at the end the script answers for what was asked in vain, and what was not asked for."""
+    _reporting(request.config)
+    if request.config.getoption("llm_network", "auto") == "allow":
+        with _strictly(request, script):
+            yield
+        return
+    from pytest_llmmetrics.network import denied, sentence
+
+    with _strictly(request, script), denied() as tried:
+        yield
+    if tried and not request.node.stash.get(FAILED, False):
+        # an SDK may have swallowed the exception, and tried again
+        pytest.fail(sentence(tried[0]), pytrace=False)
+
+
 @contextmanager
 def _strictly(request: pytest.FixtureRequest, script: Script) -> Iterator[None]:
-    """Have a script answer, at the test's end, for what it was not asked for and what it was asked for in vain."""
     from pytest_llmmetrics.provider import complaints, lenient
 
     node, name = request.node, str(request.fixturename)

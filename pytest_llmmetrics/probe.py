@@ -86,12 +86,13 @@ class Probe:
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the series with these labels, as it is now."""
-        return self._sum(self._now(), name, labels)
+        now = self._now()
+        require(name, labels, now)
+        return _sum(now, name, labels)
 
     def delta(self, name: str, **labels: str) -> float:
         """What the sum of the series with these labels has changed by."""
-        now = self._now()
-        return self._sum(now, name, labels) - self._sum(self._start, name, labels)
+        return self.value(name, **labels) - _sum(self._start, name, labels)
 
     def assert_delta(self, name: str, expected: Mapping[LabelValues, float]) -> None:
         """Assert exactly what has moved in one family: everything that is not in `expected` has not.
@@ -106,7 +107,7 @@ class Probe:
         label = next((each for each in labels if each in family.values), "backend")
         whole = any(isinstance(key, tuple) for key in expected)
         found: Counter[LabelValues] = Counter()
-        for series, change in _changes(self._start, now).items():
+        for series, change in sorted(_changes(self._start, now).items()):
             if series.name == name:
                 has = dict(series.labels)
                 found[tuple(has[each] for each in labels) if whole else has.get(label, "")] += change  # type: ignore[assignment]
@@ -141,14 +142,14 @@ class Probe:
     def _now(self) -> Snapshot:
         return self._end or self._watcher.read()
 
-    def _sum(self, series: Snapshot, name: str, labels: Mapping[str, str]) -> float:
-        require(name, labels, series)
-        wanted = labels.items()
-        return sum(value for each, value in series.items() if each.name == name and wanted <= set(each.labels))
-
     def _require_exported(self) -> None:
         if any(not each.meter.settings.telemetry.enable_metrics for each in self.records):
             raise AssertionError("the meter of these calls has EnableMetrics: false, so that its counters are nowhere")
+
+
+def _sum(series: Snapshot, name: str, labels: Mapping[str, str]) -> float:
+    wanted = labels.items()
+    return sum(value for each, value in series.items() if each.name == name and wanted <= set(each.labels))
 
 
 def _changes(start: Snapshot, now: Snapshot) -> dict[Series, float]:

@@ -6,6 +6,7 @@ exceptions of their own family, in mid-stream too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -95,7 +96,7 @@ class ServedScript(Script):
             return self.answer(request)
         except AssertionError as exc:
             # 501 is what no SDK takes for a passing trouble of the provider's
-            body = f'{{"error": {{"message": "llm_server: {type(exc).__name__}", "type": "unscripted"}}}}'
+            body = json.dumps({"error": {"message": f"llm_server: {exc}", "type": "unscripted", "code": None}})
             return Reply(501, (("content-type", "application/json"), ("x-should-retry", "false")), (body.encode(),))
 
 

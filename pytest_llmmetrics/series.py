@@ -35,20 +35,19 @@ class Watcher:
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
+        self._registries: dict[int, CollectorRegistry] = {}
+        """Held to the end of the test, so that what has been counted stays counted, whatever becomes of its meter."""
 
     def read(self) -> Snapshot:
         """Every series; those of several registries that are alike are added up."""
         found: dict[Series, float] = defaultdict(float)
-        for registry in self._registries():
+        for meter in (*meters(), *(each.meter for each in list(self.records))):
+            self._registries.setdefault(id(meter.registry), meter.registry)
+        for registry in self._registries.values():
             for metric in registry.collect():
                 for sample in metric.samples:
                     found[Series(sample.name, tuple(sorted(sample.labels.items())))] += sample.value
         return dict(found)
-
-    def _registries(self) -> list[CollectorRegistry]:
-        # what the records hold lives on, whatever the code under test does with its meter
-        alive = (*meters(), *(each.meter for each in list(self.records)))
-        return list({id(each.registry): each.registry for each in alive}.values())
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class StreamContract(ClientContract):
         llm_bench.probe.assert_delta("llm_requests_total", {"success": 1})
         prompt, completion = ANSWER.prompt_tokens, ANSWER.completion_tokens
         if llm_bench.probe.last.usage_known:
-            expected: dict[LabelValues, float] = {
+            expected = {
                 "prompt": prompt,
                 "completion": completion,
                 "total": prompt + completion,

@@ -170,7 +170,8 @@ def test_swallowed(llm_provider):
         pass
 """
     )
-    result.assert_outcomes(failed=3)
+    # what was swallowed is told at the test's end
+    result.assert_outcomes(failed=2, passed=1, errors=1)
     result.stdout.fnmatch_lines(
         ["*the test opened a connection to generativelanguage.googleapis.com: nothing answers*"]
     )
