@@ -33,11 +33,12 @@ class TestSummariser(LlmClientContract):
         return self.app.stream("a long text")
 
 
+@pytest.mark.usefixtures("llm_metrics")
 class TestMetrics(MeteredMetricsContract):
     """What is exported while calls are made; a URL does as well as a registry."""
 
     @pytest.fixture(autouse=True)
-    def _app(self, llm_meter, llm_metrics, llm_provider, app):
+    def _app(self, llm_meter, llm_provider, app):
         self.registry = llm_meter.registry
         llm_provider.reply("Short.")
         self.between = lambda: app.summarise("a long text")

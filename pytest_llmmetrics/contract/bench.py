@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,17 @@ from llmmetrics.testing import Answer, Fault, Script
 from pytest_llmmetrics.contract.patience import DeadlockError, Patience, impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire
-from pytest_llmmetrics.probe import Probe
+from pytest_llmmetrics.probe import LabelValues, Probe
 
 ANSWER = Answer("Hello from the contract.", prompt_tokens=1234, completion_tokens=56)
 """What the provider answers where nothing else is said."""
+
+TOKENS: Mapping[LabelValues, float] = {
+    "prompt": ANSWER.prompt_tokens,
+    "completion": ANSWER.completion_tokens,
+    "total": ANSWER.prompt_tokens + ANSWER.completion_tokens,
+}
+"""What it counts as, by token type."""
 
 _INEXPRESSIBLE = "does not exist in"
 

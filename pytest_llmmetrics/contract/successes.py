@@ -10,8 +10,7 @@ from llmmetrics.testing.contract_checks import CHECKS, check
 from llmmetrics.testing.scrape import scrapes
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.base import ClientContract
-from pytest_llmmetrics.contract.bench import ANSWER, Bench
-from pytest_llmmetrics.probe import LabelValues
+from pytest_llmmetrics.contract.bench import ANSWER, TOKENS, Bench
 
 _EXACT = Decimal("1e-12")
 """Counters are floats."""
@@ -34,9 +33,7 @@ class SuccessContract(ClientContract):
         self._succeed(llm_bench)
         if not llm_bench.probe.last.usage_known:
             pytest.fail("the answer had no usage: ask for it, as in stream_options={'include_usage': True}", False)
-        prompt, completion = ANSWER.prompt_tokens, ANSWER.completion_tokens
-        expected: dict[LabelValues, float] = {"prompt": prompt, "completion": completion, "total": prompt + completion}
-        llm_bench.probe.assert_delta("llm_tokens_total", expected)
+        llm_bench.probe.assert_delta("llm_tokens_total", TOKENS)
 
     def test_its_cost_is_exact(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
