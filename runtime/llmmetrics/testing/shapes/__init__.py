@@ -1,6 +1,12 @@
 """The simulated provider's answers in each provider's own shape: a whole body, or a stream's events."""
 
-from llmmetrics.testing.shapes import anthropic, cohere, gemini, ollama, openai
+from llmmetrics.testing.shapes import (
+    anthropic,
+    cohere,
+    gemini,
+    ollama,
+    openai,
+)
 from llmmetrics.testing.shapes.base import Shape
 
 SHAPES: tuple[Shape, ...] = (
@@ -10,6 +16,6 @@ SHAPES: tuple[Shape, ...] = (
     *cohere.SHAPES,
     *ollama.SHAPES,
 )
-"""By the end of the path, so that any prefix will do: /openai/v1/chat/completions."""
+"""The first whose format has the request, and whose path is found in it, answers: any prefix of a path will do."""
 
 __all__ = ["SHAPES", "Shape"]
