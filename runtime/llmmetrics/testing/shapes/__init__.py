@@ -2,8 +2,10 @@
 
 from llmmetrics.testing.shapes import (
     anthropic,
+    bedrock,
     cohere,
     gemini,
+    invoke,
     ollama,
     openai,
 )
@@ -14,6 +16,8 @@ SHAPES: tuple[Shape, ...] = (
     *anthropic.SHAPES,
     *gemini.SHAPES,
     *cohere.SHAPES,
+    *bedrock.SHAPES,
+    *invoke.SHAPES,
     *ollama.SHAPES,
 )
 """The first whose format has the request, and whose path is found in it, answers: any prefix of a path will do."""
