@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SYSTEM = ("system", "instructions", "preamble", "systemInstruction", "system_instruction")
-_TURNS = ("messages", "input", "contents", "prompt", "message", "inputs", "query")
-_TURNS += ("texts", "text", "inputText", "content", "requests", "instances")
+_TURNS = (
+    *("messages", "input", "contents", "prompt", "message", "inputs", "query"),
+    *("texts", "text", "inputText", "content", "requests", "instances"),
+)
 _ROLES = {"model": "assistant"}
 
 
