@@ -3,11 +3,12 @@
 from llmmetrics.call import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.faults import FAULTS, CannotExpressError
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request
+from llmmetrics.testing.messages import Answer, Fault, Reply, Request, ToolCall
 from llmmetrics.testing.observers import metering, meters, observe
 from llmmetrics.testing.script import Script, Step, UnscriptedError
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
+from llmmetrics.testing.target import Target, target_of
 
 __all__ = [
     "FAULTS",
@@ -20,6 +21,8 @@ __all__ = [
     "Request",
     "Script",
     "Step",
+    "Target",
+    "ToolCall",
     "UnscriptedError",
     "faults",
     "metering",
@@ -27,4 +30,5 @@ __all__ = [
     "observe",
     "reply",
     "serve",
+    "target_of",
 ]

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from llmmetrics.testing.faults import error_body, require_expressible
+from llmmetrics.testing.faults import CannotExpressError, error_body, require_expressible
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.shapes import SHAPES, Shape
 from llmmetrics.testing.shapes.base import sse
@@ -50,6 +50,8 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
 def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:
     if not (shape.events and request.stream):
         return _json(200, shape.body(request, answer))
+    if answer.tool:
+        raise CannotExpressError(f"the tool {answer.tool.name!r} can only be asked for in a whole answer, not a stream")
     chunks = tuple(shape.events(request, answer))
     # Gemini's stream is a JSON array unless it is asked for as SSE
     streamed = "application/json" if chunks[0].startswith(b"[") else shape.content_type
