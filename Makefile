@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench cassettes soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -24,6 +24,9 @@ lint: $(READY) ## types, style, floors
 
 bench: $(READY) ## what metering adds to a call, against the same call without it
 	$(BIN)/python benchmarks/added.py $(ARGS)
+
+cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
+	$(BIN)/python cassettes/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)

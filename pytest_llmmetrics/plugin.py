@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llmmetrics import options
+
 if TYPE_CHECKING:
     from llmmetrics import Meter
+    from pytest_llmmetrics.cassettes import Played
     from pytest_llmmetrics.probe import Probe
+
+CASSETTE = pytest.StashKey["Played"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in options.MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if (mode := options.asked_to_record(config)) != options.record_mode(config):
+        return f"llmmetrics: --llm-record={mode} does nothing where CI is set: cassettes are replayed"
+    return None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker("llm_cassette"):
+        from pytest_llmmetrics.cassettes import joined
+
+        joined(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    if (played := item.stash.get(CASSETTE, None)) is None:
+        return (yield)
+    from pytest_llmmetrics.cassettes import conclude
+
+    try:
+        yield
+    except BaseException as exc:
+        conclude(played, exc)
+        raise
+    conclude(played, None)
+
+
+@pytest.fixture
+def llm_cassette_dir() -> Path | None:
+    """Where the test's own cassettes are; None: in `cassettes/` beside the test, then in the root directory."""
+    return None
+
+
+@pytest.fixture
+def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[Played]:
+    """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
+    from pytest_llmmetrics.cassettes import playing
+
+    with playing(request.node, llm_cassette_dir) as played:
+        request.node.stash[CASSETTE] = played
+        yield played
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""The marker `llm_cassette`: from what it says to what is played, and what the test has to answer for at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pytest_llmmetrics import cassette_files, cassette_names, options, recording
+from pytest_llmmetrics.cassette_files import Cassette, CassetteError, Interaction
+from pytest_llmmetrics.cassette_match import Deck
+from pytest_llmmetrics.doors import opened
+from pytest_llmmetrics.replay import MARK, Replay
+
+_ARGUMENTS = ("unused", "opaque")
+_RIVALS = {
+    "httpx_mock": "vcrpy over pytest-httpx goes to the real network",
+    "llm_provider": "both answer every LLM call",
+    "llm_server": "a cassette answers before the request gets there",
+}
+"""Fixtures that cannot be in a test with a cassette, and why."""
+
+
+class Wanted(NamedTuple):
+    """What the marker says."""
+
+    names: tuple[str, ...]
+    allow_unused: bool
+    opaque: tuple[str, ...]
+
+
+def wanted(mark: pytest.Mark) -> Wanted:
+    """Raises `CassetteError` for a name or an argument that cannot be."""
+    for name in mark.kwargs.keys() - set(_ARGUMENTS):
+        near = get_close_matches(name, _ARGUMENTS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it takes names and {', '.join(_ARGUMENTS)}"
+        raise CassetteError(f"@pytest.mark.llm_cassette has no argument {name}: {hint}")
+    if not mark.args:
+        raise CassetteError('@pytest.mark.llm_cassette names no cassette: say which, such as "openai/rate_limited"')
+    unused, opaque = mark.kwargs.get("unused", "fail"), mark.kwargs.get("opaque", ())
+    if unused not in ("fail", "allow"):
+        raise CassetteError(f"@pytest.mark.llm_cassette: unused cannot be {unused!r}: it is 'fail' or 'allow'")
+    if isinstance(opaque, str) or not all(isinstance(each, str) for each in opaque):
+        raise CassetteError("@pytest.mark.llm_cassette: opaque is a list of JSON keys")
+    return Wanted(tuple(map(cassette_names.require_name, mark.args)), unused == "allow", tuple(opaque))
+
+
+def refuse_rivals(item: pytest.Item) -> None:
+    """Raises `CassetteError` for a test that asks for two things of which only one can answer."""
+    if item.get_closest_marker("vcr"):
+        raise CassetteError("@pytest.mark.vcr and @pytest.mark.llm_cassette both patch vcrpy into the test: take one")
+    for name, why in _RIVALS.items():
+        if name in getattr(item, "fixturenames", ()):
+            raise CassetteError(f"{name} and @pytest.mark.llm_cassette cannot be in one test: {why}. Take one")
+
+
+class Played:
+    """One test's cassettes: found, read, played, and in the end judged and written."""
+
+    def __init__(self, item: pytest.Item, own: Path | None) -> None:
+        mark = item.get_closest_marker("llm_cassette")
+        if mark is None:
+            raise CassetteError("the fixture llm_cassette needs @pytest.mark.llm_cassette on the test")
+        refuse_rivals(item)
+        self.wanted = wanted(mark)
+        self.mode = options.record_mode(item.config)
+        self._shipped = cassette_names.shipped()
+        beside = [item.path.parent / "cassettes", item.config.rootpath / "cassettes"]
+        given = [own] if own else list(dict.fromkeys(beside))
+        # the shipped ones are never written, not even from their own checkout
+        self._own = [place for place in given if place != self._shipped]
+        self._target = self._to_record() if self.mode in ("once", "all") else None
+        self.kept: tuple[Interaction, ...] = ()
+        self._metadata: dict[str, object] = {}
+        self._written = 0
+        self._cassettes = [each for name in self.wanted.names if (each := self._read(name))]
+        self.replay = Replay(
+            Deck(self._cassettes),
+            recording=self._target is not None,
+            verifying=self.mode == "verify",
+            pass_foreign="respx_mock" in getattr(item, "fixturenames", ()),
+        )
+
+    def _to_record(self) -> tuple[str, Path] | None:
+        """The cassette that is recorded into: the first that is the user's own, or nobody's yet."""
+        for name in self.wanted.names:
+            path = cassette_names.find(name, self._own)
+            is_shipped = cassette_names.find(name, [self._shipped])
+            if path or not is_shipped or self.mode == "all":
+                place = next((each for each in self._own if each.is_dir()), self._own[0])
+                return name, path or cassette_names.path_of(place, name)
+        return None
+
+    def _read(self, name: str) -> Cassette | None:
+        places = [*self._own, self._shipped]
+        path = cassette_names.find(name, places)
+        is_target = self._target is not None and self._target[0] == name
+        if path is None:
+            if is_target:
+                return None
+            raise cassette_names.missing(name, places)
+        cassette = cassette_files.read(path, name)
+        if self._shipped not in path.parents:
+            said = cassette.metadata.get("opaque")
+            opaque = [*self.wanted.opaque, *(said if isinstance(said, list) else ())]
+            if found := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
+                raise CassetteError(f"cassette {name} has a secret in it: {recording.told(found)}")
+        if is_target and self.mode == "all":
+            return None
+        if is_target:
+            self.kept, self._metadata = cassette.interactions, dict(cassette.metadata)
+        return cassette
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Play inside the block; what is recorded after the verdict, by a fixture's end, is written too."""
+        with opened(self.replay) as self._vcr:
+            yield
+            self.write()
+
+    def write(self) -> None:
+        """Write what was recorded since. Raises `CassetteError` where a secret is left in it."""
+        if self._target is None:
+            return
+        pairs = [
+            (request, response)
+            for request, response in zip(self._vcr.requests, self._vcr.responses, strict=True)
+            if MARK not in request.headers
+        ]
+        if len(pairs) == self._written:
+            return
+        self._written = len(pairs)
+        name, path = self._target
+        made = recording.interactions([request for request, _ in pairs], [response for _, response in pairs])
+        # time.time, not datetime.now: the one reading that every time-freezing tool moves
+        today = datetime.fromtimestamp(time.time(), UTC).date()
+        text = recording.text_of(
+            name,
+            [*self.kept, *made],
+            self._metadata,
+            credentials=self.replay.credentials,
+            opaque=self.wanted.opaque,
+            today=today,
+        )
+        cassette_files.write(path, text)
+
+    def problems(self) -> list[str]:
+        """What went wrong, whether or not the code under test has noticed."""
+        return [*self.replay.problems, *(f"the live endpoint has drifted: {each}" for each in self.replay.drifts)]
+
+    def unused(self) -> str | None:
+        """What is said of interactions that nobody asked for."""
+        left = list(self.replay.unplayed())
+        if self.wanted.allow_unused or not left:
+            return None
+        never = _names(self._cassettes, {card.cassette.name for card in left})
+        return (
+            f"never asked for: {'; '.join(map(str, left))}. Ask, or take {never} off the test, "
+            "or allow it: @pytest.mark.llm_cassette(…, unused='allow')"
+        )
+
+
+def _names(cassettes: Sequence[Cassette], left: set[str]) -> str:
+    return ", ".join(dict.fromkeys(each.name for each in cassettes if each.name in left))
+
+
+@contextmanager
+def playing(item: pytest.Item, own: Path | None) -> Iterator[Played]:
+    """Play the test's cassettes inside the block."""
+    try:
+        played = Played(item, own)
+    except CassetteError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    try:
+        with played.playing():
+            yield played
+    except CassetteError as exc:
+        pytest.fail(str(exc), pytrace=False)
+
+
+def conclude(played: Played, failure: BaseException | None) -> None:
+    """The verdict, when the test's own code has ended: what failed by itself is told what it did not see."""
+    problems = played.problems()
+    if failure is not None:
+        for each in problems:
+            if each not in str(failure):
+                failure.add_note(each)
+        return
+    try:
+        played.write()
+    except CassetteError as exc:
+        problems.append(str(exc))
+    if not problems and (unused := played.unused()):
+        problems.append(unused)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+def joined(item: pytest.Item) -> None:
+    """Have a marked test use the fixture, before every other of its own scope and after those that outlive it."""
+    names = getattr(item, "fixturenames", None)
+    if names is None or "llm_cassette" in names:
+        return
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    scopes = [known[name][-1].scope if known.get(name) else "" for name in names]
+    names.insert(scopes.index("function") if "function" in scopes else len(names), "llm_cassette")
