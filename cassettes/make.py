@@ -35,12 +35,17 @@ def _azure(http: int, case: str, message: str) -> Any:
     return {"error": {"code": "insufficient_quota" if case == "quota" else str(http), "message": message}}
 
 
-_MISTRAL = {"bad_key": "authentication_error", "rate_limited": "rate_limit_error", "overloaded": "server_error"}
+_MISTRAL = {
+    "bad_key": ("authentication_error", "invalid_api_key"),
+    "rate_limited": ("rate_limit_error", "rate_limit_exceeded"),
+    "quota": ("invalid_request_error", "payment_required"),
+    "overloaded": ("server_error", "service_unavailable"),
+}
 
 
 def _mistral(_: int, case: str, message: str) -> Any:
-    kind = _MISTRAL.get(case, "invalid_request_error")
-    return {"object": "error", "message": message, "type": kind, "param": None, "code": case}
+    kind, code = _MISTRAL[case]
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
 
 
 @dataclass(frozen=True)
