@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -154,13 +154,11 @@ def _row(each: Interaction) -> dict[str, Any]:
 
 def write(path: Path, text: str) -> None:
     """Put the text into the file, all of it or nothing."""
+    data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", encoding="utf8", newline="\n", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(text)
-    try:
+    with ExitStack() as undo:
+        with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            undo.callback(Path(file.name).unlink, missing_ok=True)
+            file.write(data)
         Path(file.name).chmod(0o644)
         os.replace(file.name, path)  # noqa: PTH105 - the one that is atomic on every system
-    except OSError:
-        with suppress(OSError):
-            Path(file.name).unlink()
-        raise

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_llmmetrics import cassette_files, cassette_names, options, recording
+from pytest_llmmetrics import cassette_files, cassette_names, leftovers, options, recording
 from pytest_llmmetrics.cassette_files import Cassette, CassetteError, Interaction
 from pytest_llmmetrics.cassette_match import Deck
 from pytest_llmmetrics.doors import opened
@@ -176,12 +176,12 @@ def playing(item: pytest.Item, own: Path | None) -> Iterator[Played]:
     try:
         played = Played(item, own)
     except CassetteError as exc:
-        pytest.fail(str(exc), pytrace=False)
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
     try:
         with played.playing():
             yield played
     except CassetteError as exc:
-        pytest.fail(str(exc), pytrace=False)
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
 
 
 def conclude(played: Played, failure: BaseException | None) -> None:
@@ -204,6 +204,7 @@ def conclude(played: Played, failure: BaseException | None) -> None:
 
 def joined(item: pytest.Item) -> None:
     """Have a marked test use the fixture, before every other of its own scope and after those that outlive it."""
+    leftovers.seen(item)
     names = getattr(item, "fixturenames", None)
     if names is None or "llm_cassette" in names:
         return

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
+
+LEFTOVERS = pytest.StashKey[Callable[[], list[str]]]()
+"""Gives the cassettes that no test names."""
 
 RECORD_MODES = ("none", "once", "all", "verify")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmmetrics import options
+from pytest_llmmetrics.options import LEFTOVERS
 
 if TYPE_CHECKING:
     from llmmetrics import Meter
@@ -38,6 +39,23 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         from pytest_llmmetrics.cassettes import joined
 
         joined(item)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # under xdist the workers collect, and the controller tells
+    if LEFTOVERS in session.config.stash and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["llm_cassettes"] = session.config.stash[LEFTOVERS]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    if left := getattr(node, "workeroutput", {}).get("llm_cassettes"):
+        node.config.stash[LEFTOVERS] = lambda: left  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left := config.stash.get(LEFTOVERS, list)():
+        terminalreporter.write_line(f"llmmetrics: cassettes that no test names: {', '.join(left)}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -93,7 +93,9 @@ def _line(line: bytes) -> bytes:
     except ValueError:
         return line
     cleaned = _clean(value)
-    return line if cleaned == value else line[:start] + json.dumps(cleaned, ensure_ascii=False).encode()
+    if cleaned == value:
+        return line
+    return line[:start] + json.dumps(cleaned, ensure_ascii=False).encode() + line[len(line.rstrip()) :]
 
 
 def _clean(value: Any) -> Any:
