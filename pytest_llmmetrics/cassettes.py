@@ -1,4 +1,4 @@
-"""The marker `llm_cassette`: from what it says to what is played, and what the test has to answer for at its end."""
+"""A test's cassettes: found, read, played, and what the test has to answer for at its end."""
 
 from __future__ import annotations
 
@@ -6,62 +6,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from pytest_llmmetrics import cassette_files, cassette_names, leftovers, options, recording
 from pytest_llmmetrics.cassette_files import Cassette, CassetteError, Interaction
+from pytest_llmmetrics.cassette_marks import refuse_rivals, wanted
 from pytest_llmmetrics.cassette_match import Deck
 from pytest_llmmetrics.doors import opened
 from pytest_llmmetrics.replay import MARK, Replay
 
-_ARGUMENTS = ("unused", "opaque")
-_RIVALS = {
-    "httpx_mock": "vcrpy over pytest-httpx goes to the real network",
-    "llm_provider": "both answer every LLM call",
-    "llm_server": "a cassette answers before the request gets there",
-}
-"""Fixtures that cannot be in a test with a cassette, and why."""
-
-
-class Wanted(NamedTuple):
-    """What the marker says."""
-
-    names: tuple[str, ...]
-    allow_unused: bool
-    opaque: tuple[str, ...]
-
-
-def wanted(mark: pytest.Mark) -> Wanted:
-    """Raises `CassetteError` for a name or an argument that cannot be."""
-    for name in mark.kwargs.keys() - set(_ARGUMENTS):
-        near = get_close_matches(name, _ARGUMENTS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it takes names and {', '.join(_ARGUMENTS)}"
-        raise CassetteError(f"@pytest.mark.llm_cassette has no argument {name}: {hint}")
-    if not mark.args:
-        raise CassetteError('@pytest.mark.llm_cassette names no cassette: say which, such as "openai/rate_limited"')
-    unused, opaque = mark.kwargs.get("unused", "fail"), mark.kwargs.get("opaque", ())
-    if unused not in ("fail", "allow"):
-        raise CassetteError(f"@pytest.mark.llm_cassette: unused cannot be {unused!r}: it is 'fail' or 'allow'")
-    if isinstance(opaque, str) or not all(isinstance(each, str) for each in opaque):
-        raise CassetteError("@pytest.mark.llm_cassette: opaque is a list of JSON keys")
-    return Wanted(tuple(map(cassette_names.require_name, mark.args)), unused == "allow", tuple(opaque))
-
-
-def refuse_rivals(item: pytest.Item) -> None:
-    """Raises `CassetteError` for a test that asks for two things of which only one can answer."""
-    if item.get_closest_marker("vcr"):
-        raise CassetteError("@pytest.mark.vcr and @pytest.mark.llm_cassette both patch vcrpy into the test: take one")
-    for name, why in _RIVALS.items():
-        if name in getattr(item, "fixturenames", ()):
-            raise CassetteError(f"{name} and @pytest.mark.llm_cassette cannot be in one test: {why}. Take one")
-
 
 class Played:
-    """One test's cassettes: found, read, played, and in the end judged and written."""
+    """The cassettes of one test."""
 
     def __init__(self, item: pytest.Item, own: Path | None) -> None:
         mark = item.get_closest_marker("llm_cassette")

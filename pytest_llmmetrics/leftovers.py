@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,10 @@ def seen(item: pytest.Item) -> None:
     if config.args_source == pytest.Config.ArgsSource.ARGS or config.getoption("lf", default=False):
         # only a part of the tests is looked at
         return
-    used = config.stash.get(LEFTOVERS, None)
-    if not isinstance(used, _Used):
-        config.stash[LEFTOVERS] = used = _Used()
+    used = config.stash.get(LEFTOVERS, None) or _Used()
+    assert isinstance(used, _Used)
+    tell: Callable[[], list[str]] = used
+    config.stash[LEFTOVERS] = tell
     used.places |= {item.path.parent / "cassettes", config.rootpath / "cassettes"}
     for mark in item.iter_markers("llm_cassette"):
         used.names |= {str(each).removesuffix(".yaml") for each in mark.args}

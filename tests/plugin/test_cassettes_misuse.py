@@ -32,7 +32,8 @@ def run(pytester, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf8")
         pytester.makepyfile(test_it=HEAD + body)
-        pytester.makeini("[pytest]\nfilterwarnings = error\nstrict = true\n")
+        strict = "strict = true\n" if pytest.version_tuple >= (9,) else ""
+        pytester.makeini(f"[pytest]\nfilterwarnings = error\n{strict}")
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rA", *arguments)
 
     return run
