@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from pytest_llmmetrics.cassette_files import CassetteError
 from pytest_llmmetrics.cassette_names import require_name
+from pytest_llmmetrics.hooks import Concludes
+from pytest_llmmetrics.leftovers import look
 
 _ARGUMENTS = ("unused", "opaque")
 _RIVALS = {
@@ -50,3 +53,24 @@ def refuse_rivals(item: pytest.Item) -> None:
     for name, why in _RIVALS.items():
         if name in getattr(item, "fixturenames", ()):
             raise CassetteError(f"{name} and @pytest.mark.llm_cassette cannot be in one test: {why}. Take one")
+
+
+def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Have marked tests use the fixture `llm_cassette`, and answer for it."""
+    marked = [item for item in items if item.get_closest_marker("llm_cassette")]
+    for item in marked:
+        _join(getattr(item, "fixturenames", []), getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}))
+    if marked and not config.pluginmanager.has_plugin(_NAME):
+        config.pluginmanager.register(Concludes(), _NAME)
+        look(config, marked)
+
+
+_NAME = "llmmetrics-cassettes"
+
+
+def _join(names: list[str], known: Mapping[str, Any]) -> None:
+    """Before every other fixture of its own scope, and after those that outlive it."""
+    if "llm_cassette" in names:
+        return
+    scopes = [known[name][-1].scope if known.get(name) else "" for name in names]
+    names.insert(scopes.index("function") if "function" in scopes else len(names), "llm_cassette")

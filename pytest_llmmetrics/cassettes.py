@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pytest_llmmetrics import cassette_files, cassette_names, leftovers, options, recording
+from pytest_llmmetrics import cassette_files, cassette_names, options, recording
 from pytest_llmmetrics.cassette_files import Cassette, CassetteError, Interaction
 from pytest_llmmetrics.cassette_marks import refuse_rivals, wanted
 from pytest_llmmetrics.cassette_match import Deck
 from pytest_llmmetrics.doors import opened
+from pytest_llmmetrics.network import denied, sentence
 from pytest_llmmetrics.replay import MARK, Replay
 
 
@@ -37,6 +38,8 @@ class Played:
         self.kept: tuple[Interaction, ...] = ()
         self._metadata: dict[str, object] = {}
         self._written = 0
+        self._guarded = self.mode == "none" and item.config.getoption("llm_network", "auto") != "allow"
+        self._tried: list[str] = []
         self._cassettes = [each for name in self.wanted.names if (each := self._read(name))]
         self.replay = Replay(
             Deck(self._cassettes),
@@ -78,7 +81,10 @@ class Played:
     @contextmanager
     def playing(self) -> Iterator[None]:
         """Play inside the block; what is recorded after the verdict, by a fixture's end, is written too."""
-        with opened(self.replay) as self._vcr:
+        with ExitStack() as stack:
+            if self._guarded:
+                self._tried = stack.enter_context(denied())
+            self._vcr = stack.enter_context(opened(self.replay))
             yield
             self.write()
 
@@ -110,7 +116,8 @@ class Played:
 
     def problems(self) -> list[str]:
         """What went wrong, whether or not the code under test has noticed."""
-        return [*self.replay.problems, *(f"the live endpoint has drifted: {each}" for each in self.replay.drifts)]
+        drifts = (f"the live endpoint has drifted: {each}" for each in self.replay.drifts)
+        return [*self.replay.problems, *drifts, *map(sentence, self._tried[:1])]
 
     def unused(self) -> str | None:
         """What is said of interactions that nobody asked for."""
@@ -158,14 +165,3 @@ def conclude(played: Played, failure: BaseException | None) -> None:
         problems.append(unused)
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
-
-
-def joined(item: pytest.Item) -> None:
-    """Have a marked test use the fixture, before every other of its own scope and after those that outlive it."""
-    leftovers.seen(item)
-    names = getattr(item, "fixturenames", None)
-    if names is None or "llm_cassette" in names:
-        return
-    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    scopes = [known[name][-1].scope if known.get(name) else "" for name in names]
-    names.insert(scopes.index("function") if "function" in scopes else len(names), "llm_cassette")

@@ -1,22 +1,39 @@
-"""The pytest plugin: hooks and fixtures. What a fixture needs is imported when the fixture is asked for."""
+"""The pytest plugin: hooks only. What a hook needs is imported when something of ours is used."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
 from pytest_llmmetrics import options
-from pytest_llmmetrics.options import LEFTOVERS
+from pytest_llmmetrics.fixtures import (
+    llm_budget,
+    llm_budget_ledger,
+    llm_cassette,
+    llm_cassette_dir,
+    llm_clock,
+    llm_fault,
+    llm_meter,
+    llm_metrics,
+    llm_provider,
+    llm_server,
+    llm_settings,
+)
 
-if TYPE_CHECKING:
-    from llmmetrics import Meter
-    from pytest_llmmetrics.cassettes import Played
-    from pytest_llmmetrics.probe import Probe
-
-CASSETTE = pytest.StashKey["Played"]()
+__all__ = [
+    "llm_budget",
+    "llm_budget_ledger",
+    "llm_cassette",
+    "llm_cassette_dir",
+    "llm_clock",
+    "llm_fault",
+    "llm_meter",
+    "llm_metrics",
+    "llm_provider",
+    "llm_server",
+    "llm_settings",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +43,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in options.MARKERS:
         config.addinivalue_line("markers", marker)
+    if config.getoption("llm_network", "auto") == "deny":
+        from pytest_llmmetrics.hooks import Denies
+
+        config.pluginmanager.register(Denies(), "llmmetrics-denies")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("llm_faults")
+    if "llm_fault" not in metafunc.fixturenames:
+        if marker is not None:
+            pytest.fail("@pytest.mark.llm_faults needs the fixture llm_fault among the test's arguments", pytrace=False)
+        return
+    from pytest_llmmetrics.faults import chosen
+
+    try:
+        given = {} if marker is None else options.arguments(marker, ("only", "exclude"))
+        faults = chosen(**given)
+    except ValueError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    metafunc.parametrize("llm_fault", faults, ids=[each.name for each in faults], indirect=True)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -34,73 +71,19 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.get_closest_marker("llm_cassette"):
-        from pytest_llmmetrics.cassettes import joined
+# before any other deselects: a cassette that a test names is named, whether or not the test runs
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if marked := [item for item in items if "llm_cassette" in item.keywords]:
+        from pytest_llmmetrics.cassette_marks import prepare
 
-        joined(item)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    # under xdist the workers collect, and the controller tells
-    if LEFTOVERS in session.config.stash and hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["llm_cassettes"] = session.config.stash[LEFTOVERS]()
+        prepare(config, marked)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: object) -> None:
+def pytest_testnodedown(node: Any) -> None:
+    # the workers collect, and the controller tells
     if left := getattr(node, "workeroutput", {}).get("llm_cassettes"):
-        node.config.stash[LEFTOVERS] = lambda: left  # type: ignore[attr-defined]
+        from pytest_llmmetrics.leftovers import tell
 
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if left := config.stash.get(LEFTOVERS, list)():
-        terminalreporter.write_line(f"llmmetrics: cassettes that no test names: {', '.join(left)}")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    if (played := item.stash.get(CASSETTE, None)) is None:
-        return (yield)
-    from pytest_llmmetrics.cassettes import conclude
-
-    try:
-        yield
-    except BaseException as exc:
-        conclude(played, exc)
-        raise
-    conclude(played, None)
-
-
-@pytest.fixture
-def llm_cassette_dir() -> Path | None:
-    """Where the test's own cassettes are; None: in `cassettes/` beside the test, then in the root directory."""
-    return None
-
-
-@pytest.fixture
-def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[Played]:
-    """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
-    from pytest_llmmetrics.cassettes import playing
-
-    with playing(request.node, llm_cassette_dir) as played:
-        request.node.stash[CASSETTE] = played
-        yield played
-
-
-@pytest.fixture
-def llm_meter() -> Meter:
-    """A meter on a registry of its own, without configured backends."""
-    from prometheus_client import CollectorRegistry
-
-    from llmmetrics import Meter
-
-    return Meter(registry=CollectorRegistry())
-
-
-@pytest.fixture
-def llm_metrics(llm_meter: Meter) -> Probe:
-    """What the series of `llm_meter`'s registry have changed by since the test's start."""
-    from pytest_llmmetrics.probe import Probe
-
-    return Probe(llm_meter.registry)
+        tell(node.config, left)

@@ -228,6 +228,24 @@ def test_neighbours(run, arguments):
     run(NEIGHBOURS, *arguments).assert_outcomes(passed=13)
 
 
+def test_what_vcrpy_does_not_see_reaches_no_llm(run):
+    result = run(
+        """
+    import socket
+
+    @cassette("openai/success")
+    def test_it():
+        assert ask() == 200
+        try:
+            socket.create_connection(("api.openai.com", 443), 9)
+        except Exception:
+            ...
+"""
+    )
+    result.assert_outcomes(failed=1)
+    assert "the test opened a connection to api.openai.com" in said(result)
+
+
 def test_respx_answers_for_the_rest(run):
     result = run(
         """

@@ -147,3 +147,11 @@ class Reply:
     stall_after: int | None = None
     raises: str = ""
     says: str = ""
+
+    @property
+    def passing(self) -> tuple[bytes, ...]:
+        """What comes of the body before it breaks off: so many events of a stream, half of anything else."""
+        end = self.cut_after if self.cut_after is not None else self.stall_after
+        if end is None:
+            return self.chunks
+        return self.chunks[:end] if self.stream else tuple(chunk[: len(chunk) // 2] for chunk in self.chunks)

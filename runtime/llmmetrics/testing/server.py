@@ -170,18 +170,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_body(made)
 
     def _send_body(self, made: Reply) -> None:
-        for n, chunk in enumerate(made.chunks):
-            if made.cut_after == n or (made.cut_after is not None and not made.stream):
-                if not made.stream:
-                    self.wfile.write(chunk[: len(chunk) // 2])
-                self._hang_up()
-                return
-            if made.stall_after == n or (made.stall_after is not None and not made.stream):
-                self.server.provider.closing.wait()
-                self.close_connection = True
-                return
+        for chunk in made.passing:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if made.stream else chunk)
-        if made.stream:
+        if made.cut_after is not None:
+            self._hang_up()
+        elif made.stall_after is not None:
+            self.server.provider.closing.wait()
+            self.close_connection = True
+        elif made.stream:
             self.wfile.write(b"0\r\n\r\n")
 
     def _hang_up(self) -> None:
