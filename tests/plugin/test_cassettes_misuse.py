@@ -33,7 +33,9 @@ def run(pytester, monkeypatch):
             path.write_text(text, "utf8")
         pytester.makepyfile(test_it=HEAD + body)
         strict = "strict = true\n" if pytest.version_tuple >= (9,) else ""
-        pytester.makeini(f"[pytest]\nfilterwarnings = error\n{strict}")
+        pytester.makeini(
+            f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n{strict}"
+        )
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rA", *arguments)
 
     return run
@@ -198,6 +200,12 @@ NEIGHBOURS = """
         async with httpx2.AsyncClient() as client:
             assert (await client.post(URL, json=ASK)).status_code == 200
 
+    @pytest.mark.asyncio
+    @cassette("openai/success")
+    async def test_asyncio():
+        async with httpx.AsyncClient() as client:
+            assert (await client.post(URL, json=ASK)).status_code == 200
+
     @cassette("openai/success")
     @time_machine.travel("2030-01-01", tick=False)
     def test_frozen(): assert ask() == 200
@@ -225,7 +233,7 @@ NEIGHBOURS = """
     ids=" ".join,
 )
 def test_neighbours(run, arguments):
-    run(NEIGHBOURS, *arguments).assert_outcomes(passed=13)
+    run(NEIGHBOURS, *arguments).assert_outcomes(passed=14)
 
 
 def test_what_vcrpy_does_not_see_reaches_no_llm(run):
