@@ -24,6 +24,7 @@ lint: $(READY) ## types, style, floors
 
 bench: $(READY) ## what metering adds to a call, against the same call without it
 	$(BIN)/python benchmarks/added.py $(ARGS)
+	$(BIN)/python benchmarks/presence.py
 
 cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
 	$(BIN)/python cassettes/make.py
