@@ -31,7 +31,7 @@ class Played:
         self.mode = options.record_mode(item.config)
         self._shipped = cassette_names.shipped()
         beside = [item.path.parent / "cassettes", item.config.rootpath / "cassettes"]
-        given = [own] if own else list(dict.fromkeys(beside))
+        given = [Path(own)] if own else list(dict.fromkeys(beside))
         # the shipped ones are never written, not even from their own checkout
         self._own = [place for place in given if place != self._shipped]
         self._target = self._to_record() if self.mode in ("once", "all") else None

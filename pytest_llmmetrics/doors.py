@@ -105,6 +105,9 @@ class _Memory:
 def _door(replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], library: Any) -> Callable[..., Any]:
     @wraps(inner)
     def handle_request(self: Any, request: Any) -> Any:
+        if replay.foreign(request):
+            # under the lock, an application on loopback could not ask its LLM while it is asked itself
+            return real(self, request)
         # choosing and playing is one act, or two threads would play the same interaction
         with nullcontext() if replay.recording else replay.turn:
             response = inner(self, _readable(replay, request))
@@ -128,6 +131,8 @@ def _async_door(
 ) -> Callable[..., Any]:
     @wraps(inner)
     async def handle_async_request(self: Any, request: Any) -> Any:
+        if replay.foreign(request):
+            return await real(self, request)
         response = await inner(self, _readable(replay, request))
         if card := replay.to_verify(response):
             try:

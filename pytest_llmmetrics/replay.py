@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 
+from llmmetrics.testing import Target, target_of
 from pytest_llmmetrics import drift, scrub, streams
 from pytest_llmmetrics.cassette_match import Card, Deck, Question
 
@@ -51,7 +52,7 @@ class Replay:
         asked = Question(
             request.method, scrub.url(request.uri), kept.encode() if isinstance(kept, str) else kept or b""
         )
-        if self._foreign(asked):
+        if self._foreign(asked.target):
             return None
         number = self.deck.choose(asked, self.played)
         if number is None and not self.recording:
@@ -67,9 +68,12 @@ class Replay:
             request.headers[MARK] = str(number)
         return request
 
-    def _foreign(self, asked: Question) -> bool:
-        """Whether a request is none of ours: no LLM call, to this machine or to another mock."""
-        target = asked.target
+    def foreign(self, request: Any) -> bool:
+        """Whether a client's request is none of ours."""
+        return self._foreign(target_of(request.method, str(request.url)))
+
+    def _foreign(self, target: Target) -> bool:
+        """Whether it is no LLM call, to this machine or to another mock."""
         if target.api is not None or target.provider is not None or target.host in self._hosts:
             return False
         return self._pass_foreign or _is_loopback(target.host)

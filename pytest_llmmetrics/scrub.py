@@ -19,9 +19,10 @@ _CREDENTIAL = re.compile(
     r"api[-_]?key|authorization|cookie|credential|passw(or)?d|secret|(^|[-_])(key|token|sig|signature)$", re.IGNORECASE
 )
 """A name whose value opens something. `max_tokens` and `token_type` do not."""
+# a `token` alone is a model's word: logprobs are full of them
 _JSON_CREDENTIAL = re.compile(
     r"api[-_]?key|^authorization$|passw(or)?d|client_secret|secret_?key|^secret$"
-    r"|(access|auth|bearer|refresh|session|id)_?token$|^token$",
+    r"|(access|auth|bearer|refresh|session|id)_?token$",
     re.IGNORECASE,
 )
 

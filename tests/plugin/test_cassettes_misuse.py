@@ -33,9 +33,7 @@ def run(pytester, monkeypatch):
             path.write_text(text, "utf8")
         pytester.makepyfile(test_it=HEAD + body)
         strict = "strict = true\n" if pytest.version_tuple >= (9,) else ""
-        pytester.makeini(
-            f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n{strict}"
-        )
+        pytester.makeini(f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n{strict}")
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rA", *arguments)
 
     return run

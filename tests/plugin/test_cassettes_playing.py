@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
+import unittest
 
 import pytest
 
@@ -195,6 +196,18 @@ def test_what_is_no_call_reaches_this_machine():
         httpx.get(f"http://127.0.0.1:{free_port()}/metrics")
 
 
+@each_family
+@cassette("openai/success")
+def test_an_application_on_loopback_asks_while_it_is_asked(family):
+    from llmmetrics.testing import Reply, serve
+
+    def answering(_):
+        return Reply(200, (), (str(chunks(family, CHAT, ASK)[0].status_code).encode(),))
+
+    with serve(answering=answering) as app:
+        assert chunks(family, f"{app.url}/summarise", {})[1] == [b"200"]
+
+
 @cassette("openai/rate_limited", "openai/success")
 def test_threads_play_each_interaction_once():
     statuses = []
@@ -218,6 +231,18 @@ def test_tasks_play_each_interaction_once():
         return sorted(each.status_code for each in made)
 
     assert asyncio.run(run()) == [200, *[429] * 7]
+
+
+@cassette("openai/success")
+class TestClasses:
+    def test_a_class(self):
+        assert chunks("httpx", CHAT, ASK)[0].status_code == 200
+
+
+@cassette("openai/bad_key")
+class TestOfUnittest(unittest.TestCase):
+    def test_a_case(self):
+        assert chunks("httpx", CHAT, ASK)[0].status_code == 401
 
 
 @pytest.mark.anyio

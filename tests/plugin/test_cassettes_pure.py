@@ -213,7 +213,7 @@ def test_bodies_are_scrubbed_by_key():
         "nested": [{"access_token": "[scrubbed]"}],
     }
     assert scrub.response_body(b'{"a":  1}') == '{"a":  1}'
-    stream = b'event: x\r\ndata: {"token": "s"}\r\n\r\ndata: [DONE]\r\n\r\n'
+    stream = b'event: x\r\ndata: {"access_token": "s", "token": "word"}\r\n\r\ndata: [DONE]\r\n\r\n'
     assert scrub.response_body(stream) == stream.decode().replace('"s"', '"[scrubbed]"')
     assert scrub.request_body(b"\xff") == b"\xff"
 

@@ -89,9 +89,9 @@ def test_the_documentation_links_to_what_there_is():
 
 
 def test_the_documentation_shows_the_examples_themselves():
-    text = (ROOT / "docs/testing.md").read_text("utf8")
+    text = "".join((ROOT / "docs" / name).read_text("utf8") for name in ("testing.md", "cassettes.md"))
     shown = re.findall(r"<!-- (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
-    assert [name for name, _ in shown] == ["test_tokens.py", "test_failures.py", "test_budgets.py"]
+    assert [name for name, _ in shown] == ["test_tokens.py", "test_failures.py", "test_budgets.py", "test_cassettes.py"]
     for name, code in shown:
         assert code == (ROOT / "docs/examples" / name).read_text("utf8")
 
