@@ -19,7 +19,7 @@ from pytest_llmmetrics.network import denied, sentence
 from pytest_llmmetrics.replay import MARK, Replay
 
 
-class Played:
+class LlmCassette:
     """The cassettes of one test."""
 
     def __init__(self, item: pytest.Item, own: Path | None) -> None:
@@ -38,7 +38,9 @@ class Played:
         self.kept: tuple[Interaction, ...] = ()
         self._metadata: dict[str, object] = {}
         self._written = 0
-        self._guarded = self.mode == "none" and item.config.getoption("llm_network", "auto") != "allow"
+        self._guarded = (
+            self._target is None and self.mode != "verify" and item.config.getoption("llm_network", "auto") != "allow"
+        )
         self._tried: list[str] = []
         self._cassettes = [each for name in self.wanted.names if (each := self._read(name))]
         self.replay = Replay(
@@ -53,7 +55,7 @@ class Played:
         for name in self.wanted.names:
             path = cassette_names.find(name, self._own)
             is_shipped = cassette_names.find(name, [self._shipped])
-            if path or not is_shipped or self.mode == "all":
+            if path or not is_shipped:
                 place = next((each for each in self._own if each.is_dir()), self._own[0])
                 return name, path or cassette_names.path_of(place, name)
         return None
@@ -87,6 +89,11 @@ class Played:
             self._vcr = stack.enter_context(opened(self.replay))
             yield
             self.write()
+
+    @property
+    def play_count(self) -> int:
+        """How many requests were answered from the cassettes."""
+        return sum(self.replay.played.values())
 
     def write(self) -> None:
         """Write what was recorded since. Raises `CassetteError` where a secret is left in it."""
@@ -136,10 +143,10 @@ def _names(cassettes: Sequence[Cassette], left: set[str]) -> str:
 
 
 @contextmanager
-def playing(item: pytest.Item, own: Path | None) -> Iterator[Played]:
+def playing(item: pytest.Item, own: Path | None) -> Iterator[LlmCassette]:
     """Play the test's cassettes inside the block."""
     try:
-        played = Played(item, own)
+        played = LlmCassette(item, own)
     except CassetteError as exc:
         raise pytest.fail.Exception(str(exc), pytrace=False) from None
     try:
@@ -149,7 +156,7 @@ def playing(item: pytest.Item, own: Path | None) -> Iterator[Played]:
         raise pytest.fail.Exception(str(exc), pytrace=False) from None
 
 
-def conclude(played: Played, failure: BaseException | None) -> None:
+def conclude(played: LlmCassette, failure: BaseException | None) -> None:
     """The verdict, when the test's own code has ended: what failed by itself is told what it did not see."""
     problems = played.problems()
     if failure is not None:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from llmmetrics import Meter
     from llmmetrics.testing import Fault, Script
     from pytest_llmmetrics.budgets import LlmBudget
-    from pytest_llmmetrics.cassettes import Played
+    from pytest_llmmetrics.cassettes import LlmCassette
     from pytest_llmmetrics.clock import LlmClock
     from pytest_llmmetrics.probe import Probe
     from pytest_llmmetrics.provider import ServedScript
 
 PROBE = pytest.StashKey["Probe"]()
 FAILED = pytest.StashKey[bool]()
-CASSETTE = pytest.StashKey["Played"]()
+CASSETTE = pytest.StashKey["LlmCassette"]()
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def llm_cassette_dir() -> Path | None:
 
 
 @pytest.fixture
-def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[Played]:
+def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[LlmCassette]:
     """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
     from pytest_llmmetrics.cassettes import playing
 

@@ -123,8 +123,9 @@ def test_every_meter_sees_it_once(family, asynchronous, seen_by, llm_meter, reco
 
 @each_family
 @cassette("openai/rate_limited", "openai/success")
-def test_several_cassettes_play_in_order_and_the_last_goes_on(family):
+def test_several_cassettes_play_in_order_and_the_last_goes_on(family, llm_cassette):
     assert [chunks(family, CHAT, ASK)[0].status_code for _ in range(4)] == [429, 200, 200, 200]
+    assert llm_cassette.play_count == 4
 
 
 @pytest.mark.parametrize(

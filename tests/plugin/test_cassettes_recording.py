@@ -246,6 +246,23 @@ def test_the_date_is_the_tests(run):
     assert yaml.safe_load(run.path.read_text("utf8"))["metadata"]["date"] == "2031-05-06"
 
 
+@pytest.mark.parametrize("mode", ["once", "all"])
+def test_those_that_ship_are_never_recorded(pytester, monkeypatch, mode):
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makepyfile(
+        """
+        import httpx, pytest
+        URL = "https://api.openai.com/v1/chat/completions"
+
+        @pytest.mark.llm_cassette("openai/rate_limited", "openai/success")
+        def test_it():
+            assert [httpx.post(URL, json={}).status_code for _ in range(3)] == [429, 200, 200]
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--llm-record={mode}").assert_outcomes(passed=1)
+    assert not (pytester.path / "cassettes").exists()
+
+
 def test_a_wrong_mode(run):
     result = run("onec")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
