@@ -22,9 +22,10 @@ lint: $(READY) ## types, style, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## what metering adds to a call, against the same call without it
+bench: $(READY) ## what metering, the plugin and the ledgers add, each against doing without
 	$(BIN)/python benchmarks/added.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
+	$(BIN)/python benchmarks/ledgers.py $(ARGS)
 
 cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
 	$(BIN)/python cassettes/make.py
