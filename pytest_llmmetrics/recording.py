@@ -70,10 +70,11 @@ def text_of(
     """The cassette's text. Raises `CassetteError` for one that something like a secret is left in."""
     hosts = sorted({f"{parts.scheme}://{parts.netloc}" for each in kept for parts in [urlsplit(each.request["uri"])]})
     made: dict[str, Any] = {"match": "body", **metadata, "date": today.isoformat(), "source": ", ".join(hosts)}
-    if opaque:
-        made["opaque"] = sorted(opaque)
+    spared = {*opaque, *made.get("opaque", ())}
+    if spared:
+        made["opaque"] = sorted(spared)
     text = dump(kept, made)
-    if found := scan(_document(kept), text, credentials, opaque):
+    if found := scan(_document(kept), text, credentials, spared):
         raise CassetteError(f"cassette {name} was not written: {told(found)}")
     return text
 

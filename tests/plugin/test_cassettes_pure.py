@@ -238,7 +238,9 @@ def test_an_encoded_answer_is_written_as_text():
 
 
 def test_the_metadata_of_a_recording():
-    text = recording.text_of("x", [interaction()], {"note": "kept"}, opaque=["b", "a"], today=date(2026, 1, 2))
+    text = recording.text_of(
+        "x", [interaction()], {"note": "kept", "opaque": ["b"]}, opaque=["a"], today=date(2026, 1, 2)
+    )
     assert parse(text, "x").metadata == {
         "match": "body",
         "note": "kept",
