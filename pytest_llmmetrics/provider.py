@@ -59,7 +59,9 @@ def _answerer(
 def _response(made: Reply, core: ModuleType) -> httpx.Response:
     if made.raises:
         raise getattr(core, made.raises)(made.says)
-    return httpx.Response(made.status, headers=list(made.headers), stream=_Body(made, core))
+    # as a server says it
+    length = () if made.stream else (("content-length", str(sum(map(len, made.chunks)))),)
+    return httpx.Response(made.status, headers=[*made.headers, *length], stream=_Body(made, core))
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):

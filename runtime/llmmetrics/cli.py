@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `llmmetrics check`, `llmmetrics doctor`, `llmmetrics budget`."""
+"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from llmmetrics import doctor
 
     return doctor.run(options.settings, options.port)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from llmmetrics import verify
+
+    return verify.run(options.url)
 
 
 def _budget(options: argparse.Namespace) -> int:
@@ -93,6 +99,13 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
     )
+    verify = commands.add_parser(
+        "verify",
+        help="see whether a /metrics keeps the contract",
+        description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
+        "documented. Exits with 0: nothing; 1: something; 2: nobody answers there.",
+    )
+    verify.add_argument("url", metavar="URL", help="as in http://127.0.0.1:5000/metrics")
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
@@ -128,6 +141,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "check": _check,
     "doctor": _doctor,
+    "verify": _verify,
     "budget": _budget,
 }
 

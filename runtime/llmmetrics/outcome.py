@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
 
@@ -77,7 +78,7 @@ def outcome_of(
             gone = gone and end is End.RAISED
             out.error = classify.error_in(http_status, parse(body.tail))
         else:
-            gone = _answered(out, see(format, body, tape.headers), body, request_body, end, gone=gone)
+            gone = _answered(out, see(format, body, tape.headers), body, tape.headers, request_body, end, gone=gone)
             out.error = out.error or failed
     if gone:
         out.error, out.status = None, Status.CANCELLED
@@ -106,12 +107,28 @@ def _plain_success(format: Format, tape: Tape) -> Outcome | None:
     return out
 
 
-def _answered(out: Outcome, seen: Seen, body: Body, request_body: bytes, end: End, *, gone: bool) -> bool:
+def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
+    """Whether the headers alone say that no format is spoken: a page for people, or nothing at all."""
+    said = headers or {}
+    return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
+
+
+def _answered(
+    out: Outcome,
+    seen: Seen,
+    body: Body,
+    headers: Mapping[str, str] | None,
+    request_body: bytes,
+    end: End,
+    *,
+    gone: bool,
+) -> bool:
     """Fill in what a successful answer says; whether the caller went away before its end."""
     reading = seen.reading
     complete = end is End.EXHAUSTED or seen.ended
-    # whoever closes a stream after an error in it, or after what is no event, does so because of that
-    spoilt = end is End.CLOSED and not seen.ended and is_spoilt(body)
+    # whoever lets go of a stream after an error in it, or of what is no stream, does so because of that
+    let_go = end in (End.CLOSED, End.DROPPED) and not seen.ended
+    spoilt = let_go and (is_spoilt(body) or (not body.total and _is_no_answer(headers)))
     gone = gone and (end is End.RAISED or not (seen.ended or reading.error or spoilt))
     out.model = reading.model
     if reading.error:

@@ -88,10 +88,18 @@ def test_the_documentation_links_to_what_there_is():
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-def test_the_documentation_shows_the_examples_themselves():
-    text = "".join((ROOT / "docs" / name).read_text("utf8") for name in ("testing.md", "cassettes.md"))
+SHOWN = {
+    "testing": ["test_tokens.py", "test_failures.py", "test_budgets.py"],
+    "cassettes": ["test_cassettes.py"],
+    "contracts": ["test_contracts.py"],
+}
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_the_documentation_shows_the_examples_themselves(page):
+    text = (ROOT / f"docs/{page}.md").read_text("utf8")
     shown = re.findall(r"<!-- (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
-    assert [name for name, _ in shown] == ["test_tokens.py", "test_failures.py", "test_budgets.py", "test_cassettes.py"]
+    assert [name for name, _ in shown] == SHOWN[page]
     for name, code in shown:
         assert code == (ROOT / "docs/examples" / name).read_text("utf8")
 
@@ -111,3 +119,19 @@ def test_every_fault_is_documented():
         assert getattr(faults, name.upper()) is fault
         kind = f"`{fault.error_type}`" if fault.error_type else ""
         assert f"| `{name.upper()}` | `{fault.status}` | {kind} |" in text
+
+
+def test_every_check_of_the_contract_is_documented():
+    from llmmetrics.testing.contract_checks import CHECKS
+    from pytest_llmmetrics.contract import LlmClientContract
+
+    text = (ROOT / "docs/contracts.md").read_text("utf8")
+    assert [name for name in CHECKS if f"`{name}`" not in text] == []
+    tests = re.findall(r"`(test_\w+)", text)
+    assert [name for name in vars_of(LlmClientContract, "test_") if not name.startswith(tuple(tests))] == []
+    declared = {name for each in LlmClientContract.__mro__ for name in vars(each).get("__annotations__", ())}
+    assert [name for name in declared if f"| `{name}` |" not in text] == []
+
+
+def vars_of(owner: type, prefix: str) -> list[str]:
+    return [name for name in dir(owner) if name.startswith(prefix)]

@@ -115,6 +115,31 @@ def test_closed_because_of_what_came(client, url, provider, counted, count, lib,
 
 
 @FAMILIES
+@pytest.mark.parametrize("fault", [faults.HTML, faults.EMPTY], ids=["html", "empty"])
+def test_closed_unread_because_of_its_headers(client, url, provider, counted, count, lib, fault):
+    """As cohere's SDK does: what is no stream by its type, it does not even read."""
+    provider.script(fault)
+    with client.stream("POST", url, json=STREAM):
+        pass
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="unknown") == 1
+
+
+@FAMILIES
+def test_dropped_because_of_what_came(client, url, provider, counted, count, lib):
+    """As groq's SDK does: it raises in the middle of a stream, and leaves the answer to the collector."""
+    provider.script(faults.MALFORMED)
+    response = client.send(client.build_request("POST", url, json=STREAM), stream=True)
+    for line in response.iter_lines():
+        if not line:
+            break
+    del response
+    gc.collect()
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="unknown") == 1
+
+
+@FAMILIES
 async def test_closed_at_done_async(aclient, url, counted, count, lib):
     async with aclient.stream("POST", url, json=STREAM) as response:
         async for line in response.aiter_lines():

@@ -12,6 +12,7 @@ import pytest
 from servers import free_port, get, running, until
 from support import alone
 
+from llmmetrics.cli import main
 from llmmetrics.testing import Answer, faults
 
 HERE = str(Path(__file__).parent)
@@ -115,6 +116,7 @@ def test_two_workers_one_killed_in_mid_call(application, provider):
     assert application.value("llmmetrics_internal_errors_total") == 0
     openmetrics = get(f"{application.url}/metrics?name[]=llm_estimated_cost_usd", Accept="application/openmetrics-text")
     assert re.fullmatch(r"# HELP \S+ .*\n# TYPE \S+ unknown\nllm_estimated_cost_usd\{.*\} \S+\n# EOF\n", openmetrics)
+    assert main(["verify", f"{application.url}/metrics"]) == 0
 
 
 def until_hanging(application, hanging):

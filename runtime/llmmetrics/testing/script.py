@@ -108,6 +108,11 @@ class Script:
             self.problems.append(text)
         return text
 
+    def clear(self) -> None:
+        """Forget what nobody has asked for."""
+        with self._lock:
+            self._steps.clear()
+
     @property
     def unused(self) -> list[Step]:
         """What nobody has asked for yet."""

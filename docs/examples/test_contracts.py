@@ -1,0 +1,48 @@
+"""What any code that calls an LLM should do, and what any `/metrics` should say: suites to subclass."""
+
+from __future__ import annotations
+
+import anthropic
+import openai
+import pytest
+from summariser import Summariser
+
+from pytest_llmmetrics.contract import LlmClientContract, MeteredMetricsContract
+
+KEY = "nobodys-key-at-all"
+
+
+class TestSummariser(LlmClientContract):
+    """The application with its SDK as production has it: three attempts, of 15 seconds at most."""
+
+    deadline = 60
+    price = ("0.15", "0.60")
+
+    @pytest.fixture(autouse=True)
+    def _app(self):
+        with openai.OpenAI(api_key=KEY, timeout=15) as client, anthropic.Anthropic(api_key=KEY) as other:
+            self.app = Summariser(client, other)
+            yield
+
+    def call(self):
+        """One call."""
+        return self.app.summarise("a long text")
+
+    def stream(self):
+        """One call, piece by piece."""
+        return self.app.stream("a long text")
+
+
+@pytest.mark.usefixtures("llm_metrics")
+class TestMetrics(MeteredMetricsContract):
+    """What is exported while calls are made; a URL does as well as a registry."""
+
+    @pytest.fixture(autouse=True)
+    def _app(self, llm_meter, llm_provider, app):
+        self.registry = llm_meter.registry
+        llm_provider.reply("Short.")
+        self.between = lambda: app.summarise("a long text")
+
+    def metrics(self):
+        """What to look at."""
+        return self.registry

@@ -1,0 +1,33 @@
+"""The suite for code that makes LLM calls: subclass it, and give it one callable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_llmmetrics import faults
+from pytest_llmmetrics.contract.base import BUDGET
+from pytest_llmmetrics.contract.failures import FailureContract
+from pytest_llmmetrics.contract.retries import RetryContract
+from pytest_llmmetrics.contract.streams import StreamContract
+from pytest_llmmetrics.contract.successes import SuccessContract
+
+
+class LlmClientContract(SuccessContract, FailureContract, RetryContract, StreamContract):
+    """Subclass it as `Test…` and give it `call`, and `stream` where there are streams.
+
+    Every way in which a provider fails is a test of it. Nothing is sent and nobody waits: the provider is simulated,
+    back-off and timeouts are added up.
+    """
+
+    __test__ = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__test__" not in vars(cls):
+            cls.__test__ = True
+        handled = cls.handled if isinstance(cls.handled, str) else [each for each in cls.handled if each != BUDGET]
+        try:
+            faults.chosen(exclude=cls.faults_excluded)
+            faults.chosen(exclude=handled)
+        except ValueError as exc:
+            raise ValueError(f"{cls.__name__}: {exc}") from None

@@ -1,0 +1,84 @@
+"""The part of the client suite that is about calls that nothing goes wrong with: counted once, and exactly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from llmmetrics.testing.contract_checks import CHECKS, check
+from llmmetrics.testing.scrape import scrapes
+from pytest_llmmetrics import faults
+from pytest_llmmetrics.contract.base import ClientContract
+from pytest_llmmetrics.contract.bench import ANSWER, TOKENS, Bench
+
+_EXACT = Decimal("1e-12")
+"""Counters are floats."""
+
+
+class SuccessContract(ClientContract):
+    """What is asked of a success."""
+
+    def test_a_success_is_counted_once(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        llm_bench.probe.assert_delta("llm_requests_total", {"success": 1})
+        llm_bench.probe.assert_delta("llm_errors_total", {})
+
+    def test_every_call_is_counted(self, llm_bench: Bench) -> None:
+        for _ in range(3):
+            self._succeed(llm_bench)
+        llm_bench.probe.assert_delta("llm_requests_total", {"success": 3})
+
+    def test_its_tokens_are_exact(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        if not llm_bench.probe.last.usage_known:
+            pytest.fail("the answer had no usage: ask for it, as in stream_options={'include_usage': True}", False)
+        llm_bench.probe.assert_delta("llm_tokens_total", TOKENS)
+
+    def test_its_cost_is_exact(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        probe = llm_bench.probe
+        told, counted = probe.last.cost_usd, probe.cost
+        if self.price is not None:
+            prompt, completion = map(Decimal, self.price)
+            told = (ANSWER.prompt_tokens * prompt + ANSWER.completion_tokens * completion) / 1_000_000
+        elif told is None:
+            self._require(probe.delta("llm_estimated_cost_usd") == 0, "nobody knows the price, and it has a cost")
+        else:
+            self._require(told, "the call cost 0 USD: if it is free, say so: price = ('0', '0')")
+        same = counted == told if told is None or counted is None else abs(counted - told) < _EXACT
+        self._require(same, f"the cost was counted as {counted}, and is {told} USD")
+
+    def test_its_labels_are_the_calls(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        asked, backends = llm_bench.script.requests[-1].model, llm_bench.probe.last.meter.names()
+        for series in llm_bench.probe.moved():
+            labels = dict(series.labels)
+            if labels.get("model", asked) not in (asked, "other") or labels.get("backend") not in {None, *backends}:
+                names = " or ".join(sorted(backends))
+                pytest.fail(f"{series}: the model {asked!r} was asked for, of the backend {names}", pytrace=False)
+
+    def test_its_duration_is_observed(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        llm_bench.call(faults.SERVER_ERROR)
+        count, total = (llm_bench.probe.delta(f"llm_request_duration_seconds_{each}") for each in ("count", "sum"))
+        if count != len(llm_bench.wire.attempts) or not total > 0:
+            pytest.fail(f"{len(llm_bench.wire.attempts)} attempts, and {count:g} durations of {total} s", pytrace=False)
+
+    def test_it_is_active_while_it_is_in_flight(self, llm_bench: Bench) -> None:
+        seen: list[float] = []
+        llm_bench.wire.in_flight = lambda: seen.append(llm_bench.probe.value("llm_active_requests"))
+        self._succeed(llm_bench)
+        if seen != [1]:
+            pytest.fail(f"llm_active_requests was {seen} while the call was in flight, not [1]", pytrace=False)
+        self._require_idle(llm_bench)
+
+    def test_what_it_exports_keeps_the_metrics_contract(self, llm_bench: Bench) -> None:
+        self._succeed(llm_bench)
+        llm_bench.call(faults.RATE_LIMIT)
+        llm_bench.call(faults.READ_TIMEOUT)
+        seen = scrapes(llm_bench.probe.last.meter.registry)
+        # the buckets are a setting of whoever runs it
+        wrong = [str(each) for name in CHECKS if name != "buckets" for each in check(name, seen)]
+        if wrong:
+            pytest.fail("\n".join(wrong), pytrace=False)

@@ -1,0 +1,54 @@
+"""What a check of the contract is given and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from llmmetrics.testing.exposition_text import Page, Sample
+from llmmetrics.testing.families import FAMILIES, Family
+
+
+class Wrong(NamedTuple):
+    """Something that is not as the contract has it: what, where, and what to do."""
+
+    what: str
+    where: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where}): {self.do}"
+
+
+class Scrapes(NamedTuple):
+    """Three scrapes of one program, in the order of time: both formats, and the first once more."""
+
+    classic: Page
+    openmetrics: Page
+    again: Page
+
+
+Check = Callable[[Scrapes], Iterator[Wrong]]
+
+_FAMILIES = {sample: family for family in FAMILIES.values() for sample in family.samples}
+
+
+def family_of(sample: str) -> Family | None:
+    """The family that a sample of this name belongs to, or None where it is none of ours."""
+    return _FAMILIES.get(sample)
+
+
+def printed(page: Page, family: Family) -> str:
+    """The name that a family's HELP and TYPE lines have: in OpenMetrics, a counter's without `_total`."""
+    return family.name.removesuffix("_total") if page.openmetrics else family.name
+
+
+def families_on(page: Page) -> set[str]:
+    """Our families that a page has a TYPE line or a sample of."""
+    typed = {name for name, family in FAMILIES.items() if printed(page, family) in page.types}
+    return typed | {family.name for each in page.samples if (family := family_of(each.name))}
+
+
+def found_in(page: Page, sample: Sample, what: str, do: str) -> Wrong:
+    """A finding about a sample."""
+    return Wrong(what, f"{page.format}, line {sample.line}", do)

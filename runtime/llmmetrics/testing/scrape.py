@@ -1,0 +1,140 @@
+"""Reads a program's `/metrics` as a scraper does: both formats, and one of them again."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from llmmetrics.errors import ConfigError, LlmMetricsError
+from llmmetrics.testing.contract_finding import Scrapes
+from llmmetrics.testing.exposition_text import Page, parse
+
+CLASSIC = "text/plain;version=0.0.4"
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+"""What a default Prometheus asks for, nearly."""
+
+SECONDS = 10.0
+"""How long a page may take: Prometheus gives up then, too."""
+
+LARGEST = 2**26
+"""In bytes: what is larger is no page of metrics."""
+
+_TYPES = {"text/plain": False, "application/openmetrics-text": True}
+
+
+class ScrapeError(LlmMetricsError):
+    """What answers at this address is no page of metrics."""
+
+
+class UnreachableError(LlmMetricsError):
+    """Nobody answers at this address."""
+
+
+def _nothing() -> None:
+    """Happens between two scrapes, where nobody says what."""
+
+
+def scrapes(source: CollectorRegistry | str, between: Callable[[], object] = _nothing) -> Scrapes:
+    """Three scrapes of a registry or of a URL; `between` is called after the first.
+
+    Raises `ConfigError` for what is no URL, `UnreachableError` and `ScrapeError`.
+    """
+    read = partial(_rendered, source) if isinstance(source, CollectorRegistry) else partial(_fetched, address(source))
+    first = read(CLASSIC)
+    between()
+    return Scrapes(first, read(OPENMETRICS), read(CLASSIC))
+
+
+def address(url: str) -> SplitResult:
+    """The parts of a URL of `/metrics`. Raises `ConfigError`."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
+    except ValueError:
+        usable = None
+    if not usable or " " in url:
+        raise ConfigError("that is no address: give the whole of it, as in http://127.0.0.1:5000/metrics")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("the address has a user or a password in it: give it without, on a port that needs none")
+    return parts
+
+
+def _rendered(registry: CollectorRegistry, accept: str) -> Page:
+    # prometheus-client's own exposition, since that is what an application may serve
+    encoder, kind = choose_encoder(accept)
+    return parse(encoder(registry), openmetrics=kind.startswith("application/openmetrics-text"))
+
+
+class _Answer(NamedTuple):
+    status: int
+    kind: str
+    encoding: str
+    body: bytes
+
+
+def _fetched(url: SplitResult, accept: str) -> Page:
+    shown = f"{url.scheme}://{url.netloc}{url.path}"
+    try:
+        answer = _get(url, accept)
+    except ConnectionRefusedError:
+        raise UnreachableError(f"nobody listens at {shown}: start the application, or correct the address") from None
+    except (OSError, HTTPException, ValueError) as exc:
+        reason = str(exc) or type(exc).__name__
+        raise UnreachableError(f"{shown} cannot be read ({reason}): correct the address, or try again") from None
+    if 300 <= answer.status < 400:
+        raise ScrapeError(f"{shown} redirects: serve the metrics there, by a route and not by a mount")
+    if answer.status != 200:
+        raise ScrapeError(f"{shown} answers HTTP {answer.status}, not with metrics: correct the address or the route")
+    kind = answer.kind.partition(";")[0].strip().lower()
+    if kind not in _TYPES:
+        raise ScrapeError(
+            f"{shown} says that it is {kind or 'of no type'}, which is no page of metrics: correct the address, or "
+            "answer with Content-Type: text/plain; version=0.0.4"
+        )
+    return parse(_decoded(answer, shown), openmetrics=_TYPES[kind])
+
+
+def _decoded(answer: _Answer, shown: str) -> bytes:
+    if not answer.encoding:
+        return answer.body
+    if answer.encoding == "gzip":
+        unzip = zlib.decompressobj(31)
+        try:
+            return unzip.decompress(answer.body, LARGEST)
+        except zlib.error:
+            raise ScrapeError(f"{shown} says gzip and is not: serve it as it is") from None
+    raise ScrapeError(f"{shown} is encoded as {answer.encoding}, which nobody asked for: serve it as it is")
+
+
+def _get(url: SplitResult, accept: str) -> _Answer:
+    # no urllib: a proxy of the environment would answer
+    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    connection = kind(str(url.hostname), url.port, timeout=SECONDS)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        connection.request("GET", path, headers={"Accept": accept})
+        response = connection.getresponse()
+        encoding = (response.getheader("Content-Encoding") or "").strip().lower()
+        return _Answer(response.status, response.getheader("Content-Type") or "", encoding, _body(response))
+    finally:
+        connection.close()
+
+
+def _body(response: HTTPResponse) -> bytes:
+    deadline = time.monotonic() + SECONDS
+    body = bytearray()
+    while chunk := response.read1(2**20):
+        body += chunk
+        if len(body) > LARGEST:
+            raise ValueError(f"larger than {LARGEST >> 20} MiB")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it took longer than {SECONDS:g} s")
+    return bytes(body)
