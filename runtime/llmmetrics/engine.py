@@ -201,6 +201,11 @@ class Engine:
         """How many tokens this model takes and gives, where the catalogue knows it."""
         return None if route.local or model is None else self._catalogue.window(model, route.url, route.seller)
 
+    @property
+    def configured_backends(self) -> tuple[Configured, ...]:
+        """The backends of the settings, as they are matched and priced."""
+        return self._backends.all
+
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
         self._backends.named(name)

@@ -4,7 +4,7 @@ from llmmetrics.call import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.faults import FAULTS
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
-from llmmetrics.testing.observers import metering, meters, observe
+from llmmetrics.testing.observers import metering, meters, observe, set_owner
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 
@@ -22,4 +22,5 @@ __all__ = [
     "observe",
     "reply",
     "serve",
+    "set_owner",
 ]
