@@ -32,7 +32,9 @@ class Baseline(BaseModel):
     def text(self) -> str:
         """The document: sorted, one line a row, so that two branches' changes merge."""
         head = {"schema": SCHEMA, "book": self.book, "prices": self.prices, "sellers": self.sellers}
-        lines = [f'"{name}": {line(dict(sorted(it.items())) if isinstance(it, dict) else it)},' for name, it in head.items()]
+        lines = [
+            f'"{name}": {line(dict(sorted(it.items())) if isinstance(it, dict) else it)},' for name, it in head.items()
+        ]
         rows = [line(row.plain()) for row in sorted(self.rows, key=lambda row: row.key)]
         return "\n".join(["{", *lines, '"rows": [', ",\n".join(rows), "]", "}", ""])
 
@@ -98,4 +100,3 @@ def amended(
         rows=kept,
     )
     return new, changes
-

@@ -42,7 +42,7 @@ def allowance_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Allowance:
             raise BudgetError(f"llm_budget({name}={value!r}) is no count: {EXAMPLE}")
     amount = kwargs.get("usd")
     if isinstance(amount, float):
-        raise BudgetError(f"llm_budget(usd={amount!r}) is a float, which is not exact: write usd=\"{amount}\"")
+        raise BudgetError(f'llm_budget(usd={amount!r}) is a float, which is not exact: write usd="{amount}"')
     try:
         exact = Decimal(0 if amount is None else amount)
     except (InvalidOperation, TypeError, ValueError):

@@ -25,11 +25,15 @@ def parsed(kind: type[D], text: str, name: str) -> D:
     """The document in this text. Raises `DocumentError`, which calls it by `name`."""
     what = kind.__name__.lower()
     if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
-        raise DocumentError(f"{name} has merge-conflict markers in it: take both sides' rows, then run --llm-baseline=fix")
+        raise DocumentError(
+            f"{name} has merge-conflict markers in it: take both sides' rows, then run --llm-baseline=fix"
+        )
     try:
         fields = json.loads(text)
     except ValueError as exc:
-        raise DocumentError(f"{name} is not JSON ({exc}): restore it from version control, or write a new one") from None
+        raise DocumentError(
+            f"{name} is not JSON ({exc}): restore it from version control, or write a new one"
+        ) from None
     if not isinstance(fields, dict) or "schema" not in fields:
         raise DocumentError(f"{name} is no {what} of pytest-llmmetrics: it has no key 'schema'")
     known = 1
@@ -43,7 +47,9 @@ def parsed(kind: type[D], text: str, name: str) -> D:
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DocumentError(f"{name} is no valid {what}: {where}: {first['msg']} ({exc.error_count()} in all)") from None
+        raise DocumentError(
+            f"{name} is no valid {what}: {where}: {first['msg']} ({exc.error_count()} in all)"
+        ) from None
     check_rows(getattr(found, "rows", ()), name)
     return found
 
@@ -86,10 +92,10 @@ def write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(handle, "w", encoding="utf8", newline="\n") as out:
+        with os.fdopen(handle, "w", encoding="utf8", newline="\n") as out:
             out.write(text)
-        os.chmod(made, 0o666 & ~_umask())
-        os.replace(made, path)
+        Path(made).chmod(0o666 & ~_umask())
+        Path(made).replace(path)
     except OSError as exc:
         if made is not None:
             Path(made).unlink(missing_ok=True)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from llmmetrics.testing import prices
 from pytest_llmmetrics.rows import Row
 
+MINUS = "\N{MINUS SIGN}"
+
 PriceOf = Callable[[Row], prices.Price | None]
 """The price of a row's model."""
 
@@ -69,27 +71,19 @@ def cost_of(row: Row, price: prices.Price | None) -> Cost:
 
 def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
     """The sums of these rows."""
-    counts = [0] * 8
-    cost = Cost()
-    for row in rows:
-        known = prices.usage({**row.tokens}), prices.usage({**row.wire_tokens})
-        guessed = prices.usage(row.estimated)
-        usages = (*known, guessed)
-        for n, value in enumerate(
-            (
-                row.calls,
-                row.attempts,
-                sum(row.errors.values()),
-                row.unread,
-                sum(each.prompt for each in usages),
-                sum(each.completion for each in usages),
-                sum(each.cache_read for each in usages),
-                guessed.total,
-            )
-        ):
-            counts[n] += value
-        cost += cost_of(row, price_of(row))
-    return Figures(*counts, cost)
+    every = list(rows)
+    usages = [prices.usage(buckets) for row in every for buckets in (row.tokens, row.wire_tokens, row.estimated)]
+    return Figures(
+        calls=sum(row.calls for row in every),
+        attempts=sum(row.attempts for row in every),
+        errors=sum(n for row in every for n in row.errors.values()),
+        unread=sum(row.unread for row in every),
+        prompt=sum(each.prompt for each in usages),
+        completion=sum(each.completion for each in usages),
+        cached=sum(each.cache_read for each in usages),
+        estimated_tokens=sum(prices.usage(row.estimated).total for row in every),
+        cost=sum((cost_of(row, price_of(row)) for row in every), Cost()),
+    )
 
 
 def kinds(rows: Iterable[Row]) -> dict[str, int]:
@@ -112,7 +106,7 @@ def usd(atto: int | Decimal, digits: int = 3) -> str:
     if places > 2:
         whole, _, fraction = text.partition(".")
         text = f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
-    return f"{'−' if value < 0 else ''}${text}"
+    return f"{MINUS if value < 0 else ''}${text}"
 
 
 def money(cost: Cost) -> str:

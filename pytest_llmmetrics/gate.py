@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_llmmetrics.baseline import Baseline, by_test, plain
-from pytest_llmmetrics.budgets import Allowance, over
+from pytest_llmmetrics.baseline import by_test, plain
+from pytest_llmmetrics.budgets import Allowance, allowance_of, over
 from pytest_llmmetrics.figures import Figures, PriceOf, figures
-from pytest_llmmetrics.limits import MODES, Limit
-from pytest_llmmetrics.report import Reason
+from pytest_llmmetrics.limits import MODES, Limit, limit_of
+from pytest_llmmetrics.report import Mode, Reason, Report
 from pytest_llmmetrics.rows import Row
 from pytest_llmmetrics.split import Split, causes, split
 
@@ -26,11 +26,11 @@ class Rules(NamedTuple):
     """What the gate is told."""
 
     limits: Sequence[Limit]
-    mode: str = "block"
+    mode: Mode = "block"
     """The most that it does, whatever a limit says."""
-    accepted: str = "report"
+    accepted: Mode = "report"
     """What a change is that the pull request has written into the baseline itself."""
-    inconclusive: str = "block"
+    inconclusive: Mode = "block"
 
     def capped(self, mode: str) -> str:
         return min(mode, self.mode, key=MODES.index)
@@ -193,6 +193,18 @@ def drifted(before: Mapping[str, str], now: Mapping[str, str], books: tuple[str,
     return [f"the price of {key} has changed since the baseline was written{versions}" for key in changed]
 
 
-def baseline_sides(measured: Iterable[Row], agreed: Baseline, base: Baseline | None, now: PriceOf) -> Sides:
-    """The sides of a comparison with baselines, both at the prices of now."""
-    return Sides(by_test(measured), agreed.by_test(), None if base is None else base.by_test(), now, now)
+def verdict_of(report: Report) -> Verdict | None:
+    """The verdict on a report whose session was asked for one."""
+    gate = report.gate
+    if gate is None:
+        return None
+    base = None if gate.base is None else by_test(gate.base)
+    return judge(
+        Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
+        report.passed,
+        Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive),
+        budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
+        reasons=report.inconclusive,
+        drift=gate.drift,
+        notices=gate.notices,
+    )

@@ -40,7 +40,11 @@ MEASURES = {
         Measure("tokens", lambda f: Fraction(f.tokens), 1, lambda f: _count(f.tokens), "tokens"),
         Measure("cost", lambda f: Fraction(f.cost.total, prices.ATTO), 1, lambda f: usd(f.cost.total), "cost"),
         Measure(
-            "cached", lambda f: _ratio(f.cached, f.prompt), -1, lambda f: f"{f.cached_ratio:.0%}", "of the prompt cached"
+            "cached",
+            lambda f: _ratio(f.cached, f.prompt),
+            -1,
+            lambda f: f"{f.cached_ratio:.0%}",
+            "cached",
         ),
     )
 }
@@ -60,6 +64,11 @@ class Limit(NamedTuple):
     total: bool = False
     """Whether it is of all judged tests together."""
 
+    def __str__(self) -> str:
+        numbers = (Decimal(each.numerator) / each.denominator for each in (self.percent, self.floor))
+        percent, floor = (f"{each:f}" for each in numbers)
+        return f"{'total ' if self.total else ''}{self.measure} {percent}% {floor} {self.mode}"
+
     def reached(self, before: Figures, after: Figures) -> bool:
         measure = MEASURES[self.measure]
         if self.measure in {"cached", "attempts"} and not (before.calls and after.calls):
@@ -70,7 +79,9 @@ class Limit(NamedTuple):
         return worse > self.floor and worse > was * self.percent / 100
 
 
-_SYNTAX = re.compile(r"(?P<total>total\s+)?(?P<measure>\w+)\s+(?P<percent>\S+)\s*%(\s+\$?(?P<floor>[^\s%]+))?(\s+(?P<mode>[a-z]+))?")
+_SYNTAX = re.compile(
+    r"(?P<total>total\s+)?(?P<measure>\w+)\s+(?P<percent>\S+)\s*%(\s+\$?(?P<floor>[^\s%]+))?(\s+(?P<mode>[a-z]+))?"
+)
 
 EXAMPLE = "write it as 'cost 5% 0.0001' or 'total tokens 10% 500 warn'"
 
@@ -93,7 +104,7 @@ def limit_of(text: str) -> Limit:
         if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
             raise LimitError(f"the limit {text!r} has {number!r} where a number belongs: {EXAMPLE}")
         numbers.append(Fraction(Decimal(number)))
-    return Limit(measure, *numbers, mode, bool(found["total"]))
+    return Limit(measure, numbers[0], numbers[1], mode, bool(found["total"]))
 
 
 DEFAULTS = (

@@ -6,9 +6,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llmmetrics import options
+
 if TYPE_CHECKING:
     from llmmetrics import Meter
     from pytest_llmmetrics.probe import Probe
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the bill and the gate."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers; meter the session, where that was asked for."""
+    for marker in options.MARKERS:
+        config.addinivalue_line("markers", marker)
+    if options.wanted(config):
+        from pytest_llmmetrics import session
+
+        session.start(config)
 
 
 @pytest.fixture

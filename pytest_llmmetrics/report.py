@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import Price
@@ -15,6 +14,8 @@ from pytest_llmmetrics.figures import cost_of
 from pytest_llmmetrics.rows import Money, Row, added
 
 SCHEMA = 1
+
+Mode = Literal["report", "warn", "block"]
 
 
 class Priced(Row):
@@ -43,6 +44,25 @@ class Reason(BaseModel):
     what: str
 
 
+class Gate(BaseModel):
+    """What the rows are to be compared with, and how: the verdict follows from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agreed: list[Row] = []
+    """The baseline in the work tree."""
+    base: list[Row] | None = None
+    """The baseline at the merge base, where it was asked for and is there."""
+    limits: list[str] = []
+    mode: Mode = "block"
+    accepted: Mode = "report"
+    inconclusive: Mode = "block"
+    budgets: dict[str, dict[str, str | int]] = {}
+    """What `llm_budget` allows a test."""
+    drift: list[str] = []
+    notices: list[str] = []
+
+
 class Report(BaseModel):
     """What the LLM calls of one session, or of the shards of one, were and cost."""
 
@@ -65,15 +85,21 @@ class Report(BaseModel):
     reruns: list[Priced] = []
     """Calls of runs that were run again: the last run counts."""
     inconclusive: list[Reason] = []
+    gate: Gate | None = None
+    _prices: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 
     def price_of(self, row: Row) -> Price | None:
         """The price of a row's model, or None when nobody knows it."""
-        found = self.prices.get(price_key(row))
-        return None if found is None else prices.price_of(found.model_dump())
+        key = price_key(row)
+        if key not in self._prices:
+            found = self.prices.get(key)
+            self._prices[key] = None if found is None else prices.price_of(found.model_dump())
+        return self._prices[key]
 
-    def moment(self) -> datetime:
-        """The moment whose prices hold."""
-        return datetime.fromisoformat(self.priced_at).astimezone(UTC)
+    @property
+    def passed(self) -> list[str]:
+        """The tests that ran and passed: those that a gate judges."""
+        return [test for test, outcome in self.tests.items() if outcome == "passed"]
 
     def text(self) -> str:
         """The document."""
@@ -99,3 +125,8 @@ def _priced(row: Row, price: Price | None) -> Priced:
         values["usd"] = f"{prices.dollars(cost.known):f}"
         values["estimated_usd"] = f"{prices.dollars(cost.estimated):f}" if row.estimated else None
     return Priced(**values)
+
+
+def digests(report: Report) -> dict[str, str]:
+    """Short names of the report's prices."""
+    return {key: prices.digest(prices.price_of(rates.model_dump())) for key, rates in report.prices.items()}

@@ -97,7 +97,12 @@ def rows_of(test: str, attempts: Iterable[Seen], book: PriceBook) -> list[Row]:
 def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]:
     last = call[-1]
     # a call belongs to the model that answered it in the end: what failed before, too
-    where = {"test": test, "backend": last.backend, "model": last.model, "answered": last.answered or ""}
+    where: dict[str, Any] = {
+        "test": test,
+        "backend": last.backend,
+        "model": last.model,
+        "answered": last.answered or "",
+    }
     errors: dict[str, int] = {}
     for each in call:
         if each.error is not None:
@@ -109,7 +114,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
         yield from _charges(here, each, book)
 
 
-def _charges(where: Mapping[str, str], attempt: Seen, book: PriceBook) -> Iterable[Row]:
+def _charges(where: Mapping[str, Any], attempt: Seen, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
         # a part's own model is of no matter: the wire says what they cost together
         buckets = dict(prices.usage(_joined(part.usage.buckets for part in attempt.parts)).buckets)
@@ -120,8 +125,9 @@ def _charges(where: Mapping[str, str], attempt: Seen, book: PriceBook) -> Iterab
         here = {**where, "answered": model} if model else where
         price = book.price(attempt.backend, attempt.model, here["answered"])
         buckets = prices.in_bands(price, usage)
+        counted: dict[str, Any] = {"tokens" if attempt.known else "estimated": buckets}
         if buckets:
-            yield Row(**here, **{"tokens" if attempt.known else "estimated": buckets})
+            yield Row(**here, **counted)
 
 
 def _joined(buckets: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -130,5 +136,3 @@ def _joined(buckets: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for name, n in each.items():
             total[name] = total.get(name, 0) + n
     return total
-
-

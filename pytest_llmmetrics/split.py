@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from llmmetrics.testing.prices import Price
-from pytest_llmmetrics.figures import Figures, PriceOf, cost_of, figures
+from pytest_llmmetrics.figures import MINUS, Figures, PriceOf, cost_of, figures
 from pytest_llmmetrics.rows import Row
 
 
@@ -105,11 +105,12 @@ def causes(before: Sequence[Row], after: Sequence[Row], parts: Split | None, pri
 def _usage(was: Figures, now: Figures) -> list[tuple[float, str]]:
     """What one call uses: by how much of it that has changed, and in words."""
     found = []
-    for name, a, b in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
-        a, b = a / was.calls, b / now.calls
-        if a != b:
-            percent = f" ({(b - a) / a:+.0%})".replace("-", "−") if a else ""
-            found.append((abs(b - a) / (a or b), f"{name} tokens per call {_number(a)} → {_number(b)}{percent}"))
+    for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
+        one, other = total / was.calls, later / now.calls
+        if one != other:
+            percent = f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one else ""
+            text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
+            found.append((abs(other - one) / (one or other), text))
     if was.cached_ratio != now.cached_ratio:
         shift = abs(was.cached_ratio - now.cached_ratio)
         text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"

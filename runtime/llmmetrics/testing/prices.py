@@ -17,7 +17,19 @@ from llmmetrics.pricing import ATTO, Catalogue, Price, attodollars, dollars
 from llmmetrics.usage import FEES, Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
 
-__all__ = ["ATTO", "Price", "PriceBook", "attodollars", "cost", "digest", "dollars", "in_bands", "plain", "price_of", "usage"]
+__all__ = [
+    "ATTO",
+    "Price",
+    "PriceBook",
+    "attodollars",
+    "cost",
+    "digest",
+    "dollars",
+    "in_bands",
+    "plain",
+    "price_of",
+    "usage",
+]
 
 _LOCAL = "local"
 """The seller of what no catalogue knows."""
@@ -92,8 +104,10 @@ class PriceBook:
 
 
 def in_bands(price: Price | None, usage: Usage) -> dict[str, int]:
-    """The buckets of one call, named so that they can be added to those of others: a call with a prompt so long that
-    another price holds has its buckets under `input>200000`."""
+    """The buckets of one call, named so that they can be added to those of others.
+
+    Those of a call with a prompt so long that another price holds are named `input>200000`.
+    """
     over = next((threshold for threshold, _ in price.tiers if usage.prompt > threshold), None) if price else None
     return dict(usage.buckets) if over is None else {f"{name}>{over}": n for name, n in usage.buckets.items()}
 
@@ -127,9 +141,7 @@ def plain(price: Price) -> dict[str, Any]:
 
 def price_of(plain: Mapping[str, Any]) -> Price:
     """The price that `plain` has made strings of."""
-    return Price(
-        _units(plain["usd"]), tuple((int(over), _units(units)) for over, units in plain.get("over", ()))
-    )
+    return Price(_units(plain["usd"]), tuple((int(over), _units(units)) for over, units in plain.get("over", ())))
 
 
 def digest(price: Price) -> str:

@@ -1,0 +1,7 @@
+"""stub"""
+
+from pytest_llmmetrics.report import Report
+
+
+def page(report: Report) -> str:
+    return ""
