@@ -145,8 +145,9 @@ def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row]
         better = now.calls < was.calls or now.cost.total < was.cost.total or now.attempts < was.attempts
         state = "improved" if better else "changed"
     parts = split(before, after, sides.then, sides.now)
-    words = tuple(causes(before, after, parts, sides.now)) if state != "same" else ()
-    return Change(test, state, was, now, parts, words, tuple(each.measure for each in reached))
+    measures = tuple(each.measure for each in reached)
+    words = tuple(causes(before, after, parts, sides.now, measures)) if state != "same" else ()
+    return Change(test, state, was, now, parts, words, measures)
 
 
 def _reached(limit: Limit, was: Figures, now: Figures) -> bool:

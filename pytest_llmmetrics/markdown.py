@@ -42,7 +42,7 @@ def code(text: str) -> str:
 
 def words(text: str) -> str:
     """Text in which nothing is markup, a link or a mention."""
-    flat = re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", re.sub(r"\s+", " ", text))
+    flat = re.sub(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text))
     return re.sub(r"(@|://|www\.)", lambda found: found[0][0] + "&#8203;" + found[0][1:], flat)
 
 

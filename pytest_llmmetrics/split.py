@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from llmmetrics.testing.prices import Price
@@ -82,27 +82,29 @@ def _other_model(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Spli
     return Split(calls=calls, usage=would - cost - calls, model=paid - would)
 
 
-def causes(before: Sequence[Row], after: Sequence[Row], parts: Split | None, price_of: PriceOf) -> list[str]:
-    """What has changed between the two, in words, what weighs most first."""
+def causes(
+    before: Sequence[Row], after: Sequence[Row], parts: Split | None, price_of: PriceOf, reached: Collection[str] = ()
+) -> list[str]:
+    """What has changed between the two, in words: of the measures that reached a limit first, then what weighs most."""
     if not before:
         return ["new: not in the baseline"]
     was, now = figures(before, price_of), figures(after, price_of)
     parts = parts or Split()
-    found: list[tuple[float, str]] = []
+    found: list[tuple[str, float, str]] = []
     if models := _models(before, after):
-        found.append((abs(parts.model) or 1, models))
+        found.append(("cost", abs(parts.model) or 1, models))
     if was.calls != now.calls:
-        found.append((abs(parts.calls), f"calls {was.calls} → {now.calls}"))
+        found.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
     if was.calls and now.calls and was.per_call != now.per_call:
         failed = _errors(before, after)
-        found.append((0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
+        found.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
     used = _usage(was, now) if was.calls and now.calls else []
-    moved = sum(change for change, _ in used) or 1
-    found += [(abs(parts.usage) * change / moved, text) for change, text in used]
-    return [text for _, text in sorted(found, key=lambda each: -each[0])]
+    moved = sum(change for _, change, _ in used) or 1
+    found += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
+    return [text for _, _, text in sorted(found, key=lambda each: (each[0] not in reached, -each[1]))]
 
 
-def _usage(was: Figures, now: Figures) -> list[tuple[float, str]]:
+def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
     """What one call uses: by how much of it that has changed, and in words."""
     found = []
     for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
@@ -110,11 +112,11 @@ def _usage(was: Figures, now: Figures) -> list[tuple[float, str]]:
         if one != other:
             percent = f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one else ""
             text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
-            found.append((abs(other - one) / (one or other), text))
+            found.append(("tokens", abs(other - one) / (one or other), text))
     if was.cached_ratio != now.cached_ratio:
         shift = abs(was.cached_ratio - now.cached_ratio)
         text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"
-        found.append((shift, text))
+        found.append(("cached", shift, text))
     return found
 
 
