@@ -72,7 +72,7 @@ def judged(verdict: Verdict) -> Iterable[str]:
     changes = verdict.changes
     moved = sum(each.after.cost.total for each in changes) - sum(each.before.cost.total for each in changes)
     tests = f"{verdict.judged} test{'' if verdict.judged == 1 else 's'} judged"
-    yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them. Answers are replayed: usage is exact."
+    yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them."
     if changes:
         yield ""
         yield from _changes(changes)

@@ -110,7 +110,9 @@ def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
     for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
         one, other = total / was.calls, later / now.calls
         if one != other:
-            percent = f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one else ""
+            percent = (
+                f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one and abs(other / one - 1) >= 0.01 else ""
+            )
             text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
             found.append(("tokens", abs(other - one) / (one or other), text))
     if was.cached_ratio != now.cached_ratio:

@@ -84,7 +84,7 @@ FILES = {
         },
         indent=2,
     ),
-    "tests/conftest.py": '''
+    "tests/conftest.py": """
         import os
         from pathlib import Path
 
@@ -107,8 +107,8 @@ FILES = {
             )
             with recorder.use_cassette(str(HERE / "cassettes" / f"{request.node.name}.yaml")):
                 yield meter.wrap(assistant.client(base_url))
-    ''',
-    "tests/test_assistant.py": '''
+    """,
+    "tests/test_assistant.py": """
         from shop import assistant
 
 
@@ -123,12 +123,12 @@ FILES = {
 
         def test_prices_are_shown():
             assert assistant.MODEL
-    ''',
-    "pyproject.toml": '''
+    """,
+    "pyproject.toml": """
         [tool.pytest]
         testpaths = ["tests"]
         pythonpath = ["."]
-    ''',
+    """,
     ".gitignore": "__pycache__/\n.pytest_cache/\n",
 }
 

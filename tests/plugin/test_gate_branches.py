@@ -17,7 +17,9 @@ APP = "shop/assistant.py"
 
 
 def refactor(shop: Bookshop) -> None:
-    shop.change(APP, "def answer(client: OpenAI, customer: str, question: str)", "def answer(client, customer, question)")
+    shop.change(
+        APP, "def answer(client: OpenAI, customer: str, question: str)", "def answer(client, customer, question)"
+    )
     shop.change(APP, "messages = [{", "messages = [{  # the instructions first\n            ")
 
 
@@ -57,10 +59,10 @@ class Branch(NamedTuple):
 
 BRANCHES = {
     "refactor": Branch("A harmless refactor", refactor, 0, "", ""),
-    "longer-prompt": Branch("A prompt twice as long", longer_prompt, 10, SUMMARY, "prompt tokens per call 31 → 62 (+100%)"),
-    "extra-retry": Branch(
-        "An extra retry", extra_retry, 10, ANSWERS, "attempts per call 1.00 → 1.50 (rate_limit +1)"
+    "longer-prompt": Branch(
+        "A prompt twice as long", longer_prompt, 10, SUMMARY, "prompt tokens per call 31 → 62 (+100%)"
     ),
+    "extra-retry": Branch("An extra retry", extra_retry, 10, ANSWERS, "attempts per call 1.00 → 1.50 (rate_limit +1)"),
     "dearer-model": Branch("A dearer model", dearer_model, 10, ANSWERS, "model gpt-4o-mini → gpt-4o"),
     "cache-lost": Branch("The prompt cache lost", cache_lost, 10, ANSWERS, "prompt cache reads 49% → 0% of the prompt"),
     "vendor-price": Branch("A vendor's price change", vendor_price, 0, "", ""),
