@@ -149,7 +149,7 @@ class Bill:
             rows=priced(own, known),
             beside=priced(beside, known),
             reruns=priced(again, known),
-            inconclusive=reasons,
+            doubts=reasons,
         )
 
     # what is done

@@ -15,9 +15,9 @@ MOST = 12
 
 # what a bucket is called; whatever is not here is "other"
 _KINDS = (
-    ("input", "prompt, fresh"),
-    ("cache_read", "prompt, from cache"),
-    ("cache_write", "prompt, to cache"),
+    ("input", "fresh prompt"),
+    ("cache_read", "cached prompt"),
+    ("cache_write", "prompt to cache"),
     ("output", "completion"),
     ("reasoning", "reasoning"),
 )

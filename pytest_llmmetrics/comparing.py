@@ -24,7 +24,7 @@ def compared(base: Report, head: Report, rules: Rules) -> Verdict:
 
     _comparable(base, head)
     then, later = digests(base), digests(head)
-    reasons: Sequence[Reason] = head.inconclusive
+    reasons: Sequence[Reason] = head.doubts
     notices = [f"priced with {base.book} and {head.book}"] if base.book != head.book else []
     if gone := sorted({row.test for row in base.rows} - head.tests.keys()):
         notices.append(f"in BASE and not in HEAD: {', '.join(gone)}")

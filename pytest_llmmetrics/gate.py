@@ -161,7 +161,8 @@ def _doubts(sides: Sides, test: str) -> Iterable[Reason]:
     rows = sides.measured.get(test, ())
     if unread := sum(row.unread for row in rows):
         yield Reason(test=test, what=f"the answers of {unread} of its calls carry no usage: its tokens are estimates")
-    for side, what in ((rows, ""), (sides.agreed.get(test, ()), "the baseline's ")):
+    before = (*sides.agreed.get(test, ()), *((sides.base or {}).get(test, ())))
+    for side, what in ((rows, ""), (before, "the baseline's ")):
         models = sorted({f"{row.model} at {row.backend}" for row in side if figures([row], sides.now).cost.unknown})
         if models:
             text = f"nobody knows the price of {what}{', '.join(models)}: configure CostPerMillionInputTokens"
@@ -205,7 +206,7 @@ def verdict_of(report: Report) -> Verdict | None:
         report.passed,
         Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive),
         budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
-        reasons=report.inconclusive,
+        reasons=report.doubts,
         drift=gate.drift,
         notices=gate.notices,
     )

@@ -69,9 +69,8 @@ def _figures(report: Report, verdict: Verdict | None) -> str:
     was = verdict.total.before if verdict else None
     moved = verdict.total.after.cost.total - was.cost.total if verdict and was else 0
     change = f"{signed(moved)}{percent(was.cost.total, was.cost.total + moved)} against the baseline" if was else ""
-    states = [_states(now)]
     cells = (
-        ("Cost", money(Cost(now.cost.known)), [*states, change]),
+        ("Cost", money(Cost(now.cost.known)), [*_states(now), change]),
         ("Calls", f"{now.calls:,}", [f"{now.attempts:,} attempts"]),
         ("Prompt tokens", f"{now.prompt:,}", [f"{now.cached:,} from cache ({now.cached_ratio:.0%})"]),
         ("Completion tokens", f"{now.completion:,}", [_guessed(now)]),
@@ -80,11 +79,12 @@ def _figures(report: Report, verdict: Verdict | None) -> str:
     return f'<dl class="figures">{"".join(_figure(*cell) for cell in cells)}</dl>'
 
 
-def _states(now: Figures) -> str:
-    parts = [f"and about {usd(now.cost.estimated)}, estimated"] if now.cost.estimated else []
+def _states(now: Figures) -> list[str]:
+    """What a cost does not say."""
+    parts = [f"and about {usd(now.cost.estimated)} that is estimated"] if now.cost.estimated else []
     if now.cost.unknown:
         parts.append("and what nobody knows the price of")
-    return " ".join(parts)
+    return parts
 
 
 def _guessed(now: Figures) -> str:
@@ -154,14 +154,15 @@ def _table(report: Report) -> str:
 
 def _row(name: str, sums: Figures) -> str:
     counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
-    cells = [(column, n, f"{n:,}") for column, n in zip(_COLUMNS[1:-1], counts, strict=True)]
-    # sorted as a number: dollars with all their digits
-    cells.append((_COLUMNS[-1], sums.cost.total, money(sums.cost)))
-    inner = "".join(
-        f'<td data-name="{column}" data-value="{n}"><span>{text.replace(" + ", "</span> <span>+ ")}</span></td>'
-        for column, n, text in cells
-    )
-    return f'<tr><td class="test">{name}</td>{inner}</tr>'
+    cells = [_cell(column, n, f"{n:,}") for column, n in zip(_COLUMNS[1:-1], counts, strict=True)]
+    cells.append(_cell(_COLUMNS[-1], sums.cost.total, money(sums.cost)))
+    return f'<tr><td class="test">{name}</td>{"".join(cells)}</tr>'
+
+
+def _cell(column: str, n: int, text: str) -> str:
+    # known, estimated and unknown break into lines of their own
+    spans = " ".join(f"<span>{part}</span>" for part in text.replace(" + ", "\0+ ").split("\0"))
+    return f'<td data-name="{column}" data-value="{n}">{spans}</td>'
 
 
 def _beside(report: Report) -> str:

@@ -30,7 +30,7 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
             whole.tests[test] = outcome
         whole.sellers.update(shard.sellers)
         whole.priced_at = min(whole.priced_at, shard.priced_at)
-        whole.inconclusive += [each for each in shard.inconclusive if each not in whole.inconclusive]
+        whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
         whole.gate = _gates(whole.gate, shard.gate, name)
     for part in ("rows", "beside", "reruns"):
         every = [row for _, shard in shards for row in getattr(shard, part)]

@@ -84,7 +84,7 @@ class Report(BaseModel):
     """Calls of fixtures and of the session: no test's own."""
     reruns: list[Priced] = []
     """Calls of runs that were run again: the last run counts."""
-    inconclusive: list[Reason] = []
+    doubts: list[Reason] = []
     gate: Gate | None = None
     _prices: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter, Settings
 from llmmetrics.testing import CallRecord, metering, meters, observe, set_owner
@@ -76,7 +77,8 @@ class Recorder:
         settings = {"Telemetry": {"EnableMetrics": False, "MaxModelsPerBackend": 10**6}}
         self._doors.callback(set_owner, set_owner(SESSION))
         self._doors.enter_context(observe(self._told))
-        self._doors.enter_context(metering(Meter(Settings.model_validate(settings))))
+        meter = Meter(Settings.model_validate(settings), registry=CollectorRegistry())
+        self._doors.enter_context(metering(meter))
         self._doors.callback(self._watch.stop)
 
     def close(self) -> None:
@@ -235,6 +237,8 @@ class Recorder:
 def start(config: pytest.Config) -> None:
     """Meter this session. Raises `pytest.UsageError` for what was asked for wrongly."""
     asked = options.read(config)
+    if config.getoption("collectonly", default=False):
+        return
     recorder = Recorder(config, asked)
     if asked.gate and asked.gate_base and not recorder.worker:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from servers import get, program, running, until
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 OFFLINE = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"),
@@ -21,9 +21,8 @@ OFFLINE = (
 class Browser:
     """One tab. `requests` are the URLs that it asked for, `complaints` what its console says."""
 
-    def __init__(self, address: str) -> None:
-        # what a busy machine answers late is no failure
-        self._socket = connect(address, max_size=None, open_timeout=60, ping_interval=None)
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
         self._next = 0
         self._loaded = False
         self.requests: list[str] = []
@@ -80,9 +79,6 @@ class Browser:
         made = self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(made["data"]))
 
-    def close(self) -> None:
-        self._socket.close()
-
 
 @contextmanager
 def browser(directory: Path) -> Iterator[Browser]:
@@ -98,8 +94,6 @@ def browser(directory: Path) -> Iterator[Browser]:
         tab = until(
             lambda: next(t for t in json.loads(get(f"http://127.0.0.1:{port}/json")) if t["type"] == "page"), "a tab"
         )
-        made = Browser(tab["webSocketDebuggerUrl"])
-        try:
-            yield made
-        finally:
-            made.close()
+        # what a busy machine answers late is no failure
+        with connect(tab["webSocketDebuggerUrl"], max_size=None, open_timeout=60, ping_interval=None) as socket:
+            yield Browser(socket)

@@ -8,27 +8,23 @@ from pytest_llmmetrics.report import Gate, Rates, Reason, Report, price_key, pri
 from pytest_llmmetrics.rows import Row
 from llmmetrics.testing import prices
 
-SELLERS = {"openai": "openai", "anthropic": "anthropic", "house": "local"}
+SELLERS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "house": "local"}
+
+
+BACKENDS = {"claude": "anthropic", "gemini": "google", "house": "house"}
 
 
 def row(test: str, model: str = "gpt-4o-mini", calls: int = 1, **more) -> Row:
-    backend = "anthropic" if model.startswith("claude") else "house" if model == "house-7b" else "openai"
-    more.setdefault("tokens", {"input": 120 * calls, "output": 8 * calls})
-    return Row(
-        test=test,
-        backend=backend,
-        model=model,
-        answered=model,
-        calls=calls,
-        attempts=more.pop("attempts", calls),
-        **more,
-    )
+    """The row of a test; by default each call has 120 tokens of prompt and 8 of completion."""
+    backend = BACKENDS.get(model.partition("-")[0], "openai")
+    counts = {"calls": calls, "attempts": calls, "tokens": {"input": 120 * calls, "output": 8 * calls}}
+    return Row(test=test, backend=backend, model=model, answered=model, **{**counts, **more})
 
 
-def report(rows, *, agreed=None, beside=(), reruns=(), inconclusive=(), tests=None, **gate) -> Report:
+def report(rows, *, agreed=None, beside=(), reruns=(), doubts=(), tests=None, **gate) -> Report:
     book = PriceBook()
     book.learn_known({"sellers": SELLERS})
-    every = [*rows, *(agreed or ()), *beside, *reruns]
+    every = [*rows, *(agreed or ()), *beside, *reruns, *(gate.get("base") or ())]
     known = {price_key(each): book.price(each.backend, each.model, each.answered) for each in every}
     return Report(
         schema=1,
@@ -40,8 +36,8 @@ def report(rows, *, agreed=None, beside=(), reruns=(), inconclusive=(), tests=No
         rows=priced(rows, known),
         beside=priced(beside, known),
         reruns=priced(reruns, known),
-        inconclusive=list(inconclusive),
-        gate=None if agreed is None else Gate(agreed=agreed, limits=list(DEFAULTS), **gate),
+        doubts=list(doubts),
+        gate=None if agreed is None else Gate(agreed=agreed, **{"limits": list(DEFAULTS), **gate}),
     )
 
 
@@ -89,7 +85,7 @@ def rich() -> Report:
         reruns=[row(names[6])],
         drift=["the price of openai gpt-4o has changed since the baseline was written"],
         notices=["in the baseline and no longer tests (--llm-baseline=trim): tests/test_old.py::test_gone"],
-        inconclusive=[
+        doubts=[
             Reason(
                 test=names[3],
                 what="a replayed answer was recorded for another request (messages[0].content differs): record its cassette again",
