@@ -91,7 +91,7 @@ class Bill:
         if self.options.acts and not code:
             agreed = self._amend(agreed, report)
         if self.options.gate:
-            report.gate = self._gate(report, agreed, base)
+            report.gate = self._gate(report, agreed, base, readable=not code)
             self.verdict = verdict_of(report)
             assert self.verdict is not None
             code = self.verdict.code
@@ -189,13 +189,13 @@ class Bill:
                 gone.add(test)
         return gone
 
-    def _gate(self, report: Report, agreed: Baseline, base: Baseline | None) -> Gate:
+    def _gate(self, report: Report, agreed: Baseline, base: Baseline | None, *, readable: bool) -> Gate:
         rules = self.options.rules
         notices = list(self.notices)
         if vanished := sorted(self._vanished(agreed)):
             notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
         return Gate(
-            agreed=agreed.rows,
+            agreed=agreed.rows if readable else None,
             base=None if base is None else base.rows,
             limits=[str(limit) for limit in rules.limits],
             mode=rules.mode,

@@ -201,10 +201,15 @@ def verdict_of(report: Report) -> Verdict | None:
     if gate is None:
         return None
     base = None if gate.base is None else by_test(gate.base)
+    rules = Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive)
+    if gate.agreed is None:
+        nothing = figures((), report.price_of)
+        total = Change("", "same", nothing, nothing, Split())
+        return Verdict((), total, 0, tuple(report.doubts), (), tuple(gate.notices), rules)
     return judge(
         Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
         report.passed,
-        Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive),
+        rules,
         budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
         reasons=report.doubts,
         drift=gate.drift,

@@ -25,7 +25,7 @@ def page(report: Report) -> str:
     assets = files("pytest_llmmetrics").joinpath("assets")
     # a before belongs to tests that were judged alone: the others have none
     judged = set(report.passed) if verdict else set()
-    before = [row for row in report.gate.agreed if row.test in judged] if report.gate else []
+    before = [row for row in report.gate.agreed or () if row.test in judged] if report.gate else []
     after = [row for row in report.rows if not verdict or row.test in judged]
     parts = [
         _head(report, verdict),

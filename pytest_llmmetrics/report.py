@@ -49,8 +49,8 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    agreed: list[Row] = []
-    """The baseline in the work tree."""
+    agreed: list[Row] | None = []
+    """The baseline in the work tree; None where it cannot be read, so that nothing can be judged."""
     base: list[Row] | None = None
     """The baseline at the merge base, where it was asked for and is there."""
     limits: list[str] = []

@@ -104,6 +104,8 @@ def conclusion(verdict: Verdict, name: str) -> str:
         return f"blocked: if this is meant, write it with --llm-baseline=create,fix and commit {name}"
     if verdict.code == 11:
         return "inconclusive: nothing is proven (--llm-gate-inconclusive=report to let it pass)"
+    if verdict.inconclusive:
+        return f"let pass, though inconclusive: {verdict.judged} tests judged"
     accepted = len(verdict.of("accepted"))
     more = f"; {accepted} accepted, for {name} was changed with {'it' if accepted == 1 else 'them'}" if accepted else ""
     return f"passed: {verdict.judged} tests judged{more}"

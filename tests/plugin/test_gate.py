@@ -165,7 +165,11 @@ ROWS = st.lists(
 @given(ROWS, ROWS)
 def test_the_parts_of_a_cost_sum_up(before, after):
     made = report(after, agreed=before)
-    dearer = {key: prices.Price({name: n * 3 for name, n in made.price_of(r).units.items()}) for r in (*before, *after) for key in (r.key,)}
+    dearer = {
+        key: prices.Price({name: n * 3 for name, n in made.price_of(r).units.items()})
+        for r in (*before, *after)
+        for key in (r.key,)
+    }
     now = lambda each: dearer[each.key]
     parts = split(before, after, made.price_of, now)
     cost = lambda rows, price: sum(prices.cost(price(each), each.tokens) for each in rows)
@@ -202,7 +206,10 @@ def test_a_limit_that_is_none(text, said):
 def test_limits_are_written_as_they_are_read():
     for text in ("cost 5% 0.0001", "total tokens 10% 500 warn", "cached 2.5% $.05", "calls 0%", "calls 1% report"):
         assert limit_of(str(limit_of(text))) == limit_of(text)
-    assert {str(each) for each in limits_of(["cost 50% 1"], ["cost 60% 2 warn"])} >= {"cost 60% 2 warn", "calls 0% 0 block"}
+    assert {str(each) for each in limits_of(["cost 50% 1"], ["cost 60% 2 warn"])} >= {
+        "cost 60% 2 warn",
+        "calls 0% 0 block",
+    }
 
 
 def test_a_report_survives_its_file():

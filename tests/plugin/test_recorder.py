@@ -208,7 +208,9 @@ def test_states_are_kept_apart(suite):
     assert mute["usd"] == "0"
     assert float(mute["estimated_usd"]) > 0
     assert "usd" not in nobody
-    done.stdout.fnmatch_lines(["*~ is an estimate*", "*1 successful calls carry no usage*", "*price of a-model-of-nobody*"])
+    done.stdout.fnmatch_lines(
+        ["*~ is an estimate*", "*1 successful calls carry no usage*", "*price of a-model-of-nobody*"]
+    )
 
 
 def test_nothing_is_said_of_nothing(suite):
