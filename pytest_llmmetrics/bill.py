@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics import github, history, html, markdown, summary
+from pytest_llmmetrics import history, summary
 from pytest_llmmetrics.baseline import Baseline, Changes, amended, by_test
 from pytest_llmmetrics.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.gate import INCONCLUSIVE, Verdict, drifted, verdict_of
@@ -155,11 +155,11 @@ class Bill:
     # what is done
 
     def _amend(self, agreed: Baseline, report: Report) -> Baseline:
-        doubtful = {test for test, _ in self.stale}
+        # whoever lets doubts pass means to write them down
+        doubtful = {test for test, _ in self.stale} if self.options.rules.inconclusive == "block" else set()
         if left := sorted(doubtful & set(report.passed)):
-            self.notices.append(
-                f"not written to the baseline, for their answers are another request's: {', '.join(left)}"
-            )
+            some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
+            self.notices.append(f"not written to the baseline, for their answers are another request's: {some}")
         header = Baseline(schema=1, book=report.book, prices=digests(report), sellers=report.sellers)
         new, self.changes = amended(
             agreed,
@@ -209,14 +209,15 @@ class Bill:
         )
 
     def _write(self, report: Report) -> None:
-        makers = {".json": Report.text, ".md": markdown.comment, ".html": html.page}
         for path in self.options.reports:
             try:
-                write(path, makers[path.suffix](report))
+                write(path, _made(report, path.suffix))
             except DocumentError as exc:
                 self.problems.append(str(exc))
-        if self._something:
-            github.summarise(os.environ, lambda: markdown.comment(report))
+        if self._something and os.environ.get("GITHUB_STEP_SUMMARY"):
+            from pytest_llmmetrics import github
+
+            github.summarise(os.environ, _made(report, ".md"))
 
     # what is said
 
@@ -234,7 +235,23 @@ class Bill:
             yield from summary.of_baseline(self.changes, self.options.baseline.name)
         if self.verdict is not None:
             yield from summary.of_verdict(self.verdict, self.options.baseline.name)
-            yield from ((line, "") for line in github.commands(os.environ, self.verdict))
+            if os.environ.get("GITHUB_ACTIONS"):
+                from pytest_llmmetrics import github
+
+                yield from ((line, "") for line in github.commands(os.environ, self.verdict))
         elif self.notices:
             yield from ((notice, "yellow") for notice in self.notices)
         yield from ((problem, "red") for problem in self.problems)
+
+
+def _made(report: Report, suffix: str) -> str:
+    """A report in the format of this suffix. What a format needs is imported when it is asked for."""
+    if suffix == ".json":
+        return report.text()
+    if suffix == ".md":
+        from pytest_llmmetrics import markdown
+
+        return markdown.comment(report)
+    from pytest_llmmetrics import html
+
+    return html.page(report)

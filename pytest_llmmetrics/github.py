@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from pytest_llmmetrics.gate import Verdict
 _LEVELS = {"regression": "error", "warning": "warning", "accepted": "notice"}
 
 
-def summarise(environ: Mapping[str, str], text: Callable[[], str]) -> None:
+def summarise(environ: Mapping[str, str], text: str) -> None:
     """Add to the job's summary, where there is one. It is no reason to fail."""
     if path := environ.get("GITHUB_STEP_SUMMARY"):
         with suppress(OSError), Path(path).open("a", encoding="utf8") as out:
-            out.write(text())
+            out.write(text)
 
 
 def commands(environ: Mapping[str, str], verdict: Verdict) -> Iterable[str]:

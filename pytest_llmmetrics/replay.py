@@ -55,8 +55,11 @@ class Watch:
     def compare(self, cassette: Any, request: Any, response: Any) -> None:
         """Say what differs between a request and the one that this response was recorded for."""
         recorded = next((asked for asked, answer in cassette.data if answer is response), None)
+        if recorded is None or recorded.body == request.body:
+            # the common case first
+            return
         sent = cassette.filter_request(request)
-        if recorded is None or not sent:
+        if not sent:
             return
         old, new = _json(recorded.body), _json(sent.body)
         if old is not None and new is not None and old != new and _is_call(request):
