@@ -24,6 +24,7 @@ lint: $(READY) ## types, style, floors
 
 bench: $(READY) ## what metering adds to a call, against the same call without it
 	$(BIN)/python benchmarks/added.py $(ARGS)
+	$(BIN)/python benchmarks/presence.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)
@@ -31,6 +32,7 @@ soak: $(READY) ## the whole of what `make test` runs a tenth of
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
 
 clean:

@@ -1,1 +1,37 @@
-"""Test LLM calls against the very counters that production exports."""
+"""Tests of LLM calls that read the very counters production exports."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmmetrics.testing import Fault, Script
+    from pytest_llmmetrics.budgets import LlmBudget
+    from pytest_llmmetrics.clock import LlmClock
+    from pytest_llmmetrics.probe import Probe
+
+__all__ = ["Fault", "LlmBudget", "LlmClock", "Probe", "Script", "usd"]
+
+_TYPES = {
+    "Fault": "llmmetrics.testing",
+    "LlmBudget": "pytest_llmmetrics.budgets",
+    "LlmClock": "pytest_llmmetrics.clock",
+    "Probe": "pytest_llmmetrics.probe",
+    "Script": "llmmetrics.testing",
+}
+"""The fixtures' types, for annotations. pytest imports this package at every start: they are loaded when asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TYPES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_TYPES[name]), name)
+
+
+def usd(amount: str | int | Decimal) -> Decimal:
+    """An exact amount in USD, to compare `llm_metrics.cost` with: `usd("0.0000228")`."""
+    if isinstance(amount, float):
+        raise TypeError(f'usd({amount!r}): a float is not exact; write it as text, usd("{amount}")')
+    return Decimal(amount)

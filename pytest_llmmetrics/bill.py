@@ -13,9 +13,9 @@ from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics import history, summary
 from pytest_llmmetrics.baseline import Baseline, Changes, amended, by_test
+from pytest_llmmetrics.bill_options import Options
 from pytest_llmmetrics.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.gate import INCONCLUSIVE, Verdict, drifted, verdict_of
-from pytest_llmmetrics.options import Options
 from pytest_llmmetrics.report import Gate, Rates, Reason, Report, digests, price_key, priced
 from pytest_llmmetrics.rows import Row, added
 

@@ -1,64 +1,94 @@
-"""`@pytest.mark.llm_budget`: what one test may cost at most. Pure."""
+"""Budgets as a test has them: limits in a private ledger, spent and spent up at will."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from llmmetrics.testing import prices
-from pytest_llmmetrics.figures import Figures, usd
-
-
-class BudgetError(ValueError):
-    """A marker that cannot be read; the message says what to write."""
-
-
-class Allowance(NamedTuple):
-    """What one test may do at most. None: there is no limit."""
-
-    usd: str | None = None
-    calls: int | None = None
-    tokens: int | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """What is limited."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+from llmmetrics import ConfigError
+from llmmetrics.testing import Engine, TestBudget, meters
+from pytest_llmmetrics.names import PROVIDERS, nearest
 
 
-EXAMPLE = 'write @pytest.mark.llm_budget(usd="0.002", calls=3, tokens=1000)'
+def meters_of(backend: str) -> list[Engine]:
+    """The meters that have a backend of this name; for a provider's id, those without configured backends too.
+
+    Raises `ConfigError` for a name that none of them can have.
+    """
+    alive = meters()
+    known = backend in PROVIDERS
+    found = [each for each in alive if backend in each.names() or (known and not each.settings.backends)]
+    if not found:
+        names = {name for each in alive for name in each.names()}
+        raise ConfigError(f"no meter has a backend {backend!r}: {nearest(backend, names)}")
+    return found
 
 
-def allowance_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Allowance:
-    """The allowance that a marker gives. Raises `BudgetError`."""
-    if args:
-        raise BudgetError(f"llm_budget takes no argument without a name: {EXAMPLE}")
-    if not kwargs:
-        raise BudgetError(f"llm_budget limits nothing: {EXAMPLE}")
-    for name, value in kwargs.items():
-        if name not in Allowance._fields:
-            raise BudgetError(f"llm_budget has no argument {name!r}: {EXAMPLE}")
-        if name != "usd" and (type(value) is not int or value < 0):
-            raise BudgetError(f"llm_budget({name}={value!r}) is no count: {EXAMPLE}")
-    amount = kwargs.get("usd")
-    if isinstance(amount, float):
-        raise BudgetError(f'llm_budget(usd={amount!r}) is a float, which is not exact: write usd="{amount}"')
-    try:
-        exact = Decimal(0 if amount is None else amount)
-    except (InvalidOperation, TypeError, ValueError):
-        exact = Decimal("NaN")
-    if not exact.is_finite() or exact < 0:
-        raise BudgetError(f"llm_budget(usd={amount!r}) is no amount: {EXAMPLE}")
-    return Allowance(None if amount is None else f"{exact:f}", kwargs.get("calls"), kwargs.get("tokens"))
+class LlmBudget:
+    """Limits for the backends of every meter of the test. Nothing is kept where production keeps it."""
+
+    def __init__(self, ledger: str, stack: ExitStack) -> None:
+        self._ledger = ledger
+        self._stack = stack
+        self._held: WeakKeyDictionary[Engine, TestBudget] = WeakKeyDictionary()
+        for meter in meters():
+            if meter.purse is not None:
+                self._of(meter)
+
+    def set(
+        self,
+        backend: str,
+        limit: str | int | Decimal,
+        *,
+        period: str | None = None,
+        mode: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Give a backend this limit in USD, exact: a text or a `Decimal`.
+
+        `period` as `SpendResetPeriod` (`Hourly`, `Daily`, `Weekly`, `Monthly`, `Never`), `mode` as `Budget.Mode`;
+        `fields` are further settings of a backend, in snake_case. Raises `ConfigError`.
+        """
+        if isinstance(limit, float):
+            raise ConfigError(f'llm_budget.set({backend!r}, {limit!r}): a float is not exact; write "{limit}"')
+        if period is not None:
+            fields["spend_reset_period"] = period
+        for meter in meters_of(backend):
+            try:
+                self._of(meter).limit(backend, limit, mode=mode, **fields)
+            except ConfigError as exc:
+                where = f"llm_budget.set({backend!r}, {limit!r}): "
+                raise ConfigError(str(exc).replace("LlmSettings.backends[0].", where)) from None
+
+    def exhaust(self, backend: str) -> None:
+        """Spend whatever is left of this window's limit."""
+        for each in self._limited(backend):
+            each.spend(backend, each.remaining(backend))
+
+    def spent(self, backend: str) -> Decimal:
+        """USD in the window of this moment."""
+        return self._limited(backend)[0].spent(backend)
+
+    def remaining(self, backend: str) -> Decimal:
+        """USD until the limit; never below 0."""
+        return self._limited(backend)[0].remaining(backend)
+
+    def _limited(self, backend: str) -> list[TestBudget]:
+        return [self._of(meter) for meter in meters_of(backend)]
+
+    def _of(self, meter: Engine) -> TestBudget:
+        held = self._held.get(meter)
+        if held is None:
+            held = self._held[meter] = TestBudget(meter, self._ledger)
+            self._stack.callback(held.restore)
+        return held
 
 
-def over(allowance: Allowance, figures: Figures) -> tuple[str, ...]:
-    """What of an allowance is exceeded, in words."""
-    found = []
-    if allowance.usd is not None and figures.cost.total > prices.attodollars(limit := Decimal(allowance.usd)):
-        found.append(f"over its budget: {usd(figures.cost.total)} of {usd(limit)}")
-    for name in ("calls", "tokens"):
-        limit_of, n = getattr(allowance, name), getattr(figures, name)
-        if limit_of is not None and n > limit_of:
-            found.append(f"over its budget: {n:,} of {limit_of:,} {name}")
-    return tuple(found)
+@contextmanager
+def budgets(ledger: str) -> Iterator[LlmBudget]:
+    """Budgets in a private ledger; at the end every meter has its own again."""
+    with ExitStack() as stack:
+        yield LlmBudget(ledger, stack)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_llmmetrics.allowances import Allowance, allowance_of, over
 from pytest_llmmetrics.baseline import by_test, plain
-from pytest_llmmetrics.budgets import Allowance, allowance_of, over
 from pytest_llmmetrics.figures import Figures, PriceOf, figures
 from pytest_llmmetrics.limits import MODES, Limit, limit_of
 from pytest_llmmetrics.report import Mode, Reason, Report

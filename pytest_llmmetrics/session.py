@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import Meter, Settings
 from llmmetrics.testing import CallRecord, metering, meters, observe, set_owner
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics import history, options
+from pytest_llmmetrics import bill_options, history
+from pytest_llmmetrics.allowances import BudgetError, allowance_of
 from pytest_llmmetrics.bill import Bill, Measured
-from pytest_llmmetrics.budgets import BudgetError, allowance_of
-from pytest_llmmetrics.options import Options
+from pytest_llmmetrics.bill_options import Options
 from pytest_llmmetrics.replay import Watch
 from pytest_llmmetrics.rows import Row, Seen, added, rows_of
 
@@ -77,8 +77,10 @@ class Recorder:
         settings = {"Telemetry": {"EnableMetrics": False, "MaxModelsPerBackend": 10**6}}
         self._doors.callback(set_owner, set_owner(SESSION))
         self._doors.enter_context(observe(self._told))
-        meter = Meter(Settings.model_validate(settings), registry=CollectorRegistry())
-        self._doors.enter_context(metering(meter))
+        self._meter = Meter(Settings.model_validate(settings), registry=CollectorRegistry())
+        # it has no ledger to let go of: this takes it out of `meters()`, since no test's outcome may depend on it
+        self._meter.close()
+        self._doors.enter_context(metering(self._meter))
         self._doors.callback(self._watch.stop)
 
     def close(self) -> None:
@@ -191,7 +193,7 @@ class Recorder:
 
     def _let_go(self) -> None:
         """Have the calls counted whose answers nobody holds any more: a cycle may have kept some."""
-        every = meters()
+        every = [self._meter, *meters()]
         if any(meter.in_flight for meter in every):
             gc.collect()
         for meter in every:
@@ -237,7 +239,7 @@ class Recorder:
 
 def start(config: pytest.Config) -> None:
     """Meter this session. Raises `pytest.UsageError` for what was asked for wrongly."""
-    asked = options.read(config)
+    asked = bill_options.read(config)
     if config.getoption("collectonly", default=False):
         return
     recorder = Recorder(config, asked)

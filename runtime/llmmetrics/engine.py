@@ -69,7 +69,7 @@ class Engine:
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
         self._catalogue = Catalogue()
-        self._backends = Backends(self.settings.backends)
+        self.backends = Backends(self.settings.backends)
         self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
         self._models: dict[str, int] = {}
@@ -78,15 +78,27 @@ class Engine:
         self._lock = Lock()
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
+        self.purse: Purse | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
-        self._purse = Purse(self.settings, limited, self, on_spend_alert) if limited else None
+        if limited:
+            self.fund(Purse(self.settings, limited, self, on_spend_alert))
         workers.on_fork(self._forked)
         if not self.families.multiprocess:
             self._warn_alone(forked=False)
         self._guarded("warm", self._catalogue.warm)
-        for backend in self._backends.all:
+        for backend in self.backends.all:
             self._start(backend)
         alive.add(self)
+
+    def fund(self, purse: Purse | None) -> None:
+        """Have this purse's limits from now on; None: no limits."""
+        self.purse = purse
+        with self._lock:
+            for series in self._series.values():
+                series.limited = self._limits(series.backend)
+
+    def _limits(self, backend: str) -> bool:
+        return self.purse is not None and backend in self.purse.budget.lines
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""
@@ -99,8 +111,8 @@ class Engine:
             )
             if priced:
                 self.families.priced(series.backend, series.model)
-            elif self._purse is not None:
-                self._purse.require_price(backend.name, model)
+            elif self.purse is not None:
+                self.purse.require_price(backend.name, model)
 
     # what a transport asks for
 
@@ -126,22 +138,23 @@ class Engine:
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; the refusal, where the call may not be made."""
-        return None if self._purse is None else self._purse.admit(call)
+        return None if self.purse is None else self.purse.admit(call)
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
         """The same for an async caller."""
-        return None if self._purse is None else await self._purse.aadmit(call)
+        return None if self.purse is None else await self.purse.aadmit(call)
 
     def book(self, call: Call) -> None:
         """Book what an admitted call came to."""
-        if self._purse is not None:
-            self._guarded("book", partial(self._purse.book, call))
+        if self.purse is not None:
+            self._guarded("book", partial(self.purse.book, call))
 
     def close(self) -> None:
         """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
         self.flush()
-        if self._purse is not None:
-            self._purse.close()
+        alive.discard(self)
+        if self.purse is not None:
+            self.purse.close()
 
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
@@ -201,14 +214,13 @@ class Engine:
         """How many tokens this model takes and gives, where the catalogue knows it."""
         return None if route.local or model is None else self._catalogue.window(model, route.url, route.seller)
 
-    @property
-    def configured_backends(self) -> tuple[Configured, ...]:
-        """The backends of the settings, as they are matched and priced."""
-        return self._backends.all
-
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
-        self._backends.named(name)
+        self.backends.named(name)
+
+    def names(self) -> set[str]:
+        """Every backend of this meter: the configured ones, and the providers that it has counted for."""
+        return set(self._health)
 
     def knows(self, host: str) -> bool:
         """Whether a metered request has gone to this host."""
@@ -250,10 +262,10 @@ class Engine:
     def _new_route(self, place: Place) -> Route:
         if len(self._routes) > MOST_ROUTES:
             self._routes.clear()
-        route = self._routes[place] = route_of(place, self._backends)
+        route = self._routes[place] = route_of(place, self.backends)
         if not route.backends:
             self._known_backend(route.provider)
-            if route.claim and self._backends.all:
+            if route.claim and self.backends.all:
                 self.say(
                     f"host {route.origin}",
                     f"no configured backend has the BaseUrl {route.origin}: "
@@ -279,9 +291,9 @@ class Engine:
                 model = OTHER
             if (backend, model) not in self._series:
                 self._models[backend] = self._models.get(backend, 0) + 1
-                price = self._backends.own_price(backend, model)
+                price = self.backends.own_price(backend, model)
                 series = self._series[backend, model] = self.families.series(backend, model, price)
-                series.limited = self._purse is not None and backend in self._purse.budget.lines
+                series.limited = self._limits(backend)
             return self._series[backend, model]
 
     # what is said

@@ -26,10 +26,11 @@ _lock = Lock()
 
 
 class Doors:
-    """The clients' method, replaced by one that meters; whoever replaces it last sees a request first."""
+    """The clients' method, replaced by one that meters; `beneath`: only while the process is not instrumented."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beneath: bool = False) -> None:
         self.meter: Engine | None = None
+        self._beneath = beneath
         self._replaced: list[tuple[type[Any], Any, Any]] = []
         """A class, the method that it had, and the one that it got."""
 
@@ -49,6 +50,10 @@ class Doors:
                 setattr(owner, _METHOD, before)
         self._replaced.clear()
 
+    def now(self) -> Engine | None:
+        """Who meters a request of this moment."""
+        return None if self._beneath and _doors.meter is not None else self.meter
+
     def _patch(self, family: str) -> None:
         try:
             library = import_module(family)
@@ -67,7 +72,7 @@ class Doors:
 
         @wraps(original)
         def _send_single_request(self: Any, request: Any) -> Any:
-            meter = doors.meter
+            meter = doors.now()
             if meter is None or _has_its_own(self, request):
                 return original(self, request)
             return send(meter, None, request, stream, lambda request: original(self, request))
@@ -79,7 +84,7 @@ class Doors:
 
         @wraps(original)
         async def _send_single_request(self: Any, request: Any) -> Any:
-            meter = doors.meter
+            meter = doors.now()
             if meter is None or _has_its_own(self, request):
                 return await original(self, request)
             return await asend(meter, None, request, stream, lambda request: original(self, request))

@@ -12,7 +12,7 @@ from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import estimate
 from llmmetrics.wire.encodings import UnknownEncodingError
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.frames import is_spoilt, parse
 from llmmetrics.wire.tape import Body, Tape
 
 NOTHING = Body(b"", b"", 0)
@@ -110,11 +110,13 @@ def _answered(out: Outcome, seen: Seen, body: Body, request_body: bytes, end: En
     """Fill in what a successful answer says; whether the caller went away before its end."""
     reading = seen.reading
     complete = end is End.EXHAUSTED or seen.ended
-    gone = gone and (end is End.RAISED or not seen.ended)
+    # whoever closes a stream after an error in it, or after what is no event, does so because of that
+    spoilt = end is End.CLOSED and not seen.ended and is_spoilt(body)
+    gone = gone and (end is End.RAISED or not (seen.ended or reading.error or spoilt))
     out.model = reading.model
     if reading.error:
         out.error = classify.error_in(None, reading.error)
-    elif complete and not seen.valid and out.unread is None:
+    elif (spoilt or (complete and not seen.valid)) and out.unread is None:
         out.unread, out.error = "malformed", ErrorType.UNKNOWN
     if complete and reading.usage is not None:
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost

@@ -63,12 +63,15 @@ class Purse:
         limited: Mapping[str, Backend],
         engine: Engine,
         on_alert: Callable[[SpendAlert], object] | None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.settings = settings.budget
         namespace = self.settings.namespace or settings.telemetry.service_name
-        url = default_url(namespace) if self.settings.ledger is None else self.settings.ledger
-        self.ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
-        _announce(self.ledger, limited)
+        if ledger is None:
+            url = default_url(namespace) if self.settings.ledger is None else self.settings.ledger
+            ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+            _announce(ledger, limited)
+        self.ledger = ledger
         lines = {
             name: Line(name, int(each.max_spend_usd * NANO), shape_of(each))
             for name, each in limited.items()

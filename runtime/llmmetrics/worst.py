@@ -45,6 +45,11 @@ def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
             yield value
 
 
+def most_output(fields: Any) -> int | None:
+    """The bound on the output, in tokens, that a request's body asks for; None where it asks for none."""
+    return max(_at(fields, _OUTPUT), default=None)
+
+
 def worst_case(price: Price, body: bytes, window: int | None) -> int:
     """Attodollars. `window` is the model's context window in tokens, None where nobody knows it.
 
@@ -55,7 +60,7 @@ def worst_case(price: Price, body: bytes, window: int | None) -> int:
     known = UNKNOWN_WINDOW if window is None else window
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     units = price.at(prompt)
-    output = max(_at(fields, _OUTPUT), default=known) * max(_at(fields, _ANSWERS), default=1)
+    output = (most_output(fields) or known) * max(_at(fields, _ANSWERS), default=1)
     searches = MOST_SEARCHES if b"web_search" in body else 0
     return _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output + _dearest(units, FEES) * searches
 

@@ -86,3 +86,28 @@ def test_the_documentation_links_to_what_there_is():
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text("utf8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_documentation_shows_the_examples_themselves():
+    text = (ROOT / "docs/testing.md").read_text("utf8")
+    shown = re.findall(r"<!-- (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in shown] == ["test_tokens.py", "test_failures.py", "test_budgets.py"]
+    for name, code in shown:
+        assert code == (ROOT / "docs/examples" / name).read_text("utf8")
+
+
+def test_an_example_is_short():
+    for path in (ROOT / "docs/examples").glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert node.end_lineno - node.lineno < 12, node.name
+
+
+def test_every_fault_is_documented():
+    from pytest_llmmetrics import faults
+
+    text = (ROOT / "docs/testing.md").read_text("utf8")
+    for name, fault in faults.FAULTS.items():
+        assert getattr(faults, name.upper()) is fault
+        kind = f"`{fault.error_type}`" if fault.error_type else ""
+        assert f"| `{name.upper()}` | `{fault.status}` | {kind} |" in text

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from support import alone
 
-from pytest_llmmetrics.probe import UnknownMetricError
+from pytest_llmmetrics.names import UnknownMetricError
 
 pytest_plugins = ["pytester"]
 URL = "https://api.openai.com/v1/chat/completions"
@@ -34,7 +34,7 @@ def test_deltas(call, llm_metrics):
 
 def test_only_what_moved(call, llm_metrics):
     call()
-    moved = {name for name, _ in llm_metrics.moved()}
+    moved = {series.name for series in llm_metrics.moved()}
     assert "llm_requests_total" in moved
     assert "llm_errors_total" not in moved
 
@@ -45,6 +45,9 @@ def test_only_what_moved(call, llm_metrics):
         ("llm_request_total", {}, "did you mean 'llm_requests_total'"),
         ("llm_tokens_total", {"type": "prompt"}, "no label 'type': it has backend, model, token_type"),
         ("zzz", {}, "there are llm_"),
+        ("llm_requests_total", {"status": "succes"}, "cannot have status='succes': did you mean 'success'"),
+        ("llm_errors_total", {"error_type": "auht"}, "cannot have error_type='auht': did you mean 'auth'"),
+        ("llm_requests_total", {"backend": "opnai"}, "cannot have backend='opnai': did you mean 'openai'"),
     ],
 )
 def test_a_name_that_cannot_exist_is_an_error(call, llm_metrics, name, labels, message):

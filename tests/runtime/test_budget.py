@@ -211,7 +211,7 @@ def test_a_dropped_answer_is_booked_without_another_call(made):
     response = setup.client.send(setup.client.build_request("POST", URL, json={**ASK, "stream": True}), stream=True)
     next(iter(response.iter_raw()))
     del response
-    until(lambda: gc.collect() is not None and setup.meter._purse.budget.ledger.history()[0].spent, "its booking")
+    until(lambda: gc.collect() is not None and setup.meter.purse.budget.ledger.history()[0].spent, "its booking")
     assert setup.spent == 2
 
 
@@ -537,7 +537,7 @@ def test_a_loss_that_nobody_can_make_good(made, tmp_path, policy, refused):
             from llmmetrics.ledgers import open_ledger
 
             ledger = open_ledger(redis.url, namespace="default")
-            window = one.meter._purse.budget.lines["b"].window
+            window = one.meter.purse.budget.lines["b"].window
             ledger.reset("b", window, START, "alice")
             ledger.close()
             one.clock.advance(seconds=2)
@@ -575,7 +575,7 @@ def test_a_caller_who_is_cancelled_while_the_ledger_reserves_leaves_nothing(made
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            until(lambda: setup.meter._purse.clerk.submit(lambda: True).result(), "the thread")
+            until(lambda: setup.meter.purse.clerk.submit(lambda: True).result(), "the thread")
             assert (await client.post(URL, json={**ASK, "max_tokens": 100})).status_code == 200
 
     asyncio.run(work())

@@ -100,6 +100,21 @@ def test_closed_at_done(client, url, counted, count, lib):
 
 
 @FAMILIES
+@pytest.mark.parametrize(
+    ("fault", "error"), [(faults.ERROR_IN_200, "api_error"), (faults.MALFORMED, "unknown")], ids=["error", "malformed"]
+)
+def test_closed_because_of_what_came(client, url, provider, counted, count, lib, fault, error):
+    """As SDKs do: an error in a stream, or what is no event, is the end of it for them."""
+    provider.script(fault)
+    with client.stream("POST", url, json=STREAM) as response:
+        for line in response.iter_lines():
+            if '"error"' in line or (error == "unknown" and not line):
+                break
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type=error) == 1
+
+
+@FAMILIES
 async def test_closed_at_done_async(aclient, url, counted, count, lib):
     async with aclient.stream("POST", url, json=STREAM) as response:
         async for line in response.aiter_lines():

@@ -1,24 +1,42 @@
 """A simulated provider and what else a test of metered code needs. Imports no test framework."""
 
 from llmmetrics.call import CallRecord
+from llmmetrics.engine import Engine
 from llmmetrics.testing import faults
-from llmmetrics.testing.faults import FAULTS
+from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
+from llmmetrics.testing.families import CONTRACT, FAMILIES, Family
+from llmmetrics.testing.faults import FAULTS, CannotExpressError
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.observers import metering, meters, observe, set_owner
+from llmmetrics.testing.places import is_llm_host, is_llm_request
+from llmmetrics.testing.script import Script, Step, UnscriptedError
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 
 __all__ = [
+    "CONTRACT",
+    "FAMILIES",
     "FAULTS",
     "Answer",
     "CallRecord",
+    "CannotExpressError",
+    "Engine",
+    "Family",
     "Fault",
     "LoopbackProvider",
     "Reply",
     "Request",
+    "Script",
+    "Step",
+    "TestBudget",
+    "UnscriptedError",
     "faults",
+    "has_own_clock",
+    "is_llm_host",
+    "is_llm_request",
     "metering",
     "meters",
+    "next_reset",
     "observe",
     "reply",
     "serve",

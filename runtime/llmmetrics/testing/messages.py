@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from llmmetrics.testing.conversation import conversation
+from llmmetrics.worst import most_output
+
 _MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
 
 
@@ -18,9 +21,11 @@ class Request:
 
     method: str
     path: str
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: str = field(default="", repr=False)
+    """It may hold a key, like the headers: neither is in the repr."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
+    host: str = ""
 
     @cached_property
     def json(self) -> dict[str, Any]:
@@ -43,6 +48,16 @@ class Request:
         if ":streamGenerateContent" in self.path:
             return True
         return self.json.get("stream", self.path.endswith(("/api/chat", "/api/generate"))) is True
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation as `role` and `content` in text, the system's words first, whatever the format."""
+        return conversation(self.json)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The bound on the output that is asked for, in any provider's spelling."""
+        return most_output(self.json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,7 @@ class Fault:
     name: str
     status: str
     """The value of the label `status` that it must be counted under."""
-    error_type: str
+    error_type: str | None
     http: int = 200
     retry_after: str | None = None
     delay: float = 0.0
@@ -93,6 +108,19 @@ class Fault:
     """The JSON breaks off in the middle, in a body that ends properly."""
     in_band: bool = False
     """An error object inside a 200."""
+    instead: tuple[str, bytes] | None = None
+    """A content type and a body in the place of the provider's own."""
+    changes: tuple[tuple[str, Any], ...] = ()
+    """Fields of the `Answer` that it spoils."""
+    raises: str = ""
+    """httpcore's exception for it, where no answer comes at all."""
+    says: str = ""
+    """That exception's text."""
+
+    @property
+    def on_the_wire(self) -> bool:
+        """Whether a server can do it; the rest happens before there is a connection."""
+        return not self.raises or self.reset or self.delay > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +135,13 @@ class Reply:
     reset: bool = False
     cut_after: int | None = None
     stall_after: int | None = None
+    raises: str = ""
+    says: str = ""
+
+    @property
+    def passing(self) -> tuple[bytes, ...]:
+        """What comes of the body before it breaks off: so many events of a stream, half of anything else."""
+        end = self.cut_after if self.cut_after is not None else self.stall_after
+        if end is None:
+            return self.chunks
+        return self.chunks[:end] if self.stream else tuple(chunk[: len(chunk) // 2] for chunk in self.chunks)

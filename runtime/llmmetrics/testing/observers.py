@@ -55,7 +55,7 @@ def metering(meter: Engine) -> Iterator[None]:
     Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
     with a meter of its own meanwhile: that one counts, and this one what is left.
     """
-    doors = Doors()
+    doors = Doors(beneath=True)
     doors.open(meter)
     try:
         yield

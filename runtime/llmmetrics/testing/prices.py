@@ -55,7 +55,7 @@ class PriceBook:
 
     def learn(self, record: CallRecord) -> None:
         """Remember what this call's meter and URL say of its backend's prices."""
-        backends = record.meter.configured_backends
+        backends = record.meter.backends.all
         key = (record.backend, id(backends))
         if key in self._seen:
             return

@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -14,6 +15,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
+from llmmetrics.testing.faults import CannotExpressError
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, reply
 
@@ -21,8 +23,11 @@ from llmmetrics.testing.simulator import ANSWER, reply
 class LoopbackProvider:
     """A running simulated provider. `script` says what it answers next, `requests` what it was asked."""
 
-    def __init__(self, default: Answer | Fault, host: str, port: int) -> None:
+    def __init__(
+        self, default: Answer | Fault, host: str, port: int, answering: Callable[[Request], Reply] | None
+    ) -> None:
         self.default = default
+        self._answering = answering
         self.requests: list[Request] = []
         self.closing = Event()
         self._lock = Lock()
@@ -38,11 +43,15 @@ class LoopbackProvider:
 
     def script(self, *steps: Answer | Fault, path: str = "") -> None:
         """Queue answers and faults, each for one request whose path starts with `path`."""
+        if silent := next((each for each in steps if isinstance(each, Fault) and not each.on_the_wire), None):
+            raise CannotExpressError(f"no server can show the fault {silent.name!r}: it is none of the wire's")
         with self._lock:
             self._steps.setdefault(path, deque()).extend(steps)
 
     def answer(self, request: Request) -> Reply:
         """The reply to the next request."""
+        if self._answering:
+            return self._answering(request)
         with self._lock:
             self.requests.append(request)
             longest = sorted((path for path in self._steps if request.path.startswith(path)), key=len, reverse=True)
@@ -71,12 +80,18 @@ class LoopbackProvider:
         self.close()
 
 
-def serve(default: Answer | Fault = ANSWER, *, host: str = "127.0.0.1", port: int = 0) -> LoopbackProvider:
+def serve(
+    default: Answer | Fault = ANSWER,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    answering: Callable[[Request], Reply] | None = None,
+) -> LoopbackProvider:
     """Start a simulated provider; it runs until it is closed, as a context manager too. Port 0 takes a free one.
 
-    Raises `OSError` for a port that is taken.
+    `answering` gives the replies instead of what is scripted here. Raises `OSError` for a port that is taken.
     """
-    return LoopbackProvider(default, host, port)
+    return LoopbackProvider(default, host, port, answering)
 
 
 class _Server(ThreadingTCPServer):
@@ -117,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._send(self.server.provider.answer(Request(self.command, path, query, headers, self._body(headers))))
+        request = Request(self.command, path, query, headers, self._body(headers), headers.get("host", ""))
+        self._send(self.server.provider.answer(request))
 
     do_GET = do_DELETE = do_PUT = do_POST  # noqa: N815 - http.server's names
 
@@ -154,18 +170,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_body(made)
 
     def _send_body(self, made: Reply) -> None:
-        for n, chunk in enumerate(made.chunks):
-            if made.cut_after == n or (made.cut_after is not None and not made.stream):
-                if not made.stream:
-                    self.wfile.write(chunk[: len(chunk) // 2])
-                self._hang_up()
-                return
-            if made.stall_after == n or (made.stall_after is not None and not made.stream):
-                self.server.provider.closing.wait()
-                self.close_connection = True
-                return
+        for chunk in made.passing:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if made.stream else chunk)
-        if made.stream:
+        if made.cut_after is not None:
+            self._hang_up()
+        elif made.stall_after is not None:
+            self.server.provider.closing.wait()
+            self.close_connection = True
+        elif made.stream:
             self.wfile.write(b"0\r\n\r\n")
 
     def _hang_up(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from llmmetrics.testing.faults import error_body
+from llmmetrics.testing.faults import error_body, require_expressible
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.shapes import SHAPES, Shape
 from llmmetrics.testing.shapes.base import sse
@@ -13,17 +14,36 @@ from llmmetrics.testing.shapes.base import sse
 ANSWER = Answer()
 
 
+def _shape_of(request: Request) -> Shape | None:
+    if request.method != "POST":
+        return None
+    return next((each for each in SHAPES if each.path.search(request.path)), None)
+
+
+def is_call(request: Request) -> bool:
+    """Whether the simulated provider has a wire format for this request, so that it is a call."""
+    return _shape_of(request) is not None
+
+
 def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = ANSWER) -> Reply:
     """What the provider sends: the answer in the format that the request's path speaks, or the fault.
 
-    `spoilt` is the answer that a fault in mid-body breaks off.
+    `spoilt` is the answer that a fault in mid-body breaks off. Raises `CannotExpressError` for a fault that the
+    provider has no words for.
     """
-    shape = next((each for each in SHAPES if each.path.search(request.path)), None)
-    if request.method != "POST" or shape is None:
+    shape = _shape_of(request)
+    if shape is None:
         return _elsewhere(request)
     if isinstance(script, Answer):
         return _answer(shape, request, script)
-    made = _refusal(shape, script) if script.http >= 400 else _answer(shape, request, spoilt)
+    require_expressible(shape.vendor, script)
+    if script.instead:
+        kind, body = script.instead
+        made = Reply(200, (("content-type", kind),), (body,))
+    elif script.http >= 400:
+        made = _refusal(shape, script)
+    else:
+        made = _answer(shape, request, replace(spoilt, **dict(script.changes)))
     return _spoil(made, shape, script)
 
 
@@ -68,6 +88,8 @@ def _spoil(made: Reply, shape: Shape, fault: Fault) -> Reply:
         reset=fault.reset,
         cut_after=_within(chunks, fault.cut_after),
         stall_after=_within(chunks, fault.stall_after),
+        raises=fault.raises,
+        says=fault.says,
     )
 
 

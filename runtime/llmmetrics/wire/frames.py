@@ -146,6 +146,19 @@ def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
             yield doc
 
 
+def is_spoilt(body: Body) -> bool:
+    """Whether the last whole event of a stream carries something, and no JSON."""
+    start = body.head or body.tail
+    sse = is_sse(start)
+    if not sse and start[:2] != b'{"':
+        return False
+    whole, separator, _ = _lines(body.tail).rpartition(b"\n\n" if sse else b"\n")
+    last = next(_backward(whole, separator), b"") if separator else b""
+    if not sse:
+        return bool(last) and parse(last) is None
+    return b"\ndata:" in b"\n" + last and _event(last) is None
+
+
 def torn_json(text: bytes) -> list[Doc]:
     """What can be read of a JSON body that was cut off: the object, or the complete ones of an array."""
     try:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.wire.frames import DONE, first_events, is_ndjson, is_sse, last_events, salvage, torn_json
+from llmmetrics.wire.frames import DONE, first_events, is_ndjson, is_spoilt, is_sse, last_events, salvage, torn_json
 from llmmetrics.wire.tape import HEAD, TAIL, Body, keep
 
 
@@ -63,6 +63,28 @@ def test_a_long_stream_keeps_its_first_and_last_events():
     assert numbers == list(range(999, 999 - len(numbers), -1))
     assert len(numbers) > 100
     assert torn
+
+
+@pytest.mark.parametrize(
+    ("text", "spoilt"),
+    [
+        (b'data: {"n": 1}\n\n', False),
+        (b'data: {"n": 1}\n\ndata: {"n"', False),
+        (b'data: {"n"\n\n', True),
+        (b'data: {"n": 1}\n\nevent: x\ndata: {"n"\n\n', True),
+        (b'data: {"n"\n\ndata: {"n": 1}\n\n', False),
+        (b"data: [DONE]\n\n", False),
+        (b'data: {"n": 1}\n\n: comment\n\n', False),
+        (b"", False),
+        (b'{"n": 1}\n', False),
+        (b'{"n": 1}\n{"n"\n', True),
+        (b'{"n"', False),
+        (b'{\n "n"\n', False),
+        (b"<html>\n", False),
+    ],
+)
+def test_a_whole_event_that_is_no_json_spoils_a_stream(text, spoilt):
+    assert is_spoilt(keep(text)) is spoilt
 
 
 def test_salvage_takes_the_last_key_that_is_one():

@@ -1,0 +1,37 @@
+"""What the examples' tests share: the application, and the backends that it has in production."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anthropic
+import openai
+import pytest
+from summariser import Summariser
+
+
+@pytest.fixture
+def llm_settings():
+    """The backends and their prices, as production has them."""
+    return {
+        "Backends": [
+            {
+                "Name": "openai-primary",
+                "Type": "OpenAI",
+                "ModelName": "gpt-4o-mini",
+                "CostPerMillionInputTokens": 0.15,
+                "CostPerMillionOutputTokens": 0.60,
+            },
+            {"Name": "anthropic-claude", "Type": "Anthropic", "ModelName": "claude-haiku-4-5"},
+        ]
+    }
+
+
+@pytest.fixture
+def app() -> Iterator[Summariser]:
+    """The application, whose SDKs try once."""
+    with (
+        openai.OpenAI(api_key="no-key", max_retries=0) as client,
+        anthropic.Anthropic(api_key="no-key", max_retries=0) as other,
+    ):
+        yield Summariser(client, other)

@@ -1,0 +1,30 @@
+"""What happens when a budget is spent, and when it is there again."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+
+import llmmetrics
+
+
+def test_budget_spent_and_reset(llm_budget, llm_clock, llm_metrics, llm_provider, app):
+    llm_budget.set("openai-primary", "0.01", period="Daily")
+    llm_budget.exhaust("openai-primary")
+    with pytest.raises(openai.APIStatusError) as caught:
+        app.summarise("a long text")
+    assert llmmetrics.budget_exceeded(caught.value).limit == llm_budget.spent("openai-primary")
+    llm_clock.to_next_reset("openai-primary")
+    llm_provider.reply("Short.")
+    assert app.summarise("a long text") == "Short."
+    assert llm_metrics.attempts == 1  # what was refused was never sent
+
+
+def test_a_budget_for_each_backend(llm_budget, llm_metrics, llm_provider, app):
+    llm_budget.set("openai-primary", "0.01")
+    llm_budget.exhaust("openai-primary")
+    with pytest.raises(openai.APIStatusError):
+        app.summarise("a long text")
+    llm_provider.reply("Short.")
+    assert app.second_opinion("a long text") == "Short."
+    assert llm_metrics.last.backend == "anthropic-claude"

@@ -1,0 +1,87 @@
+"""The ways in which a provider fails, as data: `llm_provider.fail(faults.RATE_LIMIT)`.
+
+Each knows the `status` and the `error_type` that it must be counted under. `dataclasses.replace` varies one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+from llmmetrics.testing.faults import (
+    BAD_GATEWAY,
+    BAD_KEY,
+    CONNECT_TIMEOUT,
+    CONTENT_FILTERED,
+    CONTEXT_TOO_LONG,
+    CUT,
+    DNS,
+    EMPTY,
+    ERROR_IN_200,
+    FAULTS,
+    FORBIDDEN,
+    GATEWAY_TIMEOUT,
+    HTML,
+    INSUFFICIENT_QUOTA,
+    MALFORMED,
+    NOT_FOUND,
+    OVERLOADED,
+    POOL_TIMEOUT,
+    RATE_LIMIT,
+    RATE_LIMIT_BARE,
+    READ_TIMEOUT,
+    REFUSED,
+    RESET,
+    SERVER_ERROR,
+    SLOW_FIRST_BYTE,
+    STALL,
+    TLS,
+    TRUNCATED_JSON,
+    UNAVAILABLE,
+    USAGE_MISSING,
+    USAGE_NEGATIVE,
+    WRITE_TIMEOUT,
+)
+from llmmetrics.testing.messages import Fault
+
+__all__ = ["FAULTS", "Fault", "chosen", "cut_after", "stall_after"]
+__all__ += ["BAD_GATEWAY", "BAD_KEY", "CONNECT_TIMEOUT", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "CUT", "DNS", "EMPTY"]
+__all__ += ["ERROR_IN_200", "FORBIDDEN", "GATEWAY_TIMEOUT", "HTML", "INSUFFICIENT_QUOTA", "MALFORMED", "NOT_FOUND"]
+__all__ += ["OVERLOADED", "POOL_TIMEOUT", "RATE_LIMIT", "RATE_LIMIT_BARE", "READ_TIMEOUT", "REFUSED", "RESET"]
+__all__ += ["SERVER_ERROR", "SLOW_FIRST_BYTE", "STALL", "TLS", "TRUNCATED_JSON", "UNAVAILABLE", "USAGE_MISSING"]
+__all__ += ["USAGE_NEGATIVE", "WRITE_TIMEOUT"]
+
+
+def cut_after(events: int) -> Fault:
+    """The connection is closed after so many events of a stream."""
+    return replace(CUT, cut_after=events)
+
+
+def stall_after(events: int) -> Fault:
+    """After so many events of a stream nothing more comes, until the client gives up."""
+    return replace(STALL, stall_after=events)
+
+
+def chosen(only: Collection[str | Fault] | None = None, exclude: Collection[str | Fault] = ()) -> Sequence[Fault]:
+    """The faults of these names, in the table's order; all of them but `exclude`, where `only` is not said.
+
+    Raises `ValueError` for a name that is no fault's.
+    """
+    for given in (only, exclude):
+        if isinstance(given, str):
+            raise ValueError(  # noqa: TRY004 - one kind of error for a wrong argument
+                f"{given!r} should be a list of faults, as in [{given!r}]"
+            )
+    wanted = FAULTS.keys() if only is None else _names(only)
+    dropped = _names(exclude)
+    return [fault for name, fault in FAULTS.items() if name in wanted and name not in dropped]
+
+
+def _names(given: Collection[str | Fault]) -> set[str]:
+    names = {each.name if isinstance(each, Fault) else each for each in given}
+    for name in names - FAULTS.keys():
+        near = get_close_matches(str(name), FAULTS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FAULTS)}"
+        raise ValueError(f"no fault is called {name!r}: {hint}")
+    return names

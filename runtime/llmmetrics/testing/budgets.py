@@ -1,0 +1,102 @@
+"""Budgets for a test: limits on any meter's backend, in a private ledger, and its spend as a test wants it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from llmmetrics.budget import Line, usd
+from llmmetrics.clock import SystemClock
+from llmmetrics.engine import Engine
+from llmmetrics.errors import ConfigError
+from llmmetrics.ledgers import open_ledger
+from llmmetrics.loading import load
+from llmmetrics.metrics import NANO
+from llmmetrics.purse import Purse
+from llmmetrics.settings import Settings
+from llmmetrics.windows import Window
+
+
+def has_own_clock(meter: Engine) -> bool:
+    """Whether this meter does not ask the machine for the time, so that no test tool can move it."""
+    return not isinstance(meter.clock, SystemClock)
+
+
+def next_reset(meter: Engine, backend: str) -> datetime | None:
+    """When the next window of a limited backend starts; None where there is none. Raises `ConfigError`."""
+    return window_of(meter, backend).resets_at
+
+
+def window_of(meter: Engine, backend: str) -> Window:
+    """A limited backend's window of this moment. Raises `ConfigError` for a backend without a limit."""
+    return _line(meter, backend).at(meter.clock.now())
+
+
+def _line(meter: Engine, backend: str) -> Line:
+    line = meter.purse.budget.lines.get(backend) if meter.purse is not None else None
+    if line is None:
+        raise ConfigError(f'{backend!r} has no limit: give it one first, as in llm_budget.set({backend!r}, "0.01")')
+    return line
+
+
+class TestBudget:
+    """The limits of one meter, moved to a private ledger until `restore`."""
+
+    __test__ = False
+
+    def __init__(self, meter: Engine, ledger: str) -> None:
+        self.meter = meter
+        self._before = meter.purse
+        self._ledger = open_ledger(ledger, namespace=f"test-{uuid4().hex}")
+        self._limited = {each.name: each for each in meter.settings.backends if each.max_spend_usd is not None}
+        self._budget = meter.settings.budget
+        if self._limited:
+            self._fund()
+
+    def limit(
+        self, backend: str, max_spend_usd: str | int | Decimal, *, mode: str | None = None, **fields: Any
+    ) -> None:
+        """Give a backend this limit in USD; `fields` are those of a backend, such as `spend_reset_period`.
+
+        What it has spent here is kept. Raises `ConfigError` for what is no limit.
+        """
+        own = {"name": backend, "max_spend_usd": str(max_spend_usd), **fields}
+        settings = load({"backends": [own], "budget": {} if mode is None else {"mode": mode}})
+        if mode is not None:
+            self._budget = self._budget.model_copy(update={"mode": settings.budget.mode})
+        self._limited[backend] = settings.backends[0]
+        self._fund()
+
+    def _fund(self) -> None:
+        self._let_go()
+        settings = Settings(telemetry=self.meter.settings.telemetry, budget=self._budget)
+        self.meter.fund(Purse(settings, self._limited, self.meter, None, self._ledger))
+
+    def _let_go(self) -> None:
+        if self.meter.purse is not None and self.meter.purse is not self._before:
+            self.meter.purse.close()
+
+    def spent(self, backend: str) -> Decimal:
+        """USD in the window of this moment."""
+        return usd(self._spent(backend))
+
+    def remaining(self, backend: str) -> Decimal:
+        """USD until the limit; never below 0."""
+        return usd(max(_line(self.meter, backend).limit - self._spent(backend), 0))
+
+    def spend(self, backend: str, amount_usd: Decimal) -> None:
+        """Book this much, as a call would."""
+        window = window_of(self.meter, backend)
+        self._ledger.settle(backend, uuid4().hex, int(amount_usd * NANO), self.meter.clock.now(), window)
+
+    def _spent(self, backend: str) -> int:
+        self.meter.flush()
+        return self._ledger.balance(backend, window_of(self.meter, backend), self.meter.clock.now()).spent
+
+    def restore(self) -> None:
+        """Give the meter back the limits and the ledger that it had."""
+        self._let_go()
+        self.meter.fund(self._before)
+        self._ledger.close()

@@ -1,0 +1,39 @@
+"""What a request says, in one shape for every wire format: roles and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SYSTEM = ("system", "instructions", "preamble", "systemInstruction", "system_instruction")
+_TURNS = ("messages", "input", "contents", "prompt", "message", "inputs", "query")
+_ROLES = {"model": "assistant"}
+
+
+def conversation(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The system's words and the turns of a request's body, whichever of the providers' names they go by."""
+    said = [{"role": "system", "content": text(fields[name])} for name in _SYSTEM if fields.get(name)]
+    for name in _TURNS:
+        if fields.get(name):
+            return [*said, *_turns(fields[name])]
+    return said
+
+
+def _turns(value: Any) -> Iterator[dict[str, str]]:
+    if not isinstance(value, list):
+        yield {"role": "user", "content": text(value)}
+        return
+    for turn in value:
+        role = turn.get("role", "user") if isinstance(turn, Mapping) else "user"
+        yield {"role": _ROLES.get(role, role), "content": text(turn)}
+
+
+def text(value: Any) -> str:
+    """The text in a message, a list of parts, or a part; what is no text is left out."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(text, value))
+    if isinstance(value, Mapping):
+        return next((text(value[name]) for name in ("content", "parts", "text") if value.get(name)), "")
+    return ""

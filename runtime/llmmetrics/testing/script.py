@@ -1,0 +1,131 @@
+"""What a simulated provider is to answer, in order, and what it was asked: strict both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from threading import Lock
+from typing import Any, Self
+
+from llmmetrics.testing.faults import CannotExpressError
+from llmmetrics.testing.messages import Answer, Fault, Reply, Request
+from llmmetrics.testing.simulator import ANSWER, is_call, reply
+
+
+class UnscriptedError(AssertionError):
+    """A request for which nothing is scripted."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One reply to come: an answer, or a fault that spoils it."""
+
+    answer: Answer
+    fault: Fault | None = None
+    for_model: str | None = None
+    """Which requests it is for: those that ask for this model; any, where it is not said."""
+
+    def __str__(self) -> str:
+        what = f"fail({self.fault.name})" if self.fault else f"reply({self.answer.text!r})"
+        return what if self.for_model is None else f"{what} for {self.for_model}"
+
+
+class Script:
+    """Replies, each for one request, in the order in which they were scripted.
+
+    `served`: a server answers, so that a fault without a wire, such as a failing DNS, is refused when scripted.
+    """
+
+    def __init__(self, *, served: bool = False) -> None:
+        self.requests: list[Request] = []
+        """Every call that came, whatever it was answered."""
+        self.otherwise: Answer | None = None
+        """The answer to what is not scripted; None: an error."""
+        self.problems: list[str] = []
+        self._served = served
+        self._steps: list[Step] = []
+        self._lock = Lock()
+
+    @property
+    def then(self) -> Self:
+        """The script itself, so that a sequence reads as one: `fail(RATE_LIMIT).then.reply("hi")`."""
+        return self
+
+    def reply(self, text: str = ANSWER.text, *, for_model: str | None = None, **answer: Any) -> Self:
+        """Answer one request with this text. `answer` holds fields of `Answer`, such as `prompt_tokens`."""
+        return self._add(Step(_answer(text=text, **answer), None, for_model))
+
+    def replies(self, *texts: str, **answer: Any) -> Self:
+        """Answer one request with each of these texts."""
+        for text in texts:
+            self.reply(text, **answer)
+        return self
+
+    def stream(self, pieces: Iterable[str], *, for_model: str | None = None, **answer: Any) -> Self:
+        """Answer one request with these pieces, an event each where it asks for a stream."""
+        given = tuple(pieces)
+        return self._add(Step(_answer(text="".join(given), pieces=given, **answer), None, for_model))
+
+    def fail(self, fault: Fault, times: int = 1, *, for_model: str | None = None, **answer: Any) -> Self:
+        """Fail so many requests. `answer` is what a fault in mid-body breaks off."""
+        if not isinstance(fault, Fault):
+            raise TypeError(f"fail({fault!r}): it takes a fault of pytest_llmmetrics.faults, such as RATE_LIMIT")
+        if self._served and not fault.on_the_wire:
+            raise CannotExpressError(
+                f"the fault {fault.name!r} happens before there is a connection, so no server can show it: "
+                "use llm_provider, which answers inside the client"
+            )
+        for _ in range(times):
+            self._add(Step(_answer(**answer), fault, for_model))
+        return self
+
+    def _add(self, step: Step) -> Self:
+        with self._lock:
+            self._steps.append(step)
+        return self
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to a request. Raises `UnscriptedError`, or `CannotExpressError` for a fault out of place."""
+        if not is_call(request):
+            return reply(request)
+        with self._lock:
+            self.requests.append(request)
+            step = next((each for each in self._steps if each.for_model in (None, request.model)), None)
+            if step:
+                self._steps.remove(step)
+        if step is None:
+            if self.otherwise is None:
+                raise UnscriptedError(self._problem(f"{_asked(request)} was not scripted"))
+            step = Step(self.otherwise)
+        try:
+            return reply(request, step.fault or step.answer, step.answer)
+        except CannotExpressError as exc:
+            raise CannotExpressError(self._problem(str(exc))) from None
+
+    def _problem(self, text: str) -> str:
+        if text not in self.problems:
+            self.problems.append(text)
+        return text
+
+    @property
+    def unused(self) -> list[Step]:
+        """What nobody has asked for yet."""
+        return list(self._steps)
+
+
+def _asked(request: Request) -> str:
+    return f"{request.method} {request.host}{request.path} (model {request.model})"
+
+
+def _names() -> Iterator[str]:
+    return (each.name for each in fields(Answer))
+
+
+def _answer(**given: Any) -> Answer:
+    known = list(_names())
+    for name in given.keys() - set(known):
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise TypeError(f"an answer has no {name}: {hint}")
+    return Answer(**given)
