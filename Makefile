@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint gate bench soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -22,9 +22,13 @@ lint: $(READY) ## types, style, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+gate: $(READY) ## what the examples' LLM calls cost, against the committed llm-costs.json
+	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate $(ARGS) -k "not usage_"
+
 bench: $(READY) ## what metering adds to a call, against the same call without it
 	$(BIN)/python benchmarks/added.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
+	$(BIN)/python benchmarks/suite.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)

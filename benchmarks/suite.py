@@ -1,7 +1,7 @@
 """What `--llm-metrics` adds to a suite: the same tests with and without it, in turns, each in a pytest of its own.
 
-One suite has 2,000 tests of which 500 make a call through the openai SDK that vcrpy replays; the other has the 1,500
-that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits.
+One suite has 2,000 tests, of which 500 make a client of the openai SDK and a call that vcrpy replays; the other has
+the 1,500 that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits.
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ HEAD = """
 import pytest, vcr
 from openai import OpenAI
 
-client = OpenAI(api_key="not-a-key")
-
 @pytest.fixture
 def number():
     return 2
 
-def ask():
-    with vcr.use_cassette("answer.yaml", record_mode="none"):
-        client.chat.completions.create(messages=[{"role": "user", "content": "Say hi."}], model="gpt-4o-mini")
+@pytest.fixture
+def client():
+    with vcr.use_cassette("answer.yaml", record_mode="none"), OpenAI(api_key="not-a-key") as made:
+        yield made
+
+def ask(client):
+    client.chat.completions.create(messages=[{"role": "user", "content": "Say hi."}], model="gpt-4o-mini")
 """
 
 
@@ -63,7 +65,8 @@ def make(root: Path, *, calls: bool) -> None:
         for n in range(EACH):
             asks = n % 4 == 0
             if calls or not asks:
-                tests.append(f"def test_{n}(number):\n    {'ask()' if asks else f'assert number + {n} == {n + 2}'}\n")
+                said = "(client):\n    ask(client)\n" if asks else f"(number):\n    assert number + {n} == {n + 2}\n"
+                tests.append(f"def test_{n}{said}")
         (root / f"test_{file}.py").write_text("\n".join(tests), "utf8")
 
 

@@ -136,6 +136,11 @@ CACHED_FROM = 1024
 """Tokens: OpenAI's cache takes no shorter prefix."""
 
 
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts have in common from their start."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 class Till(LoopbackProvider):
     """A provider that counts tokens by the length of what is sent, and has a prompt cache."""
 
@@ -150,7 +155,7 @@ class Till(LoopbackProvider):
         if any(self._steps.values()):
             # what is refused is not cached
             return reply(request)
-        shared = max((len(os.path.commonprefix([text, each])) for each in self.cached), default=0) // 4
+        shared = max((_shared(text, each) for each in self.cached), default=0) // 4
         hit = shared // 128 * 128 if shared >= CACHED_FROM else 0
         self.cached.append(text)
         self.default = Answer(

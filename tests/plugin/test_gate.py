@@ -162,18 +162,19 @@ ROWS = st.lists(
 )
 
 
+def cost(rows, price) -> int:
+    return sum(prices.cost(price(each), each.tokens) for each in rows)
+
+
 @given(ROWS, ROWS)
 def test_the_parts_of_a_cost_sum_up(before, after):
     made = report(after, agreed=before)
-    dearer = {
-        key: prices.Price({name: n * 3 for name, n in made.price_of(r).units.items()})
-        for r in (*before, *after)
-        for key in (r.key,)
-    }
-    now = lambda each: dearer[each.key]
-    parts = split(before, after, made.price_of, now)
-    cost = lambda rows, price: sum(prices.cost(price(each), each.tokens) for each in rows)
-    assert parts.total == cost(after, now) - cost(before, made.price_of)
+
+    def dearer(each):
+        return prices.Price({name: n * 3 for name, n in made.price_of(each).units.items()})
+
+    parts = split(before, after, made.price_of, dearer)
+    assert parts.total == cost(after, dearer) - cost(before, made.price_of)
     assert parts.price == 2 * cost(before, made.price_of)
 
 
