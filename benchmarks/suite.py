@@ -48,20 +48,25 @@ from openai import OpenAI
 def number():
     return 2
 
-@pytest.fixture
-def client():
-    with vcr.use_cassette("answer.yaml", record_mode="none"), OpenAI(api_key="not-a-key") as made:
+@pytest.fixture(scope="SCOPE")
+def shared():
+    with OpenAI(api_key="not-a-key") as made:
         yield made
+
+@pytest.fixture
+def client(shared):
+    with vcr.use_cassette("answer.yaml", record_mode="none"):
+        yield shared
 
 def ask(client):
     client.chat.completions.create(messages=[{"role": "user", "content": "Say hi."}], model="gpt-4o-mini")
 """
 
 
-def make(root: Path, *, calls: bool) -> None:
+def make(root: Path, *, calls: bool, scope: str) -> None:
     (root / "answer.yaml").write_text(CASSETTE % (json.dumps(ASKED), json.dumps(ANSWER)), "utf8")
     for file in range(FILES):
-        tests = [HEAD]
+        tests = [HEAD.replace("SCOPE", scope)]
         for n in range(EACH):
             asks = n % 4 == 0
             if calls or not asks:
@@ -71,7 +76,7 @@ def make(root: Path, *, calls: bool) -> None:
 
 
 def run(root: Path, *arguments: str) -> float:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments]
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, env=environ)
     _, status, used = os.wait4(process.pid, 0)
@@ -80,10 +85,12 @@ def run(root: Path, *arguments: str) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def compare(name: str, rounds: int, *, calls: bool, extra: tuple[str, ...] = ("--llm-metrics",)) -> None:
+def compare(
+    name: str, rounds: int, *, calls: bool = True, scope: str = "function", extra: tuple[str, ...] = ("--llm-metrics",)
+) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        make(root, calls=calls)
+        make(root, calls=calls, scope=scope)
         plain, added = [], []
         for turn in range(-1, rounds):
             order = ((), extra) if turn % 2 else (extra, ())
@@ -99,11 +106,12 @@ def compare(name: str, rounds: int, *, calls: bool, extra: tuple[str, ...] = ("-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     print(f"{'a suite':44} {'without':>10} {'added':>10}   quartiles")
-    compare("noise: 2,000 tests, the same twice", rounds, calls=True, extra=("-p", "no:doctest"))
-    compare("2,000 tests, 500 with a replayed call", rounds, calls=True)
+    compare("2,000 tests, 500 with a replayed call", rounds)
+    compare("noise: the same twice", rounds, extra=("-p", "no:doctest"))
+    compare("the same, with one client for all", rounds, scope="session")
     compare("1,500 tests without a call", rounds, calls=False)
 
 
