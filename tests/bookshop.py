@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from llmmetrics.testing import FAULTS, Answer, LoopbackProvider
+from llmmetrics.testing import FAULTS, Answer, Reply, Request, reply, serve
 
 RULES = "\n".join(
     f"{n}. {rule}"
@@ -141,27 +141,23 @@ def _shared(one: str, other: str) -> int:
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-class Till(LoopbackProvider):
+class Till:
     """A provider that counts tokens by the length of what is sent, and has a prompt cache."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refusals: int = 0) -> None:
+        self.refusals = refusals
         self.cached: list[str] = []
-        super().__init__(Answer(), "127.0.0.1", 0)
 
-    def answer(self, request):
-        asked = json.loads(request.body)
-        text = "\n".join(message["content"] for message in asked["messages"])
-        reply = super().answer
-        if any(self._steps.values()):
-            # what is refused is not cached
-            return reply(request)
+    def answer(self, request: Request) -> Reply:
+        if self.refusals:
+            self.refusals -= 1
+            return reply(request, replace(FAULTS["rate_limit"], retry_after="0.01"))
+        text = "\n".join(message["content"] for message in request.json["messages"])
         shared = max((_shared(text, each) for each in self.cached), default=0) // 4
         hit = shared // 128 * 128 if shared >= CACHED_FROM else 0
         self.cached.append(text)
-        self.default = Answer(
-            "Yes, on Thursday at seven.", prompt_tokens=len(text) // 4, completion_tokens=9, cache_read=hit
-        )
-        return reply(request)
+        usage = {"prompt_tokens": len(text) // 4, "completion_tokens": 9, "cache_read": hit}
+        return reply(request, Answer("Yes, on Thursday at seven.", **usage))
 
 
 class Bookshop:
@@ -217,11 +213,9 @@ class Bookshop:
         """Record every cassette anew; `limited` has the provider refuse the first request."""
         for path in (self.root / "tests/cassettes").glob("*.yaml"):
             path.unlink()
-        with Till() as till:
-            if limited:
-                till.script(replace(FAULTS["rate_limit"], retry_after="0.01"))
-            done = self.pytest(SHOP_URL=f"{till.url}/v1", SHOP_RECORD="all")
-            assert done.returncode == 0, done.stdout
-            for path in (self.root / "tests/cassettes").glob("*.yaml"):
-                text = path.read_text("utf8").replace(till.url, "https://api.openai.com")
-                path.write_text(text.replace(till.url.partition("//")[2], "api.openai.com"), "utf8")
+        with serve(answering=Till(refusals=int(limited)).answer) as provider:
+            done = self.pytest(SHOP_URL=f"{provider.url}/v1", SHOP_RECORD="all")
+        assert done.returncode == 0, done.stdout
+        for path in (self.root / "tests/cassettes").glob("*.yaml"):
+            text = path.read_text("utf8").replace(provider.url, "https://api.openai.com")
+            path.write_text(text.replace(provider.url.partition("//")[2], "api.openai.com"), "utf8")
