@@ -25,9 +25,10 @@ lint: $(READY) ## types, style, floors
 gate: $(READY) ## what the examples' LLM calls cost, against the committed llm-costs.json
 	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate $(ARGS) -k "not usage_"
 
-bench: $(READY) ## what metering adds to a call, against the same call without it
+bench: $(READY) ## what metering, the plugin, a metered suite and the ledgers add, each against doing without
 	$(BIN)/python benchmarks/added.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
+	$(BIN)/python benchmarks/ledgers.py $(ARGS)
 	$(BIN)/python benchmarks/suite.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of

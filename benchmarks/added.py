@@ -98,10 +98,19 @@ def block(client, calls: int, *, asynchronous: bool) -> float:
 
 
 def compare(
-    name: str, chunks: list[bytes], rounds: int, calls: int, *, asynchronous: bool, metered: bool = True
+    name: str,
+    chunks: list[bytes],
+    rounds: int,
+    calls: int,
+    *,
+    asynchronous: bool,
+    metered: bool = True,
+    limit: int | None = None,
 ) -> None:
+    prices = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
     settings = {
-        "Backends": [{"Name": "b", "Type": "OpenAI", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}]
+        "Budget": {"Ledger": "memory://"},
+        "Backends": [{"Name": "b", "Type": "OpenAI", "MaxSpendUsd": limit, **prices}],
     }
     meter = Meter.from_settings(settings, registry=CollectorRegistry())
     made, door = (httpx2.AsyncClient, meter.async_transport) if asynchronous else (httpx2.Client, meter.transport)
@@ -129,6 +138,7 @@ def main() -> None:
     for asynchronous in (False, True):
         kind = "async" if asynchronous else "sync"
         compare(f"a JSON call of 2 KB, {kind}", small, rounds, 200, asynchronous=asynchronous)
+        compare(f"the same with a budget, {kind}", small, rounds, 200, asynchronous=asynchronous, limit=1_000_000)
         compare(f"a JSON call of 200 KB, {kind}", large, rounds, 50, asynchronous=asynchronous)
         compare(f"a chunk of a stream of {CHUNKS}, {kind}", stream, rounds, 20, asynchronous=asynchronous)
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 from llmmetrics import workers
 from llmmetrics.clock import Clock
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
-from llmmetrics.guard import Guard
+from llmmetrics.guard import Guard, NotAskedError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, Standing
 from llmmetrics.metrics import Families, Spend
@@ -34,8 +34,10 @@ REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
 
 def usd(nano: int) -> Decimal:
-    """An amount in USD."""
-    return Decimal(nano).scaleb(-9)
+    """An amount in USD, without zeros at its end."""
+    amount = Decimal(nano).scaleb(-9)
+    whole = amount.to_integral_value()
+    return whole if whole == amount else amount.normalize()
 
 
 def nano(atto: int) -> int:
@@ -101,8 +103,8 @@ class Budget:
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._token = uuid4().hex[:12]
         self._ids = count()
-        self._held: dict[str, Entry] = {}
-        """The reservations of calls in flight."""
+        self.in_flight: dict[str, Entry] = {}
+        """Calls that are admitted and not booked; one of an amount has it reserved."""
         self._said: set[str] = set()
         for name in lines:
             for reason in REASONS:
@@ -128,9 +130,11 @@ class Budget:
         limit = None if shadow else line.limit
         try:
             standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
-        except LedgerError:
+        except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
+            if amount and not isinstance(exc, NotAskedError):
+                self._guard.abandon(entry)
             return self._refused(line, window, "ledger")
         if standing.expired:
             self._families["expired"].inc(standing.expired)
@@ -139,8 +143,7 @@ class Budget:
             return self._refused(line, window, "limit", standing)
         if shadow and standing.spent >= line.limit:
             self._would_refuse(line, "limit")
-        if amount:
-            self._held[entry.id] = entry
+        self.in_flight[entry.id] = entry
         return entry
 
     def _refused(self, line: Line, window: Window, reason: Reason, standing: Standing | None = None) -> BudgetExceeded:
@@ -158,10 +161,10 @@ class Budget:
 
     def book(self, admitted: Entry, amount: int) -> None:
         """Book what a call came to, once, and let its reservation go. What the ledger cannot be told now waits."""
-        self._held.pop(admitted.id, None)
+        self.in_flight.pop(admitted.id, None)
         if not amount and not admitted.amount:
             return
-        spent = self._guard.settle(admitted._replace(amount=amount))
+        spent = self._guard.settle(Entry(admitted.backend, admitted.id, amount, admitted.admitted))
         line = self.lines[admitted.backend]
         if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
             self._alert(line, line.window, spent)
@@ -190,8 +193,8 @@ class Budget:
     def recur(self) -> None:
         """Renew the leases of calls in flight, and tell the ledger what waits."""
         self._guard.catch_up()
-        for entry in list(self._held.values()):
-            if entry.id in self._held:
+        for entry in list(self.in_flight.values()):
+            if entry.amount and entry.id in self.in_flight:
                 self._guard.renew(entry, self._clock.now(), self._lease)
 
     def spends(self) -> dict[str, Spend]:
@@ -209,12 +212,16 @@ class Budget:
 
     def _forked(self) -> None:
         # the calls in flight are the parent's
-        self._held = {}
+        self.in_flight = {}
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)
-        # a journal may hold a backend that is configured no more
-        return (line.shape if line else Shape(ResetPeriod.NEVER)).window(moment)
+        if line is None:
+            # a journal may hold a backend that is configured no more
+            return Shape(ResetPeriod.NEVER).window(moment)
+        # nearly every call belongs to the window of now, which is known
+        window = line.window
+        return window if window is not None and window.holds(moment) else line.shape.window(moment)
 
     def _failed(self, kind: str, exc: Exception) -> None:
         self._families["ledger_errors"].labels(kind).inc()

@@ -80,8 +80,8 @@ class Call:
     """What the call is booked under, where its backend has a budget."""
     amount: int | None = None
     """Nano-dollars to book; None: nobody knows."""
-    deferred = False
-    """Whether it is booked by a thread, since its caller must not be held up."""
+    asynchronous = False
+    """Whether its caller is an event loop, which the ledger must not hold up."""
 
     def __init__(
         self, meter: Engine, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes

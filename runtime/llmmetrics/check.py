@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from llmmetrics.columns import aligned, money
 from llmmetrics.loading import load
-from llmmetrics.resolved import Resolved, money, resolved
+from llmmetrics.resolved import Resolved, resolved
 
 _COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
 
@@ -17,7 +18,7 @@ def run(source: str) -> None:
     rows = [_COLUMNS, *map(_row, resolved(settings))]
     sys.stdout.write(f"ok: {source} is valid, with {len(rows) - 1} backends\n")
     if settings.backends:
-        sys.stdout.writelines(f"{line}\n" for line in _aligned(rows))
+        sys.stdout.writelines(aligned(rows))
     if not settings.telemetry.enable_metrics:
         sys.stdout.write("EnableMetrics is false: no metrics are exported\n")
 
@@ -28,9 +29,3 @@ def _row(backend: Resolved) -> Sequence[str]:
         price += f" {money(backend.prompt)}/{money(backend.completion)}"
     limit = "-" if backend.limit is None else f"{money(backend.limit)} USD, {backend.window}"
     return (backend.name, backend.type, backend.url or "missing", backend.model or "any", price, limit)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

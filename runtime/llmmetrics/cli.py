@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `llmmetrics check`, `llmmetrics doctor`."""
+"""The command line: `llmmetrics demo`, `llmmetrics check`, `llmmetrics doctor`, `llmmetrics budget`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 
-from llmmetrics.errors import ConfigError
+from llmmetrics.errors import ConfigError, LedgerError
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -17,7 +17,7 @@ def _demo(options: argparse.Namespace) -> int:
     except ImportError as exc:
         sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
         return 1
-    demo.run(port=options.port, once=options.once)
+    demo.run(port=options.port, once=options.once, clock_port=options.clock_port)
     return 0
 
 
@@ -32,6 +32,15 @@ def _doctor(options: argparse.Namespace) -> int:
     from llmmetrics import doctor
 
     return doctor.run(options.settings, options.port)
+
+
+def _budget(options: argparse.Namespace) -> int:
+    from llmmetrics import books
+
+    if options.settings is None and options.ledger is None:
+        options.wrong("give the SETTINGS that name the ledger, or --ledger URL")
+    given = {name: getattr(options, name) for name in books.Asked._fields}
+    return books.run(options.action, books.Asked(**given))
 
 
 def _port(text: str) -> int:
@@ -63,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
     )
+    demo.add_argument(
+        "--clock-port",
+        type=int,
+        metavar="PORT",
+        help="where a test moves the demo's clock: POST /advance?seconds=3600, GET /now; 0 takes a free port",
+    )
     check = commands.add_parser(
         "check",
         help="see whether settings are valid, and what they come to",
@@ -78,10 +93,43 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
     )
+    budget = commands.add_parser(
+        "budget",
+        help="see what budgets have spent, or reset them",
+        description="Asks the ledger, while the application runs or not.",
+    )
+    actions = budget.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, does in _ACTIONS.items():
+        _budget_options(actions.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."), name)
     return made
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"demo": _demo, "check": _check, "doctor": _doctor}
+_ACTIONS = {
+    "show": "show what is spent and reserved, the limits, and the next resets",
+    "reset": "take off what is spent in the windows of now, after asking",
+    "history": "show the windows that are kept, and the resets by operators",
+}
+
+
+def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
+    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    action.add_argument("--ledger", metavar="URL", help="the ledger, in place of the one that SETTINGS name")
+    action.add_argument(
+        "--namespace", metavar="NAME", help="whose budgets, where SETTINGS do not say (default: default)"
+    )
+    action.add_argument("--backend", metavar="NAME", help="of this backend alone")
+    action.add_argument("--json", action="store_true", help="print JSON, amounts as strings")
+    if name == "reset":
+        action.add_argument("--yes", action="store_true", help="do not ask")
+    action.set_defaults(yes=False, wrong=action.error)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "demo": _demo,
+    "check": _check,
+    "doctor": _doctor,
+    "budget": _budget,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _COMMANDS[options.command](options)
-    except ConfigError as exc:
+    except (ConfigError, LedgerError) as exc:
         sys.stderr.write(f"llmmetrics: {exc}\n")
         return 1
     except KeyboardInterrupt:

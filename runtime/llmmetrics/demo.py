@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -15,16 +16,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.meter import Meter
 from llmmetrics.testing import LoopbackProvider, serve
 from llmmetrics.traffic import STEPS, Traffic
 
 
 def settings(url: str) -> dict[str, object]:
-    """The guide's three kinds of backend and one more, each at its own path of the simulated provider."""
+    """The guide's three kinds of backend and two more, each at its own path of the simulated provider."""
     return {
         "LlmSettings": {
             "Telemetry": {"EnableMetrics": True},
+            # of its own: what the demo spends is nobody's money
+            "Budget": {"Ledger": "memory://"},
             "Backends": [
                 {
                     "Name": "openai-primary",
@@ -53,9 +57,24 @@ def settings(url: str) -> dict[str, object]:
                     "CostPerMillionInputTokens": 0,
                     "CostPerMillionOutputTokens": 0,
                 },
+                # a cent an hour, which three calls spend
+                {
+                    "Name": "openai-capped",
+                    "Type": "OpenAI",
+                    "ModelName": "o1",
+                    "BaseUrl": f"{url}/capped",
+                    "CostPerMillionInputTokens": 15,
+                    "CostPerMillionOutputTokens": 60,
+                    "MaxSpendUsd": 0.01,
+                    "SpendResetPeriod": "Hourly",
+                },
             ],
         }
     }
+
+
+_KINDS = ("status", "token_type", "error_type", "limit_type", "reason")
+_REFUSALS = "llmmetrics_budget_refusals_total"
 
 
 def table(families: Iterable[Metric]) -> Table:
@@ -65,15 +84,17 @@ def table(families: Iterable[Metric]) -> Table:
     for family in families:
         for sample in family.samples:
             labels = sample.labels
-            kind = labels.get("status") or labels.get("token_type") or labels.get("error_type") or ""
-            if sample.name.startswith("llm_") and "le" not in labels:
+            kind = next((labels[name] for name in _KINDS if name in labels), "")
+            if sample.name.startswith(("llm_", _REFUSALS)) and "le" not in labels:
                 sums[sample.name, labels["backend"], kind] += sample.value
                 if labels["backend"] not in backends:
                     backends.append(labels["backend"])
     # narrow enough for a terminal of 80 columns
-    made = Table(title="llmmetrics demo", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    made = Table(title="llmmetrics demo", box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     made.add_column("backend", no_wrap=True)
-    for column in ("ok", "fail", "time\nout", "can-\ncelled", "tokens\nin", "tokens\nout", "cost\nUSD", "mean\ns"):
+    for column in (
+        *("ok", "fail", "time\nout", "can-\ncel.", "token\nin", "token\nout", "cost\nUSD", "mean\ns", "budget\nUSD"),
+    ):
         made.add_column(column, justify="right", no_wrap=True)
     made.add_column("errors")
     for backend in backends:
@@ -89,19 +110,28 @@ def table(families: Iterable[Metric]) -> Table:
         )
         tokens = (f"{value('llm_tokens_total', each):.0f}" for each in ("prompt", "completion"))
         priced = ("llm_estimated_cost_usd", backend, "") in sums
-        cost = f"{value('llm_estimated_cost_usd'):.6f}" if priced else "unknown"
+        cost = f"{value('llm_estimated_cost_usd'):.5f}" if priced else "unknown"
         healthy = "" if value("llm_backend_health") else "unhealthy "
-        shown = ", ".join(f"{kind} {n:.0f}" for kind, n in errors.items())
-        made.add_row(backend, *statuses, *tokens, cost, mean, healthy + shown)
+        refused = sum(n for (name, of, _), n in sums.items() if name == _REFUSALS and of == backend)
+        shown = ", ".join(f"{kind} {n:.0f}" for kind, n in [*errors.items(), ("refused", refused)] if n)
+        spent, limit = (value("llm_backend_budget_usd", each) for each in ("current", "max"))
+        budget = f"{spent:.4f}\n/{limit:g}" if limit else ""
+        made.add_row(backend, *statuses, *tokens, cost, mean, budget, healthy + shown)
     return made
 
 
-def run(*, port: int, once: bool) -> None:
+def run(*, port: int, once: bool, clock_port: int | None = None) -> None:
     """Run the demo: once, or until Ctrl-C. Raises `ConfigError` for a port that is taken."""
     console = Console()
     registry = CollectorRegistry()
-    with serve() as provider:
-        meter = Meter.from_settings(settings(provider.url), registry=registry)
+    clock = MovedClock()
+    with ExitStack() as stack:
+        provider = stack.enter_context(serve())
+        if clock_port is not None:
+            url = stack.enter_context(served(clock, clock_port))
+            console.print(f"Move the clock: curl -X POST '{url}/advance?seconds=3600'", soft_wrap=True)
+        meter = Meter.from_settings(settings(provider.url), registry=registry, clock=clock)
+        stack.callback(meter.close)
         server, thread = meter.start_http_server(port)
         try:
             traffic = Traffic(meter, provider)

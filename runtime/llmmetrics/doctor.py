@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 
 from llmmetrics import endpoint, surroundings
+from llmmetrics.columns import money
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Finding, Level, error, ok, warning
 from llmmetrics.loading import load
-from llmmetrics.resolved import UNKNOWN, Resolved, money, resolved
+from llmmetrics.resolved import UNKNOWN, Resolved, resolved
 from llmmetrics.settings import OnUnknownPrice, Settings, Telemetry
 
 MANY_MODELS = 1000

@@ -146,8 +146,11 @@ class Engine:
 
     def book(self, call: Call) -> None:
         """Book what an admitted call came to."""
-        if self.purse is not None:
-            self._guarded("book", partial(self.purse.book, call))
+        try:
+            if self.purse is not None:
+                self.purse.book(call)
+        except Exception as exc:
+            self.swallow("book", exc)
 
     def close(self) -> None:
         """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""

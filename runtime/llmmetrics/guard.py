@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics import workers
 from llmmetrics.clock import Clock
@@ -18,6 +17,7 @@ from llmmetrics.ledgers import Balance, Ledger, Standing
 from llmmetrics.windows import Window
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 PATIENCE = 1.0
 """Seconds for which a ledger that has failed is not asked again."""
@@ -25,6 +25,8 @@ PATIENCE = 1.0
 REMEMBERED = 4096
 """Bookings that this process can tell a ledger again."""
 
+BACKLOG = 100
+"""Entries that wait which a caller books before its own question; more are left to the thread that catches up."""
 
 MOST_WINDOWS = 1000
 
@@ -40,6 +42,10 @@ class _Seen(NamedTuple):
 
 
 _NOTHING = _Seen(0, 0)
+
+
+class NotAskedError(LedgerError):
+    """The ledger failed a moment ago, and was not asked again."""
 
 
 class Guard:
@@ -72,17 +78,16 @@ class Guard:
     ) -> Standing:
         """As the ledger's. Raises `LedgerError` also for one that has lost what it had acknowledged."""
         before = self.seen(backend, window)
-
-        def ask() -> Standing:
-            return self.ledger.reserve(backend, window, amount, limit, id, now, lease)
-
-        standing = self._ask(ask)
+        asked = (backend, window, amount, limit, id, now, lease)
+        standing = self._ask(self.ledger.reserve, *asked)
+        if before == (standing.generation, standing.spent):
+            return standing
         if before.contradicts(standing.generation, standing.spent):
             self._failed("shrank", LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
             for entry in list(self._recent):
-                self._ask(partial(self._settle, entry, again=True))
+                self._ask(self._settle, entry, True)
             # what it still had has counted once
-            standing = self._ask(ask)
+            standing = self._ask(self.ledger.reserve, *asked)
             if before.contradicts(standing.generation, standing.spent):
                 raise LedgerError(f"{self.ledger.name} has lost spend that nobody here can tell it again")
         self._note(backend, window, standing.generation, standing.spent)
@@ -91,31 +96,35 @@ class Guard:
     def settle(self, entry: Entry) -> int | None:
         """Book an entry; what its window has spent now. None where the ledger is away: it will be told."""
         try:
-            return self._ask(partial(self._settle, entry))
+            return self._ask(self._settle, entry)
         except LedgerError:
             self._journal.append(entry)
             return None
 
+    def abandon(self, entry: Entry) -> None:
+        """Let go of what the ledger may have reserved without our hearing of it, when it is back."""
+        self._journal.append(entry._replace(amount=0))
+
     def renew(self, entry: Entry, now: datetime, lease: timedelta) -> None:
         """Extend the lease of a reservation, if the ledger is there."""
         with suppress(LedgerError):
-            self._ask(lambda: self.ledger.renew(entry.backend, entry.id, entry.amount, entry.admitted, now, lease))
+            self._ask(self.ledger.renew, entry.backend, entry.id, entry.amount, entry.admitted, now, lease)
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
         """As the ledger's."""
-        return self._ask(lambda: self.ledger.balance(backend, window, now))
+        return self._ask(self.ledger.balance, backend, window, now)
 
     def catch_up(self) -> None:
         """Book what waits, if the ledger is back."""
         if self._journal:
             with suppress(LedgerError):
-                self._ask(lambda: None)
+                self._ask(lambda: None, backlog=None)
 
     def seen(self, backend: str, window: Window) -> _Seen:
         """The most spent that the ledger has said of this window."""
         return self._seen.get((backend, window), _NOTHING)
 
-    def _settle(self, entry: Entry, *, again: bool = False) -> int:
+    def _settle(self, entry: Entry, again: bool = False) -> int:  # noqa: FBT002
         window = self._window_of(entry.backend, entry.admitted)
         balance = self.ledger.settle(entry.backend, entry.id, entry.amount, entry.admitted, window)
         if entry.amount and not again:
@@ -123,13 +132,13 @@ class Guard:
         self._note(entry.backend, window, balance.generation, balance.spent)
         return balance.spent
 
-    def _ask(self, ask: Callable[[], T]) -> T:
+    def _ask(self, ask: Callable[[Unpack[Args]], T], *args: *Args, backlog: int | None = BACKLOG) -> T:
         if self._clock.monotonic() < self._down_until:
-            raise LedgerError(f"{self.ledger.name} failed a moment ago")
+            raise NotAskedError(f"{self.ledger.name} failed a moment ago")
         try:
             if self._journal:
-                self._journal.replay(self._settle)
-            return ask()
+                self._journal.replay(self._settle, backlog)
+            return ask(*args)
         except LedgerError as exc:
             self._down_until = self._clock.monotonic() + PATIENCE
             self._failed("unavailable", exc)

@@ -17,6 +17,9 @@ from llmmetrics import workers
 
 log = logging.getLogger("llmmetrics")
 
+_ours: set[str] = set()
+"""The names of this process's files. A container's first process has the same id after each restart."""
+
 
 class Entry(NamedTuple):
     """An amount to book, in nano-dollars. By its id it is booked once, however often it is told."""
@@ -68,21 +71,28 @@ class Journal:
                     exc.strerror,
                 )
 
-    def replay(self, book: Callable[[Entry], object]) -> None:
-        """Book everything that waits. What `book` raises goes to the caller; what it has booked is not kept."""
-        with self._lock:
-            try:
-                while self._waiting:
-                    book(self._waiting[0])
-                    self._waiting.pop(0)
-            finally:
-                with suppress(OSError):
-                    self._write(self._waiting, "w")
+    def replay(self, book: Callable[[Entry], object], most: int | None = None) -> None:
+        """Book everything that waits, unless that is more than `most` or somebody is at it.
+
+        What `book` raises goes to the caller; what it has booked is not kept.
+        """
+        if (most is not None and len(self._waiting) > most) or not self._lock.acquire(blocking=False):
+            return
+        booked = 0
+        try:
+            for entry in self._waiting:
+                book(entry)
+                booked += 1
+        finally:
+            del self._waiting[:booked]
+            with suppress(OSError):
+                self._write(self._waiting, "w")
+            self._lock.release()
 
     def _write(self, entries: list[Entry], mode: str) -> None:
         if self._path is None:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._path = self._directory / f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl"
+            self._path = self._new()
         if not self._waiting:
             self._path.unlink(missing_ok=True)
             return
@@ -91,9 +101,14 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
+    def _new(self) -> Path:
+        name = f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl"
+        _ours.add(name)
+        return self._directory / name
+
     def _adopt(self) -> None:
         for path in self._left():
-            mine = path.with_name(f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl")
+            mine = self._new()
             with suppress(OSError):
                 # of several that want it, one can rename it
                 path.rename(mine)
@@ -108,7 +123,8 @@ class Journal:
     def _left(self) -> Iterator[Path]:
         for path in self._directory.glob(f"{self._name}.*.jsonl"):
             owner = path.name.removeprefix(f"{self._name}.").partition(".")[0]
-            if owner.isdigit() and not workers.alive(int(owner)):
+            left = owner == str(workers.pid) and path.name not in _ours
+            if left or (owner.isdigit() and not workers.alive(int(owner))):
                 yield path
 
     def _forked(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -51,6 +52,13 @@ def shape_of(backend: Backend) -> Shape:
     )
 
 
+def place_of(settings: Settings) -> tuple[str, str]:
+    """The URL of the ledger that these budgets are kept in, and their namespace there."""
+    namespace = settings.budget.namespace or settings.telemetry.service_name
+    ledger = settings.budget.ledger
+    return default_url(namespace) if ledger is None else ledger, namespace
+
+
 class Purse:
     """The limits of a meter's backends, enforced for its calls.
 
@@ -66,10 +74,13 @@ class Purse:
         ledger: Ledger | None = None,
     ) -> None:
         self.settings = settings.budget
-        namespace = self.settings.namespace or settings.telemetry.service_name
+        url, namespace = place_of(settings)
         if ledger is None:
-            url = default_url(namespace) if self.settings.ledger is None else self.settings.ledger
-            ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+            try:
+                ledger = open_ledger(url, namespace=namespace, durability=self.settings.durability)
+            except LedgerError as exc:
+                # an error at start-up, like any other in the configuration
+                raise ConfigError(f"LlmSettings.Budget.Ledger: {exc}") from None
             _announce(ledger, limited)
         self.ledger = ledger
         lines = {
@@ -112,12 +123,12 @@ class Purse:
         return None
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
-        """The same, without holding up an event loop. What the call comes to is booked by the purse's thread."""
+        """The same, without holding up an event loop."""
+        call.asynchronous = True
         if not self.ledger.blocking:
             return self.admit(call)
         from anyio import to_thread
 
-        call.deferred = True
         asked = self.clerk.submit(partial(self.admit, call))
         try:
             return await to_thread.run_sync(asked.result)
@@ -132,7 +143,7 @@ class Purse:
         if entry is None:
             return
         amount = entry.amount if call.amount is None else call.amount
-        if call.deferred:
+        if call.asynchronous and self.ledger.blocking:
             self.clerk.submit(partial(self.budget.book, entry, amount))
         else:
             self.budget.book(entry, amount)
@@ -183,6 +194,9 @@ def _digest(text: str) -> str:
 
 
 def _goodbye(clerk: Clerk, budget: Budget, dropped: deque[Callable[[End], None]]) -> None:
+    if budget.in_flight:
+        # answers that nobody holds any more, but in a circle
+        gc.collect()
     with suppress(IndexError):
         while True:
             dropped.popleft()(End.DROPPED)

@@ -98,8 +98,3 @@ def _window(backend: Backend) -> str:
     return f"{backend.spend_reset_period.value}{starts.get(backend.spend_reset_period, '')}, " + (
         backend.spend_reset_time_zone
     )
-
-
-def money(usd: Decimal | None) -> str:
-    """An amount in full, never as 1E+1."""
-    return "-" if usd is None else f"{usd:f}"

@@ -96,7 +96,8 @@ def _http_url(url: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
 """USD, exact to twelve decimals."""
-Limit = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, decimal_places=9)]
+Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=9)]
+"""USD, to the nano-dollar; more than this, every ledger could not hold exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import httpx2
 
+from llmmetrics.errors import BudgetExceeded
 from llmmetrics.meter import Meter
 from llmmetrics.testing import Answer, LoopbackProvider, faults
 
@@ -20,11 +21,13 @@ OPENAI = "/openai/v1/chat/completions"
 ANTHROPIC = "/anthropic/v1/messages"
 GEMINI = "/gemini/v1beta/models/gemini-2.5-flash"
 OLLAMA = "/ollama/api/chat"
+CAPPED = "/capped/v1/chat/completions"
 ASK = [{"role": "user", "content": "Why is the sky blue? Answer in one sentence."}]
 GPT = {"model": "gpt-4o-mini", "messages": ASK}
 CLAUDE = {"model": "claude-sonnet-4-5", "max_tokens": 200, "messages": ASK}
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": ASK[0]["content"]}]}]}
 LLAMA = {"model": "llama3.2", "messages": ASK}
+O1 = {"model": "o1", "messages": ASK}
 SKY = Answer("Air scatters blue light more than red, so it reaches us from everywhere.", 18, 16)
 
 
@@ -112,6 +115,15 @@ def cancelled_stream(traffic: Traffic) -> None:
     asyncio.run(walk_away())
 
 
+def budget(traffic: Traffic) -> None:
+    """A cent, which runs dry at the third call and comes back in the next hour: what is refused sends nothing."""
+    # not scripted: a call that is refused would leave its answer to the next step
+    traffic.provider.default = replace(SKY, completion_tokens=52, reasoning=36)
+    with traffic.client2() as client, suppress(BudgetExceeded):
+        for _ in range(4):
+            client.post(CAPPED, json=O1)
+
+
 STEPS: tuple[tuple[str, Callable[[Traffic], None]], ...] = (
     ("JSON calls", json_calls),
     ("streams", streams),
@@ -119,5 +131,6 @@ STEPS: tuple[tuple[str, Callable[[Traffic], None]], ...] = (
     ("a timeout", timeout),
     ("a bad key", bad_key),
     ("a cancelled stream", cancelled_stream),
+    ("a budget", budget),
 )
 """What is sent, in this order."""

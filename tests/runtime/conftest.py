@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
+from spending import Setup
 
 from llmmetrics import Meter
 from llmmetrics.testing import serve
@@ -82,3 +83,18 @@ def counted(count):
         return {status: n for status, n in found.items() if n}
 
     return requests
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Setups that are closed at the end; the state of this user is a temporary directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    every = []
+
+    def make(*args, **kwargs):
+        every.append(Setup(*args, **kwargs))
+        return every[-1]
+
+    yield make
+    for each in every:
+        each.meter.close()

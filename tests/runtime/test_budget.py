@@ -6,105 +6,20 @@ import asyncio
 import gc
 import logging
 import pickle
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from servers import redis_server, until
+from spending import ASK, START, URL
 
 import llmmetrics
 from llmmetrics import BudgetExceeded, ConfigError, Meter, SpendAlert, budget_exceeded
 from llmmetrics.errors import LedgerError
 from llmmetrics.testing import Answer, faults, serve
-
-START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-URL = "https://api.openai.com/v1/chat/completions"
-ASK = {"model": "m", "messages": []}
-
-
-class Clock:
-    """A clock that a test moves; monotonic time stays with it."""
-
-    def __init__(self):
-        self.at = START
-
-    def now(self):
-        return self.at
-
-    def monotonic(self):
-        return (self.at - START).total_seconds()
-
-    def advance(self, **by):
-        self.at += timedelta(**by)
-
-
-class Setup:
-    """One backend at $1 a token of output, and a provider whose every answer takes three of them: $3."""
-
-    def __init__(self, limit="10", *, ledger="memory://", answer=None, backend=(), on_spend_alert=None, **budget):
-        self.clock = Clock()
-        self.registry = CollectorRegistry()
-        self.sent = []
-        self.answer = answer
-        own = {"ModelName": "m", "CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
-        row = {"Name": "b", "MaxSpendUsd": limit, "SpendResetPeriod": "Daily", **own, **dict(backend)}
-        settings = {
-            "Budget": {"Ledger": ledger, **budget},
-            "Backends": [{key: value for key, value in row.items() if value is not None}],
-        }
-        self.meter = Meter.from_settings(
-            settings, registry=self.registry, clock=self.clock, on_spend_alert=on_spend_alert
-        )
-        self.client = httpx.Client(transport=self.meter.transport(httpx.MockTransport(self.reply)))
-
-    def reply(self, request):
-        self.sent.append(request)
-        if self.answer is not None:
-            return self.answer(request)
-        return httpx.Response(200, json={"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}})
-
-    def call(self, **more):
-        return self.client.post(URL, json={**ASK, **more})
-
-    def value(self, name, **labels):
-        found = [
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
-        return sum(found) if found else None
-
-    @property
-    def spent(self):
-        return self.value("llm_backend_budget_usd", backend="b", limit_type="current")
-
-    @property
-    def refusals(self):
-        return {
-            reason: n
-            for reason in ("limit", "unknown_price", "ledger")
-            if (n := self.value("llmmetrics_budget_refusals_total", backend="b", reason=reason))
-        }
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch):
-    """Setups that are closed at the end; the state of this user is a temporary directory."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    every = []
-
-    def make(*args, **kwargs):
-        every.append(Setup(*args, **kwargs))
-        return every[-1]
-
-    yield make
-    for each in every:
-        each.meter.close()
-
 
 # documented: the guide's
 
@@ -473,8 +388,8 @@ def test_what_was_admitted_survives_the_process(made, redis, tmp_path):
 
     code = f"""
 import sys
-sys.path[:0] = {[*sys.path, str(Path(__file__).parent)]!r}
-from test_budget import Setup
+sys.path[:0] = {sys.path!r}
+from spending import Setup
 setup = Setup("100", ledger={redis.url!r}, OnLedgerError="admit")
 for _ in range(3): setup.call()
 import os; os._exit(9)
@@ -504,6 +419,27 @@ def test_a_ledger_that_dies_between_reserve_and_settle(made, redis):
     until(lambda: setup.clock.advance(seconds=2) or setup.spent == 3, "the booking")
     setup.answer = None
     assert setup.call(max_tokens=97).status_code == 200
+
+
+def test_a_reservation_whose_answer_did_not_come_is_let_go(made, redis):
+    """Redis stands still, so that the call is refused; then it does what it was asked to."""
+    import os
+    import signal
+
+    setup = made("100", ledger=redis.url, Mode="strict")
+    setup.call(max_tokens=90)
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BudgetExceeded, match="ledger"):
+            setup.call(max_tokens=90)
+    finally:
+        os.kill(redis.process.pid, signal.SIGCONT)
+    ledger, window = setup.meter.purse.ledger, setup.meter.purse.budget.lines["b"].window
+    held = lambda: ledger.balance("b", window, START).reserved  # noqa: E731
+    until(lambda: held() == 90 * 10**9, "the reservation")
+    setup.clock.advance(seconds=2)
+    assert setup.call(max_tokens=97).status_code == 200
+    assert held() == 0
 
 
 def test_a_ledger_that_lost_what_it_had_acknowledged_is_told_again(made, tmp_path):
@@ -565,6 +501,27 @@ def test_async_callers_are_not_held_up(made, redis):
     assert setup.spent == 30
 
 
+def test_async_callers_are_not_held_up_by_a_file_that_somebody_has(made, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    setup = made("30", ledger=f"sqlite:///{tmp_path}/ledger.db")
+
+    async def work():
+        with (tmp_path / "ledger.db.lock").open() as file:
+
+            async def answer(request):
+                # between its admission and its bill
+                fcntl.flock(file, fcntl.LOCK_EX)
+                return setup.reply(request)
+
+            async with httpx.AsyncClient(transport=setup.meter.async_transport(httpx.MockTransport(answer))) as client:
+                assert (await client.post(URL, json=ASK)).status_code == 200
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    asyncio.run(work())
+    until(lambda: setup.spent == 3, "the booking")
+    assert setup.value("llmmetrics_ledger_errors_total") in (None, 0)
+
+
 def test_a_caller_who_is_cancelled_while_the_ledger_reserves_leaves_nothing(made, redis):
     setup = made("100", ledger=redis.url, Mode="strict")
 
@@ -612,14 +569,31 @@ def test_a_redis_that_needs_a_password(made, tmp_path, caplog):
         assert right.spent == 3
 
 
-def test_a_redis_whose_memory_is_full(made, tmp_path, caplog):
+@pytest.mark.parametrize("mode", ["documented", "strict"])
+def test_a_redis_whose_memory_is_full(made, tmp_path, caplog, mode):
+    """A call that holds nothing writes nothing: the first may be let through, and what it cost waits."""
     (tmp_path / "redis").mkdir()
-    with redis_server(tmp_path / "redis", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as redis:
-        setup = made("100", ledger=redis.url)
-        with pytest.raises(BudgetExceeded) as caught:
-            setup.call()
-    assert caught.value.reason == "ledger"
-    assert "its memory is full: raise maxmemory" in caplog.text
+    from redis import Redis
+    from redis.exceptions import OutOfMemoryError
+
+    with redis_server(tmp_path / "redis", "--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as redis:
+        setup = made("1000", ledger=redis.url, Mode=mode)
+        setup.call(max_tokens=9)
+        with Redis.from_url(redis.url) as other:
+            # to the last byte: what a command itself brings is freed when it fails
+            for size in (10_000, 100, 1):
+                with suppress(OutOfMemoryError):
+                    for n in range(10_000):
+                        other.set(f"filling-{size}-{n}", "x" * size)
+            with pytest.raises(BudgetExceeded) as caught:
+                any(setup.call(max_tokens=9) is None for _ in range(50))
+            assert caught.value.reason == "ledger"
+            assert "its memory is full: raise maxmemory" in caplog.text
+            other.delete(*other.keys("filling-*"))
+        setup.clock.advance(seconds=2)
+        # nothing is held by the call that was refused
+        setup.call(max_tokens=1000 - 3 * len(setup.sent))
+        assert setup.spent == 3 * len(setup.sent)
 
 
 def test_the_simulated_provider_s_errors_cost_nothing(made):

@@ -8,16 +8,21 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from datetime import datetime, timedelta
 
 import pytest
+from servers import free_port, get, running, until
 
 from llmmetrics.cli import main
+from llmmetrics.clockwork import MovedClock, served
 
 DEMO = [sys.executable, "-m", "llmmetrics.cli", "demo"]
 FAMILIES = (
     *("llm_requests_total", "llm_request_duration_seconds", "llm_tokens_total", "llm_estimated_cost_usd"),
     *("llm_errors_total", "llm_backend_health", "llm_active_requests", "llm_time_to_first_chunk_seconds"),
+    "llm_backend_budget_usd",
 )
 
 
@@ -38,6 +43,7 @@ def test_once_prints_the_table_and_the_metrics():
     for family in FAMILIES:
         assert f"# TYPE {family} " in text
     assert re.search(r"openai-primary .* rate_limit 1", text)
+    assert re.search(r"openai-capped .* 0\.0102 unhealthy *\n +/0\.01 +refused 1", text)
     openai = 'backend="openai-primary",model="gpt-4o-mini"'
     statuses = {
         each: value(text, f'llm_requests_total{{{openai},status="{each}"}}')
@@ -51,6 +57,74 @@ def test_once_prints_the_table_and_the_metrics():
     assert value(text, f"llm_estimated_cost_usd{{{openai}}}") >= 3 * (18 * 0.15 + 16 * 0.60) / 1e6
     assert value(text, 'llm_estimated_cost_usd{backend="local-ollama",model="llama3.2"}') == 0
     assert "llmmetrics_internal_errors_total{" not in text
+    # a cent, of which three calls at $0.00339 each were made
+    capped = 'backend="openai-capped"'
+    assert value(text, f'llm_backend_budget_usd{{{capped},limit_type="max"}}') == 0.01
+    assert value(text, f'llm_backend_budget_usd{{{capped},limit_type="current"}}') == 0.01017
+    assert value(text, f'llm_requests_total{{{capped},model="o1",status="success"}}') == 3
+    assert value(text, f'llmmetrics_budget_refusals_total{{{capped},reason="limit"}}') == 1
+    assert value(text, f"llm_backend_health{{{capped}}}") == 0
+
+
+def test_it_leaves_the_user_s_own_state_alone(tmp_path):
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    subprocess.run([*DEMO, "--once", "--port", "0"], capture_output=True, env=environ, check=True)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture
+def moved(tmp_path):
+    """A demo that runs: where its metrics are, and where its clock is."""
+    port, clock = free_port(), free_port()
+    with running([*DEMO, "--port", str(port), "--clock-port", str(clock)], tmp_path / "log"):
+        until(lambda: get(f"http://127.0.0.1:{clock}/now"), "the clock")
+        yield f"http://127.0.0.1:{port}/metrics", f"http://127.0.0.1:{clock}"
+
+
+def post(url):
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30) as answer:
+        return answer.read().decode().strip()
+
+
+def test_a_budget_that_runs_dry_comes_back_when_the_clock_is_moved(moved):
+    metrics, clock = moved
+    capped = 'backend="openai-capped"'
+
+    def standing():
+        text = get(metrics)
+        names = (f'llm_requests_total{{{capped},model="o1",status="success"}}', f"llm_backend_health{{{capped}}}")
+        return tuple(value(text, name) for name in names)
+
+    made = 0
+    for _ in range(3):
+        spent = until(lambda made=made: (now := standing())[0] >= made + 3 and now[1] == 0 and now, "a spent budget")
+        made = spent[0]
+        assert made % 3 == 0
+        before = datetime.fromisoformat(get(f"{clock}/now").strip())
+        after = datetime.fromisoformat(post(f"{clock}/advance?seconds=3600"))
+        assert after - before >= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/advance", "/advance?seconds=", "/advance?seconds=nan", "/advance?seconds=1e99", "/advance?seconds=1&seconds=2"],
+)
+def test_a_clock_that_cannot_be_moved_so(path):
+    with served(MovedClock(), 0) as url, pytest.raises(urllib.error.HTTPError, match="400") as caught:
+        post(f"{url}{path}")
+    assert caught.value.read() == b"seconds should be one number, as in /advance?seconds=3600\n"
+
+
+def test_the_clock_s_port_says_what_it_has():
+    clock = MovedClock()
+    with served(clock, 0) as url:
+        for wrong in ("/", "/advance?seconds=1"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(f"{url}{wrong}")
+        assert clock.by == timedelta()
+        # also back, as the clocks of machines do
+        post(f"{url}/advance?seconds=-3600")
+        assert clock.by == timedelta(hours=-1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the interrupt that Ctrl-C sends on POSIX")
@@ -71,11 +145,14 @@ def test_it_serves_until_it_is_interrupted():
     assert errors == ""
 
 
-def test_a_busy_port_is_one_sentence(capsys):
+@pytest.mark.parametrize(
+    ("option", "said"), [("--port", "choose another port"), ("--clock-port", "choose another --clock-port")]
+)
+def test_a_busy_port_is_one_sentence(capsys, option, said):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert main(["demo", "--once", "--port", str(taken.getsockname()[1])]) == 1
+        assert main(["demo", "--once", "--port", "0", option, str(taken.getsockname()[1])]) == 1
     error = capsys.readouterr().err
-    assert "choose another port" in error
+    assert said in error
     assert error.count("\n") == 1
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.ledgers import default_url, open_ledger
+from llmmetrics.ledgers import default_url, locks, open_ledger
 from llmmetrics.ledgers.base import SCHEMA
 from llmmetrics.windows import ResetPeriod, Shape
 
@@ -86,6 +86,24 @@ def test_a_file_that_another_program_holds(path, opened):
         db.execute("ROLLBACK")
         db.close()
     assert settle(ledger, "a").spent == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs flock")
+def test_a_process_that_stands_still_with_the_lock(path, opened, monkeypatch):
+    import fcntl
+
+    ledger = opened()
+    settle(ledger, "a")
+    assert not ledger.blocking
+    monkeypatch.setattr(locks, "PATIENCE", 0.15)
+    with path.with_name("ledger.db.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert ledger.blocking
+        with pytest.raises(LedgerError, match=r"ledger.db.lock is locked by a process that does not let go: end it"):
+            settle(ledger, "b")
+        # what only looks waits for nobody
+        assert ledger.balance("b", DAY, NOW).spent == 5
+    assert settle(ledger, "b").spent == 10
 
 
 def test_a_disk_that_is_full(path, opened):

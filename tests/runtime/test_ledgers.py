@@ -11,9 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from redis import Redis
+from redis.crc import key_slot
 from servers import redis_server
 
+from llmmetrics.errors import LedgerError
 from llmmetrics.ledgers import open_ledger
+from llmmetrics.ledgers.base import SCHEMA
 from llmmetrics.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -28,23 +32,61 @@ def redis_url(tmp_path_factory):
         yield server.url
 
 
+class FromAnEventLoop:
+    """A ledger as async callers have it: inline where it does not make them wait, else through threads."""
+
+    def __init__(self, ledger, runner):
+        self._ledger = ledger
+        self._runner = runner
+
+    def __getattr__(self, name):
+        found = getattr(self._ledger, name)
+        if not callable(found):
+            return found
+
+        async def ask(*args):
+            return await asyncio.to_thread(found, *args) if self._ledger.blocking else found(*args)
+
+        return lambda *args: self._runner.run(ask(*args))
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request):
+    """What gives a ledger to its callers."""
+    if request.param == "sync":
+        yield lambda ledger: ledger
+        return
+    with asyncio.Runner() as runner:
+        yield lambda ledger: FromAnEventLoop(ledger, runner)
+
+
 @pytest.fixture(params=KINDS)
-def opened(request, tmp_path):
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def raw(kind, request, tmp_path):
     """A function that opens the same ledger again, as another process would; but for `memory`."""
     made = []
-    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(request.param)
+    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(kind)
     if url is None:
         url = request.getfixturevalue("redis_url")
     namespace = uuid4().hex
 
-    def again():
-        if request.param != "memory" or not made:
+    def again(namespace=namespace):
+        if kind != "memory" or not made:
             made.append(open_ledger(url, namespace=namespace))
         return made[-1]
 
     yield again
     for ledger in made:
         ledger.close()
+
+
+@pytest.fixture
+def opened(raw, caller):
+    return lambda *args: caller(raw(*args))
 
 
 @pytest.fixture
@@ -99,6 +141,7 @@ def test_the_same_id_counts_once(ledger, opened):
         assert settle(each, 25, "a").spent == 25
     # neither can a call that is over hold anything again
     ledger.renew("b", "a", 60, NOW, NOW, LEASE)
+    assert reserve(ledger, 60, id="a").reserved == 0
     assert balance(ledger).reserved == 0
 
 
@@ -138,7 +181,22 @@ def test_a_call_belongs_to_the_window_that_it_was_admitted_in(ledger):
     assert [balance(ledger, when).spent for when in (NOW, tomorrow)] == [25, 35]
 
 
-def test_backends_and_namespaces_are_apart(ledger, tmp_path):
+def test_namespaces_are_apart(opened):
+    one = opened()
+    if one.local and one.name == "memory://":
+        pytest.skip("nobody else can see it")
+    settle(one, 25)
+    one.reset("b", DAY.window(NOW), NOW, "alice")
+    settle(one, 25)
+    for namespace in (f"{uuid4().hex}", f"{uuid4().hex}:b", f"{uuid4().hex}}}{{"):
+        other = opened(namespace)
+        assert (other.history(), other.resets()) == ([], [])
+        assert settle(other, 1).spent == 1
+    assert balance(one).spent == 25
+    assert [each.backend for each in one.history()] == ["b"]
+
+
+def test_backends_are_apart(ledger):
     settle(ledger, 25, backend="b")
     settle(ledger, 35, backend="ü}{:%")
     assert balance(ledger, backend="b").spent == 25
@@ -183,6 +241,21 @@ def test_a_reset_is_recorded_and_has_a_generation(ledger):
     assert ledger.resets("c") == []
     # a window of other settings does not bring it back
     assert balance(ledger, shape=NEVER).spent == 0
+    # where nothing was spent, that is what is taken off
+    assert ledger.reset("b", DAY.window(NOW), NOW + timedelta(minutes=2), "bob") == 0
+    assert ledger.resets()[0].amount == 0
+
+
+def test_a_reset_takes_off_what_the_window_spent_and_no_more(ledger):
+    earlier = NOW - timedelta(hours=3)
+    settle(ledger, 25, admitted=earlier)
+    settle(ledger, 1, admitted=NOW - timedelta(days=1))
+    assert ledger.reset("b", DAY.window(NOW), NOW, "alice") == 25
+    # the hour in which it was done has not spent less than nothing
+    assert balance(ledger, shape=HOUR).spent == 0
+    assert balance(ledger, shape=NEVER).spent == 1
+    settle(ledger, 7, admitted=NOW)
+    assert [balance(ledger, shape=shape).spent for shape in (DAY, HOUR, NEVER)] == [7, 7, 8]
 
 
 def test_history(ledger):
@@ -214,8 +287,9 @@ def test_amounts_are_exact_up_to_nine_million_dollars(ledger):
     assert reserve(ledger, 1, limit=most, shape=NEVER).admitted
 
 
-def test_many_async_callers(ledger):
+def test_many_async_callers(raw):
     """Inline where the ledger does not make them wait, else through threads."""
+    ledger = raw()
 
     async def one(n):
         id = str(n)
@@ -325,3 +399,28 @@ def test_any_order_of_calls(opened):
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_redis_of_a_newer_version(redis_url):
+    ledger = open_ledger(redis_url, namespace="newer")
+    settle(ledger, 5)
+    with Redis.from_url(redis_url) as other:
+        other.hset("llmmetrics:{newer:b}:meta", "schema", SCHEMA + 1)
+    for ask in (reserve, balance):
+        with pytest.raises(
+            LedgerError, match=r"written by a newer llmmetrics than this one, which knows schema \d: upgrade"
+        ):
+            ask(ledger)
+    ledger.close()
+
+
+def test_the_keys_of_a_backend_are_in_one_slot_of_a_cluster(redis_url):
+    ledger = open_ledger(redis_url, namespace="a}b{c")
+    reserve(ledger, 5, id="x", backend="}{")
+    settle(ledger, 5, id="x", backend="}{")
+    ledger.reset("}{", DAY.window(NOW), NOW, "alice")
+    with Redis.from_url(redis_url, decode_responses=True) as other:
+        keys = [each for each in other.keys("llmmetrics:{a%7Db%7Bc*") if not each.endswith(":backends")]
+        assert len(keys) >= 3
+        assert len({key_slot(each.encode()) for each in keys}) == 1
+    ledger.close()

@@ -53,10 +53,16 @@ def start(tmp_path, **ports):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def clock():
+    """The port on which the demo's clock is moved."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, clock):
     """The port of a demo that runs."""
     port = free_port()
-    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)]
+    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port), "--clock-port", str(clock)]
     with running(command, tmp_path_factory.mktemp("demo") / "log"):
         until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
         yield port
@@ -86,37 +92,54 @@ def classic(demo):
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory, demo, classic):
+def prometheus(tmp_path_factory, demo, classic, clock):
     """A Prometheus that has seen every kind of traffic of the demo, in both formats."""
     server, client = start(tmp_path_factory.mktemp("prometheus"), demo=demo, classic=classic)
     with server:
         moved = "sum by (job, error_type) (increase(llm_errors_total[5m])) > 0"
         until(lambda: len(client.query(moved)) >= 6, "three kinds of errors in both jobs", 120)
-        costs = 'count by (job) (increase(llm_estimated_cost_usd{backend!="local-ollama"}[5m]) > 0) == 3'
-        until(lambda: len(client.query(costs)) == 2, "the cost of three backends in both jobs", 120)
+        # the budget that has run dry comes back in the next hour
+        until(lambda: len(client.query("llm_backend_budget_usd")) == 4, "a scrape of the budget in both jobs")
+        advance = urllib.request.Request(f"http://127.0.0.1:{clock}/advance?seconds=3600", method="POST")
+        urllib.request.urlopen(advance, timeout=30).close()
+        costs = 'count by (job) (increase(llm_estimated_cost_usd{backend!="local-ollama"}[5m]) > 0) == 4'
+        until(lambda: len(client.query(costs)) == 2, "the cost of four backends in both jobs", 120)
+        refused = "count by (job) (rate(llmmetrics_budget_refusals_total[5m]) > 0)"
+        until(lambda: len(client.query(refused)) == 2, "refusals in both jobs", 120)
         yield client
 
 
-BACKENDS = {"openai-primary", "anthropic-claude", "gemini", "local-ollama"}
+BACKENDS = {"openai-primary", "anthropic-claude", "gemini", "local-ollama", "openai-capped"}
 BY_MODEL = {"backend", "model"}
 
 # the guide's query, the labels that tell its series apart, how many of each job there are, what each may be
 QUERIES = {
-    'rate(llm_requests_total{status="success"}[5m])': (BY_MODEL | {"status"}, 4, 0, 100),
+    'rate(llm_requests_total{status="success"}[5m])': (BY_MODEL | {"status"}, 5, 0, 100),
     """sum(rate(llm_requests_total{status="success"}[5m]))
 /
 sum(rate(llm_requests_total[5m])) * 100""": (set(), 1, 1, 99),
     """rate(llm_request_duration_seconds_sum[5m])
 /
-rate(llm_request_duration_seconds_count[5m])""": (BY_MODEL, 4, 0.0001, 10),
-    "rate(llm_tokens_total[5m])": (BY_MODEL | {"token_type"}, 12, 0, 10_000),
-    "increase(llm_estimated_cost_usd[1h])": (BY_MODEL, 4, 0, 10),
-    "increase(llm_estimated_cost_usd[1h]) * 24": (BY_MODEL, 4, 0, 240),
-    "sum by (backend) (llm_estimated_cost_usd)": ({"backend"}, 4, 0, 10),
-    "rate(llm_errors_total[5m])": ({"backend", "error_type"}, 24, 0, 100),
+rate(llm_request_duration_seconds_count[5m])""": (BY_MODEL, 5, 0.0001, 10),
+    "rate(llm_tokens_total[5m])": (BY_MODEL | {"token_type"}, 15, 0, 10_000),
+    "increase(llm_estimated_cost_usd[1h])": (BY_MODEL, 5, 0, 10),
+    "increase(llm_estimated_cost_usd[1h]) * 24": (BY_MODEL, 5, 0, 240),
+    "sum by (backend) (llm_estimated_cost_usd)": ({"backend"}, 5, 0, 10),
+    "rate(llm_errors_total[5m])": ({"backend", "error_type"}, 30, 0, 100),
     "sum(llm_active_requests)": (set(), 1, 0, 10),
     "sum(increase(llm_estimated_cost_usd[24h]))": (set(), 1, 1e-6, 10),
-    "rate(llm_requests_total[5m])": (BY_MODEL | {"status"}, 16, 0, 100),
+    "rate(llm_requests_total[5m])": (BY_MODEL | {"status"}, 20, 0, 100),
+}
+
+SPENT, LIMIT = (f'max by (job, backend) (llm_backend_budget_usd{{limit_type="{each}"}})' for each in ("current", "max"))
+
+# the guide's queries of budgets as the errata have them; how many of each job there are, what each may be
+CORRECTED = {
+    f"({SPENT} / {LIMIT}) * 100": (1, 0, 140),
+    f"{LIMIT} - {SPENT}": (1, -0.0034, 0.01),
+    f"max_over_time(({SPENT} / {LIMIT} > 0.8)[10m:1s])": (1, 0.8, 1.4),
+    f"max_over_time(({SPENT} >= {LIMIT})[10m:1s])": (1, 0.01, 0.0134),
+    "sum by (job) (min by (job, backend) (llm_backend_health))": (1, 4, 5),
 }
 
 ERRATA = (
@@ -138,6 +161,17 @@ def test_a_query_of_the_guide(prometheus, query):
         assert {has["backend"] for has, _ in found} == BACKENDS
     if least == 0 and "active" not in query:
         assert any(value > 0 for _, value in found)
+
+
+@pytest.mark.parametrize("query", CORRECTED)
+def test_a_query_of_budgets_as_the_errata_have_it(prometheus, query):
+    count, least, most = CORRECTED[query]
+    found = prometheus.query(query)
+    assert {has["job"] for has, _ in found} == {"demo", "classic"}
+    assert len(found) == 2 * count
+    for has, value in found:
+        assert has.get("backend", "openai-capped") == "openai-capped"
+        assert least <= value <= most
 
 
 def test_every_query_of_the_guide_is_here_or_in_the_errata():

@@ -118,6 +118,10 @@ WRONG = [
     (backend(SpendResetDayOfMonth=0), "SpendResetDayOfMonth: should be greater than or equal to 1"),
     (backend(SpendResetDayOfWeek="Someday"), "SpendResetDayOfWeek: should be 'Monday', 'Tuesday'"),
     (backend(MaxSpendUsd=float("inf")), "MaxSpendUsd: should be a finite number"),
+    (backend(MaxSpendUsd=float("nan")), "MaxSpendUsd: should be a finite number"),
+    (backend(MaxSpendUsd="NaN"), "MaxSpendUsd: should be a finite number"),
+    (backend(MaxSpendUsd=9_000_001), "MaxSpendUsd: should be less than or equal to 9000000"),
+    (backend(MaxSpendUsd=-0.01), "MaxSpendUsd: should be greater than 0"),
     (
         backend(CostPerMillionInputTokens="0.1234567890123", CostPerMillionOutputTokens=1),
         "CostPerMillionInputTokens: Decimal input should have no more than 12 decimal places",

@@ -6,12 +6,17 @@ import os
 
 import httpx
 
-from llmmetrics import Meter
+from llmmetrics import BudgetExceeded, Meter
 
 URL = os.environ["PROVIDER"]
 PRICES = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
+LEDGER = os.environ.get("LEDGER")
+LIMIT = {"MaxSpendUsd": "0.01", "SpendResetPeriod": "Never"} if LEDGER else {}
 meter = Meter.from_settings(
-    {"Backends": [{"Name": "openai", "BaseUrl": f"{URL}/openai", "ModelName": "m-1", **PRICES}]}
+    {
+        "Budget": {"Ledger": LEDGER},
+        "Backends": [{"Name": "openai", "BaseUrl": f"{URL}/openai", "ModelName": "m-1", **PRICES, **LIMIT}],
+    }
 )
 client = httpx.Client(transport=meter.transport(family="httpx"), timeout=60)
 metrics_wsgi, metrics_asgi = meter.wsgi_app(), meter.asgi_app()
@@ -20,7 +25,10 @@ metrics_wsgi, metrics_asgi = meter.wsgi_app(), meter.asgi_app()
 def call() -> bytes:
     headers = {"x-worker": str(os.getpid())}
     body = {"model": "m-1", "messages": []}
-    answer = client.post(f"{URL}/openai/v1/chat/completions", json=body, headers=headers)
+    try:
+        answer = client.post(f"{URL}/openai/v1/chat/completions", json=body, headers=headers)
+    except BudgetExceeded as exc:
+        return f"{os.getpid()} {exc.reason}".encode()
     return f"{os.getpid()} {answer.status_code}".encode()
 
 

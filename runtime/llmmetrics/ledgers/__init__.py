@@ -9,7 +9,17 @@ from urllib.parse import urlsplit
 from llmmetrics.errors import ConfigError
 from llmmetrics.ledgers.base import Balance, Ledger, Reset, Row, Standing
 
-__all__ = ["Balance", "Ledger", "Reset", "Row", "Standing", "default_url", "open_ledger", "state_directory"]
+__all__ = [
+    "Balance",
+    "Ledger",
+    "Reset",
+    "Row",
+    "Standing",
+    "default_url",
+    "file_of",
+    "open_ledger",
+    "state_directory",
+]
 
 
 def state_directory() -> Path:
@@ -32,6 +42,9 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
     Raises `ConfigError` for a URL that is none of them, and for a file that cannot be one.
     """
     scheme = url.partition("://")[0] if "://" in url else ""
+    if not scheme.replace("+", "").isalnum():
+        # what stands there may be a password
+        scheme = ""
     if scheme == "memory":
         from llmmetrics.ledgers.memory import MemoryLedger
 
@@ -39,7 +52,7 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
     if scheme == "sqlite":
         from llmmetrics.ledgers.sqlite import SqliteLedger
 
-        return SqliteLedger(_path(url), durability)
+        return SqliteLedger(file_of(url), namespace, durability)
     if scheme in ("redis", "rediss"):
         if not urlsplit(url).hostname:
             raise ConfigError(f"LlmSettings.Budget.Ledger: {scheme}:// needs a host, as in {scheme}://localhost:6379/0")
@@ -54,7 +67,8 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
     )
 
 
-def _path(url: str) -> Path:
+def file_of(url: str) -> Path:
+    """The file of an sqlite:// URL. Raises `ConfigError` for one that names none."""
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
         raise ConfigError(

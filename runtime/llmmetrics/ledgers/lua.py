@@ -1,27 +1,39 @@
 """The Redis ledger's scripts. Each runs whole or not at all; time and limits are arguments.
 
-Amounts are whole nano-dollars below 2^53, which Lua's numbers hold exactly.
+Amounts are whole nano-dollars below 2^53, which Lua's numbers hold exactly. What is asked of the server at each call
+is as little as can be: that, and the number of arguments, is what a call costs.
 """
 
 from __future__ import annotations
 
-KEYS = ("windows", "past", "generations", "limits", "quarters", "held", "leases", "resets", "schema")
-"""After these comes the key of the id that the verb is about."""
+from datetime import timedelta
+
+from llmmetrics.ledgers.base import KEPT, SCHEMA
+
+KEYS = ("windows", "meta", "held", "resets")
+"""After these comes the key of the id that the verb is about.
+
+`windows` has what those of now and of lately have spent; `meta` has, by a letter, what is seldom asked for: the
+schema, the windows of the past `p|`, generations `g|`, limits `l|` and quarters of an hour `q|`.
+"""
 
 NEWER = "LLMMETRICS_NEWER"
 
-PRELUDE = f"""
-local WINDOWS, PAST, GENERATIONS, LIMITS, QUARTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local HELD, LEASES, RESETS, VERSION, SETTLED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local schema, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
-local id, start, ends = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+_MILLISECOND = timedelta(milliseconds=1)
 
-local version = redis.call('GET', VERSION)
-if not version then
-  redis.call('SET', VERSION, schema)
-elseif tonumber(version) > schema then
+PRELUDE = f"""
+local WINDOWS, META, HELD, RESETS, SETTLED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local id, given = ARGV[1], {{}}
+for each in string.gmatch(ARGV[2], '%S+') do given[#given + 1] = each end
+local start, ends, own = tonumber(given[1]), tonumber(given[2]), given[1] .. ':' .. given[2]
+
+local meta = redis.call('HMGET', META, 'schema', 'g|' .. own, 'l|' .. own)
+if not meta[1] then
+  redis.call('HSET', META, 'schema', {SCHEMA})
+elseif tonumber(meta[1]) > {SCHEMA} then
   return redis.error_reply('{NEWER}')
 end
+local generation = tonumber(meta[2] or 0)
 
 local function whole(number) return string.format('%.0f', number) end
 
@@ -30,117 +42,117 @@ local function bounds(field)
   return tonumber(first), tonumber(last)
 end
 
--- where a window's spend is kept, after seeing to it that it is
-local function window_key(field)
-  if redis.call('HEXISTS', WINDOWS, field) == 1 then return WINDOWS end
-  if redis.call('HEXISTS', PAST, field) == 1 then return PAST end
-  -- a new window starts from what was spent in it: its settings have changed in mid-window
-  local spent, quarters = 0, redis.call('HGETALL', QUARTERS)
-  for n = 1, #quarters, 2 do
-    local quarter = tonumber(quarters[n])
-    if quarter >= start and quarter < ends then spent = spent + tonumber(quarters[n + 1]) end
-    if start > 0 and quarter < start - kept then redis.call('HDEL', QUARTERS, quarters[n]) end
+-- a new window starts from what was spent in it: its settings have changed in mid-window
+local function open()
+  local spent, old = 0, start > 0 and start - {KEPT // _MILLISECOND} or 0
+  for _, field in ipairs(redis.call('HKEYS', META)) do
+    local kind, name = string.sub(field, 1, 2), string.sub(field, 3)
+    if kind == 'q|' then
+      local quarter = tonumber(name)
+      if quarter >= start and quarter < ends then spent = spent + tonumber(redis.call('HGET', META, field)) end
+      if quarter < old then redis.call('HDEL', META, field) end
+    elseif kind == 'p|' then
+      local _, last = bounds(name)
+      if last < old then redis.call('HDEL', META, field, 'g|' .. name, 'l|' .. name) end
+    end
   end
-  -- windows that are long over are looked at no more, and forgotten in the end
-  for _, each in ipairs(redis.call('HKEYS', WINDOWS)) do
-    local _, last = bounds(each)
+  -- windows that have been over for two days are looked at no more
+  for _, name in ipairs(redis.call('HKEYS', WINDOWS)) do
+    local _, last = bounds(name)
     if last < start - 172800000 then
-      redis.call('HSET', PAST, each, redis.call('HGET', WINDOWS, each))
-      redis.call('HDEL', WINDOWS, each)
+      redis.call('HSET', META, 'p|' .. name, redis.call('HGET', WINDOWS, name))
+      redis.call('HDEL', WINDOWS, name)
     end
   end
-  for _, each in ipairs(redis.call('HKEYS', PAST)) do
-    local _, last = bounds(each)
-    if last < start - kept then
-      redis.call('HDEL', PAST, each)
-      redis.call('HDEL', GENERATIONS, each)
-      redis.call('HDEL', LIMITS, each)
+  redis.call('HSET', WINDOWS, own, whole(spent))
+  return spent
+end
+
+-- what this window has spent, and where that is kept
+local function window()
+  local spent = redis.call('HGET', WINDOWS, own)
+  if spent then return tonumber(spent), WINDOWS, own end
+  local past = 'p|' .. own
+  spent = redis.call('HGET', META, past)
+  if spent then return tonumber(spent), META, past end
+  return open(), WINDOWS, own
+end
+
+-- what calls in flight hold of this window, how many leases have ended by now, whether this call holds something
+local function held(now)
+  local reserved, expired, known, calls = 0, 0, false, redis.call('HGETALL', HELD)
+  for n = 1, #calls, 2 do
+    local amount, admitted, lease = string.match(calls[n + 1], '(%d+):(%-?%d+):(%-?%d+)')
+    if now and tonumber(lease) <= now then
+      redis.call('HDEL', HELD, calls[n])
+      expired = expired + 1
+    else
+      local at = tonumber(admitted)
+      if at >= start and at < ends then reserved = reserved + tonumber(amount) end
+      if calls[n] == id then known = true end
     end
   end
-  redis.call('HSET', WINDOWS, field, whole(spent))
-  return WINDOWS
-end
-
-local function forget(call)
-  redis.call('HDEL', HELD, call)
-  redis.call('ZREM', LEASES, call)
-end
-
-local function hold(amount, admitted, lease)
-  redis.call('HSET', HELD, id, whole(amount) .. ':' .. whole(admitted))
-  redis.call('ZADD', LEASES, whole(lease), id)
-end
-
-local function expire(now)
-  local over = redis.call('ZRANGEBYSCORE', LEASES, '-inf', whole(now))
-  for _, call in ipairs(over) do forget(call) end
-  return #over
-end
-
--- spent, reserved, generation
-local function standing()
-  local field = whole(start) .. ':' .. whole(ends)
-  local spent = tonumber(redis.call('HGET', window_key(field), field))
-  local reserved = 0
-  for _, held in ipairs(redis.call('HVALS', HELD)) do
-    local amount, admitted = bounds(held)
-    if admitted >= start and admitted < ends then reserved = reserved + amount end
-  end
-  return spent, reserved, tonumber(redis.call('HGET', GENERATIONS, field) or 0)
+  return reserved, expired, known
 end
 """
 
 VERBS = {
     "reserve": """
-local now, amount, limit, lease = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local expired = expire(now)
-local spent, reserved, generation = standing()
-local field = whole(start) .. ':' .. whole(ends)
-if limit then redis.call('HSET', LIMITS, field, whole(limit)) else redis.call('HDEL', LIMITS, field) end
-local known = redis.call('HEXISTS', HELD, id) == 1
+local now, amount, limit, lease = given[3], tonumber(given[4]), tonumber(given[5]), given[6]
+local spent = window()
+if limit and given[5] ~= meta[3] then
+  redis.call('HSET', META, 'l|' .. own, given[5])
+elseif meta[3] and not limit then
+  redis.call('HDEL', META, 'l|' .. own)
+end
+local reserved, expired, known = held(tonumber(now))
 local admitted = known or not limit or (spent < limit and spent + reserved + amount <= limit)
-if admitted and amount > 0 and not known then
-  hold(amount, now, lease)
+if admitted and amount > 0 and not known and redis.call('EXISTS', SETTLED) == 0 then
+  redis.call('HSET', HELD, id, given[4] .. ':' .. now .. ':' .. lease)
   reserved = reserved + amount
 end
 return {admitted and 1 or 0, spent, reserved, expired, generation}
 """,
     "renew": """
-local amount, admitted, lease = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-if redis.call('EXISTS', SETTLED) == 0 then hold(amount, admitted, lease) end
+local amount, admitted, lease = given[1], given[2], given[3]
+if redis.call('EXISTS', SETTLED) == 0 then
+  redis.call('HSET', HELD, id, amount .. ':' .. admitted .. ':' .. lease)
+end
 return {}
 """,
     "settle": """
-local admitted, amount, quarter, remembered = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local own = whole(start) .. ':' .. whole(ends)
-local key = window_key(own)
+local admitted, amount, quarter, remembered = tonumber(given[3]), tonumber(given[4]), given[5], given[6]
+local spent, key, field = window()
 if redis.call('SET', SETTLED, 1, 'NX', 'PX', remembered) then
-  forget(id)
+  redis.call('HDEL', HELD, id)
   if amount > 0 then
-    redis.call('HINCRBY', QUARTERS, quarter, whole(amount))
-    if key == PAST then redis.call('HINCRBY', PAST, own, whole(amount)) end
+    redis.call('HINCRBY', META, 'q|' .. quarter, given[4])
+    redis.call('HINCRBY', key, field, given[4])
+    spent = spent + amount
     -- also in the windows of processes whose settings are others
     for _, each in ipairs(redis.call('HKEYS', WINDOWS)) do
       local first, last = bounds(each)
-      if admitted >= first and admitted < last then redis.call('HINCRBY', WINDOWS, each, whole(amount)) end
+      if each ~= own and admitted >= first and admitted < last then redis.call('HINCRBY', WINDOWS, each, given[4]) end
     end
   end
 end
-local spent, reserved, generation = standing()
-return {spent, reserved, 0, generation}
+return {spent, (held()), 0, generation}
 """,
     "balance": """
-local expired = expire(tonumber(ARGV[6]))
-local spent, reserved, generation = standing()
+local spent = window()
+local reserved, expired = held(tonumber(given[3]))
 return {spent, reserved, expired, generation}
 """,
     "reset": """
-local spent = standing()
-local field = whole(start) .. ':' .. whole(ends)
-redis.call('HINCRBY', window_key(field), field, whole(-spent))
-redis.call('HINCRBY', GENERATIONS, field, 1)
-redis.call('HINCRBY', QUARTERS, ARGV[7], whole(-spent))
-redis.call('LPUSH', RESETS, '[' .. ARGV[8] .. ',' .. whole(spent) .. ']')
+local spent, key, field = window()
+redis.call('HSET', key, field, 0)
+redis.call('HINCRBY', META, 'g|' .. own, 1)
+-- a window of other settings that is opened later does not bring it back
+for _, each in ipairs(redis.call('HKEYS', META)) do
+  local quarter = tonumber(string.match(each, '^q|(%-?%d+)$'))
+  if quarter and quarter >= start and quarter < ends then redis.call('HDEL', META, each) end
+end
+redis.call('LPUSH', RESETS, '[' .. ARGV[3] .. ',' .. whole(spent) .. ']')
 return {spent}
 """,
 }

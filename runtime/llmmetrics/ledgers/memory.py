@@ -10,11 +10,14 @@ from itertools import islice
 from threading import Lock
 
 from llmmetrics import workers
-from llmmetrics.ledgers.base import KEPT, QUARTER, REMEMBERED, Balance, Reset, Row, Standing, milliseconds
-from llmmetrics.windows import Window
+from llmmetrics.ledgers.base import KEPT, QUARTER, REMEMBERED, Balance, Reset, Row, Standing, milliseconds, moment
+from llmmetrics.windows import FIRST, LAST, Window
 
 MOST = 100_000
 """Settled ids that are known; the oldest are forgotten first."""
+
+
+_NO_WINDOW = Window(LAST, FIRST)
 
 
 @dataclass(slots=True)
@@ -33,6 +36,9 @@ class _Book:
     held: dict[str, tuple[int, datetime, datetime]] = field(default_factory=dict)
     """Amount, when it was admitted, when its lease ends."""
     settled: dict[str, datetime] = field(default_factory=dict)
+    latest: Window = _NO_WINDOW
+    """The quarter of an hour that was booked in last, and its key: most calls are in the same."""
+    quarter: int = 0
 
     def window(self, window: Window) -> _Spent:
         """A window that is new starts from what was spent in it: its settings have changed in mid-window."""
@@ -57,6 +63,16 @@ class _Book:
         if len(self.settled) > MOST:
             for old in list(islice(self.settled, MOST // 2)):
                 del self.settled[old]
+
+    def add(self, amount: int, admitted: datetime) -> None:
+        """Book an amount by the quarter, and in every window that holds this moment."""
+        if not self.latest.start <= admitted < self.latest.end:
+            self.quarter = milliseconds(admitted) // QUARTER * QUARTER
+            self.latest = Window(moment(self.quarter), moment(self.quarter + QUARTER))
+        self.quarters[self.quarter] += amount
+        for (start, end), spent in self.windows.items():
+            if start <= admitted < end:
+                spent.amount += amount
 
     def expire(self, now: datetime) -> int:
         """Forget the reservations whose lease has ended; how many."""
@@ -94,11 +110,11 @@ class MemoryLedger:
             spent.limit = limit
             reserved = book.reserved(window)
             fits = limit is None or (spent.amount < limit and spent.amount + reserved + amount <= limit)
-            admitted = fits or id in book.held
-            if admitted and amount and id not in book.held:
+            known = id in book.held
+            if fits and amount and not known and id not in book.settled:
                 book.held[id] = (amount, now, now + lease)
                 reserved += amount
-            return Standing(admitted, spent.amount, reserved, expired, spent.generation)
+            return Standing(fits or known, spent.amount, reserved, expired, spent.generation)
 
     def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
         with self._lock:
@@ -113,10 +129,7 @@ class MemoryLedger:
             if id not in book.settled:
                 book.remember(id, admitted)
                 book.held.pop(id, None)
-                book.quarters[milliseconds(admitted) // QUARTER * QUARTER] += amount
-                for each, its in book.windows.items():
-                    if each.holds(admitted):
-                        its.amount += amount
+                book.add(amount, admitted)
             return Balance(spent.amount, book.reserved(window), 0, spent.generation)
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
@@ -141,8 +154,10 @@ class MemoryLedger:
             spent = book.window(window)
             amount, spent.amount = spent.amount, 0
             spent.generation += 1
-            # a window of other settings that holds this moment is reset as far as it overlaps
-            book.quarters[milliseconds(now) // QUARTER * QUARTER] -= amount
+            # a window of other settings that is opened later does not bring it back
+            start, end = map(milliseconds, window)
+            for quarter in [each for each in book.quarters if start <= each < end]:
+                del book.quarters[quarter]
             self._resets.insert(0, Reset(backend, now, by, amount))
             return amount
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -18,7 +18,6 @@ from redis.retry import Retry
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.ledgers import lua
 from llmmetrics.ledgers.base import (
-    KEPT,
     QUARTER,
     REMEMBERED,
     SCHEMA,
@@ -26,6 +25,7 @@ from llmmetrics.ledgers.base import (
     Reset,
     Row,
     Standing,
+    bounds,
     milliseconds,
     moment,
 )
@@ -42,13 +42,12 @@ class RedisLedger:
     blocking = True
 
     def __init__(self, url: str, namespace: str) -> None:
-        parts = urlsplit(url)
-        # without a user and a password
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.reach = f"every machine that uses {parts.hostname}"
-        self._prefix = f"llmmetrics:{{{namespace}:"
-        self._all = f"llmmetrics:{{{namespace}}}:backends"
-        self._known: set[str] = set()
+        self.name = _shown(url)
+        self.reach = "every machine that uses it"
+        whose = quote(namespace, safe="")
+        self._prefix = f"llmmetrics:{{{whose}:"
+        self._all = f"llmmetrics:{{{whose}}}:backends"
+        self._keys: dict[str, list[bytes]] = {}
         # every verb may be told twice: a connection that an idle firewall has cut is tried again, once
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         try:
@@ -70,21 +69,22 @@ class RedisLedger:
         admitted, *rest = self._run(
             "reserve",
             backend,
-            (id, *_ends(window), milliseconds(now), amount, "" if limit is None else limit, milliseconds(now + lease)),
+            id,
+            (*bounds(window), milliseconds(now), amount, "none" if limit is None else limit, milliseconds(now + lease)),
         )
         return Standing(bool(admitted), *rest)
 
     def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
-        self._run("renew", backend, (id, amount, milliseconds(admitted), milliseconds(now + lease)))
+        self._run("renew", backend, id, (amount, milliseconds(admitted), milliseconds(now + lease)))
 
     def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
         at = milliseconds(admitted)
         remembered = REMEMBERED // timedelta(milliseconds=1)
-        args = (id, *_ends(window), at, amount, at // QUARTER * QUARTER, remembered)
-        return Balance(*self._run("settle", backend, args))
+        numbers = (*bounds(window), at, amount, at // QUARTER * QUARTER, remembered)
+        return Balance(*self._run("settle", backend, id, numbers))
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        return Balance(*self._run("balance", backend, ("", *_ends(window), milliseconds(now))))
+        return Balance(*self._run("balance", backend, "", (*bounds(window), milliseconds(now))))
 
     def history(self, backend: str | None = None) -> Sequence[Row]:
         found = []
@@ -99,14 +99,17 @@ class RedisLedger:
 
     def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         with self._redis.pipeline(transaction=False) as pipe:
-            for key in ("past", "windows", "limits"):
+            for key in ("meta", "windows"):
                 pipe.hgetall(self._key(backend, key))
-            past, windows, limits = pipe.execute()
+            meta, windows = pipe.execute()
+        past, limits = (
+            {name[2:]: value for name, value in meta.items() if name.startswith(kind)} for kind in ("p|", "l|")
+        )
         return {**past, **windows}, limits
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
         at = milliseconds(now)
-        (amount,) = self._run("reset", backend, ("", *_ends(window), at, at // QUARTER * QUARTER, json.dumps([at, by])))
+        (amount,) = self._run("reset", backend, "", bounds(window), json.dumps([at, by]))
         return int(amount)
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
@@ -130,13 +133,16 @@ class RedisLedger:
         # one hash tag for all keys of a backend: a cluster keeps them together
         return f"{self._prefix}{backend}}}:{kind}"
 
-    def _run(self, verb: str, backend: str, args: Sequence[str | int]) -> list[int]:
-        keys = [*(self._key(backend, kind) for kind in lua.KEYS), self._key(backend, f"settled:{args[0]}")]
-        kept = KEPT // timedelta(milliseconds=1)
-        found: list[int] = self._told(lambda: self._scripts[verb](keys=keys, args=[SCHEMA, kept, *args]))
-        if backend not in self._known:
+    def _run(self, verb: str, backend: str, id: str, numbers: Sequence[str | int], *more: str) -> list[int]:
+        shared = self._keys.get(backend)
+        if shared is None:
+            shared = [self._key(backend, kind).encode() for kind in lua.KEYS]
             self._told(lambda: self._redis.sadd(self._all, backend))
-            self._known.add(backend)
+            self._keys[backend] = shared
+        keys: list[bytes | str | memoryview[int]] = [*shared, self._key(backend, f"settled:{id}")]
+        # in one argument: each one costs as much as a command of the script
+        args = (id, " ".join(map(str, numbers)), *more)
+        found: list[int] = self._told(lambda: self._scripts[verb](keys=keys, args=args))
         return found
 
     def _told(self, ask: Any) -> Any:
@@ -161,5 +167,9 @@ _HINTS: Mapping[type[RedisError], str] = {
 }
 
 
-def _ends(window: Window) -> tuple[int, int]:
-    return milliseconds(window.start), milliseconds(window.end)
+def _shown(url: str) -> str:
+    """Without a user and a password, also where one with a / or a # in it was not quoted."""
+    parts = urlsplit(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return f"{parts.scheme}://..."
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

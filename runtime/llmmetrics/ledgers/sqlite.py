@@ -24,6 +24,7 @@ from llmmetrics.ledgers.base import (
     Reset,
     Row,
     Standing,
+    bounds,
     milliseconds,
     moment,
 )
@@ -55,8 +56,10 @@ class SqliteLedger:
     reach = "this machine only"
     local = True
 
-    def __init__(self, path: Path, durability: str) -> None:
+    def __init__(self, path: Path, namespace: str, durability: str) -> None:
         self.name = f"sqlite:///{path}"
+        # what every backend's name in the file begins with
+        self._prefix = f"{namespace}\x1f"
         self._path = path
         self._durability = durability
         self._lock = RLock()
@@ -90,60 +93,63 @@ class SqliteLedger:
     def reserve(
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
     ) -> Standing:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def look(db: sqlite3.Connection) -> Standing | None:
             """What a call that holds nothing needs to know, if nothing is to be written."""
-            row = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+            row = db.execute(_WINDOW, (backend, *bounds(window))).fetchone()
             if row is None or row[2] != limit or db.execute(_HELD, (backend,)).fetchone():
                 return None
             return Standing(limit is None or row[0] < limit, row[0], 0, 0, row[1])
 
         def write(db: sqlite3.Connection) -> Standing:
-            balance = _balance(db, backend, window, at)
-            db.execute(_LIMIT, (limit, backend, *_ends(window)))
-            spent, reserved = balance.spent, balance.reserved
+            spent, generation, before = _opened(db, backend, window)
+            if before != limit:
+                db.execute(_LIMIT, (limit, backend, *bounds(window)))
+            reserved, expired = _held(db, backend, window, at)
             known = db.execute("SELECT 1 FROM held WHERE backend = ? AND id = ?", (backend, id)).fetchone()
             fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
-            if fits and amount and not known:
+            if fits and amount and not known and not db.execute(_SETTLED, (id,)).fetchone():
                 ends = milliseconds(now + lease)
                 db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?)", (backend, id, amount, at, ends))
                 reserved += amount
-            return Standing(fits or known is not None, spent, reserved, balance.expired, balance.generation)
+            return Standing(fits or known is not None, spent, reserved, expired, generation)
 
         return (None if amount else self._read(look)) or self._do(write)
 
     def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+        backend = self._prefix + backend
+
         def write(db: sqlite3.Connection) -> None:
-            if not db.execute("SELECT 1 FROM settled WHERE id = ?", (id,)).fetchone():
+            if not db.execute(_SETTLED, (id,)).fetchone():
                 row = (backend, id, amount, milliseconds(admitted), milliseconds(now + lease))
                 db.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?)", row)
 
         self._do(write)
 
     def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        at = milliseconds(admitted)
+        backend, at = self._prefix + backend, milliseconds(admitted)
 
         def write(db: sqlite3.Connection) -> Balance:
-            _open_window(db, backend, window)
+            spent, generation, _ = _opened(db, backend, window)
             if db.execute("INSERT OR IGNORE INTO settled VALUES (?, ?)", (id, at)).rowcount:
                 db.execute("DELETE FROM held WHERE backend = ? AND id = ?", (backend, id))
                 if amount:
+                    spent += amount
                     db.execute(_ADD, (amount, backend, at, at))
                     db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, amount))
                 self._settled += 1
                 if self._settled % _PRUNE_EVERY == 0:
                     db.execute(_FORGET, (2 * _PRUNE_EVERY, milliseconds(admitted - REMEMBERED)))
-            spent, generation, _ = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
             return Balance(spent, _reserved(db, backend, window), 0, generation)
 
         return self._do(write)
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def look(db: sqlite3.Connection) -> Balance | None:
-            row = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
+            row = db.execute(_WINDOW, (backend, *bounds(window))).fetchone()
             if row is None or db.execute(_OVER, (backend, at)).fetchone():
                 return None
             return Balance(row[0], _reserved(db, backend, window), 0, row[1])
@@ -151,35 +157,38 @@ class SqliteLedger:
         return self._read(look) or self._do(lambda db: _balance(db, backend, window, at))
 
     def history(self, backend: str | None = None) -> Sequence[Row]:
-        rows = self._read(
-            lambda db: db.execute(
-                'SELECT backend, start, "end", spent, "limit" FROM windows WHERE ? IS NULL OR backend = ? '
-                'ORDER BY start DESC, "end" DESC, backend DESC',
-                (backend, backend),
-            ).fetchall()
+        rows = self._rows(
+            'SELECT backend, start, "end", spent, "limit" FROM windows', 'start DESC, "end" DESC, backend DESC', backend
         )
         return [Row(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows]
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        at = milliseconds(now)
+        backend, at = self._prefix + backend, milliseconds(now)
 
         def write(db: sqlite3.Connection) -> int:
             amount = _balance(db, backend, window, at).spent
-            db.execute(_RESET, (backend, *_ends(window)))
-            db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, -amount))
+            db.execute(_RESET, (backend, *bounds(window)))
+            # a window of other settings that is opened later does not bring it back
+            db.execute(
+                "DELETE FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *bounds(window))
+            )
             db.execute("INSERT INTO resets VALUES (?, ?, ?, ?)", (backend, at, by, amount))
             return amount
 
         return self._do(write)
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        rows = self._read(
-            lambda db: db.execute(
-                "SELECT backend, at, by, amount FROM resets WHERE ? IS NULL OR backend = ? ORDER BY rowid DESC",
-                (backend, backend),
-            ).fetchall()
-        )
+        rows = self._rows("SELECT backend, at, by, amount FROM resets", "rowid DESC", backend)
         return [Reset(name, moment(at), by, amount) for name, at, by, amount in rows]
+
+    def _rows(self, select: str, order: str, backend: str | None) -> Iterator[Any]:
+        """The rows of this namespace, or of one backend in it."""
+        whose = self._prefix + (backend or "")
+        of = "backend = ?" if backend else "substr(backend, 1, length(?)) = ?"
+        found = self._read(
+            lambda db: db.execute(f"{select} WHERE {of} ORDER BY {order}", (whose,) * of.count("?")).fetchall()
+        )
+        return ((name.removeprefix(self._prefix), *rest) for name, *rest in found)
 
     def close(self) -> None:
         with self._lock:
@@ -260,6 +269,7 @@ _HINTS = {
 
 _WINDOW = 'SELECT spent, generation, "limit" FROM windows WHERE backend = ? AND start = ? AND "end" = ?'
 _LIMIT = 'UPDATE windows SET "limit" = ? WHERE backend = ? AND start = ? AND "end" = ?'
+_SETTLED = "SELECT 1 FROM settled WHERE id = ?"
 _HELD = "SELECT 1 FROM held WHERE backend = ? LIMIT 1"
 _OVER = "SELECT 1 FROM held WHERE backend = ? AND ends <= ? LIMIT 1"
 _ADD = 'UPDATE windows SET spent = spent + ? WHERE backend = ? AND "end" > ? AND start <= ?'
@@ -270,15 +280,16 @@ _RESET = 'UPDATE windows SET spent = 0, generation = generation + 1 WHERE backen
 _FORGET = "DELETE FROM settled WHERE rowid IN (SELECT rowid FROM settled ORDER BY rowid LIMIT ?) AND admitted < ?"
 
 
-def _ends(window: Window) -> tuple[int, int]:
-    return milliseconds(window.start), milliseconds(window.end)
+def _opened(db: sqlite3.Connection, backend: str, window: Window) -> tuple[int, int, int | None]:
+    """What a window has spent, its generation and its limit.
 
-
-def _open_window(db: sqlite3.Connection, backend: str, window: Window) -> None:
-    """A window that is new starts from what was spent in it: its settings have changed in mid-window."""
-    ends = _ends(window)
-    if db.execute(_WINDOW, (backend, *ends)).fetchone():
-        return
+    One that is new starts from what was spent in it: its settings have changed in mid-window.
+    """
+    ends = bounds(window)
+    row: Any = db.execute(_WINDOW, (backend, *ends)).fetchone()
+    if row:
+        spent, generation, limit = row
+        return spent, generation, limit
     (spent,) = db.execute(
         "SELECT coalesce(sum(spent), 0) FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *ends)
     ).fetchone()
@@ -286,10 +297,11 @@ def _open_window(db: sqlite3.Connection, backend: str, window: Window) -> None:
     old = milliseconds(window.start - KEPT) if ends[0] else 0
     db.execute('DELETE FROM windows WHERE "end" < ?', (old,))
     db.execute("DELETE FROM quarters WHERE start < ?", (old,))
+    return spent, 0, None
 
 
 def _reserved(db: sqlite3.Connection, backend: str, window: Window) -> int:
-    start, end = _ends(window)
+    start, end = bounds(window)
     held: Any = db.execute(
         "SELECT coalesce(sum(amount), 0) FROM held WHERE backend = ? AND admitted >= ? AND admitted < ?",
         (backend, start, end),
@@ -297,8 +309,13 @@ def _reserved(db: sqlite3.Connection, backend: str, window: Window) -> int:
     return int(held)
 
 
-def _balance(db: sqlite3.Connection, backend: str, window: Window, at: int) -> Balance:
-    _open_window(db, backend, window)
+def _held(db: sqlite3.Connection, backend: str, window: Window, at: int) -> tuple[int, int]:
+    """What is reserved in a window, and how many leases were found ended."""
     expired = db.execute("DELETE FROM held WHERE backend = ? AND ends <= ?", (backend, at)).rowcount
-    spent, generation, _ = db.execute(_WINDOW, (backend, *_ends(window))).fetchone()
-    return Balance(spent, _reserved(db, backend, window), expired, generation)
+    return _reserved(db, backend, window), expired
+
+
+def _balance(db: sqlite3.Connection, backend: str, window: Window, at: int) -> Balance:
+    spent, generation, _ = _opened(db, backend, window)
+    reserved, expired = _held(db, backend, window, at)
+    return Balance(spent, reserved, expired, generation)

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SYSTEM = ("system", "instructions", "preamble", "systemInstruction", "system_instruction")
-_TURNS = ("messages", "input", "contents", "prompt", "message", "inputs", "query")
+_TURNS = (
+    *("messages", "input", "contents", "prompt", "message", "inputs", "query"),
+    *("texts", "text", "inputText", "content", "requests", "instances"),
+)
 _ROLES = {"model": "assistant"}
 
 
@@ -35,5 +38,5 @@ def text(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(text, value))
     if isinstance(value, Mapping):
-        return next((text(value[name]) for name in ("content", "parts", "text") if value.get(name)), "")
+        return next((text(value[name]) for name in ("content", "parts", "text", "prompt") if value.get(name)), "")
     return ""

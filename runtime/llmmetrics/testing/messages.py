@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
+from llmmetrics import wire
 from llmmetrics.testing.conversation import conversation
 from llmmetrics.worst import most_output
-
-_MODEL_IN_PATH = re.compile(r"/(?:models|deployments)/([^/:]+)")
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,31 @@ class Request:
             return {}
         return value if isinstance(value, dict) else {}
 
+    @cached_property
+    def place(self) -> str:
+        """Host and path as a wire format looks at them: without a port, percent-encoding undone."""
+        return self.host.partition(":")[0] + unquote(self.path)
+
+    @cached_property
+    def claim(self) -> wire.Claim | None:
+        """The wire format that it speaks, and what its path says; None for what is no call."""
+        return wire.claim(self.method, "", self.place)
+
     @property
     def model(self) -> str:
         """The model that is asked for, in the path or in the body."""
-        found = _MODEL_IN_PATH.search(self.path)
-        return found[1] if found else str(self.json.get("model", "simulated"))
+        named = self.claim.model if self.claim else None
+        return named or str(self.json.get("model", "simulated"))
 
     @property
     def stream(self) -> bool:
-        """Whether a stream is asked for; Ollama streams unless told not to."""
-        if ":streamGenerateContent" in self.path:
-            return True
-        return self.json.get("stream", self.path.endswith(("/api/chat", "/api/generate"))) is True
+        """Whether a stream is asked for: some formats have a path of its own for it; Ollama's unless told not to."""
+        if self.claim is None:
+            return False
+        format = self.claim.format
+        if "stream" in format.path.groupindex:
+            return self.claim.stream
+        return self.json.get("stream", format.always_streams) is True
 
     @property
     def messages(self) -> list[dict[str, str]]:

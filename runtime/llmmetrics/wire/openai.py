@@ -136,8 +136,8 @@ FORMATS = (
     Format(
         id="openai.embeddings",
         vendor="openai",
-        # Voyage has more kinds of them
-        path=re.compile(_DEPLOYMENT + r"/(?:multimodal|contextualized)?embeddings/?$"),
+        # Voyage has more kinds of them; Ollama's own are at /api
+        path=re.compile(_DEPLOYMENT + r"(?<!/api)/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
         read=_embeddings,
     ),

@@ -14,24 +14,47 @@ import httpx
 import pytest
 
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, reply, serve
-from llmmetrics.testing.faults import WORDS
+from llmmetrics.testing.words import WORDS
+from llmmetrics.wire import eventstream
 
 CHAT = "/v1/chat/completions"
-# path and request, each streaming and not
+VERTEX = "/v1/publishers"
+# by whose words it has: path and request, each streaming and not
 PATHS = {
     "openai": (CHAT, {}),
     "openai stream": (CHAT, {"stream": True}),
-    "responses": ("/v1/responses", {}),
-    "responses stream": ("/v1/responses", {"stream": True}),
+    "openai responses": ("/v1/responses", {}),
+    "openai responses stream": ("/v1/responses", {"stream": True}),
+    "openai count": ("/v1/responses/input_tokens", {}),
     "anthropic": ("/v1/messages", {}),
     "anthropic stream": ("/v1/messages", {"stream": True}),
+    "anthropic complete": ("/anthropic/v1/complete", {}),
+    "anthropic complete stream": ("/anthropic/v1/complete", {"stream": True}),
     "gemini": ("/v1beta/models/m:generateContent", {}),
     "gemini sse": ("/v1beta/models/m:streamGenerateContent?alt=sse", {}),
     "gemini array": ("/v1beta/models/m:streamGenerateContent", {}),
+    "gemini embed": ("/v1beta/models/m:embedContent", {}),
+    "gemini interactions": ("/v1beta/interactions", {}),
+    "gemini interactions stream": ("/v1beta/interactions", {"stream": True}),
+    "vertex": (f"{VERTEX}/google/models/text-embedding-9:predict", {}),
+    "vertex anthropic": (f"{VERTEX}/anthropic/models/m:rawPredict", {}),
+    "vertex anthropic stream": (f"{VERTEX}/anthropic/models/m:streamRawPredict", {}),
+    "vertex chat stream": (f"{VERTEX}/mistralai/models/m:streamRawPredict", {}),
+    "bedrock": ("/model/m/converse", {}),
+    "bedrock stream": ("/model/m/converse-stream", {}),
+    "bedrock invoke": ("/model/anthropic.m/invoke", {}),
+    "bedrock invoke stream": ("/model/anthropic.m/invoke-with-response-stream", {}),
     "cohere": ("/v2/chat", {}),
     "cohere stream": ("/v2/chat", {"stream": True}),
+    "cohere v1": ("/cohere/v1/chat", {}),
+    "cohere v1 stream": ("/cohere/v1/chat", {"stream": True}),
+    "cohere generate stream": ("/cohere/v1/generate", {"stream": True}),
+    "cohere rerank": ("/v2/rerank", {}),
+    "voyage": ("/voyage/v1/rerank", {}),
+    "xai": ("/v1/tokenize-text", {}),
     "ollama": ("/api/chat", {"stream": False}),
     "ollama stream": ("/api/chat", {}),
+    "ollama embed": ("/api/embed", {}),
 }
 EXCEPTIONS = {
     "reset": (httpx.ReadError, httpx.RemoteProtocolError),
@@ -43,6 +66,12 @@ SLOW = ("stall", "read_timeout")
 STATUSES = {
     ("gemini", "bad_key"): 400,
     ("gemini", "overloaded"): 503,
+    ("vertex", "overloaded"): 503,
+    ("bedrock", "bad_key"): 403,
+    ("bedrock", "overloaded"): 503,
+    ("bedrock", "gateway_timeout"): 408,
+    ("xai", "bad_key"): 400,
+    ("xai", "overloaded"): 503,
     ("anthropic", "insufficient_quota"): 402,
     ("cohere", "content_filtered"): 498,
 }
@@ -65,6 +94,10 @@ WORDS = [
     ("gemini", "bad_key", {"code": 400, "status": "INVALID_ARGUMENT"}),
     ("gemini", "forbidden", {"code": 403, "status": "PERMISSION_DENIED"}),
     ("gemini", "error_in_200", {"code": 500, "status": "INTERNAL"}),
+    ("gemini interactions", "rate_limit", {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
+    ("vertex", "bad_key", {"code": 401, "status": "UNAUTHENTICATED"}),
+    ("vertex anthropic", "rate_limit", {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
+    ("vertex chat stream", "rate_limit", {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
 ]
 
 
@@ -88,7 +121,7 @@ def test_a_refusal_has_its_status_and_a_body(provider, name, fault):
     provider.script(FAULTS[fault])
     answer = post(provider.url + path, json=body)
     assert answer.status_code == STATUSES.get((vendor, fault), FAULTS[fault].http)
-    assert "message" in answer.text or "error" in answer.json()
+    assert f"Simulated fault: {fault.replace('_', ' ')}." in answer.text
     assert ("retry-after" in answer.headers) == (FAULTS[fault].retry_after is not None)
 
 
@@ -107,6 +140,53 @@ def test_a_broken_connection_is_an_exception(provider, name, fault, text):
 def test_each_provider_words_its_errors_itself(vendor, fault, fields):
     (body,) = made(*PATHS[vendor], FAULTS[fault]).chunks
     assert fields.items() <= json.loads(body)["error"].items()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "fault", "body"),
+    [
+        ("cohere", "rate_limit", {"id": "simulated", "message": "Simulated fault: rate limit."}),
+        ("voyage", "rate_limit", {"detail": "Simulated fault: rate limit."}),
+        ("bedrock", "rate_limit", {"message": "Simulated fault: rate limit."}),
+        ("xai", "rate_limit", {"code": "Some resource has been exhausted", "error": "Simulated fault: rate limit."}),
+        (
+            *("xai", "bad_key"),
+            {
+                "code": "Client specified an invalid argument",
+                "error": "Incorrect API key provided: Simulated fault: bad key.",
+            },
+        ),
+        ("ollama", "server_error", {"error": "Simulated fault: server error."}),
+    ],
+)
+def test_an_error_without_an_object_of_its_own(vendor, fault, body):
+    (found,) = made(*PATHS[vendor], FAULTS[fault]).chunks
+    assert json.loads(found) == body
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    {
+        "rate_limit": "ThrottlingException",
+        "insufficient_quota": "ThrottlingException",
+        "bad_key": "UnrecognizedClientException",
+        "forbidden": "AccessDeniedException",
+        "not_found": "ResourceNotFoundException",
+        "context_too_long": "ValidationException",
+        "server_error": "InternalServerException",
+        "unavailable": "ServiceUnavailableException",
+        "gateway_timeout": "ModelTimeoutException",
+    }.items(),
+)
+@pytest.mark.parametrize("path", ["bedrock", "bedrock stream", "bedrock invoke"])
+def test_bedrock_names_an_exception_in_the_headers_and_in_a_stream(fault, name, path):
+    refused = made(*PATHS[path], FAULTS[fault])
+    assert dict(refused.headers)["x-amzn-errortype"].partition(":")[0] == name
+    broken = made(*PATHS["bedrock stream"], replace(FAULTS[fault], http=200, in_band=True))
+    exception = eventstream.message(broken.chunks[-1])
+    member = name[0].lower() + name[1:]
+    assert (exception.headers[":message-type"], exception.headers[":exception-type"]) == ("exception", member)
+    assert json.loads(exception.payload) == {"message": f"Simulated fault: {fault.replace('_', ' ')}."}
 
 
 def test_a_bad_gemini_key_has_a_reason():

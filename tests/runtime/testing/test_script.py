@@ -107,6 +107,23 @@ def test_a_conversation_reads_alike_in_every_format(fields):
     assert conversation(fields) == [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"system": [], "messages": [{"role": "user", "content": [{"text": "U"}]}]},
+        {"texts": ["U"]},
+        {"text": "U"},
+        {"inputText": "U"},
+        {"content": {"parts": [{"text": "U"}]}},
+        {"requests": [{"model": "m", "content": {"parts": [{"text": "U"}]}}]},
+        {"instances": [{"content": "U"}]},
+        {"instances": [{"prompt": "U"}]},
+    ],
+)
+def test_what_is_embedded_counted_or_predicted_is_the_user_s(fields):
+    assert conversation(fields) == [{"role": "user", "content": "U"}]
+
+
 def test_what_was_asked_can_be_read():
     asked = request("m-2", max_completion_tokens=5, stream=True, messages=[{"role": "user", "content": "hi"}])
     assert (asked.model, asked.stream, asked.max_tokens) == ("m-2", True, 5)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
+import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +23,30 @@ ASK = [{"role": "user", "content": "count"}]
 
 CHAT = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
 RESPONSES = {"input_tokens": 120, "output_tokens": 30, "total_tokens": 150}
+INTERACTION = {
+    "total_input_tokens": 120,
+    "total_output_tokens": 25,
+    "total_thought_tokens": 5,
+    "total_cached_tokens": 40,
+    "total_tokens": 150,
+}
+CONVERSE = {
+    "inputTokens": 70,
+    "outputTokens": 30,
+    "totalTokens": 150,
+    "cacheReadInputTokens": 40,
+    "cacheWriteInputTokens": 10,
+}
+NOVA = {"inputTokens": 70, "outputTokens": 30, "cacheReadInputTokenCount": 40, "cacheWriteInputTokenCount": 10}
+METRICS = {
+    "inputTokenCount": 70,
+    "outputTokenCount": 30,
+    "cacheReadInputTokenCount": 40,
+    "cacheWriteInputTokenCount": 10,
+}
+_METRICS = ("amazon-bedrock-invocationMetrics",)
+AWS = "application/vnd.amazon.eventstream"
+VERTEX = "/v1/projects/p/locations/l/publishers"
 ANTHROPIC = {
     "input_tokens": 70,
     "cache_read_input_tokens": 40,
@@ -46,6 +74,27 @@ WHOLE = {
     "anthropic": ("/v1/messages", {}, ("usage",), ANTHROPIC),
     "gemini": ("/v1beta/models/m:generateContent", {}, ("usageMetadata",), GEMINI),
     "cohere": ("/v2/chat", {}, ("usage",), COHERE),
+    "cohere v1": ("/cohere/v1/chat", {}, ("meta",), COHERE),
+    "cohere generate": ("/cohere/v1/generate", {}, ("meta",), COHERE),
+    "cohere embed": ("/v2/embed", {}, ("meta", "billed_units"), {"input_tokens": 120}),
+    "rerank": ("/v2/rerank", {}, ("meta", "billed_units"), {"search_units": 1}),
+    "voyage rerank": ("/voyage/v1/rerank", {}, ("usage",), {"total_tokens": 120}),
+    "voyage embeddings": ("/voyage/v1/embeddings", {}, ("usage",), {"total_tokens": 120}),
+    "gemini embed": ("/v1beta/models/m:embedContent", {}, ("usageMetadata",), {"promptTokenCount": 120}),
+    "interactions": ("/v1beta/interactions", {}, ("usage",), INTERACTION),
+    "vertex anthropic": (f"{VERTEX}/anthropic/models/m:rawPredict", {}, ("usage",), ANTHROPIC),
+    "vertex chat": (f"{VERTEX}/mistralai/models/m:rawPredict", {}, ("usage",), CHAT),
+    "converse": ("/model/m/converse", {}, ("usage",), CONVERSE),
+    "invoke claude": ("/model/anthropic.m/invoke", {}, ("usage",), ANTHROPIC),
+    "invoke nova": ("/model/amazon.nova/invoke", {}, ("usage",), NOVA),
+    "invoke titan": ("/model/amazon.titan/invoke", {}, (), {"inputTextTokenCount": 120}),
+    "invoke llama": ("/model/meta.llama/invoke", {}, (), {"prompt_token_count": 120, "generation_token_count": 30}),
+    "invoke any": ("/model/m/invoke", {}, ("usage",), CHAT),
+    "count anthropic": ("/v1/messages/count_tokens", {}, (), {"input_tokens": 120}),
+    "count openai": ("/v1/responses/input_tokens", {}, (), {"input_tokens": 120}),
+    "count gemini": ("/v1beta/models/m:countTokens", {}, (), {"totalTokens": 120}),
+    "count bedrock": ("/model/m/count-tokens", {}, (), {"inputTokens": 120}),
+    "ollama embed": ("/api/embed", {}, (), {"prompt_eval_count": 120}),
     "ollama chat": ("/api/chat", {"stream": False}, (), OLLAMA),
     "ollama generate": ("/api/generate", {"stream": False}, (), OLLAMA),
 }
@@ -65,6 +114,21 @@ STREAMS = {
         *(("usageMetadata",), GEMINI),
     ),
     "cohere": ("/v2/chat", {}, "text/event-stream", -1, ("delta", "usage"), COHERE),
+    "cohere v1": ("/cohere/v1/chat", {}, "application/stream+json", -1, ("response", "meta"), COHERE),
+    "interactions": (
+        "/v1beta/interactions",
+        {"stream": True},
+        "text/event-stream",
+        -1,
+        ("interaction", "usage"),
+        INTERACTION,
+    ),
+    "vertex chat": (f"{VERTEX}/mistralai/models/m:streamRawPredict", {}, "text/event-stream", -1, ("usage",), CHAT),
+    "converse": ("/model/m/converse-stream", {}, AWS, -1, ("metadata", "usage"), CONVERSE),
+    **{
+        f"invoke {maker}": (f"/model/{maker}/invoke-with-response-stream", {}, AWS, -1, _METRICS, METRICS)
+        for maker in ("anthropic.m", "amazon.nova", "amazon.titan", "meta.llama", "cohere.command", "m")
+    },
     "ollama chat": ("/api/chat", {}, "application/x-ndjson", -1, (), OLLAMA),
     "ollama generate": ("/api/generate", {}, "application/x-ndjson", -1, (), OLLAMA),
 }
@@ -82,12 +146,28 @@ def at(doc, where):
     return doc
 
 
+def messages(data: bytes) -> Iterator[dict]:
+    """The documents of an AWS event stream, by https://smithy.io/2.0/aws/amazon-eventstream.html."""
+    while data:
+        size, headers, checksum = struct.unpack(">III", data[:12])
+        assert binascii.crc32(data[:8]) == checksum
+        assert binascii.crc32(data[: size - 4]) == int.from_bytes(data[size - 4 : size], "big")
+        names = dict(re.findall(rb"(:[a-z-]+)\x07\x00.([A-Za-z/]+)", data[12 : 12 + headers], re.DOTALL))
+        assert (names[b":message-type"], names[b":content-type"]) == (b"event", b"application/json")
+        fields = json.loads(data[12 + headers : size - 4])
+        inner = json.loads(base64.b64decode(fields["bytes"])) if "bytes" in fields else None
+        yield {names[b":event-type"].decode(): fields} if inner is None else inner
+        data = data[size:]
+
+
 def events(answer: httpx.Response) -> list[dict]:
     """The documents of a stream, read by nothing but this."""
     kind = answer.headers["content-type"]
     if kind == "application/json":
         return answer.json()
-    if kind == "application/x-ndjson":
+    if kind == AWS:
+        return list(messages(answer.content))
+    if kind in ("application/x-ndjson", "application/stream+json"):
         return [json.loads(line) for line in answer.text.splitlines()]
     data = re.findall(r"^data: (.*)$", answer.text, re.MULTILINE)
     return [json.loads(each) for each in data if each != "[DONE]"]
@@ -107,11 +187,46 @@ def test_a_whole_answer(provider, name):
 def test_a_stream(provider, name):
     path, body, kind, which, where, usage = STREAMS[name]
     provider.script(ANSWER)
-    asked = body if path.startswith(("/api", "/v1beta")) else {**body, "stream": True}
+    asked = body if path.startswith(("/api", "/v1beta", "/model", VERTEX)) else {**body, "stream": True}
     made = post(provider.url + path, json={"model": "m", **asked})
     assert (made.status_code, made.headers["content-type"]) == (200, kind)
     assert made.headers["transfer-encoding"] == "chunked"
     assert usage.items() <= at(events(made)[which], where).items()
+
+
+@pytest.mark.parametrize("maker", ["anthropic.m", "amazon.nova", "meta.llama", "cohere.command", "mistral.m"])
+def test_bedrock_counts_in_headers_too(provider, maker):
+    provider.script(ANSWER, replace(ANSWER, usage=False))
+    counted, silent = (post(f"{provider.url}/model/{maker}/invoke", json={}).headers for _ in range(2))
+    names = {"input": 70, "output": 30, "cache-read-input": 40, "cache-write-input": 10}
+    assert {name: int(counted[f"x-amzn-bedrock-{name}-token-count"]) for name in names} == names
+    assert not [name for name in silent if "token-count" in name]
+
+
+def test_embeddings_have_no_output(provider):
+    provider.script(ANSWER)
+    headers = post(f"{provider.url}/model/cohere.embed/invoke", json={"texts": ["a"]}).headers
+    assert headers["x-amzn-bedrock-output-token-count"] == "0"
+
+
+@pytest.mark.parametrize(("given", "counts"), [(3, [40, 40, 40]), (7, [18, 17, 17, 17, 17, 17, 17])])
+def test_vertex_counts_embeddings_one_by_one(provider, given, counts):
+    provider.script(ANSWER)
+    made = post(f"{provider.url}{VERTEX}/google/models/text-embedding:predict", json={"instances": [{}] * given}).json()
+    assert [each["embeddings"]["statistics"]["token_count"] for each in made["predictions"]] == counts
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/cohere/v1/tokenize", ("tokens",)),
+        ("/v1/tokenize-text", ("token_ids",)),
+        (f"{VERTEX}/google/models/m:computeTokens", ("tokensInfo", 0, "tokenIds")),
+    ],
+)
+def test_a_tokenizer_gives_so_many_tokens(provider, path, where):
+    provider.script(ANSWER)
+    assert len(at(post(provider.url + path, json={}).json(), where)) == 120
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
@@ -162,6 +277,12 @@ def test_the_pieces_are_the_caller_s(provider):
         ("/api/chat", {"model": "o"}, "o", True),
         ("/api/generate", {"model": "o", "stream": False}, "o", False),
         ("/v1/chat/completions", [], "simulated", False),
+        ("/api/embed", {"model": "o"}, "o", False),
+        ("/model/us.anthropic.m-v1%3A0/converse", {"stream": True}, "us.anthropic.m-v1:0", False),
+        ("/model/us.anthropic.m-v1%3A0/converse-stream", {}, "us.anthropic.m-v1:0", True),
+        ("/model/arn%3Aaws%3Abedrock%3Aprofile%2Fm/invoke", {}, "arn:aws:bedrock:profile/m", False),
+        (f"{VERTEX}/anthropic/models/m@1:streamRawPredict", {"model": "b"}, "m@1", True),
+        ("/nowhere", {"model": "b", "stream": True}, "b", False),
     ],
 )
 def test_what_a_request_asks_for(path, body, model, stream):
@@ -296,6 +417,93 @@ def test_ollama_reads_generate(provider, stream):
     client._client.close()
     assert "".join(part.response for part in parts) == ANSWER.text
     assert (parts[-1].prompt_eval_count, parts[-1].eval_count) == (120, 30)
+
+
+def test_anthropic_reads_a_count(provider):
+    anthropic = pytest.importorskip("anthropic")
+    provider.default = ANSWER
+    with anthropic.Anthropic(api_key="x", base_url=provider.url, max_retries=0) as client:
+        assert client.messages.count_tokens(model="m", messages=ASK).input_tokens == 120
+
+
+def test_anthropic_s_legacy_stream_is_the_text(provider):
+    provider.script(ANSWER)
+    said = events(post(f"{provider.url}/anthropic/v1/complete", json={"stream": True}))
+    assert "".join(each["completion"] for each in said) == ANSWER.text
+    assert [each["stop_reason"] for each in said] == [None] * (len(said) - 1) + ["stop_sequence"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropic_reads_vertex(provider, stream):
+    anthropic = pytest.importorskip("anthropic")
+    pytest.importorskip("google.auth")
+    provider.default = ANSWER
+    ask = {"model": "m", "max_tokens": 9, "messages": ASK}
+    where = {"region": "l", "project_id": "p", "access_token": "x", "base_url": f"{provider.url}/v1"}
+    with anthropic.AnthropicVertex(**where, max_retries=0) as client:
+        if stream:
+            with client.messages.stream(**ask) as made:
+                used = made.get_final_message().usage
+            provider.script(faults.ERROR_IN_200)
+            with pytest.raises(anthropic.APIStatusError, match="error in 200"):
+                list(client.messages.create(**ask, stream=True))
+        else:
+            used = client.messages.create(**ask).usage
+            provider.script(faults.RATE_LIMIT)
+            with pytest.raises(anthropic.RateLimitError, match="RESOURCE_EXHAUSTED"):
+                client.messages.create(**ask)
+    assert (used.input_tokens, used.output_tokens) == (70, 30)
+    assert provider.requests[0].stream is stream
+
+
+def test_google_reads_embeddings_counts_and_interactions(provider):
+    genai = pytest.importorskip("google.genai")
+    provider.default = ANSWER
+    with genai.Client(api_key="x", http_options={"base_url": provider.url}) as client:
+        assert client.models.count_tokens(model="m", contents="c").total_tokens == 120
+        embedded = client.models.embed_content(model="m", contents=["a", "b"])
+        assert embedded.embeddings[0].values == [0.25, -0.5]
+        made = client.interactions.create(model="m", input="i")
+        assert (made.usage.total_input_tokens, made.usage.total_thought_tokens) == (120, 5)
+        *_, last = list(client.interactions.create(model="m", input="i", stream=True))
+        assert last.interaction.usage.total_output_tokens == 25
+
+
+def test_cohere_reads_version_1(provider):
+    cohere = pytest.importorskip("cohere")
+    provider.default = ANSWER
+    with httpx.Client() as http:
+        client = cohere.Client(api_key="x", base_url=f"{provider.url}/cohere", httpx_client=http)
+        assert client.chat(message="m").meta.tokens.input_tokens == 120
+        *said, last = client.chat_stream(message="m")
+        assert "".join(each.text for each in said if each.event_type == "text-generation") == ANSWER.text
+        assert last.response.meta.cached_tokens == 40
+        assert client.generate(prompt="p").generations[0].text == ANSWER.text
+        assert list(client.generate_stream(prompt="p"))[-1].response.generations[0].text == ANSWER.text
+        assert client.rerank(query="q", documents=["a", "b"], model="m").meta.billed_units.search_units == 1
+        assert client.embed(texts=["a", "b"], model="m", input_type="clustering").embeddings == [[0.25, -0.5]] * 2
+        assert len(client.tokenize(text="t", model="m", offline=False).tokens) == 120
+        provider.script(faults.ERROR_IN_200, faults.ERROR_IN_200)
+        assert list(client.chat_stream(message="m"))[-1].finish_reason == "ERROR"
+        assert list(client.generate_stream(prompt="p"))[-1].err == "Simulated fault: error in 200."
+
+
+def test_cohere_reads_embeddings_by_type(provider):
+    cohere = pytest.importorskip("cohere")
+    provider.default = ANSWER
+    with httpx.Client() as http:
+        client = cohere.ClientV2(api_key="x", base_url=provider.url, httpx_client=http)
+        made = client.embed(texts=["a", "b"], model="m", input_type="clustering", embedding_types=["float"])
+    assert (made.embeddings.float_, made.meta.billed_units.input_tokens) == ([[0.25, -0.5]] * 2, 120)
+
+
+def test_ollama_reads_embeddings(provider):
+    ollama = pytest.importorskip("ollama")
+    provider.default = ANSWER
+    client = ollama.Client(host=provider.url)
+    made = client.embed(model="m", input=["a", "b"])
+    client._client.close()
+    assert (len(made.embeddings), made.prompt_eval_count) == (2, 120)
 
 
 def test_a_model_that_is_not_said_is_the_one_asked_for():

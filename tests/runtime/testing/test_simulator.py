@@ -11,38 +11,107 @@ import httpx
 import httpx2
 import pytest
 
+from llmmetrics import wire
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, observe, reply, serve
-from llmmetrics.testing.faults import WORDS
 from llmmetrics.testing.shapes import SHAPES
+from llmmetrics.testing.simulator import shape_of
+from llmmetrics.testing.words import WORDS
 
 ANSWER = Answer("one two three", prompt_tokens=120, completion_tokens=30, model="answered")
 ASK = [{"role": "user", "content": "count"}]
 
-# path, request, whether it can stream
-FORMATS = {
-    "openai.chat": (
-        "/openai/v1/chat/completions",
-        {"model": "m", "messages": ASK, "stream_options": {"include_usage": True}},
-        True,
-    ),
-    "openai.completions": (
-        "/openai/v1/completions",
-        {"model": "m", "prompt": "p", "stream_options": {"include_usage": True}},
-        True,
-    ),
+ASKED = {"stream_options": {"include_usage": True}}
+VERTEX = "/vertex/v1/projects/p/locations/l/publishers"
+
+# by the runtime's format: path, request, whether it can stream; None: the path says which
+FORMATS: dict[str, tuple[str, dict, bool | None]] = {
+    "openai.chat": ("/openai/v1/chat/completions", {"model": "m", "messages": ASK, **ASKED}, True),
+    "openai.chat azure": ("/openai/deployments/m/chat/completions", {"messages": ASK, **ASKED}, True),
+    "openai.completions": ("/openai/v1/completions", {"model": "m", "prompt": "p", **ASKED}, True),
     "openai.responses": ("/openai/v1/responses", {"model": "m", "input": "i"}, True),
     "openai.embeddings": ("/openai/v1/embeddings", {"model": "m", "input": ["a", "b"]}, False),
+    "openai.embeddings voyage": ("/voyage/v1/embeddings", {"model": "m", "input": ["a", "b"]}, False),
+    "openai.embeddings multimodal": ("/v1/multimodalembeddings", {"model": "m", "inputs": [{"content": []}]}, False),
+    "openai.embeddings in context": ("/v1/contextualizedembeddings", {"model": "m", "inputs": [["a", "b"]]}, False),
+    "openai.count_tokens": ("/openai/v1/responses/input_tokens", {"model": "m", "input": "i"}, False),
     "anthropic.messages": ("/anthropic/v1/messages", {"model": "m", "messages": ASK, "max_tokens": 9}, True),
+    "anthropic.complete": ("/anthropic/v1/complete", {"model": "m", "prompt": "p", "max_tokens_to_sample": 9}, True),
+    "anthropic.count_tokens": ("/anthropic/v1/messages/count_tokens", {"model": "m", "messages": ASK}, False),
+    "anthropic.count_tokens vertex": (f"{VERTEX}/anthropic/models/count-tokens:rawPredict", {"model": "m"}, False),
     "gemini.generate": ("/gemini/v1beta/models/m:generateContent", {"contents": []}, False),
-    "gemini.generate sse": ("/gemini/v1beta/models/m:streamGenerateContent?alt=sse", {"contents": []}, True),
-    "gemini.generate array": ("/gemini/v1beta/models/m:streamGenerateContent", {"contents": []}, True),
+    "gemini.generate sse": ("/gemini/v1beta/models/m:streamGenerateContent?alt=sse", {"contents": []}, None),
+    "gemini.generate array": ("/gemini/v1beta/models/m:streamGenerateContent", {"contents": []}, None),
+    "gemini.generate vertex": (f"{VERTEX}/google/models/m:generateContent", {"contents": []}, False),
+    "gemini.generate vertex sse": (f"{VERTEX}/google/models/m:streamGenerateContent?alt=sse", {"contents": []}, None),
+    "gemini.embed": ("/gemini/v1beta/models/m:embedContent", {"content": {}}, False),
+    "gemini.embed batch": ("/gemini/v1beta/models/m:batchEmbedContents", {"requests": [{}, {}]}, False),
+    "gemini.interactions": ("/gemini/v1beta/interactions", {"model": "m", "input": "i"}, True),
+    "gemini.count_tokens": ("/gemini/v1beta/models/m:countTokens", {"contents": []}, False),
+    "gemini.count_tokens vertex": (f"{VERTEX}/google/models/m:computeTokens", {"contents": []}, False),
+    "vertex.predict embed": (f"{VERTEX}/google/models/text-embedding-9:predict", {"instances": [{}, {}, {}]}, False),
+    "vertex.predict text": (f"{VERTEX}/google/models/text-bison:predict", {"instances": [{"prompt": "p"}]}, False),
+    "vertex.anthropic": (f"{VERTEX}/anthropic/models/m:rawPredict", {"messages": ASK}, False),
+    "vertex.anthropic stream": (f"{VERTEX}/anthropic/models/m:streamRawPredict", {"messages": ASK}, None),
+    "vertex.chat": (f"{VERTEX}/mistralai/models/m:rawPredict", {"model": "m", "messages": ASK}, False),
+    "vertex.chat stream": (f"{VERTEX}/mistralai/models/m:streamRawPredict", {"model": "m", "messages": ASK}, None),
     "cohere.v2.chat": ("/cohere/v2/chat", {"model": "m", "messages": ASK}, True),
+    "cohere.v1.chat": ("/cohere/v1/chat", {"model": "m", "message": "count"}, True),
+    "cohere.v1.chat generate": ("/cohere/v1/generate", {"model": "m", "prompt": "p"}, True),
+    "cohere.embed": ("/cohere/v2/embed", {"model": "m", "texts": ["a", "b"]}, False),
+    "cohere.embed v1": ("/cohere/v1/embed", {"model": "m", "texts": ["a", "b"]}, False),
+    "cohere.count_tokens": ("/cohere/v1/tokenize", {"model": "m", "text": "t"}, False),
+    "rerank": ("/cohere/v2/rerank", {"model": "m", "query": "q", "documents": ["a", "b"]}, False),
+    "rerank voyage": ("/voyage/v1/rerank", {"model": "m", "query": "q", "documents": ["a", "b"]}, False),
+    "bedrock.converse": ("/model/m/converse", {"messages": []}, False),
+    "bedrock.converse stream": ("/model/m/converse-stream", {"messages": []}, None),
+    **{
+        f"bedrock.invoke {maker} {kind}": (f"/model/{maker}.m/invoke{end}", {"prompt": "p"}, None if end else False)
+        for maker in ("us.anthropic", "amazon.nova", "amazon.titan", "meta.llama", "cohere.command", "openai")
+        for kind, end in (("whole", ""), ("stream", "-with-response-stream"))
+    },
+    "bedrock.invoke embed titan": ("/model/amazon.titan-embed.m/invoke", {"inputText": "a"}, False),
+    "bedrock.invoke embed cohere": ("/model/cohere.embed.m/invoke", {"texts": ["a", "b"]}, False),
+    "aws-bedrock.count_tokens": ("/model/m/count-tokens", {"input": {}}, False),
     "ollama.chat": ("/ollama/api/chat", {"model": "m", "messages": ASK}, True),
     "ollama.generate": ("/ollama/api/generate", {"model": "m", "prompt": "p"}, True),
+    "ollama.embed": ("/ollama/api/embed", {"model": "m", "input": ["a", "b"]}, False),
+    "x-ai.count_tokens": ("/v1/tokenize-text", {"model": "m", "text": "t"}, False),
 }
 CASES = [
-    (name, stream) for name, (*_, streams) in FORMATS.items() for stream in ({False, True} if streams else {False})
+    (name, stream)
+    for name, (*_, streams) in FORMATS.items()
+    for stream in ({True: (False, True), False: (False,), None: (True,)}[streams])
 ]
+
+# what a format cannot say, by how a name begins; everything else it does
+NO_USAGE = {("anthropic.complete", False), ("anthropic.complete", True), ("cohere.v1.chat generate", True)}
+NO_USAGE |= {("rerank", False)}
+NO_COMPLETION = ("openai.embeddings", "gemini.embed", "vertex.predict embed", "cohere.embed", "bedrock.invoke embed")
+NO_COMPLETION += ("rerank", "ollama.embed")
+NO_CACHE = ("openai.embeddings", "gemini.embed", "vertex.predict", "cohere.embed", "rerank", "ollama")
+NO_CACHE += tuple(f"bedrock.invoke {kind}" for kind in ("amazon.titan whole", "meta.llama whole", "embed titan"))
+# and what only some do
+WRITES = ("anthropic.messages", "vertex.anthropic", "bedrock.converse", "bedrock.invoke")
+THINKS = ("openai.chat", "openai.completions", "openai.responses", "gemini.generate", "gemini.interactions")
+THINKS += ("anthropic.messages", "vertex.anthropic", "vertex.chat", "bedrock.invoke us", "bedrock.invoke openai whole")
+NAMELESS = ("cohere", "gemini.embed", "vertex.predict", "rerank", "bedrock.invoke")
+NAMED = ("rerank voyage", "bedrock.invoke us", "bedrock.invoke openai")
+
+
+def shape(name):
+    path, _, query = FORMATS[name][0].partition("?")
+    return shape_of(Request("POST", path, query))
+
+
+def send(client, provider, name, stream, **options):
+    """The call's record; what a client makes of a broken connection is not asked here."""
+    path, body, streams = FORMATS[name]
+    said = {"stream": stream} if streams else {}
+    records = []
+    with observe(records.append), suppress(httpx.TransportError):
+        client.post(provider.url + path, json={**body, **said}, **options)
+    (record,) = records
+    return record
 
 
 @pytest.fixture
@@ -51,47 +120,78 @@ def metered(meter):
         yield client
 
 
+def test_every_format_of_the_runtime_has_a_shape():
+    formats = {each.id for each in wire.FORMATS}
+    assert formats == {each.id for each in SHAPES}
+    assert formats == {name.partition(" ")[0] for name in FORMATS}
+
+
+def test_every_shape_answers_something():
+    assert {id(shape(name)) for name in FORMATS} == set(map(id, SHAPES))
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "vendor"),
+    [
+        ("api.voyageai.com", "/v1/rerank", "voyage"),
+        ("api.cohere.com", "/v1/rerank", "cohere"),
+        ("api.cohere.com:443", "/v1/chat", "cohere"),
+        ("127.0.0.1", "/v1/chat", None),
+        ("api.writer.com:443", "/v1/chat", "openai"),
+        ("api.anthropic.com", "/v1/complete", "anthropic"),
+        ("127.0.0.1", "/v1/complete", None),
+        ("127.0.0.1", "/model/arn%3Aaws%3Abedrock%3Aprofile%2Fus.meta.llama/converse", "bedrock"),
+        ("127.0.0.1", "/model/stability.sd3/invoke", None),
+    ],
+)
+def test_a_shape_is_found_where_the_runtime_finds_a_call(host, path, vendor):
+    found = shape_of(Request("POST", path, host=host))
+    assert (found.vendor if found else None) == vendor
+
+
 @pytest.mark.parametrize(("name", "stream"), CASES)
 @pytest.mark.parametrize(
     "answer",
     [
         ANSWER,
         replace(ANSWER, cache_read=100),
+        replace(ANSWER, cache_read=50, cache_write=20),
         replace(ANSWER, reasoning=20),
         replace(ANSWER, text="", completion_tokens=0),
     ],
-    ids=["plain", "cached", "reasoning", "empty"],
+    ids=["plain", "cached", "written", "reasoning", "empty"],
 )
 def test_what_is_scripted_is_what_is_counted(metered, provider, name, stream, answer):
-    path, body, _ = FORMATS[name]
     provider.script(answer)
-    records = []
-    with observe(records.append):
-        metered.post(provider.url + path, json={**body, "stream": stream})
-    (record,) = records
+    record = send(metered, provider, name, stream)
+    free = "count_tokens" in name
     assert record.api == name.partition(" ")[0]
     assert record.status == "success"
-    assert record.model == "m"
-    assert record.usage_known
+    assert record.model == provider.requests[0].model
+    assert provider.requests[0].stream == stream
+    assert record.usage_known is ((name, stream) not in NO_USAGE)
+    if not free:
+        named = name.startswith(NAMED) or not name.startswith(NAMELESS)
+        assert record.model_responded == ("answered" if named else None)
+    if not record.usage_known:
+        return
     used = record.usage
-    embedding = name == "openai.embeddings"
-    assert (used.prompt, used.completion) == (120, 0 if embedding else answer.completion_tokens)
-    if not name.startswith(("ollama", "openai.embeddings")):
-        assert used.cache_read == answer.cache_read
-    if name.startswith(("openai.chat", "openai.responses", "gemini")):
-        assert used.reasoning == answer.reasoning
-    if not name.startswith("cohere"):
-        assert record.model_responded == "answered"
+    completion = 0 if name.startswith(NO_COMPLETION) else answer.completion_tokens
+    assert (used.prompt, used.completion) == ((0, 0) if free else (120, completion))
+    if free:
+        return
+    assert used.cache_read == (0 if name.startswith(NO_CACHE) else answer.cache_read)
+    writes = name.startswith(WRITES) and not name.startswith((*NO_CACHE, "bedrock.invoke openai whole"))
+    assert used.cache_write == (answer.cache_write if writes else 0)
+    assert used.reasoning == (answer.reasoning if name.startswith(THINKS) else 0)
 
 
 @pytest.mark.parametrize(("name", "stream"), CASES)
 def test_usage_can_be_left_out(metered, provider, name, stream):
-    path, body, _ = FORMATS[name]
     provider.script(replace(ANSWER, usage=False))
-    records = []
-    with observe(records.append):
-        metered.post(provider.url + path, json={**body, "stream": stream})
-    assert (records[0].status, records[0].usage_known) == ("success", False)
+    record = send(metered, provider, name, stream)
+    # a count that is asked for is no usage
+    assert (record.status, record.usage_known) == ("success", "count_tokens" in name)
 
 
 SLOW = ("stall", "read_timeout")
@@ -101,18 +201,26 @@ WIRE = [name for name, fault in FAULTS.items() if fault.on_the_wire]
 @pytest.mark.parametrize(("name", "stream"), CASES)
 @pytest.mark.parametrize("fault", WIRE)
 def test_every_fault_is_counted_as_the_contract_demands(metered, provider, count, name, stream, fault):
-    path, body, _ = FORMATS[name]
-    if fault in WORDS[name.partition(".")[0]].cannot:
+    path, _, query = FORMATS[name][0].partition("?")
+    if fault in WORDS[shape(name).vendor].cannot:
         with pytest.raises(CannotExpressError, match=f"the fault '{fault}' does not exist in"):
-            reply(Request("POST", path.partition("?")[0]), FAULTS[fault])
+            reply(Request("POST", path, query), FAULTS[fault])
         return
     provider.script(FAULTS[fault])
-    records = []
-    with observe(records.append), suppress(httpx.TransportError):
-        metered.post(provider.url + path, json={**body, "stream": stream}, timeout=0.15 if fault in SLOW else 5)
-    (record,) = records
+    record = send(metered, provider, name, stream, timeout=0.15 if fault in SLOW else 5)
     assert (record.status, record.error_type) == (FAULTS[fault].status, FAULTS[fault].error_type)
     assert count("llm_active_requests") == 0
+
+
+IN_STREAM = {"rate_limit": faults.RATE_LIMIT, "api_error": faults.OVERLOADED}
+TELLING = ("openai.chat", "openai.completions", "openai.responses", "anthropic", "gemini", "vertex", "bedrock")
+
+
+@pytest.mark.parametrize("name", [name for name, stream in CASES if stream and name.startswith(TELLING)])
+@pytest.mark.parametrize("kind", IN_STREAM)
+def test_a_stream_breaks_off_with_the_code_that_the_refusal_would_have(metered, provider, name, kind):
+    provider.script(replace(IN_STREAM[kind], http=200, in_band=True))
+    assert send(metered, provider, name, stream=True).error_type == kind
 
 
 def test_the_faults_carry_what_a_client_needs(provider):
@@ -279,9 +387,9 @@ def test_a_busy_port_is_an_error():
 
 
 def test_a_reply_is_a_function_of_its_request():
-    for shape in SHAPES:
-        path = {"gemini": "/v1beta/models/m:generateContent", "ollama": "/api/chat"}.get(shape.vendor, "/v1/messages")
-        request = Request("POST", path, body=b'{"model": "m", "stream": true}')
+    for path, _, _ in FORMATS.values():
+        where, _, query = path.partition("?")
+        request = Request("POST", where, query, body=b'{"model": "m", "stream": true}')
         assert reply(request, ANSWER) == reply(request, ANSWER)
     assert reply(Request("GET", "/v1/models")).status == 200
     assert reply(Request("GET", "/nowhere")).status == 404

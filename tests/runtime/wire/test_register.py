@@ -80,3 +80,16 @@ def test_ids_are_unique():
 def test_what_is_no_call(path):
     assert wire.claim("POST", "api.example.com", path) is None
     assert wire.claim("GET", "api.openai.com", "/v1/chat/completions") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "format"),
+    [
+        ("localhost", "/api/embeddings", "ollama.embed"),
+        ("localhost", "/api/embed", "ollama.embed"),
+        ("api.openai.com", "/v1/embeddings", "openai.embeddings"),
+        ("openrouter.ai", "/api/v1/embeddings", "openai.embeddings"),
+    ],
+)
+def test_ollama_s_own_embeddings_are_its_own(host, path, format):
+    assert wire.claim("POST", host, path).format.id == format

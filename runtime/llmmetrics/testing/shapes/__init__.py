@@ -1,15 +1,36 @@
 """The simulated provider's answers in each provider's own shape: a whole body, or a stream's events."""
 
-from llmmetrics.testing.shapes import anthropic, cohere, gemini, ollama, openai
+from llmmetrics.testing.shapes import (
+    anthropic,
+    bedrock,
+    cohere,
+    cohere_v1,
+    gemini,
+    interactions,
+    invoke,
+    ollama,
+    openai,
+    vertex,
+    voyage,
+    xai,
+)
 from llmmetrics.testing.shapes.base import Shape
 
 SHAPES: tuple[Shape, ...] = (
+    # before OpenAI's: its embeddings are a dialect of theirs
+    *voyage.SHAPES,
     *openai.SHAPES,
     *anthropic.SHAPES,
     *gemini.SHAPES,
+    *interactions.SHAPES,
+    *vertex.SHAPES,
     *cohere.SHAPES,
+    *cohere_v1.SHAPES,
+    *bedrock.SHAPES,
+    *invoke.SHAPES,
     *ollama.SHAPES,
+    *xai.SHAPES,
 )
-"""By the end of the path, so that any prefix will do: /openai/v1/chat/completions."""
+"""The first whose format has the request, and whose path is found in it, answers: any prefix of a path will do."""
 
 __all__ = ["SHAPES", "Shape"]

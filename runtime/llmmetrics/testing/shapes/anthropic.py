@@ -1,4 +1,9 @@
-"""Anthropic's shapes. https://docs.anthropic.com/en/api/messages-streaming."""
+"""Anthropic's shapes, on its own host and on Vertex.
+
+https://docs.anthropic.com/en/api/messages-streaming, https://docs.anthropic.com/en/api/complete with
+https://docs.anthropic.com/en/api/streaming, https://docs.anthropic.com/en/api/messages-count-tokens and
+https://docs.anthropic.com/en/api/claude-on-vertex-ai.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,18 @@ from llmmetrics.testing.messages import Answer, Request
 from llmmetrics.testing.shapes.base import Doc, Shape, model, sse
 
 
-def _anthropic_usage(answer: Answer) -> Doc:
+def _usage(answer: Answer) -> Doc:
     return {
         "input_tokens": answer.prompt_tokens - answer.cache_read - answer.cache_write,
         "cache_creation_input_tokens": answer.cache_write,
         "cache_read_input_tokens": answer.cache_read,
         "output_tokens": answer.completion_tokens,
+        **({"output_tokens_details": {"thinking_tokens": answer.reasoning}} if answer.reasoning else {}),
     }
 
 
-def _message(request: Request, answer: Answer) -> Doc:
+def message(request: Request, answer: Answer) -> Doc:
+    """A message."""
     return {
         "id": "msg_1",
         "type": "message",
@@ -28,26 +35,61 @@ def _message(request: Request, answer: Answer) -> Doc:
         "content": [{"type": "text", "text": answer.text}],
         "stop_reason": "end_turn",
         "stop_sequence": None,
-        **({"usage": _anthropic_usage(answer)} if answer.usage else {}),
+        **({"usage": _usage(answer)} if answer.usage else {}),
     }
 
 
-def _message_stream(request: Request, answer: Answer) -> Iterator[bytes]:
-    def event(kind: str, **fields: Any) -> bytes:
-        return sse({"type": kind, **fields}, kind)
+def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
+    """A streamed message's events."""
 
-    start = {**_message(request, answer), "content": [], "stop_reason": None}
+    def event(kind: str, **fields: Any) -> Doc:
+        return {"type": kind, **fields}
+
+    start = {**message(request, answer), "content": [], "stop_reason": None}
+    last: Doc = {}
     if answer.usage:
-        start["usage"] = {**_anthropic_usage(answer), "output_tokens": 1}
+        # the input is known at the start, the output and what was thought of it at the end
+        usage = _usage(answer)
+        last = {
+            "usage": {name: usage.pop(name) for name in ("output_tokens", "output_tokens_details") if name in usage}
+        }
+        start["usage"] = {**usage, "output_tokens": 1}
     yield event("message_start", message=start)
     yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
     yield event("ping")
     for piece in answer.deltas:
         yield event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
     yield event("content_block_stop", index=0)
-    usage = {"usage": {"output_tokens": answer.completion_tokens}} if answer.usage else {}
-    yield event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, **usage)
+    yield event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, **last)
     yield event("message_stop")
 
 
-SHAPES = (Shape(re.compile(r"/v1/messages$"), "anthropic", _message, _message_stream),)
+def _message_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    return (sse(event, event["type"]) for event in message_events(request, answer))
+
+
+def _completion(request: Request, answer: Answer, text: str | None = None, *, last: bool = True) -> Doc:
+    said = answer.text if text is None else text
+    stop = {"stop_reason": "stop_sequence", "stop": "\n\nHuman:"} if last else {"stop_reason": None, "stop": None}
+    return {"type": "completion", "id": "compl_1", "completion": said, "model": model(request, answer), **stop}
+
+
+def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    for piece in answer.deltas:
+        yield sse(_completion(request, answer, piece, last=False), "completion")
+    yield sse(_completion(request, answer, ""), "completion")
+
+
+def _count(_: Request, answer: Answer) -> Doc:
+    return {"input_tokens": answer.prompt_tokens}
+
+
+SHAPES = (
+    Shape("anthropic.messages", "anthropic", message, _message_stream),
+    # the legacy API says no usage
+    Shape("anthropic.complete", "anthropic", _completion, _completion_stream),
+    Shape("anthropic.count_tokens", "vertex", _count, path=re.compile("rawPredict$")),
+    Shape("anthropic.count_tokens", "anthropic", _count),
+    # Google refuses a request, Anthropic breaks off a stream
+    Shape("vertex.anthropic", "vertex", message, _message_stream, within="anthropic"),
+)

@@ -8,26 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.words import Headers, Refusal
 
 Doc = dict[str, Any]
 
 CREATED = 1_767_225_600
 """2026-01-01T00:00:00Z, in seconds: ids and times are fixed, so that an answer is a function of its request."""
-
-
-class Shape(NamedTuple):
-    """One wire format of the simulated provider."""
-
-    path: re.Pattern[str]
-    vendor: str
-    body: Callable[[Request, Answer], Doc]
-    events: Callable[[Request, Answer], Iterator[bytes]] | None = None
-    content_type: str = "text/event-stream"
-
-
-def model(request: Request, answer: Answer) -> str:
-    """The model that answers."""
-    return answer.model or request.model
 
 
 def sse(doc: Doc, event: str | None = None) -> bytes:
@@ -36,6 +22,50 @@ def sse(doc: Doc, event: str | None = None) -> bytes:
     return f"{name}data: {json.dumps(doc)}\n\n".encode()
 
 
+def line(doc: Doc) -> bytes:
+    """A document on a line of its own."""
+    return json.dumps(doc).encode() + b"\n"
+
+
+def _error_event(_: Request, refusal: Refusal) -> bytes:
+    return sse(refusal.body, "error")
+
+
+class Shape(NamedTuple):
+    """One wire format of the simulated provider, or what one maker's models say in it."""
+
+    id: str
+    """The runtime's format, which says which requests it is for."""
+    vendor: str
+    """Whose words it has for errors."""
+    body: Callable[[Request, Answer], Doc]
+    events: Callable[[Request, Answer], Iterator[bytes]] | None = None
+    content_type: str = "text/event-stream"
+    failed: Callable[[Request, Refusal], bytes] = _error_event
+    """How a stream ends that fails in the middle."""
+    within: str = ""
+    """Whose words a failing stream has, where they are another's."""
+    headers: Callable[[Request, Answer], Headers] = lambda _request, _answer: ()
+    """What of an answer stands in the headers."""
+    path: re.Pattern[str] = re.compile("")
+    """Searched in host and path, where a format has several answers: the first shape that it is found for answers."""
+
+
+def model(request: Request, answer: Answer) -> str:
+    """The model that answers."""
+    return answer.model or request.model
+
+
 def with_usage(doc: Doc, answer: Answer, name: str, usage: Doc) -> Doc:
     """The document with its usage, unless the answer is to carry none."""
     return {**doc, name: usage} if answer.usage else doc
+
+
+VECTOR = [0.25, -0.5]
+"""Every embedding: a float32 can hold it."""
+
+
+def inputs(request: Request, *names: str) -> list[Any]:
+    """What is to be embedded, ranked or predicted: the list under one of these names, or one thing."""
+    given = next((request.json[name] for name in names if name in request.json), "")
+    return given if isinstance(given, list) else [given]

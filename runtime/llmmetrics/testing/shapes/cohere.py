@@ -1,39 +1,82 @@
-"""Cohere's shapes, version 2. https://docs.cohere.com/reference/chat-stream."""
+"""Cohere's shapes, version 2, and what both versions have: embeddings, reranking, tokenizing.
+
+https://docs.cohere.com/reference/chat-stream, https://docs.cohere.com/reference/embed,
+https://docs.cohere.com/reference/rerank, https://docs.cohere.com/reference/tokenize.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages import Answer, Request
-from llmmetrics.testing.shapes.base import Doc, Shape, sse, with_usage
+from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, sse, with_usage
+from llmmetrics.testing.words import Refusal
 
 
-def _cohere_usage(answer: Answer) -> Doc:
+def _usage(answer: Answer) -> Doc:
     counts = {"input_tokens": answer.prompt_tokens, "output_tokens": answer.completion_tokens}
     return {"billed_units": counts, "tokens": counts, "cached_tokens": answer.cache_read}
 
 
-def _cohere(_: Request, answer: Answer) -> Doc:
+def _chat(_: Request, answer: Answer) -> Doc:
     message = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
     doc = {"id": "c-1", "finish_reason": "COMPLETE", "message": message}
-    return with_usage(doc, answer, "usage", _cohere_usage(answer))
+    return with_usage(doc, answer, "usage", _usage(answer))
 
 
-def _cohere_stream(_: Request, answer: Answer) -> Iterator[bytes]:
-    def event(kind: str, **fields: Any) -> bytes:
-        return sse({"type": kind, **fields}, kind)
+def _event(kind: str, **fields: Any) -> bytes:
+    return sse({"type": kind, **fields}, kind)
 
+
+def _chat_stream(_: Request, answer: Answer) -> Iterator[bytes]:
     start = {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}}
-    yield event("message-start", id="c-1", delta=start)
-    yield event("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}})
+    yield _event("message-start", id="c-1", delta=start)
+    yield _event("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}})
     for piece in answer.deltas:
-        yield event("content-delta", index=0, delta={"message": {"content": {"text": piece}}})
-    yield event("content-end", index=0)
-    usage = {"usage": _cohere_usage(answer)} if answer.usage else {}
-    yield event("message-end", delta={"finish_reason": "COMPLETE", **usage})
+        yield _event("content-delta", index=0, delta={"message": {"content": {"text": piece}}})
+    yield _event("content-end", index=0)
+    usage = {"usage": _usage(answer)} if answer.usage else {}
+    yield _event("message-end", delta={"finish_reason": "COMPLETE", **usage})
     yield b"data: [DONE]\n\n"
 
 
-SHAPES = (Shape(re.compile(r"/v2/chat$"), "cohere", _cohere, _cohere_stream),)
+def _chat_failed(_: Request, refusal: Refusal) -> bytes:
+    return _event("message-end", delta={"finish_reason": "ERROR", "error": refusal.message})
+
+
+def meta(request: Request, answer: Answer, counts: Doc) -> Doc:
+    """What version 1 says of a call, and of whatever is no chat version 2 too."""
+    version = {"api_version": {"version": "2" if "/v2/" in request.place else "1"}}
+    return {**version, **counts} if answer.usage else version
+
+
+def _embed(request: Request, answer: Answer) -> Doc:
+    texts = inputs(request, "texts", "inputs", "images")
+    vectors = [VECTOR for _ in texts]
+    by_type = "/v2/" in request.place or "embedding_types" in request.json
+    return {
+        "id": "e-1",
+        "response_type": "embeddings_by_type" if by_type else "embeddings_floats",
+        "embeddings": {"float": vectors} if by_type else vectors,
+        "texts": [each for each in texts if isinstance(each, str)],
+        "meta": meta(request, answer, {"billed_units": {"input_tokens": answer.prompt_tokens}}),
+    }
+
+
+def _rerank(request: Request, answer: Answer) -> Doc:
+    results = [{"index": at, "relevance_score": 0.5} for at, _ in enumerate(inputs(request, "documents"))]
+    return {"id": "r-1", "results": results, "meta": meta(request, answer, {"billed_units": {"search_units": 1}})}
+
+
+def _tokenize(request: Request, answer: Answer) -> Doc:
+    numbers = list(range(answer.prompt_tokens))
+    return {"tokens": numbers, "token_strings": ["x" for _ in numbers], "meta": meta(request, answer, {})}
+
+
+SHAPES = (
+    Shape("cohere.v2.chat", "cohere", _chat, _chat_stream, failed=_chat_failed),
+    Shape("cohere.embed", "cohere", _embed),
+    Shape("rerank", "cohere", _rerank),
+    Shape("cohere.count_tokens", "cohere", _tokenize),
+)

@@ -1,4 +1,8 @@
-"""Gemini's shapes. https://ai.google.dev/api/generate-content."""
+"""Gemini's shapes: generating, embedding, counting.
+
+https://ai.google.dev/api/generate-content, https://ai.google.dev/api/embeddings, https://ai.google.dev/api/tokens and
+https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/computeTokens.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import re
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages import Answer, Request
-from llmmetrics.testing.shapes.base import Doc, Shape, model, sse, with_usage
+from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse, with_usage
+from llmmetrics.testing.words import Refusal
 
 
-def _gemini_usage(answer: Answer) -> Doc:
+def _usage(answer: Answer) -> Doc:
     return {
         "promptTokenCount": answer.prompt_tokens,
         "candidatesTokenCount": answer.completion_tokens - answer.reasoning,
@@ -25,13 +30,17 @@ def _content(request: Request, answer: Answer, text: str, *, last: bool = True) 
     if last:
         candidate["finishReason"] = "STOP"
     doc = {"candidates": [candidate], "modelVersion": model(request, answer), "responseId": "r-1"}
-    return with_usage(doc, answer, "usageMetadata", _gemini_usage(answer)) if last else doc
+    return with_usage(doc, answer, "usageMetadata", _usage(answer)) if last else doc
+
+
+def _is_sse(request: Request) -> bool:
+    return "alt=sse" in request.query
 
 
 def _content_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     pieces = answer.deltas
     docs = [_content(request, answer, piece, last=n == len(pieces)) for n, piece in enumerate(pieces, 1)]
-    if "alt=sse" in request.query:
+    if _is_sse(request):
         yield from map(sse, docs)
         return
     # without alt=sse the stream is one JSON array, an element a chunk
@@ -40,8 +49,46 @@ def _content_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     yield b"]"
 
 
+def _failed(request: Request, refusal: Refusal) -> bytes:
+    # its events have no names
+    return sse(refusal.body) if _is_sse(request) else f",{json.dumps(refusal.body)}]".encode()
+
+
 def _whole(request: Request, answer: Answer) -> Doc:
     return _content(request, answer, answer.text)
 
 
-SHAPES = (Shape(re.compile(r":(?:streamG|g)enerateContent$"), "gemini", _whole, _content_stream),)
+def _embedding_usage(answer: Answer) -> Doc:
+    details = [{"modality": "TEXT", "tokenCount": answer.prompt_tokens}]
+    return {"promptTokenCount": answer.prompt_tokens, "promptTokenDetails": details}
+
+
+def _embedding(_: Request, answer: Answer) -> Doc:
+    return with_usage({"embedding": {"values": VECTOR}}, answer, "usageMetadata", _embedding_usage(answer))
+
+
+def _embeddings(request: Request, answer: Answer) -> Doc:
+    vectors = [{"values": VECTOR} for _ in inputs(request, "requests")]
+    return with_usage({"embeddings": vectors}, answer, "usageMetadata", _embedding_usage(answer))
+
+
+def _count(_: Request, answer: Answer) -> Doc:
+    details = [{"modality": "TEXT", "tokenCount": answer.prompt_tokens}]
+    return {"totalTokens": answer.prompt_tokens, "promptTokensDetails": details}
+
+
+def _compute(_: Request, answer: Answer) -> Doc:
+    numbers = range(answer.prompt_tokens)
+    return {"tokensInfo": [{"tokens": ["eA==" for _ in numbers], "tokenIds": list(map(str, numbers)), "role": "user"}]}
+
+
+SHAPES = (
+    # Vertex has them below a project, and its own keys
+    Shape("gemini.generate", "vertex", _whole, _content_stream, failed=_failed, path=re.compile("/projects/")),
+    Shape("gemini.generate", "gemini", _whole, _content_stream, failed=_failed),
+    Shape("gemini.embed", "gemini", _embedding, path=re.compile(r":embedContent$")),
+    Shape("gemini.embed", "gemini", _embeddings, path=re.compile(r":batchEmbedContents$")),
+    Shape("gemini.count_tokens", "gemini", _count, path=re.compile(r":countTokens$")),
+    # Vertex's alone
+    Shape("gemini.count_tokens", "vertex", _compute, path=re.compile(r":computeTokens$")),
+)

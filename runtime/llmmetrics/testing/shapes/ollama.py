@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages import Answer, Request
-from llmmetrics.testing.shapes.base import Doc, Shape, model
+from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, line, model
+from llmmetrics.testing.words import Refusal
+
+_STREAM = "application/x-ndjson"
 
 
 def _ollama(request: Request, answer: Answer, text: str, *, done: bool = True) -> Doc:
@@ -22,14 +23,29 @@ def _ollama(request: Request, answer: Answer, text: str, *, done: bool = True) -
     return {**doc, "done_reason": "stop", **times, **(counts if answer.usage else {})}
 
 
-def _ollama_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def _stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
-        yield json.dumps(_ollama(request, answer, piece, done=False)).encode() + b"\n"
-    yield json.dumps(_ollama(request, answer, "")).encode() + b"\n"
+        yield line(_ollama(request, answer, piece, done=False))
+    yield line(_ollama(request, answer, ""))
 
 
 def _whole(request: Request, answer: Answer) -> Doc:
     return _ollama(request, answer, answer.text)
 
 
-SHAPES = (Shape(re.compile(r"/api/(?:chat|generate)$"), "ollama", _whole, _ollama_stream, "application/x-ndjson"),)
+def _failed(_: Request, refusal: Refusal) -> bytes:
+    return line(refusal.body)
+
+
+def _embed(request: Request, answer: Answer) -> Doc:
+    vectors = [VECTOR for _ in inputs(request, "input")]
+    doc = {"model": model(request, answer), "embeddings": vectors, "total_duration": 5_000_000, "load_duration": 1_000}
+    return {**doc, "prompt_eval_count": answer.prompt_tokens} if answer.usage else doc
+
+
+SHAPES = (
+    Shape("ollama.chat", "ollama", _whole, _stream, _STREAM, _failed),
+    Shape("ollama.generate", "ollama", _whole, _stream, _STREAM, _failed),
+    # /api/embeddings is everyone's, so that OpenAI's shape has it
+    Shape("ollama.embed", "ollama", _embed),
+)

@@ -1,4 +1,7 @@
-"""OpenAI's shapes. https://platform.openai.com/docs/api-reference."""
+"""OpenAI's shapes, and those of the makers on Vertex who speak them.
+
+https://platform.openai.com/docs/api-reference; https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages import Answer, Request
-from llmmetrics.testing.shapes.base import CREATED, Doc, Shape, model, sse, with_usage
+from llmmetrics.testing.shapes.base import CREATED, VECTOR, Doc, Shape, inputs, model, sse, with_usage
+from llmmetrics.testing.words import Refusal
 
 
 def _openai_usage(answer: Answer) -> Doc:
@@ -20,8 +24,8 @@ def _openai_usage(answer: Answer) -> Doc:
     }
 
 
-_UNASKED = re.compile(r"/(groq|mistral)/")
-"""Groq and Mistral send a stream's usage unasked: a path that begins with their name speaks as they do.
+_UNASKED = re.compile(r"/(groq|mistral)/|.*/publishers/")
+"""Groq and Mistral send a stream's usage unasked: a path that begins with their name speaks as they do, on Vertex too.
 
 https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
 """
@@ -34,7 +38,8 @@ def _asks_for_usage(request: Request) -> bool:
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
-def _chat(request: Request, answer: Answer) -> Doc:
+def chat(request: Request, answer: Answer) -> Doc:
+    """A chat completion."""
     choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}
     base = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED}
     return with_usage(
@@ -42,22 +47,27 @@ def _chat(request: Request, answer: Answer) -> Doc:
     )
 
 
-def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
+    """A streamed chat completion's chunks, up to the one that says why it stops."""
     base: Doc = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
     base["model"] = model(request, answer)
-    asked = _asks_for_usage(request)
-    if asked:
-        base["usage"] = None
 
-    def chunk(delta: Doc, finish: str | None = None) -> bytes:
-        return sse({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    def chunk(delta: Doc, finish: str | None = None) -> Doc:
+        return {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
     yield chunk({"role": "assistant", "content": ""})
     for piece in answer.deltas:
         yield chunk({"content": piece})
     yield chunk({}, "stop")
+
+
+def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    asked = _asks_for_usage(request)
+    doc: Doc = {}
+    for doc in chat_chunks(request, answer):
+        yield sse({**doc, "usage": None} if asked else doc)
     if asked and answer.usage:
-        yield sse({**base, "choices": [], "usage": _openai_usage(answer)})
+        yield sse({**doc, "choices": [], "usage": _openai_usage(answer)})
     yield b"data: [DONE]\n\n"
 
 
@@ -86,9 +96,9 @@ def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
 
 
 def _embeddings(request: Request, answer: Answer) -> Doc:
-    given = request.json.get("input", "")
-    texts = given if isinstance(given, list) else [given]
-    data = [{"object": "embedding", "index": index, "embedding": [0.25, -0.5]} for index, _ in enumerate(texts)]
+    data = [
+        {"object": "embedding", "index": index, "embedding": VECTOR} for index, _ in enumerate(inputs(request, "input"))
+    ]
     doc = {"object": "list", "data": data, "model": model(request, answer)}
     usage = {"prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens}
     return with_usage(doc, answer, "usage", usage)
@@ -149,9 +159,22 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     yield event("response.completed", response=whole)
 
 
+def _response_failed(_: Request, refusal: Refusal) -> bytes:
+    error = {"code": refusal.code, "message": refusal.message}
+    failed = {"id": "resp_1", "object": "response", "status": "failed", "error": error, "output": []}
+    return sse({"type": "response.failed", "sequence_number": 2, "response": failed}, "response.failed")
+
+
+def _count(_: Request, answer: Answer) -> Doc:
+    return {"object": "response.input_tokens", "input_tokens": answer.prompt_tokens}
+
+
 SHAPES = (
-    Shape(re.compile(r"/chat/completions$"), "openai", _chat, _chat_stream),
-    Shape(re.compile(r"/completions$"), "openai", _completion, _completion_stream),
-    Shape(re.compile(r"/responses$"), "openai", _response, _response_stream),
-    Shape(re.compile(r"/embeddings$"), "openai", _embeddings),
+    Shape("openai.chat", "openai", chat, _chat_stream),
+    Shape("openai.completions", "openai", _completion, _completion_stream),
+    Shape("openai.responses", "openai", _response, _response_stream, failed=_response_failed),
+    Shape("openai.embeddings", "openai", _embeddings),
+    Shape("openai.count_tokens", "openai", _count),
+    # Google refuses a request, the maker breaks off a stream
+    Shape("vertex.chat", "vertex", chat, _chat_stream, within="openai"),
 )

@@ -1,0 +1,84 @@
+"""What a ledger says, written out: rows of a table for a person, fields of JSON for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from llmmetrics.accounts import Account
+from llmmetrics.budget import usd
+from llmmetrics.columns import aligned, money, when
+from llmmetrics.findings import shown
+from llmmetrics.ledgers import Reset, Row
+from llmmetrics.windows import FIRST, Window
+
+
+def account_table(found: Iterable[Account]) -> Iterable[str]:
+    """Each budget, and when its next window starts."""
+    rows = [("backend", "spent USD", "reserved USD", "limit USD", "window", "next reset")]
+    for each in found:
+        amounts = (_money(each.spent), _money(each.reserved), _money(each.limit))
+        rows.append((shown(each.backend), *amounts, *_span(each.window)))
+    return aligned(rows)
+
+
+def window_table(rows: Iterable[Row]) -> Iterable[str]:
+    """Each window that is kept."""
+    table = [(shown(each.backend), _money(each.spent), _money(each.limit), *_span(each.window)) for each in rows]
+    return aligned([("backend", "spent USD", "limit USD", "window", "until"), *table])
+
+
+def reset_table(resets: Iterable[Reset]) -> Iterable[str]:
+    """Each reset by an operator."""
+    rows = [(shown(each.backend), _money(each.amount), when(each.at), shown(each.by)) for each in resets]
+    return aligned([("reset", "taken off USD", "at", "by"), *rows])
+
+
+def account_fields(each: Account) -> Mapping[str, object]:
+    """A budget."""
+    return {
+        "backend": each.backend,
+        "spent_usd": _money(each.spent),
+        "reserved_usd": _money(each.reserved),
+        "limit_usd": _exact(each.limit),
+        **_ends(each.window),
+    }
+
+
+def window_fields(each: Row) -> Mapping[str, object]:
+    """A window that is kept."""
+    amounts = {"spent_usd": _money(each.spent), "limit_usd": _exact(each.limit)}
+    return {"backend": each.backend, **amounts, **_ends(each.window)}
+
+
+def reset_fields(each: Reset) -> Mapping[str, object]:
+    """A reset by an operator."""
+    return {
+        "backend": each.backend,
+        "taken_off_usd": _money(each.amount),
+        "at": each.at.isoformat(),
+        "by": each.by,
+    }
+
+
+def _money(nano: int | None) -> str:
+    return money(None if nano is None else usd(nano))
+
+
+def _exact(nano: int | None) -> str | None:
+    return None if nano is None else _money(nano)
+
+
+def _span(window: Window | None) -> tuple[str, str]:
+    if window is None:
+        return "no call in it yet", "-"
+    start = "for ever" if window.start == FIRST else f"since {when(window.start)}"
+    return start, when(window.resets_at) if window.resets_at else "never"
+
+
+def _ends(window: Window | None) -> Mapping[str, str | None]:
+    if window is None:
+        return {"window_start": None, "resets_at": None}
+    return {
+        "window_start": window.start.isoformat(),
+        "resets_at": None if window.resets_at is None else window.resets_at.isoformat(),
+    }

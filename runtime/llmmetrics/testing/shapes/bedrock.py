@@ -1,0 +1,69 @@
+"""Bedrock's Converse, which is the same for every model, and its counting of tokens.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, …/API_runtime_ConverseStream.html,
+…/API_runtime_TokenUsage.html, …/API_runtime_CountTokens.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.shapes.base import Doc, Shape
+from llmmetrics.testing.shapes.eventstream import event, exception
+from llmmetrics.testing.words import Refusal
+
+STREAM = "application/vnd.amazon.eventstream"
+
+
+def fresh(answer: Answer) -> int:
+    """The input that no cache was asked for: the cache stands beside it."""
+    return answer.prompt_tokens - answer.cache_read - answer.cache_write
+
+
+def failed(_: Request, refusal: Refusal) -> bytes:
+    """A stream's exception: the name of what would have been the HTTP error, as a member of the stream's union."""
+    return exception(refusal.code[:1].lower() + refusal.code[1:], refusal.body)
+
+
+def _usage(answer: Answer) -> Doc:
+    return {
+        "inputTokens": fresh(answer),
+        "outputTokens": answer.completion_tokens,
+        "totalTokens": answer.prompt_tokens + answer.completion_tokens,
+        **({"cacheReadInputTokens": answer.cache_read} if answer.cache_read else {}),
+        **({"cacheWriteInputTokens": answer.cache_write} if answer.cache_write else {}),
+    }
+
+
+def _metadata(answer: Answer) -> Doc:
+    return {
+        **({"usage": _usage(answer)} if answer.usage else {}),
+        "metrics": {"latencyMs": 5},
+        # only a prompt router says which model answers
+        **({"trace": {"promptRouter": {"invokedModelId": answer.model}}} if answer.model else {}),
+    }
+
+
+def _converse(_: Request, answer: Answer) -> Doc:
+    message = {"role": "assistant", "content": [{"text": answer.text}]}
+    return {"output": {"message": message}, "stopReason": "end_turn", **_metadata(answer)}
+
+
+def _converse_stream(_: Request, answer: Answer) -> Iterator[bytes]:
+    yield event("messageStart", {"role": "assistant"})
+    for piece in answer.deltas:
+        yield event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}})
+    yield event("contentBlockStop", {"contentBlockIndex": 0})
+    yield event("messageStop", {"stopReason": "end_turn"})
+    yield event("metadata", _metadata(answer))
+
+
+def _count(_: Request, answer: Answer) -> Doc:
+    return {"inputTokens": answer.prompt_tokens}
+
+
+SHAPES = (
+    Shape("bedrock.converse", "bedrock", _converse, _converse_stream, STREAM, failed),
+    Shape("aws-bedrock.count_tokens", "bedrock", _count),
+)
