@@ -11,9 +11,10 @@ from pytest_llmmetrics import html, markdown, summary
 from pytest_llmmetrics.comparing import compared
 from pytest_llmmetrics.documents import DocumentError, read, write
 from pytest_llmmetrics.figures import Cost, money
-from pytest_llmmetrics.gate import INCONCLUSIVE, Rules, verdict_of
-from pytest_llmmetrics.limits import MODES, LimitError, limits_of
+from pytest_llmmetrics.gate import INCONCLUSIVE, verdict_of
+from pytest_llmmetrics.limits import LimitError, Rules, limits_of
 from pytest_llmmetrics.merging import merged
+from pytest_llmmetrics.modes import MODES
 from pytest_llmmetrics.report import Report
 from pytest_llmmetrics.repricing import repriced
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
@@ -16,25 +13,12 @@ from pytest_llmmetrics.baseline import Baseline, Changes, amended, by_test
 from pytest_llmmetrics.bill_options import Options
 from pytest_llmmetrics.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.gate import INCONCLUSIVE, Verdict, drifted, verdict_of
+from pytest_llmmetrics.measured import Measured
 from pytest_llmmetrics.report import Gate, Rates, Reason, Report, digests, price_key, priced
-from pytest_llmmetrics.rows import Row, added
+from pytest_llmmetrics.rows import added
 
 USAGE_ERROR = 4
 """pytest's own exit code for being called wrongly."""
-
-
-class Measured(BaseModel):
-    """What one process has measured, as it travels to the controller."""
-
-    known: dict[str, Any]
-    """Of its price book."""
-    rows: list[Row]
-    reruns: list[Row]
-    beside: list[Row]
-    tests: dict[str, str]
-    stale: list[tuple[str, str]]
-    budgets: dict[str, dict[str, str | int]]
-    collected: list[str]
 
 
 class Bill:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmmetrics.gate import Rules
+    from pytest_llmmetrics.limits import Rules
 
 MODES = ("report", "warn", "block")
 ACTS = ("create", "fix", "trim")
@@ -80,8 +80,7 @@ def wanted(config: pytest.Config) -> bool:
 
 def read(config: pytest.Config) -> Options:
     """What was asked for. Raises `pytest.UsageError`."""
-    from pytest_llmmetrics.gate import Rules
-    from pytest_llmmetrics.limits import LimitError, limits_of
+    from pytest_llmmetrics.limits import LimitError, Rules, limits_of
 
     values: dict[str, Any] = {}
     for option, ini, _, default, _ in _VALUES:

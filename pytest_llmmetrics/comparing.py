@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from llmmetrics.testing.prices import Price
 from pytest_llmmetrics.baseline import by_test
 from pytest_llmmetrics.documents import DocumentError, foreign
-from pytest_llmmetrics.gate import Rules, Sides, Verdict, drifted, judge
+from pytest_llmmetrics.gate import Sides, Verdict, drifted, judge
+from pytest_llmmetrics.limits import Rules
 from pytest_llmmetrics.report import Reason, Report, digests
 from pytest_llmmetrics.rows import Row
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from pytest_llmmetrics.allowances import Allowance, allowance_of, over
 from pytest_llmmetrics.baseline import by_test, plain
 from pytest_llmmetrics.figures import Figures, PriceOf, figures
-from pytest_llmmetrics.limits import MODES, Limit, limit_of
-from pytest_llmmetrics.report import Mode, Reason, Report
+from pytest_llmmetrics.limits import Limit, Rules, limit_of
+from pytest_llmmetrics.modes import MODES
+from pytest_llmmetrics.report import Reason, Report
 from pytest_llmmetrics.rows import Row
 from pytest_llmmetrics.split import Split, causes, split
 
@@ -20,20 +21,6 @@ STATES = ("regression", "warning", "reported", "accepted", "changed", "improved"
 """What a test's change may be, the worst first."""
 
 _OF_MODE = {"block": "regression", "warn": "warning", "report": "reported"}
-
-
-class Rules(NamedTuple):
-    """What the gate is told."""
-
-    limits: Sequence[Limit]
-    mode: Mode = "block"
-    """The most that it does, whatever a limit says."""
-    accepted: Mode = "report"
-    """What a change is that the pull request has written into the baseline itself."""
-    inconclusive: Mode = "block"
-
-    def capped(self, mode: str) -> str:
-        return min(mode, self.mode, key=MODES.index)
 
 
 class Change(NamedTuple):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from llmmetrics.testing import prices
 from pytest_llmmetrics.figures import Figures, usd
-
-MODES = ("report", "warn", "block")
+from pytest_llmmetrics.modes import MODES, Mode
 
 
 class LimitError(ValueError):
@@ -126,3 +125,17 @@ def limits_of(*layers: Iterable[str]) -> list[Limit]:
         limit = limit_of(text)
         chosen[limit.measure, limit.total] = limit
     return list(chosen.values())
+
+
+class Rules(NamedTuple):
+    """What the gate is told."""
+
+    limits: Sequence[Limit]
+    mode: Mode = "block"
+    """The most that it does, whatever a limit says."""
+    accepted: Mode = "report"
+    """What a change is that the pull request has written into the baseline itself."""
+    inconclusive: Mode = "block"
+
+    def capped(self, mode: str) -> str:
+        return min(mode, self.mode, key=MODES.index)

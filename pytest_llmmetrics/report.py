@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import Price
 from pytest_llmmetrics.figures import cost_of
+from pytest_llmmetrics.modes import Mode
 from pytest_llmmetrics.rows import Money, Row, added
 
 SCHEMA = 1
-
-Mode = Literal["report", "warn", "block"]
 
 
 class Priced(Row):

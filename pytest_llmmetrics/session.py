@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,12 +17,15 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import Meter, Settings
 from llmmetrics.testing import CallRecord, metering, meters, observe, set_owner
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics import bill_options, history
+from pytest_llmmetrics import bill_options
 from pytest_llmmetrics.allowances import BudgetError, allowance_of
-from pytest_llmmetrics.bill import Bill, Measured
 from pytest_llmmetrics.bill_options import Options
+from pytest_llmmetrics.measured import Measured
 from pytest_llmmetrics.replay import Watch
 from pytest_llmmetrics.rows import Row, Seen, added, rows_of
+
+if TYPE_CHECKING:
+    from pytest_llmmetrics.bill import Bill
 
 SESSION = "<session>"
 """What calls outside of any test and fixture belong to."""
@@ -177,6 +180,11 @@ class Recorder:
         if self.worker:
             self.config.workeroutput[_KEY] = self.measured[0].model_dump_json()  # type: ignore[attr-defined]
             return
+        asked = self.options
+        if not (asked.gate or asked.acts or asked.reports or any(each.anything for each in self.measured)):
+            return
+        from pytest_llmmetrics.bill import Bill
+
         whole = not (self.config.getoption("lf", default=False) or any("::" in each for each in self.config.args))
         self.bill = Bill(
             self.options,
@@ -244,6 +252,8 @@ def start(config: pytest.Config) -> None:
         return
     recorder = Recorder(config, asked)
     if asked.gate and asked.gate_base and not recorder.worker:
+        from pytest_llmmetrics import history
+
         try:
             recorder.merge_base = history.merge_base(config.rootpath, asked.gate_base)
         except history.HistoryError as exc:
