@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmmetrics import options
+from pytest_llmmetrics import bill_options, options
 from pytest_llmmetrics.fixtures import (
     llm_budget,
     llm_budget_ledger,
@@ -38,15 +38,20 @@ __all__ = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
+    bill_options.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in options.MARKERS:
+    for marker in (*options.MARKERS, *bill_options.MARKERS):
         config.addinivalue_line("markers", marker)
     if config.getoption("llm_network", "auto") == "deny":
         from pytest_llmmetrics.hooks import Denies
 
         config.pluginmanager.register(Denies(), "llmmetrics-denies")
+    if bill_options.wanted(config):
+        from pytest_llmmetrics import session
+
+        session.start(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
