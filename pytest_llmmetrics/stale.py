@@ -58,6 +58,10 @@ class Watch:
         if recorded is None or recorded.body == request.body:
             # the common case first
             return
+        ours = sys.modules.get("pytest_llmmetrics.replay")
+        if ours is not None and ours.MARK in recorded.headers:
+            # what llm_cassette plays it has matched by meaning, or its cassette says what it stands for
+            return
         sent = cassette.filter_request(request)
         if not sent:
             return
