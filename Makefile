@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint gate bench cassettes soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -22,10 +22,18 @@ lint: $(READY) ## types, style, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## what metering, the plugin and the ledgers add, each against doing without
+# some of the examples are about answers that carry no usage, which proves nothing and need not
+gate: $(READY) ## what the examples' LLM calls cost, against the committed llm-costs.json
+	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate --llm-gate-inconclusive=warn $(ARGS)
+
+bench: $(READY) ## what metering, the plugin, a metered suite and the ledgers add, each against doing without
 	$(BIN)/python benchmarks/added.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
 	$(BIN)/python benchmarks/ledgers.py $(ARGS)
+	$(BIN)/python benchmarks/suite.py
+
+cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
+	$(BIN)/python cassettes/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)

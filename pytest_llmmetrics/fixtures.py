@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from llmmetrics import Meter
     from llmmetrics.testing import Fault, Script
     from pytest_llmmetrics.budgets import LlmBudget
+    from pytest_llmmetrics.cassettes import LlmCassette
     from pytest_llmmetrics.clock import LlmClock
     from pytest_llmmetrics.probe import Probe
     from pytest_llmmetrics.provider import ServedScript
 
 PROBE = pytest.StashKey["Probe"]()
 FAILED = pytest.StashKey[bool]()
+CASSETTE = pytest.StashKey["LlmCassette"]()
 
 
 @pytest.fixture
@@ -110,6 +113,24 @@ def llm_budget(llm_budget_ledger: str, request: pytest.FixtureRequest) -> Iterat
         url = f"sqlite:///{request.getfixturevalue('tmp_path')}/llm-budget.db"
     with budgets(url) as made:
         yield made
+
+
+@pytest.fixture
+def llm_cassette_dir() -> Path | None:
+    """Where the test's own cassettes are; None: in `cassettes/` beside the test, then in the root directory."""
+    return None
+
+
+@pytest.fixture
+def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[LlmCassette]:
+    """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
+    from pytest_llmmetrics.cassettes import playing
+
+    with playing(request.node, llm_cassette_dir) as played:
+        request.node.stash[CASSETTE] = played
+        yield played
+        # an item lives as long as the session
+        del request.node.stash[CASSETTE]
 
 
 def _reporting(config: pytest.Config) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
+RECORD_MODES = ("none", "once", "all", "verify")
+
 MARKERS = (
+    "llm_cassette(*names, unused='fail', opaque=()): replay these cassettes, in order, as `llm_cassette`",
     "llm_faults(only=None, exclude=()): run the test once for each fault, as `llm_fault`",
     "llm_provider(assert_all_requested=True, assert_all_scripted=True): how strict the fixture llm_provider is",
     "llm_server(assert_all_requested=True, assert_all_scripted=True): how strict the fixture llm_server is",
@@ -23,6 +27,28 @@ def add(parser: pytest.Parser) -> None:
         help="whether tests may open connections to LLM hosts: auto (default) denies it to tests that use a "
         "simulating fixture or marker",
     )
+    group.addoption(
+        "--llm-record",
+        choices=RECORD_MODES,
+        default=None,
+        help="what @pytest.mark.llm_cassette does with a live endpoint: none (default, and always where CI is set) "
+        "replays; once records what is missing; all records anew; verify asks again and fails on drift",
+    )
+
+
+def record_mode(config: pytest.Config) -> str:
+    """One of `RECORD_MODES`: under CI nothing is recorded, whatever was asked for."""
+    return "none" if in_ci() else asked_to_record(config)
+
+
+def asked_to_record(config: pytest.Config) -> str:
+    """What the command line says."""
+    return str(config.getoption("llm_record", None) or "none")
+
+
+def in_ci() -> bool:
+    """Whether this is a CI's run, as every CI says it."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def arguments(marker: pytest.Mark, known: tuple[str, ...]) -> dict[str, Any]:

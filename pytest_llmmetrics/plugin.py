@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from pytest_llmmetrics import options
+from pytest_llmmetrics import bill_options, options
 from pytest_llmmetrics.fixtures import (
     llm_budget,
     llm_budget_ledger,
+    llm_cassette,
+    llm_cassette_dir,
     llm_clock,
     llm_fault,
     llm_meter,
@@ -20,6 +24,8 @@ from pytest_llmmetrics.fixtures import (
 __all__ = [
     "llm_budget",
     "llm_budget_ledger",
+    "llm_cassette",
+    "llm_cassette_dir",
     "llm_clock",
     "llm_fault",
     "llm_meter",
@@ -32,15 +38,20 @@ __all__ = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
+    bill_options.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in options.MARKERS:
+    for marker in (*options.MARKERS, *bill_options.MARKERS):
         config.addinivalue_line("markers", marker)
     if config.getoption("llm_network", "auto") == "deny":
         from pytest_llmmetrics.hooks import Denies
 
         config.pluginmanager.register(Denies(), "llmmetrics-denies")
+    if bill_options.wanted(config):
+        from pytest_llmmetrics import session
+
+        session.start(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -57,3 +68,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except ValueError as exc:
         pytest.fail(str(exc), pytrace=False)
     metafunc.parametrize("llm_fault", faults, ids=[each.name for each in faults], indirect=True)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if (mode := options.asked_to_record(config)) != options.record_mode(config):
+        return f"llmmetrics: --llm-record={mode} does nothing where CI is set: cassettes are replayed"
+    return None
+
+
+# before any other deselects: a cassette that a test names is named, whether or not the test runs
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if marked := [item for item in items if "llm_cassette" in item.keywords]:
+        from pytest_llmmetrics.cassette_marks import prepare
+
+        prepare(config, marked)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # the workers collect, and the controller tells
+    if left := getattr(node, "workeroutput", {}).get("llm_cassettes"):
+        from pytest_llmmetrics.leftovers import tell
+
+        tell(node.config, left)

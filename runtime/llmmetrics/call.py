@@ -56,12 +56,19 @@ class CallRecord:
     wire_cost_usd: Decimal | None
     """The cost that the provider itself put on the wire, where that is what the call is priced at."""
     fingerprint: str
+    url: str
+    """Where it went, without the query, which may hold a key."""
     meter: Engine = field(repr=False, compare=False)
     """Whoever counted it."""
+    owner: object = field(default=None, repr=False, compare=False)
+    """What it belongs to by `llmmetrics.testing.set_owner`, at the moment when it began."""
 
 
 observers: tuple[Callable[[CallRecord], None], ...] = ()
 """Told of every finished call of the process; empty in production."""
+
+owner: object = None
+"""What the calls that begin now belong to; None in production."""
 
 
 class Call:
@@ -88,6 +95,7 @@ class Call:
         self.series = series
         self.request_body = request_body
         self.tape = Tape()
+        self.owner = owner
         self.started = meter.clock.monotonic()
 
     def first_chunk(self) -> None:
@@ -171,5 +179,7 @@ class Call:
             parts=outcome.charges or (() if outcome.usage is None else (Charge(None, outcome.usage),)),
             wire_cost_usd=outcome.wire_cost if self.series.price is None else None,
             fingerprint=hashlib.blake2b(self.route.url.encode() + b"\n" + self.request_body, digest_size=8).hexdigest(),
+            url=self.route.url,
             meter=self.meter,
+            owner=self.owner,
         )

@@ -229,6 +229,11 @@ class Engine:
         """Whether a metered request has gone to this host."""
         return any(place[2] == host for place in list(self._routes))
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls have begun and not finished, as far as this process knows."""
+        return int(sum(sample.value for metric in self.families["active"].collect() for sample in metric.samples))
+
     def flush(self) -> None:
         """Count the calls whose answers nobody held any more."""
         while self.dropped:

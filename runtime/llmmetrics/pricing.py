@@ -162,6 +162,14 @@ class Catalogue:
         found = (self.price(model, url, provider, now) for model in models if model)
         return next(filter(None, found), None)
 
+    def seller(self, url: str) -> str | None:
+        """The catalogue's id of whoever sells at this URL, or None for what it does not know."""
+        try:
+            found: str = self._snapshot().find_provider(None, None, url).id
+        except LookupError:
+            return None
+        return found
+
     def window(self, model: str, url: str, provider: str | None) -> int | None:
         """How many tokens this model's context holds, or None when nobody knows it."""
         found = self._model(model, url, provider)

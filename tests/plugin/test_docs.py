@@ -88,7 +88,11 @@ def test_the_documentation_links_to_what_there_is():
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-SHOWN = {"testing": ["test_tokens.py", "test_failures.py", "test_budgets.py"], "contracts": ["test_contracts.py"]}
+SHOWN = {
+    "testing": ["test_tokens.py", "test_failures.py", "test_budgets.py"],
+    "cassettes": ["test_cassettes.py"],
+    "contracts": ["test_contracts.py"],
+}
 
 
 @pytest.mark.parametrize("page", SHOWN)

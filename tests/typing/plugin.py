@@ -9,7 +9,7 @@ from typing import assert_type
 
 from llmmetrics import Status
 from llmmetrics.testing import CallRecord
-from pytest_llmmetrics import Fault, LlmBudget, LlmClock, Probe, Script, faults, usd
+from pytest_llmmetrics import Fault, LlmBudget, LlmCassette, LlmClock, Probe, Script, faults, usd
 
 
 def test_probe(llm_metrics: Probe) -> None:
@@ -39,3 +39,7 @@ def test_clock_and_budget(llm_clock: LlmClock, llm_budget: LlmBudget) -> None:
     llm_clock.advance(hours=1)
     llm_budget.set("openai", "0.01", period="Daily", mode="strict")
     assert_type(llm_budget.spent("openai"), Decimal)
+
+
+def test_cassette(llm_cassette: LlmCassette) -> None:
+    assert_type(llm_cassette.play_count, int)

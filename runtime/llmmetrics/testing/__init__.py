@@ -6,12 +6,13 @@ from llmmetrics.testing import faults
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.faults import FAULTS, CannotExpressError
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request
-from llmmetrics.testing.observers import metering, meters, observe
+from llmmetrics.testing.messages import Answer, Fault, Reply, Request, ToolCall
+from llmmetrics.testing.observers import metering, meters, observe, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request
 from llmmetrics.testing.script import Script, Step, UnscriptedError
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
+from llmmetrics.testing.target import Target, target_of
 
 __all__ = [
     "CONTRACT",
@@ -28,7 +29,9 @@ __all__ = [
     "Request",
     "Script",
     "Step",
+    "Target",
     "TestBudget",
+    "ToolCall",
     "UnscriptedError",
     "faults",
     "has_own_clock",
@@ -40,4 +43,6 @@ __all__ = [
     "observe",
     "reply",
     "serve",
+    "set_owner",
+    "target_of",
 ]

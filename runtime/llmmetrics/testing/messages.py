@@ -73,6 +73,14 @@ class Request:
         return most_output(self.json)
 
 
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that the model asks for instead of saying something."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A success.
@@ -93,6 +101,8 @@ class Answer:
     """Whether the answer carries its usage."""
     pieces: tuple[str, ...] | None = None
     """A stream's deltas; the words, where they are not said."""
+    tool: ToolCall | None = None
+    """The tool that is asked for, instead of the text; in a whole answer, not in a stream."""
 
     @property
     def deltas(self) -> tuple[str, ...]:

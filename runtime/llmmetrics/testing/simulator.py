@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from llmmetrics.testing.faults import require_expressible
+from llmmetrics.testing.faults import CannotExpressError, require_expressible
 from llmmetrics.testing.messages import Answer, Fault, Reply, Request
 from llmmetrics.testing.shapes import SHAPES, Shape
 from llmmetrics.testing.words import Headers, refusal
@@ -53,6 +53,8 @@ def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:
     headers = shape.headers(request, answer)
     if not (shape.events and request.stream):
         return _json(200, shape.body(request, answer), headers)
+    if answer.tool:
+        raise CannotExpressError(f"the tool {answer.tool.name!r} can only be asked for in a whole answer, not a stream")
     chunks = tuple(shape.events(request, answer))
     # Gemini's stream is a JSON array unless it is asked for as SSE
     streamed = "application/json" if _is_array(chunks) else shape.content_type

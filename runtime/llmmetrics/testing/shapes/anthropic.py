@@ -25,6 +25,13 @@ def _usage(answer: Answer) -> Doc:
     }
 
 
+def _content(answer: Answer) -> Doc:
+    if answer.tool:
+        # https://docs.anthropic.com/en/docs/build-with-claude/tool-use
+        return {"type": "tool_use", "id": "toolu_1", "name": answer.tool.name, "input": dict(answer.tool.arguments)}
+    return {"type": "text", "text": answer.text}
+
+
 def message(request: Request, answer: Answer) -> Doc:
     """A message."""
     return {
@@ -32,8 +39,8 @@ def message(request: Request, answer: Answer) -> Doc:
         "type": "message",
         "role": "assistant",
         "model": model(request, answer),
-        "content": [{"type": "text", "text": answer.text}],
-        "stop_reason": "end_turn",
+        "content": [_content(answer)],
+        "stop_reason": "tool_use" if answer.tool else "end_turn",
         "stop_sequence": None,
         **({"usage": _usage(answer)} if answer.usage else {}),
     }

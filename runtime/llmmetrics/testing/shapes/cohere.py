@@ -6,6 +6,7 @@ https://docs.cohere.com/reference/rerank, https://docs.cohere.com/reference/toke
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,8 +21,13 @@ def _usage(answer: Answer) -> Doc:
 
 
 def _chat(_: Request, answer: Answer) -> Doc:
-    message = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
-    doc = {"id": "c-1", "finish_reason": "COMPLETE", "message": message}
+    message: Doc = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
+    if answer.tool:
+        # https://docs.cohere.com/docs/tool-use-overview: what it is about to do is said in a plan
+        function = {"name": answer.tool.name, "arguments": json.dumps(answer.tool.arguments)}
+        call = {"id": "call_1", "type": "function", "function": function}
+        message = {"role": "assistant", "tool_plan": answer.text, "tool_calls": [call]}
+    doc = {"id": "c-1", "finish_reason": "TOOL_CALL" if answer.tool else "COMPLETE", "message": message}
     return with_usage(doc, answer, "usage", _usage(answer))
 
 

@@ -26,7 +26,11 @@ def _usage(answer: Answer) -> Doc:
 
 
 def _content(request: Request, answer: Answer, text: str, *, last: bool = True) -> Doc:
-    candidate: Doc = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
+    part: Doc = {"text": text}
+    if answer.tool:
+        # https://ai.google.dev/gemini-api/docs/function-calling
+        part = {"functionCall": {"name": answer.tool.name, "args": dict(answer.tool.arguments)}}
+    candidate: Doc = {"content": {"parts": [part], "role": "model"}, "index": 0}
     if last:
         candidate["finishReason"] = "STOP"
     doc = {"candidates": [candidate], "modelVersion": model(request, answer), "responseId": "r-1"}

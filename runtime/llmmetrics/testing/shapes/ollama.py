@@ -11,10 +11,17 @@ from llmmetrics.testing.words import Refusal
 _STREAM = "application/x-ndjson"
 
 
+def _message(answer: Answer, text: str) -> Doc:
+    message: Doc = {"role": "assistant", "content": text}
+    if not answer.tool:
+        return message
+    # https://docs.ollama.com/capabilities/tool-calling: the arguments are an object
+    function = {"name": answer.tool.name, "arguments": dict(answer.tool.arguments)}
+    return {**message, "content": "", "tool_calls": [{"function": function}]}
+
+
 def _ollama(request: Request, answer: Answer, text: str, *, done: bool = True) -> Doc:
-    said = (
-        {"response": text} if request.path.endswith("generate") else {"message": {"role": "assistant", "content": text}}
-    )
+    said: Doc = {"response": text} if request.path.endswith("generate") else {"message": _message(answer, text)}
     doc = {"model": model(request, answer), "created_at": "2026-01-01T00:00:00Z", **said, "done": done}
     if not done:
         return doc

@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference; https://cloud.google.com/vertex-
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,13 @@ def _asks_for_usage(request: Request) -> bool:
 
 def chat(request: Request, answer: Answer) -> Doc:
     """A chat completion."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}
+    message: Doc = {"role": "assistant", "content": answer.text}
+    if answer.tool:
+        # https://platform.openai.com/docs/guides/function-calling: the arguments are JSON in a string
+        function = {"name": answer.tool.name, "arguments": json.dumps(answer.tool.arguments)}
+        call = {"id": "call_1", "type": "function", "function": function}
+        message = {**message, "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if answer.tool else "stop"}
     base = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED}
     return with_usage(
         {**base, "model": model(request, answer), "choices": [choice]}, answer, "usage", _openai_usage(answer)
@@ -116,7 +123,10 @@ def _responses_usage(answer: Answer) -> Doc:
 
 def _response(request: Request, answer: Answer, status: str = "completed") -> Doc:
     part = {"type": "output_text", "text": answer.text, "annotations": []}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    item: Doc = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    if answer.tool:
+        item = {"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_1"}
+        item |= {"name": answer.tool.name, "arguments": json.dumps(answer.tool.arguments)}
     return {
         "id": "resp_1",
         "object": "response",
@@ -127,7 +137,7 @@ def _response(request: Request, answer: Answer, status: str = "completed") -> Do
         "instructions": None,
         "metadata": {},
         "model": model(request, answer),
-        "output": [message] if status == "completed" else [],
+        "output": [item] if status == "completed" else [],
         "parallel_tool_calls": True,
         "temperature": 1.0,
         "tool_choice": "auto",

@@ -1,0 +1,119 @@
+"""What `--llm-metrics` adds to a suite: the same tests with and without it, in turns, each in a pytest of its own.
+
+One suite has 2,000 tests, of which 500 make a client of the openai SDK and a call that vcrpy replays; the other has
+the 1,500 that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FILES, EACH = 20, 100
+
+CASSETTE = """version: 1
+interactions:
+- request:
+    method: POST
+    uri: https://api.openai.com/v1/chat/completions
+    body: '%s'
+    headers: {Content-Type: [application/json]}
+  response:
+    status: {code: 200, message: OK}
+    headers: {Content-Type: [application/json]}
+    body: {string: '%s'}
+"""
+
+ASKED = {"messages": [{"role": "user", "content": "Say hi."}], "model": "gpt-4o-mini"}
+ANSWER = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "gpt-4o-mini-2024-07-18",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 120, "completion_tokens": 8, "total_tokens": 128},
+}
+
+HEAD = """
+import pytest, vcr
+from openai import OpenAI
+
+@pytest.fixture
+def number():
+    return 2
+
+@pytest.fixture(scope="SCOPE")
+def shared():
+    with OpenAI(api_key="not-a-key") as made:
+        yield made
+
+@pytest.fixture
+def client(shared):
+    with vcr.use_cassette("answer.yaml", record_mode="none"):
+        yield shared
+
+def ask(client):
+    client.chat.completions.create(messages=[{"role": "user", "content": "Say hi."}], model="gpt-4o-mini")
+"""
+
+
+def make(root: Path, *, calls: bool, scope: str) -> None:
+    (root / "answer.yaml").write_text(CASSETTE % (json.dumps(ASKED), json.dumps(ANSWER)), "utf8")
+    for file in range(FILES):
+        tests = [HEAD.replace("SCOPE", scope)]
+        for n in range(EACH):
+            asks = n % 4 == 0
+            if calls or not asks:
+                said = "(client):\n    ask(client)\n" if asks else f"(number):\n    assert number + {n} == {n + 2}\n"
+                tests.append(f"def test_{n}{said}")
+        (root / f"test_{file}.py").write_text("\n".join(tests), "utf8")
+
+
+def run(root: Path, *arguments: str) -> float:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments]
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, env=environ)  # noqa: S603
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
+
+
+def compare(
+    name: str, rounds: int, *, calls: bool = True, scope: str = "function", extra: tuple[str, ...] = ("--llm-metrics",)
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        make(root, calls=calls, scope=scope)
+        plain, added = [], []
+        for turn in range(-1, rounds):
+            order = ((), extra) if turn % 2 else (extra, ())
+            taken = {arguments: run(root, *arguments) for arguments in order}
+            if turn >= 0:
+                plain.append(taken[()])
+                added.append(taken[extra] - taken[()])
+        base = statistics.median(plain)
+        low, middle, high = statistics.quantiles(added, n=4)
+        shares = " ".join(f"{each / base:+.1%}" for each in (low, middle, high))
+        print(f"{name:44} {base:8.2f} s {middle:+8.3f} s   {shares}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    print(f"{'a suite':44} {'without':>10} {'added':>10}   quartiles")
+    compare("2,000 tests, 500 with a replayed call", rounds)
+    compare("noise: the same twice", rounds, extra=("-p", "no:doctest"))
+    compare("the same, with one client for all", rounds, scope="session")
+    compare("1,500 tests without a call", rounds, calls=False)
+
+
+if __name__ == "__main__":
+    main()

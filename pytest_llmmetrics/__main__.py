@@ -1,0 +1,124 @@
+"""`llmmetrics-gate`: what can be done with report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 no proof."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_llmmetrics import html, markdown, summary
+from pytest_llmmetrics.comparing import compared
+from pytest_llmmetrics.documents import DocumentError, read, write
+from pytest_llmmetrics.figures import Cost, money
+from pytest_llmmetrics.gate import INCONCLUSIVE, verdict_of
+from pytest_llmmetrics.limits import LimitError, Rules, limits_of
+from pytest_llmmetrics.merging import merged
+from pytest_llmmetrics.modes import MODES
+from pytest_llmmetrics.report import Report
+from pytest_llmmetrics.repricing import repriced
+
+WRONG = 2
+"""argparse's own exit code for being called wrongly."""
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Compare two reports."""
+    rules = Rules(limits_of(args.limit or ()), args.mode)
+    try:
+        verdict = compared(read(Report, args.base), read(Report, args.head), rules)
+    except DocumentError as exc:
+        return _complain(exc, INCONCLUSIVE)
+    if args.markdown:
+        print("\n".join([markdown.MARKER, *markdown.judged(verdict)]))  # noqa: T201 - the command's output
+        return verdict.code
+    for text, kind in summary.of_verdict(verdict, args.base.name):
+        print(f"{text}:" if kind == "title" else text)  # noqa: T201
+    return verdict.code
+
+
+def merge(args: argparse.Namespace) -> int:
+    """Make one report of the shards of a suite."""
+    whole = merged([(path.name, read(Report, path)) for path in args.shards])
+    write(args.output, whole.text())
+    verdict = verdict_of(whole)
+    return 0 if verdict is None else verdict.code
+
+
+def comment(args: argparse.Namespace) -> int:
+    """Print a report as a Markdown comment."""
+    print(markdown.comment(read(Report, args.report)), end="")  # noqa: T201
+    return 0
+
+
+def page(args: argparse.Namespace) -> int:
+    """Write a report as an HTML page."""
+    write(args.output, html.page(read(Report, args.report)))
+    return 0
+
+
+def reprice(args: argparse.Namespace) -> int:
+    """Print what a report's calls would cost on another model."""
+    models = {}
+    for text in args.model:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise DocumentError(f"--model {text} is no pair: write it as gpt-4o=gpt-4o-mini")
+        models[old] = new
+    tests = repriced(read(Report, args.report), models)
+    before, after = Cost(), Cost()
+    for test, each in sorted(tests.items(), key=lambda item: (-item[1].after.total, item[0])):
+        before, after = before + each.before, after + each.after
+        print(f"{money(each.before)} → {money(each.after)}  {test}")  # noqa: T201
+    change = markdown.percent(before.total, after.total)
+    print(f"{money(before)} → {money(after)}{change}  all tests, at as many tokens")  # noqa: T201
+    return 0
+
+
+def _complain(exc: Exception, code: int) -> int:
+    print(f"llmmetrics-gate: {exc}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="llmmetrics-gate", description=__doc__)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = commands.add_parser(act.__name__, help=act.__doc__, description=act.__doc__)
+        added.set_defaults(act=act)
+        return added
+
+    each = command(diff)
+    each.add_argument("base", type=Path, metavar="BASE")
+    each.add_argument("head", type=Path, metavar="HEAD")
+    each.add_argument("--limit", action="append", metavar="LIMIT", help="such as 'cost 5%% 0.0001'")
+    each.add_argument("--mode", choices=MODES, default="block", help="the most that it does")
+    each.add_argument("--markdown", action="store_true", help="as a comment")
+    each = command(merge)
+    each.add_argument("shards", type=Path, nargs="+", metavar="SHARD")
+    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
+    each = command(comment)
+    each.add_argument("report", type=Path, metavar="REPORT")
+    each = command(page)
+    each.add_argument("report", type=Path, metavar="REPORT")
+    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
+    each = command(reprice)
+    each.add_argument("report", type=Path, metavar="REPORT")
+    each.add_argument("--model", action="append", required=True, metavar="A=B", help="B instead of A")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    args = parser().parse_args(arguments)
+    try:
+        code: int = args.act(args)
+    except (DocumentError, LimitError) as exc:
+        return _complain(exc, WRONG)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""A cassette as a file: vcrpy's own format, and beside it what vcrpy has no place for and does not look at.
+
+A `fault` beside a request and its response is an exception that the client gets; `metadata` says where the cassette
+is from and how its requests are matched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import yaml
+
+MATCHES = ("body", "api", "provider")
+WHENS = ("headers", "body")
+RAISES = (
+    *("ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout"),
+    *("ConnectError", "ReadError", "WriteError", "RemoteProtocolError"),
+)
+"""The exceptions that a cassette may name: those that a real transport raises, in either family."""
+
+
+class CassetteError(Exception):
+    """A cassette or a marker that cannot be used. The message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """An exception that the client gets: instead of the headers, or after what there is of the body."""
+
+    raises: str
+    says: str = ""
+    when: str = "headers"
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """A request and its answer, as vcrpy writes them."""
+
+    request: Mapping[str, Any]
+    response: Mapping[str, Any]
+    fault: Breakdown | None = None
+
+
+@dataclass(frozen=True)
+class Cassette:
+    """What one file holds."""
+
+    name: str
+    interactions: tuple[Interaction, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def match(self) -> str:
+        """How much of a request has to be as recorded: `body` all of it, `api` and `provider` less."""
+        return str(self.metadata.get("match", "body"))
+
+    @property
+    def repeat(self) -> bool:
+        """Whether the last answer is given again and again."""
+        return self.metadata.get("repeat") is True
+
+
+def read(path: Path, name: str) -> Cassette:
+    """The cassette in a file. Raises `CassetteError`."""
+    try:
+        text = path.read_text("utf8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise CassetteError(f"cassette {name}: {path.name} cannot be read: {exc}") from None
+    return parse(text, name)
+
+
+def parse(text: str, name: str) -> Cassette:
+    """The cassette in this text. Raises `CassetteError`."""
+    if not text.strip():
+        raise CassetteError(f"cassette {name} is empty: delete it and record it again with --llm-record=once")
+    try:
+        doc = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise CassetteError(f"cassette {name} is no YAML{where}, or breaks off there: record it again") from None
+    # the version is the last line that is written
+    if not isinstance(doc, dict) or doc.get("version") != 1:
+        raise CassetteError(f"cassette {name} breaks off, or is none: it does not end with `version: 1`")
+    rows, metadata = doc.get("interactions"), doc.get("metadata") or {}
+    if not isinstance(rows, list) or not rows or not isinstance(metadata, dict):
+        raise CassetteError(f"cassette {name} has no interactions: delete it and record it again")
+    _one_of(name, "metadata.match", metadata.get("match", "body"), MATCHES)
+    return Cassette(
+        name, tuple(_interaction(row, f"{name}: interactions[{n}]") for n, row in enumerate(rows)), metadata
+    )
+
+
+def _interaction(row: Any, where: str) -> Interaction:
+    try:
+        request, response, fault = row["request"], row["response"], row.get("fault")
+        for side, keys in ((request, ("method", "uri", "headers")), (response, ("status", "headers", "body"))):
+            for key in keys:
+                side[key]
+        int(response["status"]["code"])
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise CassetteError(f"cassette {where} is no interaction of vcrpy's: {exc!r} is missing or wrong") from None
+    return Interaction(request, response, None if fault is None else _breakdown(fault, where))
+
+
+def _breakdown(fault: Any, where: str) -> Breakdown:
+    try:
+        made = Breakdown(**fault)
+    except TypeError:
+        raise CassetteError(f"cassette {where}.fault: it has `raises`, `says` and `when`, and nothing else") from None
+    _one_of(where, "fault.raises", made.raises, RAISES)
+    _one_of(where, "fault.when", made.when, WHENS)
+    return made
+
+
+def _one_of(where: str, what: str, value: Any, known: Sequence[str]) -> None:
+    if value in known:
+        return
+    near = get_close_matches(str(value), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    raise CassetteError(f"cassette {where}: {what} cannot be {value!r}: {hint}")
+
+
+_Dumper: Any = type("_Dumper", (yaml.SafeDumper,), {})
+"""Writes streams as they are read: a line a line."""
+
+
+def _text(dumper: Any, value: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(interactions: Sequence[Interaction], metadata: Mapping[str, Any]) -> str:
+    """The text of a cassette: the same for the same interactions, keys sorted, and no line broken in two."""
+    doc = {"interactions": [_row(each) for each in interactions], "metadata": dict(metadata), "version": 1}
+    return str(yaml.dump(doc, Dumper=_Dumper, allow_unicode=True, width=10**9))
+
+
+def _row(each: Interaction) -> dict[str, Any]:
+    row: dict[str, Any] = {"request": dict(each.request), "response": dict(each.response)}
+    if each.fault:
+        row["fault"] = {"raises": each.fault.raises, "says": each.fault.says, "when": each.fault.when}
+    return row
+
+
+def write(path: Path, text: str) -> None:
+    """Put the text into the file, all of it or nothing."""
+    data = text.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            undo.callback(Path(file.name).unlink, missing_ok=True)
+            file.write(data)
+        Path(file.name).chmod(0o644)
+        os.replace(file.name, path)  # noqa: PTH105 - the one that is atomic on every system

@@ -1,0 +1,113 @@
+"""How the shape of an answer has drifted from the recorded one: paths added, removed, of another type. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Shape = dict[str, frozenset[str]]
+
+
+class Drift(NamedTuple):
+    """One change. `path` is a JSON path, `$.choices[].message`; an event of a stream has its type before it."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def shape(body: bytes) -> Shape:
+    """The types at every path of a body: one document, or the events of a stream merged by their type."""
+    types: dict[str, set[str]] = defaultdict(set)
+    for prefix, value in _documents(body):
+        for path, kind in _walk(value, f"{prefix}$"):
+            types[path].add(kind)
+    return {path: frozenset(kinds) for path, kinds in types.items()}
+
+
+def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
+    try:
+        yield "", json.loads(body)
+    except ValueError:
+        pass
+    else:
+        return
+    name = ""
+    for line in body.splitlines():
+        field, _, rest = line.partition(b":")
+        if field == b"event":
+            name = rest.strip().decode("utf8", "replace")
+        data = rest if field == b"data" else line
+        try:
+            value = json.loads(data)
+        except ValueError:
+            # a line of another kind, or [DONE]
+            continue
+        kind = name or (value.get("type") if isinstance(value, dict) else "")
+        name = ""
+        # a ping comes when it comes
+        if kind != "ping":
+            yield f"{kind} " if isinstance(kind, str) and kind else "", value
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if value is None:
+        # what a null will be when it is something, nobody can say
+        yield path, "null"
+        return
+    yield path, _TYPES[type(value)]
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _walk(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for each in value:
+            yield from _walk(each, f"{path}[]")
+
+
+_NOTHING: frozenset[str] = frozenset()
+_NULL = frozenset({"null"})
+
+
+def compare(recorded: Shape, live: Shape) -> list[Drift]:
+    """What the live answer has that the recorded one lacks, the other way round, and what is of another type.
+
+    What stands under a path that is itself reported, or that is null or empty on one side, is not reported again.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(recorded.keys() | live.keys()):
+        if any(_below(path, each) for each in found) or _unsaid(path, recorded, live):
+            continue
+        before, now = recorded.get(path, _NOTHING), live.get(path, _NOTHING)
+        if not before:
+            found[path] = f"added ({_named(now)})"
+        elif not now:
+            found[path] = f"removed ({_named(before)})"
+        elif before - _NULL and now - _NULL and not (before & now) - _NULL:
+            found[path] = f"was {_named(before)}, is {_named(now)}"
+    return [Drift(path, what) for path, what in found.items()]
+
+
+def _below(path: str, other: str) -> bool:
+    return path.startswith((f"{other}.", f"{other}["))
+
+
+def _unsaid(path: str, recorded: Shape, live: Shape) -> bool:
+    """Whether the side that lacks this path has a null, or an empty list, where it would begin."""
+    for side in (recorded, live):
+        parent = path
+        while parent and parent not in side:
+            parent = parent.removesuffix("[]") if parent.endswith("[]") else parent.rpartition(".")[0]
+        if parent and parent != path and (side[parent] <= _NULL or path.startswith(f"{parent}[]")):
+            return True
+    return False
+
+
+def _named(kinds: frozenset[str]) -> str:
+    return " or ".join(sorted(kinds))

@@ -1,0 +1,58 @@
+"""An answer's body as it comes off the wire: event by event, up to where it breaks off.
+
+A recorder joins a stream's chunks into one; code that reads a stream is tested only by a stream.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+_EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
+_LINE = re.compile(rb".*?(?:\n|\Z)", re.DOTALL)
+_BOUNDARIES = {
+    "text/event-stream": _EVENT,
+    "application/x-ndjson": _LINE,
+    "application/ndjson": _LINE,
+    "application/jsonl": _LINE,
+    "application/stream+json": _LINE,
+}
+
+
+def split(content_type: str, body: bytes) -> list[bytes]:
+    """The chunks of a body: a stream's events, a line each of a stream of JSON, anything else whole."""
+    boundary = _BOUNDARIES.get(content_type.partition(";")[0].strip().lower())
+    if boundary is None:
+        return [body] if body else []
+    return [piece for piece in boundary.findall(body) if piece]
+
+
+class _Events:
+    def __init__(self, chunks: Sequence[bytes], broken: Callable[[], BaseException] | None) -> None:
+        self._chunks = chunks
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+        if self._broken:
+            raise self._broken()
+
+
+class _AsyncEvents:
+    def __init__(self, chunks: Sequence[bytes], broken: Callable[[], BaseException] | None) -> None:
+        self._events = _Events(chunks, broken)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._events:
+            yield chunk
+
+
+@cache
+def kinds(library: Any) -> tuple[type[Any], type[Any]]:
+    """The sync and the async body of one family: a client insists on its own family's base classes."""
+    return (
+        type("Events", (_Events, library.SyncByteStream), {}),
+        type("AsyncEvents", (_AsyncEvents, library.AsyncByteStream), {}),
+    )

@@ -1,0 +1,158 @@
+"""A price book: what the tokens of many calls cost, all of them at the prices of one moment.
+
+The prices that the meters have configured, else the catalogue's, by the same rules as a meter's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+
+from llmmetrics.call import CallRecord
+from llmmetrics.pricing import ATTO, Catalogue, Price, attodollars, dollars
+from llmmetrics.usage import FEES, Usage, usage_of
+from llmmetrics.wire.hosts import LOCAL
+
+__all__ = [
+    "ATTO",
+    "Price",
+    "PriceBook",
+    "attodollars",
+    "cost",
+    "digest",
+    "dollars",
+    "in_bands",
+    "plain",
+    "price_of",
+    "usage",
+]
+
+_LOCAL = "local"
+"""The seller of what no catalogue knows."""
+
+_ANY = ""
+"""The model of a configured price that holds for any."""
+
+
+class PriceBook:
+    """Prices by backend and model. It learns of backends from records, or from what another book has `known`."""
+
+    def __init__(self, at: datetime | None = None) -> None:
+        self.at = at or datetime.now(UTC)
+        self._catalogue = Catalogue()
+        self._sellers: dict[str, str | None] = {}
+        self._configured: dict[str, dict[str, Price]] = {}
+        self._seen: dict[tuple[str, int], object] = {}
+
+    @property
+    def version(self) -> str:
+        """What the catalogue is: its distribution and version."""
+        return f"genai-prices {version('genai-prices')}"
+
+    def learn(self, record: CallRecord) -> None:
+        """Remember what this call's meter and URL say of its backend's prices."""
+        backends = record.meter.backends.all
+        key = (record.backend, id(backends))
+        if key in self._seen:
+            return
+        # held, so that its id stays its own
+        self._seen[key] = backends
+        own = next((each for each in backends if each.name == record.backend), None)
+        if own is not None and own.price is not None:
+            for model in own.models or (_ANY,):
+                self._configure(record.backend, model, own.price)
+        local = own.local if own else record.provider in LOCAL
+        seller = _LOCAL if local else self._catalogue.seller(record.url) or (own.seller if own else None)
+        self._sellers.setdefault(record.backend, seller)
+
+    def _configure(self, backend: str, model: str, price: Price) -> None:
+        known = self._configured.setdefault(backend, {})
+        # two meters, two prices: whichever test ran first must not matter
+        known[model] = max(known.get(model, price), price, key=lambda each: sorted(each.units.items()))
+
+    def price(self, backend: str, model: str, answered: str | None = None) -> Price | None:
+        """The price of a call that asked this backend for `model`, or None when nobody knows it."""
+        own = self._configured.get(backend, {})
+        if found := own.get(model) or own.get(_ANY):
+            return found
+        seller = self._sellers.get(backend)
+        if seller == _LOCAL:
+            return None
+        return self._catalogue.first((answered, model), "", seller, lambda: self.at)
+
+    def known(self) -> dict[str, Any]:
+        """What was learnt, as plain values that JSON can hold."""
+        return {
+            "sellers": dict(self._sellers),
+            "configured": {
+                backend: {model: plain(price) for model, price in own.items()}
+                for backend, own in self._configured.items()
+            },
+        }
+
+    def learn_known(self, known: Mapping[str, Any]) -> None:
+        """Learn what another book has; what this one knows already stays."""
+        for backend, seller in known.get("sellers", {}).items():
+            self._sellers.setdefault(backend, seller)
+        for backend, own in known.get("configured", {}).items():
+            for model, price in own.items():
+                self._configure(backend, model, price_of(price))
+
+
+def in_bands(price: Price | None, usage: Usage) -> dict[str, int]:
+    """The buckets of one call, named so that they can be added to those of others.
+
+    Those of a call with a prompt so long that another price holds are named `input>200000`.
+    """
+    over = next((threshold for threshold, _ in price.tiers if usage.prompt > threshold), None) if price else None
+    return dict(usage.buckets) if over is None else {f"{name}>{over}": n for name, n in usage.buckets.items()}
+
+
+def cost(price: Price | None, buckets: Mapping[str, int]) -> int | None:
+    """What buckets cost that `in_bands` has named, in attodollars; None where one of them has no known price."""
+    total = 0
+    for name, n in buckets.items():
+        bucket, _, over = name.partition(">")
+        units = {} if price is None else price.at(int(over) + 1) if over else price.units
+        if bucket not in units and (price is None or bucket not in FEES):
+            return None
+        total += units.get(bucket, 0) * n
+    return total
+
+
+def usage(buckets: Mapping[str, int]) -> Usage:
+    """The sum of buckets, whatever their bands."""
+    summed: dict[str, int] = {}
+    for name, n in buckets.items():
+        bucket = name.partition(">")[0]
+        summed[bucket] = summed.get(bucket, 0) + n
+    return usage_of(summed)
+
+
+def plain(price: Price) -> dict[str, Any]:
+    """A price as strings, in USD for a million of each bucket."""
+    named = {"usd": _per_million(price.units)}
+    return {**named, "over": [[over, _per_million(units)] for over, units in price.tiers]} if price.tiers else named
+
+
+def price_of(plain: Mapping[str, Any]) -> Price:
+    """The price that `plain` has made strings of."""
+    return Price(_units(plain["usd"]), tuple((int(over), _units(units)) for over, units in plain.get("over", ())))
+
+
+def digest(price: Price) -> str:
+    """A short name of a price, by which a later one can be told from it."""
+    text = repr((sorted(price.units.items()), [(over, sorted(units.items())) for over, units in price.tiers]))
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _per_million(units: Mapping[str, int]) -> dict[str, str]:
+    return {name: f"{dollars(n * 10**6):f}" for name, n in sorted(units.items())}
+
+
+def _units(per_million: Mapping[str, str]) -> dict[str, int]:
+    return {name: int(Decimal(amount) * ATTO / 10**6) for name, amount in per_million.items()}

@@ -1,0 +1,298 @@
+"""The pure parts: reading and writing files, matching, scrubbing, scanning, shapes."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmmetrics import cassette_names, drift, recording, scrub, secrets, streams
+from pytest_llmmetrics.cassette_files import Breakdown, CassetteError, Interaction, dump, parse, write
+from pytest_llmmetrics.cassette_match import Deck, Question, differences
+
+HERE = cassette_names.shipped()
+CHAT = "https://api.openai.com/v1/chat/completions"
+
+
+def interaction(body="", response="", uri=CHAT, **more):
+    request = {"method": "POST", "uri": uri, "headers": {}, "body": body}
+    answered = {"status": {"code": 200, "message": "OK"}, "headers": {}, "body": {"string": response}}
+    return Interaction(request, answered, **more)
+
+
+@given(st.text(st.characters(codec="utf8")), st.text("ab \n\r\t:#'\"{}-|>é"))
+def test_a_cassette_is_read_as_it_was_written(body, response):
+    written = [interaction(body, response, fault=Breakdown("ReadError", "x", "body")), interaction(response, body)]
+    text = dump(written, {"match": "body"})
+    assert parse(text, "x").interactions == tuple(written)
+    assert dump(parse(text, "x").interactions, {"match": "body"}) == text
+
+
+@pytest.mark.parametrize("name", ["openai/success", "openai/stream", "gemini/cut"])
+def test_a_cassette_that_breaks_off_is_none(name):
+    text = (HERE / f"{name}.yaml").read_text("utf8")
+    for end in range(len(text) - len("1\n")):
+        with pytest.raises(CassetteError):
+            parse(text[:end], name)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "one.yaml"
+    write(path, "first")
+    with pytest.raises(UnicodeEncodeError):
+        write(path, "\ud800")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write(path, "second")
+    assert path.read_text() == "first"
+    assert [each.name for each in path.parent.iterdir()] == ["one.yaml"]
+
+
+def question(url=CHAT, method="POST", **body):
+    return Question(method, url, json.dumps(body).encode())
+
+
+SAME = [
+    ({"model": "m", "temperature": 1}, {"temperature": 1.0, "model": "m"}),
+    ({"model": "m", "tools": None}, {"model": "m"}),
+    ({"model": "m", "stream": False}, {"model": "m"}),
+]
+OTHER = [
+    ({"model": "a"}, {"model": "b"}, ["model", "body.model"]),
+    ({"stream": True}, {}, ["body.stream"]),
+    ({"n": 1}, {"n": True}, ["body.n"]),
+    ({"n": []}, {"n": [1]}, ["body.n[0]"]),
+    ({"m": [{"c": "x"}, {"c": "y"}]}, {"m": [{"c": "x"}, {"c": "z"}]}, ["body.m[1].c"]),
+    ({"a": {"b": 1}}, {"a": 1}, ["body.a"]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_bodies_that_mean_the_same(one, other):
+    assert differences(question(**one), question(**other), "body") == []
+
+
+@pytest.mark.parametrize(("one", "other", "paths"), OTHER)
+def test_bodies_that_do_not(one, other, paths):
+    assert [each.path for each in differences(question(**one), question(**other), "body")] == paths
+    assert [each.path for each in differences(question(**other), question(**one), "body")] == paths
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "paths"),
+    [
+        (CHAT, "GET", ["method"]),
+        ("https://api.openai.com:8443/v1/chat/completions", "POST", ["host"]),
+        ("https://api.openai.com/v2/chat/completions", "POST", ["path"]),
+        (f"{CHAT}?alt=sse", "POST", ["query.alt"]),
+    ],
+)
+def test_recordings_are_of_one_place(url, method, paths):
+    asked = question(url, method, model="m")
+    found = [each.path for each in differences(asked, question(model="m"), "body") if each.path != "model"]
+    assert found == paths
+
+
+def test_a_body_that_is_no_json():
+    assert differences(Question("POST", CHAT, b"a=1"), Question("POST", CHAT, b"a=1"), "body") == []
+    (only,) = differences(Question("POST", CHAT, b"a=1"), Question("POST", CHAT, b"a=2"), "body")
+    assert str(only) == "body: recorded 'a=2', asked 'a=1'"
+
+
+def test_a_difference_is_short_and_holds_no_secret():
+    key = "AIza" + "x1Y2" * 9
+    (only,) = differences(question(text="word " * 99 + key), question(text=f"{key} word"), "body")
+    assert len(str(only)) < 200
+    assert key not in str(only)
+
+
+def test_each_is_played_once_in_order():
+    text = dump([interaction('{"n": 1}', "a"), interaction('{"n": 1}', "b"), interaction('{"n": 2}', "c")], {})
+    deck, played = Deck([parse(text, "x")]), {}
+    for expected in (0, 1, None):
+        number = deck.choose(question(n=1), played)
+        assert number == expected
+        played[number] = 1
+    assert deck.why_none(question(n=1)) == f"POST {CHAT} was asked once more than is recorded: 2 in x"
+    assert [card.number for card in deck.unplayed(played)] == [2]
+
+
+KEYS = [
+    "sk-" + "a1B2" * 8,
+    "sk-ant-api03-" + "a1B2" * 8,
+    "sk-proj-" + "a1_B" * 8,
+    "AIza" + "Sy1a" * 9,
+    "xai-" + "a1B2" * 8,
+    "gsk_" + "a1B2" * 8,
+    "hf_" + "a1B2" * 8,
+    "ghp_" + "a1B2" * 8,
+    "AKIA" + "A1B2" * 4,
+    "ya29." + "a1B2" * 8,
+    "Bearer " + "a1b2" * 5,
+    "Basic " + "a1b2" * 5,
+    "eyJ" + "hbGciOiJIUzI1" + "." + "eyJzdWIiOiIx" + "." + "c2lnbmF0dXJl",
+    "-----BEGIN RSA PRIVATE KEY",
+]
+WORDS = [
+    "sk-learn-is-a-library-of-many-words",
+    "a Bearer authentication token is sent as Bearer $OPENAI_API_KEY",
+    "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "https://docs.example.com/a/very/long/path/of/many/words/that/anyone/reads",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAa1",
+    "ThisIsAVeryLongCamelCaseNameOfAClassInSomeProgram",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_are_found_wherever_they_are(key):
+    for document in (
+        {"a": [{"b": f"see {key}."}]},
+        {"a": json.dumps({"b": key})},
+        {"a": f'data: {{"b": "{key}"}}\n\n'},
+    ):
+        assert secrets.scan(document, json.dumps(document)), document
+    assert secrets.scan({}, f"one\ntwo # {key}")[0].where == "line 2"
+    assert key not in secrets.redact(f"see {key}.")
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_words_are_none(words):
+    assert secrets.scan({"a": words}, words) == []
+    assert secrets.redact(words) == words
+
+
+def test_what_is_random_by_nature_is_none():
+    token = "Zx9" + "qW8eR7tY6uI5oP4aS3dF2gH1jK0lM" * 2
+    assert [str(each) for each in secrets.scan({"a": token}, token)] == ["a looks like a long random token"]
+    spared = {"id": token, "thoughtSignature": token, "call_id": token, "ticket": token, "data": [token]}
+    assert secrets.scan(spared, "", opaque=["Ticket"]) == []
+
+
+def test_a_key_is_found_in_the_pieces_of_a_stream():
+    key = KEYS[0]
+    text = "".join(f"data: {json.dumps({'delta': key[n : n + 5]})}\n\n" for n in range(0, len(key), 5))
+    (found,) = secrets.scan({"body": text}, text)
+    assert str(found) == "body.event[].delta looks like a secret, put together from the events of the stream"
+
+
+def test_what_is_kept_is_on_a_list():
+    assert (
+        scrub.url("https://u:p@h.example:8/p?key=k&alt=sse&api-version=1&x=2#f")
+        == "https://h.example:8/p?alt=sse&api-version=1"
+    )
+    headers = {
+        "Authorization": "a",
+        "X-Api-Key": "b",
+        "Content-Type": "c",
+        "User-Agent": "d",
+        "anthropic-version": ["e"],
+    }
+    assert scrub.request_headers(headers) == {"content-type": ["c"], "anthropic-version": ["e"]}
+    headers = {"Set-Cookie": ["a"], "Retry-After": ["1"], "X-RateLimit-Limit-Requests": ["2"], "Server": ["s"]}
+    assert scrub.response_headers(headers) == {"retry-after": ["1"], "x-ratelimit-limit-requests": ["2"]}
+
+
+def test_a_request_s_credentials():
+    headers = {"authorization": "Bearer abcdefgh1", "x-api-key": ["abcdefgh2"], "api-key": "x", "accept": "abcdefgh3"}
+    found = set(scrub.credentials("https://u:abcdefgh4@h.example/?key=abcdefgh5&alt=abcdefgh6", headers))
+    assert found == {"abcdefgh1", "abcdefgh2", "abcdefgh4", "abcdefgh5"}
+
+
+def test_bodies_are_scrubbed_by_key():
+    given = {"api_key": "a", "password": "b", "max_tokens": 3, "token_type": "c", "nested": [{"access_token": "d"}]}
+    kept = json.loads(scrub.request_body(json.dumps(given).encode()))
+    assert kept == {
+        "api_key": "[scrubbed]",
+        "password": "[scrubbed]",
+        "max_tokens": 3,
+        "token_type": "c",
+        "nested": [{"access_token": "[scrubbed]"}],
+    }
+    assert scrub.response_body(b'{"a":  1}') == '{"a":  1}'
+    stream = b'event: x\r\ndata: {"access_token": "s", "token": "word"}\r\n\r\ndata: [DONE]\r\n\r\n'
+    assert scrub.response_body(stream) == stream.decode().replace('"s"', '"[scrubbed]"')
+    assert scrub.request_body(b"\xff") == b"\xff"
+
+
+def test_an_encoded_answer_is_written_as_text():
+    import gzip
+
+    import vcr.request
+
+    asked = vcr.request.Request("POST", CHAT, b"{}", {})
+    answered = {
+        "status": {"code": 200, "message": "OK"},
+        "headers": {"Content-Encoding": ["gzip"]},
+        "body": {"string": gzip.compress(b'{"a": 1}')},
+    }
+    (made,) = recording.interactions([asked], [answered])
+    assert made.response["body"]["string"] == '{"a": 1}'
+    assert made.response["headers"] == {}
+    answered["body"]["string"] = b"no gzip"
+    with pytest.raises(CassetteError, match="in an encoding that cannot be read, gzip"):
+        recording.interactions([asked], [answered])
+
+
+def test_the_metadata_of_a_recording():
+    text = recording.text_of(
+        "x", [interaction()], {"note": "kept", "opaque": ["b"]}, opaque=["a"], today=date(2026, 1, 2)
+    )
+    assert parse(text, "x").metadata == {
+        "match": "body",
+        "note": "kept",
+        "date": "2026-01-02",
+        "source": "https://api.openai.com",
+        "opaque": ["a", "b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "pieces"),
+    [
+        ("text/event-stream; charset=utf-8", b"data: 1\n\ndata: 2\n\n", [b"data: 1\n\n", b"data: 2\n\n"]),
+        ("text/event-stream", b"data: 1\r\n\r\ndata: 2", [b"data: 1\r\n\r\n", b"data: 2"]),
+        ("application/x-ndjson", b"{}\n{}\n", [b"{}\n", b"{}\n"]),
+        ("application/json", b"{}\n\n{}", [b"{}\n\n{}"]),
+        ("", b"", []),
+    ],
+)
+def test_bodies_are_split_on_events(kind, body, pieces):
+    assert streams.split(kind, body) == pieces
+
+
+def drifts(recorded, live):
+    made = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in (recorded, live)]
+    return [str(each) for each in drift.compare(*map(drift.shape, made))]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "live", "found"),
+    [
+        ({"a": 1, "b": "x"}, {"a": 2.5, "b": "y"}, []),
+        ({"a": 1}, {"a": "1"}, ["$.a: was number, is string"]),
+        ({"a": {"b": 1}}, {"c": {"d": 1}}, ["$.a: removed (object)", "$.c: added (object)"]),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": None}]}, ["$.a[].c: added (null)"]),
+        ({"a": [1, "x"]}, {"a": ["x"]}, []),
+        ({"a": []}, {"a": [{"b": 1}]}, []),
+        ({"a": None}, {"a": {"b": {"c": 1}}}, []),
+        ({"a": True}, {"a": 1}, ["$.a: was boolean, is number"]),
+        ([1], {"a": 1}, ["$: was array, is object"]),
+    ],
+)
+def test_drift_in_shape(recorded, live, found):
+    assert drifts(recorded, live) == found
+
+
+def test_drift_in_a_stream_is_told_by_event():
+    recorded = b'event: start\ndata: {"type": "start", "m": 1}\n\nevent: ping\ndata: {"type": "ping"}\n\nevent: end\ndata: {"type": "end"}\n\n'
+    live = b'event: start\ndata: {"type": "start", "m": "1"}\n\nevent: new\ndata: {"type": "new"}\n\ndata: [DONE]\n\n'
+    assert drifts(recorded, live) == [
+        "end $: removed (object)",
+        "new $: added (object)",
+        "start $.m: was number, is string",
+    ]
+    assert drifts(b'{"a": 1}\n{"a": 2}\n', b'{"a": 1}\n{"b": 2}\n') == ["$.b: added (number)"]
