@@ -44,7 +44,8 @@ class Doors:
     def shut(self) -> None:
         """Undo it."""
         self.meter = None
-        for owner, before, after in self._replaced:
+        # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
+        for owner, before, after in reversed(self._replaced):
             # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
             if getattr(owner, _METHOD) is after:
                 setattr(owner, _METHOD, before)
