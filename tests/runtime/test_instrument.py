@@ -174,6 +174,12 @@ def test_two_meters(registry):
         llmmetrics.instrument(Meter(registry=registry))
 
 
+def test_what_is_no_meter():
+    llmmetrics.uninstrument()
+    with pytest.raises(ConfigError, match="instrument takes a Meter, not <class 'llmmetrics"):
+        llmmetrics.instrument(Meter)
+
+
 def test_nothing_is_left_behind():
     llmmetrics.uninstrument()
     for library in (httpx, httpx2):

@@ -7,13 +7,17 @@ import re
 import signal
 import sys
 from pathlib import Path
+from threading import Thread
 from unittest import mock
 
+import httpx
 import pytest
+from prometheus_client import generate_latest
 from servers import free_port, get, running, until
 from support import alone
 
-from llmmetrics import workers
+import llmmetrics
+from llmmetrics import locks, workers
 from llmmetrics.testing import Answer, faults
 
 HERE = str(Path(__file__).parent)
@@ -121,7 +125,6 @@ def test_two_workers_one_killed_in_mid_call(application, provider):
 
 def until_hanging(application, hanging):
     """Have a request hang at the provider, counted as in flight."""
-    from threading import Thread
 
     def ask():
         try:
@@ -295,6 +298,63 @@ def test_a_worker_that_cannot_write_there_makes_its_calls_all_the_same(directory
         f"PROMETHEUS_MULTIPROC_DIR={str(directory)!r} does not exist: make it, empty, before the server starts. "
         "Until then the calls of this process are not counted"
     )
+
+
+PAGE = """
+import sys
+import httpx
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from llmmetrics import Meter
+from llmmetrics.multiprocess import MultiProcessCollector
+Counter("somebody_else_s", "Of another library").inc()
+backend = {"Name": "a", "ModelName": "m", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 1}
+meter = Meter.from_settings({"Backends": [backend]})
+body = {"model": "m", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+with httpx.Client(transport=meter.transport(httpx.MockTransport(lambda _: httpx.Response(200, json=body)))) as client:
+    client.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+page = {"classic": generate_latest, "openmetrics": openmetrics}[sys.argv[1]]
+print(page(registry).decode())
+print(page(registry.restricted_registry(["llm_estimated_cost_usd"])).decode())
+"""
+
+
+@pytest.mark.parametrize("form", ["classic", "openmetrics"])
+def test_the_drop_in_s_raw_bytes(form, directory, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
+    page = alone(PAGE, form)
+    cost = [line for line in page.splitlines() if line.partition("{")[0].endswith(("cost_usd", "cost_usd counter"))]
+    assert (
+        cost == ["# TYPE llm_estimated_cost_usd counter", 'llm_estimated_cost_usd{backend="a",model="m"} 1.5e-05'] * 2
+    )
+    assert "llm_estimated_cost_usd_total" not in page
+    assert "_created" not in page
+    assert "\nsomebody_else_s_total 1.0\n" in page
+    assert '\nllm_backend_health{backend="a"} 1.0\n' in page
+
+
+def test_a_fork_leaves_no_lock_held(meter, registry, provider, counted):
+    call = lambda: httpx.post(f"{provider.url}/openai/v1/chat/completions", json={"model": "m-1"})  # noqa: E731
+    llmmetrics.instrument(meter)
+    try:
+        call()
+        families = meter.families
+        things = [part for each in families._all.values() for part in locks.parts(each) if hasattr(part, "_lock")]
+        things += [meter, registry, *meter._health.values(), *families._tallies.values()]
+        assert len(things) > 100
+        for each in things:
+            # as a thread does that the child has not
+            each._lock.acquire()
+        meter._forked()
+        thread = Thread(target=lambda: (call(), generate_latest(registry)), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+    finally:
+        llmmetrics.uninstrument()
+    assert counted() == {"success": 2}
 
 
 METER = """
