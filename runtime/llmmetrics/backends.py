@@ -105,6 +105,11 @@ class Backends:
         longest = max((len(each.path) for each in found), default=0)
         return tuple(each for each in found if len(each.path) == longest)
 
+    def on(self, host: str) -> str | None:
+        """The backend that this host belongs to. What runs on this machine shares its name with anything."""
+        found = (each.name for each in self.all if each.origin and each.origin.host == host)
+        return None if host == "localhost" else next(found, None)
+
     def named(self, name: str) -> tuple[Configured, ...]:
         """The backend with this name. Raises `ConfigError` where there is none."""
         found = tuple(each for each in self.all if each.name == name)

@@ -128,7 +128,10 @@ class Call:
     def _close(self) -> None:
         if self.admitted is not None:
             self.meter.book(self)
-        self.series.active(-1)
+        try:
+            self.series.active(-1)
+        except Exception as exc:
+            self.meter.swallow("close", exc)
 
     def discard(self) -> None:
         """It was no call after all (a redirect hop): forget it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from traceback import extract_tb
@@ -13,7 +14,7 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, telling, wire, workers
+from llmmetrics import health, locks, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
@@ -45,7 +46,7 @@ MOST_ROUTES = 4096
 """How many places are remembered; Gemini has one for every model."""
 
 alive: WeakSet[Engine] = WeakSet()
-"""Every meter of the process, for `llmmetrics.testing.meters`; nothing else asks."""
+"""Every meter of the process, for `llmmetrics.testing.meters` and for what is said of connections past them."""
 
 
 class Engine:
@@ -84,7 +85,7 @@ class Engine:
             self.fund(Purse(self.settings, limited, self, on_spend_alert))
         workers.on_fork(self._forked)
         if not self.families.multiprocess:
-            self._warn_alone(forked=False)
+            self._warn_alone()
         self._guarded("warm", self._catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
@@ -246,18 +247,20 @@ class Engine:
     # other processes
 
     def _forked(self) -> None:
-        """In a process that was forked off: another thread may have held our lock."""
-        self._lock = Lock()
-        # the rest waits for the first call or scrape: most processes that are forked off make none
+        """In a process that was forked off: before it has threads of its own."""
+        locks.renew((self, self.registry, *self._health.values()))
+        self.families.forked()
+        # what is said waits for the first call or scrape: most processes that are forked off make none
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
-        self.families.forked()
         if not self.families.multiprocess:
-            self._warn_alone(forked=True)
+            self._warn_alone()
+        elif fault := workers.fault():
+            self.say("directory", f"{fault}. Until then the calls of this process are not counted")
 
-    def _warn_alone(self, *, forked: bool) -> None:
-        if self.settings.telemetry.enable_metrics and (message := workers.alone(forked=forked)):
+    def _warn_alone(self) -> None:
+        if self.settings.telemetry.enable_metrics and (message := workers.alone()):
             self.say("alone", message)
 
     # what is known once
@@ -315,7 +318,9 @@ class Engine:
 
     def swallow(self, where: str, exception: Exception) -> None:
         """Count an error of our own, log it once, and go on."""
-        self.families["internal"].labels(where).inc()
+        # a multiprocess directory that is gone fails this as well
+        with suppress(Exception):
+            self.families["internal"].labels(where).inc()
         if where not in self._said:
             self._said.add(where)
             # the exception's own text may hold what was read: where it was raised is what helps

@@ -10,15 +10,13 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmmetrics import outside
+from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, send, streams
 from llmmetrics.transports import Metered
-
-if TYPE_CHECKING:
-    from llmmetrics.engine import Engine
 
 _METHOD = "_send_single_request"
 
@@ -44,7 +42,8 @@ class Doors:
     def shut(self) -> None:
         """Undo it."""
         self.meter = None
-        for owner, before, after in self._replaced:
+        # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
+        for owner, before, after in reversed(self._replaced):
             # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
             if getattr(owner, _METHOD) is after:
                 setattr(owner, _METHOD, before)
@@ -108,6 +107,8 @@ def instrument(meter: Engine) -> None:
     What leaves through aiohttp, gRPC, botocore or requests is not metered; a connection of theirs to a known
     LLM host is warned of, once a host.
     """
+    if not isinstance(meter, Engine):
+        raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")
     with _lock:
         if _doors.meter is not None and _doors.meter is not meter:
             raise ConfigError(

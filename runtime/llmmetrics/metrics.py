@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from llmmetrics import workers
+from llmmetrics import locks, workers
 from llmmetrics.classify import ErrorType
 from llmmetrics.exact import COST, check_exposition, exact
 from llmmetrics.pricing import Price
@@ -237,7 +237,11 @@ class Families:
             health.set(1)
 
     def forked(self) -> None:
-        """Go on in a process that was forked off: what is in flight or in a batch is its parent's."""
+        """Go on in a process that was forked off: locks, and what is in flight or in a batch, are its parent's."""
+        global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+        _lock = Lock()
+        locks.renew(part for family in self._all.values() for part in locks.parts(family))
+        locks.renew(self._tallies.values())
         if self.multiprocess:
             for tally in self._tallies.values():
                 tally.forget()

@@ -21,6 +21,8 @@ class MultiProcessCollector:
     each scrape. The requests in flight of processes that are gone are forgotten.
     """
 
+    merge = staticmethod(multiprocess.MultiProcessCollector.merge)
+
     def __init__(self, registry: CollectorRegistry | None, path: str | None = None) -> None:
         self._path = path or os.environ.get(VARIABLE, "")
         theirs: Any = multiprocess.MultiProcessCollector

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from llmmetrics.engine import alive
 from llmmetrics.wire.hosts import Origin, provider_of
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     try:
         given = args[0].decode("ascii") if isinstance(args[0], bytes) else args[0]
         host = given.lower() if isinstance(given, str) else ""
-        provider = provider_of(Origin("https", host, None))
-        if provider is None or meter.knows(host):
+        whose = provider_of(Origin("https", host, None)) or meter.backends.on(host)
+        # another meter may have the client
+        if whose is None or any(each.knows(host) for each in list(alive)):
             return
         used = ", ".join(name for name in CLIENTS if name in sys.modules) or "a library that llmmetrics does not know"
         meter.say(
             f"outside {host}",
-            f"a connection to {host} ({provider}) was made past httpx, by {used}: its calls are not metered, and "
+            f"a connection to {host} ({whose}) was made past httpx, by {used}: its calls are not metered, and "
             "no budget stops them. Use the SDK's httpx client (`llmmetrics doctor` says which SDKs have one)",
         )
     except Exception as exc:

@@ -68,7 +68,6 @@ class Tally:
 
     def forget(self) -> None:
         """Be as new in a process that was forked off: what is in the batch is its parent's."""
-        self._lock = Lock()
         self._finished.clear()
 
     def flush(self) -> None:

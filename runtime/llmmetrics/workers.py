@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakMethod
@@ -26,6 +27,9 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 pid = os.getpid()
 """This process, also after a fork. Asking the system every time would cost a call as much as an addition."""
 
+forked = False
+"""Whether this process was forked off one that had this module already."""
+
 _listeners: list[WeakMethod[Callable[[], None]]] = []
 
 
@@ -36,8 +40,8 @@ def on_fork(listener: Callable[[], None]) -> None:
 
 
 def _forked() -> None:
-    global pid  # noqa: PLW0603 - the process is what has changed
-    pid = os.getpid()
+    global pid, forked
+    pid, forked = os.getpid(), True
     for reference in _listeners:
         if listener := reference():
             listener()
@@ -59,8 +63,8 @@ def multiprocess() -> bool:
         if shared():
             raise ConfigError(f"{VARIABLE} was set when prometheus_client was imported, and is no more: keep it set")
         return False
-    if fault := unusable(directory):
-        raise ConfigError(f"{VARIABLE}={directory!r} {fault}")
+    if found := fault():
+        raise ConfigError(found)
     if not shared():
         log.warning(
             "%s was set after prometheus_client was imported, which is too late: this process shares no numbers. "
@@ -71,8 +75,17 @@ def multiprocess() -> bool:
     return shared()
 
 
+def fault() -> str | None:
+    """What is wrong with the directory that this process is given, or None."""
+    directory = os.environ.get(VARIABLE, "")
+    found = unusable(directory)
+    return found and f"{VARIABLE}={directory!r} {found}"
+
+
 def unusable(directory: str) -> str | None:
     """What is wrong with a multiprocess directory and what to do, or None."""
+    if not directory:
+        return "is set to nothing: name an empty directory, or unset it where there is one process"
     path = Path(directory)
     if not path.is_dir():
         there = path.exists()
@@ -123,10 +136,12 @@ def sweep(directory: str) -> None:
     """Remove what dead processes have left of the gauges that only the living have."""
     for path, owner in files(directory, "gauge_live*_*.db"):
         if not alive(owner):
-            path.unlink(missing_ok=True)
+            # whoever may only read here leaves it to those who write
+            with suppress(OSError):
+                path.unlink()
 
 
-def alone(*, forked: bool) -> str | None:
+def alone() -> str | None:
     """What to say in a worker process whose numbers no other worker shares; None where it has no siblings."""
     server = os.environ.get("SERVER_SOFTWARE", "")
     if not (forked or multiprocessing.parent_process() or server.startswith("gunicorn/")):

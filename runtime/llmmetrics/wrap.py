@@ -108,6 +108,11 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
 def _around(meter: Engine, inner: Any, backend: str | None, *, asynchronous: bool) -> Any:
     if not isinstance(inner, Metered):
         return metered(meter, inner, backend, "httpx2", asynchronous=asynchronous)
+    if inner.meter.registry is not meter.registry:
+        raise ConfigError(
+            "this client is metered already by a meter of another registry, which counts its calls: "
+            "keep to one meter, or wrap a new client"
+        )
     if backend is not None and inner.backend != backend:
         raise ConfigError(
             f"this client is metered already as backend={inner.backend!r}: it cannot be backend={backend!r} as well"

@@ -12,6 +12,8 @@ import httpx2
 import pytest
 import respx
 import vcr
+from prometheus_client import CollectorRegistry
+from support import alone
 
 import llmmetrics
 from llmmetrics import ConfigError, Meter
@@ -172,12 +174,39 @@ def test_two_meters(registry):
         llmmetrics.instrument(Meter(registry=registry))
 
 
+def test_what_is_no_meter():
+    llmmetrics.uninstrument()
+    with pytest.raises(ConfigError, match="instrument takes a Meter, not <class 'llmmetrics"):
+        llmmetrics.instrument(Meter)
+
+
 def test_nothing_is_left_behind():
     llmmetrics.uninstrument()
     for library in (httpx, httpx2):
         for client in (library.Client, library.AsyncClient):
             assert not hasattr(client._send_single_request, "__wrapped__")
     llmmetrics.uninstrument()
+
+
+def test_both_families_as_one():
+    # it changes the whole process
+    said = alone("""
+import httpx2
+httpx2.alias_httpx()
+import httpx, llmmetrics
+from prometheus_client import CollectorRegistry
+before = httpx._client.Client._send_single_request
+meter = llmmetrics.Meter(registry=CollectorRegistry())
+llmmetrics.instrument(meter)
+answer = {"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+with httpx.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))) as client:
+    client.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
+labels = {"backend": "openai", "model": "m", "status": "success"}
+print(httpx is httpx2, meter.registry.get_sample_value("llm_requests_total", labels))
+llmmetrics.uninstrument()
+print(httpx.Client._send_single_request is before)
+""")
+    assert said.splitlines() == ["True 1.0", "True"]
 
 
 def test_a_patch_over_ours_stays(meter, counted, monkeypatch):
@@ -210,6 +239,33 @@ def test_what_goes_past_httpx_is_warned_of_once_a_host(meter, caplog):
     ]
     assert "requests" in said[0]
     assert "its calls are not metered" in said[0]
+
+
+def test_a_configured_host_is_an_llm_host_too(caplog):
+    llmmetrics.uninstrument()
+    names = {"gateway": "https://llm.corp.example/v1", "own": "http://localhost:8000/v1"}
+    backends = [{"Name": name, "Type": "GenericOpenAI", "BaseUrl": url} for name, url in names.items()]
+    meter = Meter.from_settings({"Backends": backends}, registry=CollectorRegistry())
+    llmmetrics.instrument(meter)
+    with caplog.at_level(logging.WARNING, "llmmetrics"):
+        for host in ("llm.corp.example", "localhost", "LLM.corp.example"):
+            sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
+    (line,) = [record.getMessage() for record in caplog.records if "past httpx" in record.getMessage()]
+    assert line.startswith("a connection to llm.corp.example (gateway) was made past httpx")
+
+
+def test_what_another_meter_has_is_not_warned_of(caplog, counted):
+    other = Meter(registry=CollectorRegistry())
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=BODY))
+    with httpx.Client(transport=other.transport(transport)) as client:
+        client.post(URL, json=ASK)
+    with caplog.at_level(logging.WARNING, "llmmetrics"):
+        sys.audit("socket.getaddrinfo", "api.openai.com", 443, 0, 0, 0)
+    assert not [record for record in caplog.records if "past httpx" in record.getMessage()]
+    # the transport's own meter counts, and nobody else
+    assert counted() == {}
+    labels = {"backend": "openai", "model": "m-1", "status": "success"}
+    assert other.registry.get_sample_value("llm_requests_total", labels) == 1
 
 
 def test_what_goes_through_httpx_is_not_warned_of(caplog):

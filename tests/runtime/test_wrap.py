@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import importlib
 import io
 import types
@@ -9,8 +11,10 @@ import types
 import httpx
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
+from sdks import closers
 
-from llmmetrics import ConfigError
+from llmmetrics import ConfigError, Meter
 
 FAMILIES = ("httpx", "httpx2")
 URL = "https://api.openai.com/v1/chat/completions"
@@ -78,6 +82,59 @@ def test_two_backends_for_one_client(meter):
             meter.wrap(client, backend="groq")
         # without a name the first one holds
         meter.wrap(client)
+
+
+@each_family
+def test_a_meter_of_another_registry(library, meter, counted):
+    other = Meter(registry=CollectorRegistry())
+    with meter.wrap(library.Client(transport=mock(library))) as client:
+        with pytest.raises(ConfigError, match="metered already by a meter of another registry"):
+            other.wrap(client)
+        # a second meter on the same registry, as an app factory makes, counts into the same families
+        Meter(registry=meter.registry).wrap(client)
+        client.post(URL, json=ASK)
+    assert counted() == {"success": 1}
+
+
+def test_clients_that_an_sdk_derives_from_a_wrapped_one(meter, provider, counted):
+    openai = pytest.importorskip("openai")
+    with meter.wrap(openai.OpenAI(api_key="x", base_url=f"{provider.url}/openai/v1")) as client:
+        client.with_options(timeout=30).chat.completions.create(**ASK)
+        client.copy(max_retries=0).chat.completions.create(**ASK)
+        client.chat.completions.with_raw_response.create(**ASK)
+        with client.chat.completions.with_streaming_response.create(**ASK) as answer:
+            answer.read()
+        with client.chat.completions.with_streaming_response.create(**ASK):
+            # nobody reads it
+            pass
+    assert counted() == {"success": 4, "cancelled": 1}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_google_s_async_client_has_an_inner_one_for_every_loop(meter, provider, counted):
+    genai = pytest.importorskip("google.genai")
+    client = genai.Client(api_key="x", http_options={"base_url": f"{provider.url}/gemini"})
+
+    async def ask(*, last):
+        await client.aio.models.generate_content(model="m-1", contents="hi")
+        if last:
+            for aclose in closers(client, "aclose"):
+                await aclose()
+
+    async def ask_first():
+        await ask(last=False)
+        meter.wrap(client)
+        await ask(last=False)
+        meter.wrap(client)
+
+    asyncio.run(ask_first())
+    assert counted() == {"success": 1}
+    for last in (False, True):
+        asyncio.run(ask(last=last))
+    # what it leaves open in the loops that are gone is its own business
+    gc.collect()
+    assert len(provider.requests) == 4
+    assert counted() == {"success": 3}
 
 
 def test_an_unknown_backend(meter):
