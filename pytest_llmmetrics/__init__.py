@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmmetrics.testing import Fault, Script
     from pytest_llmmetrics.budgets import LlmBudget
-    from pytest_llmmetrics.cassettes import LlmCassette
+    from pytest_llmmetrics.cassettes.playing import LlmCassette
+    from pytest_llmmetrics.cassettes.replay import CassetteMissError
     from pytest_llmmetrics.clock import LlmClock
     from pytest_llmmetrics.probe import Probe
-    from pytest_llmmetrics.replay import CassetteMissError
 
 __all__ = ["CassetteMissError", "Fault", "LlmBudget", "LlmCassette", "LlmClock", "Probe", "Script", "usd"]
 
 _TYPES = {
-    "CassetteMissError": "pytest_llmmetrics.replay",
+    "CassetteMissError": "pytest_llmmetrics.cassettes.replay",
     "Fault": "llmmetrics.testing",
     "LlmBudget": "pytest_llmmetrics.budgets",
-    "LlmCassette": "pytest_llmmetrics.cassettes",
+    "LlmCassette": "pytest_llmmetrics.cassettes.playing",
     "LlmClock": "pytest_llmmetrics.clock",
     "Probe": "pytest_llmmetrics.probe",
     "Script": "llmmetrics.testing",

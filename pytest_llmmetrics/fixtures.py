@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmmetrics.hooks import FAILED, PROBE, Reports
 from pytest_llmmetrics.options import arguments
 
 if TYPE_CHECKING:
     from llmmetrics import Meter
     from llmmetrics.testing import Fault, Script
     from pytest_llmmetrics.budgets import LlmBudget
-    from pytest_llmmetrics.cassettes import LlmCassette
+    from pytest_llmmetrics.cassettes.playing import LlmCassette
     from pytest_llmmetrics.clock import LlmClock
     from pytest_llmmetrics.probe import Probe
     from pytest_llmmetrics.provider import ServedScript
-
-PROBE = pytest.StashKey["Probe"]()
-FAILED = pytest.StashKey[bool]()
-CASSETTE = pytest.StashKey["LlmCassette"]()
 
 
 @pytest.fixture
@@ -124,7 +121,8 @@ def llm_cassette_dir() -> Path | None:
 @pytest.fixture
 def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[LlmCassette]:
     """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
-    from pytest_llmmetrics.cassettes import playing
+    from pytest_llmmetrics.cassettes.joining import CASSETTE
+    from pytest_llmmetrics.cassettes.playing import playing
 
     with playing(request.node, llm_cassette_dir) as played:
         request.node.stash[CASSETTE] = played
@@ -136,8 +134,6 @@ def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) 
 def _reporting(config: pytest.Config) -> None:
     """Have failing tests show what the probe saw. Suites that use nothing of ours pay nothing for it."""
     if not config.pluginmanager.has_plugin(_REPORTS):
-        from pytest_llmmetrics.hooks import Reports
-
         config.pluginmanager.register(Reports(), _REPORTS)
 
 

@@ -6,7 +6,10 @@ from collections.abc import Generator
 
 import pytest
 
-from pytest_llmmetrics.fixtures import CASSETTE, FAILED, PROBE
+PROBE = pytest.StashKey["Probe"]()
+"""The probe of a test that has one."""
+FAILED = pytest.StashKey[bool]()
+"""Whether the test's own code has failed."""
 
 
 class Reports:
@@ -35,20 +38,3 @@ class Denies:
             yield
         if tried:
             pytest.fail(sentence(tried[0]), pytrace=False)
-
-
-class Concludes:
-    """A test with a cassette answers for it when its own code has ended."""
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        if (played := item.stash.get(CASSETTE, None)) is None:
-            return (yield)
-        from pytest_llmmetrics.cassettes import conclude
-
-        try:
-            yield
-        except BaseException as exc:
-            conclude(played, exc)
-            raise
-        conclude(played, None)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmmetrics import bill_options, options
+from pytest_llmmetrics import options
+from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.fixtures import (
     llm_budget,
     llm_budget_ledger,
@@ -20,6 +21,7 @@ from pytest_llmmetrics.fixtures import (
     llm_server,
     llm_settings,
 )
+from pytest_llmmetrics.hooks import Denies
 
 __all__ = [
     "llm_budget",
@@ -45,11 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (*options.MARKERS, *bill_options.MARKERS):
         config.addinivalue_line("markers", marker)
     if config.getoption("llm_network", "auto") == "deny":
-        from pytest_llmmetrics.hooks import Denies
-
         config.pluginmanager.register(Denies(), "llmmetrics-denies")
     if bill_options.wanted(config):
-        from pytest_llmmetrics import session
+        from pytest_llmmetrics.bill import session
 
         session.start(config)
 
@@ -80,7 +80,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if marked := [item for item in items if "llm_cassette" in item.keywords]:
-        from pytest_llmmetrics.cassette_marks import prepare
+        from pytest_llmmetrics.cassettes.joining import prepare
 
         prepare(config, marked)
 
@@ -89,6 +89,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_testnodedown(node: Any) -> None:
     # the workers collect, and the controller tells
     if left := getattr(node, "workeroutput", {}).get("llm_cassettes"):
-        from pytest_llmmetrics.leftovers import tell
+        from pytest_llmmetrics.cassettes.leftovers import tell
 
         tell(node.config, left)

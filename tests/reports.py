@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics.limits import DEFAULTS
-from pytest_llmmetrics.report import Gate, Rates, Reason, Report, price_key, priced
-from pytest_llmmetrics.rows import Row
+from pytest_llmmetrics.bill.limits import DEFAULTS
+from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, price_key, priced
+from pytest_llmmetrics.bill.rows import Row
 
 SELLERS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "house": "local"}
 

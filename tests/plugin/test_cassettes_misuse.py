@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmmetrics import cassette_names
+from pytest_llmmetrics.cassettes import names as cassette_names
 
 pytest_plugins = ["pytester"]
 GOOD = (cassette_names.shipped() / "openai/success.yaml").read_text("utf8")

@@ -11,7 +11,7 @@ import pytest
 
 import llmmetrics
 from llmmetrics.testing import metering, observe
-from pytest_llmmetrics.replay import CassetteMissError
+from pytest_llmmetrics.cassettes.replay import CassetteMissError
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 OLLAMA = "http://localhost:11434/api/chat"

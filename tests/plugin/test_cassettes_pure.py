@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmmetrics import cassette_names, drift, recording, scrub, secrets, streams
-from pytest_llmmetrics.cassette_files import Breakdown, CassetteError, Interaction, dump, parse, write
-from pytest_llmmetrics.cassette_match import Deck, Question, differences
+from pytest_llmmetrics.cassettes import drift, recording, scrub, secrets, streams
+from pytest_llmmetrics.cassettes import names as cassette_names
+from pytest_llmmetrics.cassettes.files import Breakdown, CassetteError, Interaction, dump, parse, write
+from pytest_llmmetrics.cassettes.match import Deck, Question, differences
 
 HERE = cassette_names.shipped()
 CHAT = "https://api.openai.com/v1/chat/completions"

@@ -13,7 +13,9 @@ import pytest
 import sdks
 
 from llmmetrics.testing import metering, observe
-from pytest_llmmetrics import cassette_files, cassette_names, recording
+from pytest_llmmetrics.cassettes import files as cassette_files
+from pytest_llmmetrics.cassettes import names as cassette_names
+from pytest_llmmetrics.cassettes import recording
 
 HERE = cassette_names.shipped()
 NAMES = cassette_names.names([HERE])

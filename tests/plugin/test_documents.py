@@ -10,10 +10,10 @@ import pytest
 from reports import report, rich, row
 
 from pytest_llmmetrics.__main__ import main
-from pytest_llmmetrics.baseline import Baseline, amended
-from pytest_llmmetrics.documents import DocumentError, parsed, write
-from pytest_llmmetrics.markdown import MARKER
-from pytest_llmmetrics.report import Report
+from pytest_llmmetrics.bill.baseline import Baseline, amended
+from pytest_llmmetrics.bill.documents import DocumentError, parsed, write
+from pytest_llmmetrics.bill.markdown import MARKER
+from pytest_llmmetrics.bill.report import Report
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 A, B, C = (f"test_{each}.py::test" for each in "abc")

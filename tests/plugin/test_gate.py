@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from reports import report, row
 
 from llmmetrics.testing import prices
-from pytest_llmmetrics.gate import verdict_of
-from pytest_llmmetrics.limits import MEASURES, LimitError, limit_of, limits_of
-from pytest_llmmetrics.report import Report
-from pytest_llmmetrics.split import split
+from pytest_llmmetrics.bill.gate import verdict_of
+from pytest_llmmetrics.bill.limits import MEASURES, LimitError, limit_of, limits_of
+from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.split import split
 
 T = "test_a.py::test_it"
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from reports import report, rich, row
 
-from pytest_llmmetrics import github, markdown
-from pytest_llmmetrics.gate import verdict_of
+from pytest_llmmetrics.bill import github, markdown
+from pytest_llmmetrics.bill.gate import verdict_of
 
 ROOT = Path(__file__).resolve().parents[2] / ".github"
 ACTION = ROOT / "actions/llm-gate/action.yml"

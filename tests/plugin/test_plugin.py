@@ -77,5 +77,5 @@ def test_the_plugin_module_is_light():
 
 
 def test_the_fixtures_have_help(pytester):
-    listed = pytester.runpytest("--fixtures", "-q").stdout.str()
+    listed = pytester.runpytest_subprocess("--fixtures", "-q", "-p", "no:asyncio").stdout.str()
     assert "A meter on a registry of its own" in listed

@@ -1,0 +1,241 @@
+"""The end of a session: what was measured becomes a report, a baseline, a verdict and what is written of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from llmmetrics.testing import prices
+from llmmetrics.testing.prices import PriceBook
+from pytest_llmmetrics.bill import history, summary
+from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test
+from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
+from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, verdict_of
+from pytest_llmmetrics.bill.measured import Measured
+from pytest_llmmetrics.bill.options import Options
+from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, price_key, priced
+from pytest_llmmetrics.bill.rows import added
+
+USAGE_ERROR = 4
+"""pytest's own exit code for being called wrongly."""
+
+
+class Bill:
+    """What a session's calls come to. `settle` does what was asked for, once; `lines` says it."""
+
+    def __init__(
+        self,
+        options: Options,
+        root: Path,
+        book: PriceBook,
+        measured: Sequence[Measured],
+        crashed: Sequence[str],
+        *,
+        merge_base: str,
+        whole: bool,
+    ) -> None:
+        self.options = options
+        self.root = root
+        self.book = book
+        self.measured = measured
+        self.crashed = crashed
+        self.merge_base = merge_base
+        """The commit that `--llm-gate-base` came to, or nothing."""
+        self.whole = whole
+        """Whether every test of the files that were collected was collected."""
+        self.verdict: Verdict | None = None
+        self.changes: Changes | None = None
+        self.problems: list[str] = []
+        self.notices: list[str] = []
+        for each in measured:
+            book.learn_known(each.known)
+        self.stale = sorted({each for one in measured for each in one.stale})
+        self.tests = {test: outcome for one in measured for test, outcome in sorted(one.tests.items())}
+        self.report: Report | None = None
+
+    def settle(self) -> int:
+        """Write what is to be written; the exit code, if the tests' own is 0."""
+        code = 0
+        agreed, base = Baseline(), None
+        reasons = self._reasons()
+        if self.options.gate or self.options.acts:
+            try:
+                agreed = self._agreed()
+            except DocumentError as exc:
+                reasons.append(Reason(what=str(exc)))
+                self.problems += [] if self.options.gate else [str(exc)]
+                code = INCONCLUSIVE
+        if self.merge_base and not code:
+            base = self._base(reasons)
+        self.book.learn_known({"sellers": agreed.sellers})
+        if base is not None:
+            self.book.learn_known({"sellers": base.sellers})
+        report = self.report = self._report(agreed, base, reasons)
+        if self.options.acts and not code:
+            agreed = self._amend(agreed, report)
+        if self.options.gate:
+            report.gate = self._gate(report, agreed, base, readable=not code)
+            self.verdict = verdict_of(report)
+            assert self.verdict is not None
+            code = self.verdict.code
+        self._write(report)
+        return code or (USAGE_ERROR if self.problems else 0)
+
+    # what is known
+
+    def _reasons(self) -> list[Reason]:
+        reasons = [Reason(what=f"the worker {name} crashed: what it measured is lost") for name in sorted(self.crashed)]
+        passed = {test for test, outcome in self.tests.items() if outcome == "passed"}
+        return reasons + [
+            Reason(
+                test=test,
+                what=f"a replayed answer was recorded for another request ({what} differs): record its cassette again",
+            )
+            for test, what in self.stale
+            if test in passed
+        ]
+
+    def _agreed(self) -> Baseline:
+        path = self.options.baseline
+        if not path.exists():
+            if "create" in self.options.acts:
+                return Baseline()
+            raise DocumentError(f"there is no {path.name}: write it with --llm-baseline=create, and commit it")
+        return read(Baseline, path)
+
+    def _base(self, reasons: list[Reason]) -> Baseline | None:
+        path = self.options.baseline
+        try:
+            found = history.baseline_at(self.root, self.merge_base, path)
+        except DocumentError as exc:
+            reasons.append(Reason(what=str(exc)))
+            return None
+        if found is None:
+            self.notices.append(f"there was no {path.name} where this branch left {self.options.gate_base}")
+        return found
+
+    def _report(self, agreed: Baseline, base: Baseline | None, reasons: list[Reason]) -> Report:
+        own, beside, again = (
+            added(row for one in self.measured for row in getattr(one, name)) for name in ("rows", "beside", "reruns")
+        )
+        others = (*agreed.rows, *(base.rows if base else ()))
+        every = {price_key(row): row for row in (*own, *beside, *again, *others)}
+        known = {key: self.book.price(row.backend, row.model, row.answered or None) for key, row in every.items()}
+        rates = {key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price}
+        return Report(
+            schema=1,
+            book=self.book.version,
+            priced_at=f"{self.book.at:%Y-%m-%dT%H:%M:%SZ}",
+            sellers=self.book.known()["sellers"],
+            prices=rates,
+            tests=dict(sorted(self.tests.items())),
+            rows=priced(own, known),
+            beside=priced(beside, known),
+            reruns=priced(again, known),
+            doubts=reasons,
+        )
+
+    # what is done
+
+    def _amend(self, agreed: Baseline, report: Report) -> Baseline:
+        # whoever lets doubts pass means to write them down
+        doubtful = {test for test, _ in self.stale} if self.options.rules.inconclusive == "block" else set()
+        if left := sorted(doubtful & set(report.passed)):
+            some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
+            self.notices.append(f"not written to the baseline, for their answers are another request's: {some}")
+        header = Baseline(schema=1, book=report.book, prices=digests(report), sellers=report.sellers)
+        new, self.changes = amended(
+            agreed,
+            self.options.acts,
+            by_test(report.rows),
+            set(report.passed) - doubtful,
+            self._vanished(agreed),
+            header=header,
+        )
+        try:
+            check_rows(new.rows, self.options.baseline.name)
+            if any(self.changes) or not self.options.baseline.exists():
+                write(self.options.baseline, new.text())
+        except DocumentError as exc:
+            self.problems.append(str(exc))
+            return agreed
+        return new
+
+    def _vanished(self, agreed: Baseline) -> set[str]:
+        """The tests of the baseline that are no more: their file was collected whole without them, or is gone."""
+        collected = {test for one in self.measured for test in one.collected}
+        files = {test.partition("::")[0] for test in collected}
+        gone = set()
+        for test in agreed.by_test().keys() - collected:
+            file = test.partition("::")[0]
+            if (file in files and self.whole) or not (self.root / file).exists():
+                gone.add(test)
+        return gone
+
+    def _gate(self, report: Report, agreed: Baseline, base: Baseline | None, *, readable: bool) -> Gate:
+        rules = self.options.rules
+        notices = list(self.notices)
+        if vanished := sorted(self._vanished(agreed)):
+            notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
+        return Gate(
+            agreed=agreed.rows if readable else None,
+            base=None if base is None else base.rows,
+            limits=[str(limit) for limit in rules.limits],
+            mode=rules.mode,
+            accepted=rules.accepted,
+            inconclusive=rules.inconclusive,
+            budgets={
+                test: budget for one in self.measured for test, budget in one.budgets.items() if test in self.tests
+            },
+            drift=drifted((base or agreed).prices, digests(report), ((base or agreed).book, report.book)),
+            notices=notices,
+        )
+
+    def _write(self, report: Report) -> None:
+        for path in self.options.reports:
+            try:
+                write(path, _made(report, path.suffix))
+            except DocumentError as exc:
+                self.problems.append(str(exc))
+        if self._something and os.environ.get("GITHUB_STEP_SUMMARY"):
+            from pytest_llmmetrics.bill import github
+
+            github.summarise(os.environ, _made(report, ".md"))
+
+    # what is said
+
+    @property
+    def _something(self) -> bool:
+        """Whether there is anything to say."""
+        report = self.report
+        return report is not None and bool(report.rows or report.beside or report.reruns or report.gate)
+
+    def lines(self) -> Iterable[tuple[str, str]]:
+        """What the terminal shows: lines, each with how it is marked up."""
+        if self.report is not None and self._something:
+            yield from summary.of_report(self.report, self.options.top)
+        if self.changes is not None:
+            yield from summary.of_baseline(self.changes, self.options.baseline.name)
+        if self.verdict is not None:
+            yield from summary.of_verdict(self.verdict, self.options.baseline.name)
+            if os.environ.get("GITHUB_ACTIONS"):
+                from pytest_llmmetrics.bill import github
+
+                yield from ((line, "") for line in github.commands(os.environ, self.verdict))
+        elif self.notices:
+            yield from ((notice, "yellow") for notice in self.notices)
+        yield from ((problem, "red") for problem in self.problems)
+
+
+def _made(report: Report, suffix: str) -> str:
+    """A report in the format of this suffix. What a format needs is imported when it is asked for."""
+    if suffix == ".json":
+        return report.text()
+    if suffix == ".md":
+        from pytest_llmmetrics.bill import markdown
+
+        return markdown.comment(report)
+    from pytest_llmmetrics.bill import html
+
+    return html.page(report)

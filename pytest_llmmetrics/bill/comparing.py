@@ -1,0 +1,49 @@
+"""Two reports side by side, with what their prices changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmmetrics.testing.prices import Price
+from pytest_llmmetrics.bill.baseline import by_test
+from pytest_llmmetrics.bill.documents import DocumentError, foreign
+from pytest_llmmetrics.bill.gate import Sides, Verdict, drifted, judge
+from pytest_llmmetrics.bill.limits import Rules
+from pytest_llmmetrics.bill.report import Reason, Report, digests
+from pytest_llmmetrics.bill.rows import Row
+
+
+def compared(base: Report, head: Report, rules: Rules) -> Verdict:
+    """The verdict on HEAD, with BASE as what was agreed on. Raises `DocumentError` for two that have nothing in common.
+
+    Both sides are judged at HEAD's prices; that a price has changed is a part of its own.
+    """
+
+    def now(row: Row) -> Price | None:
+        # a model that HEAD does not ask any more has the price that it had
+        return head.price_of(row) or base.price_of(row)
+
+    _comparable(base, head)
+    then, later = digests(base), digests(head)
+    reasons: Sequence[Reason] = head.doubts
+    notices = [f"priced with {base.book} and {head.book}"] if base.book != head.book else []
+    if gone := sorted({row.test for row in base.rows} - head.tests.keys()):
+        notices.append(f"in BASE and not in HEAD: {', '.join(gone)}")
+    return judge(
+        Sides(by_test(head.rows), by_test(base.rows), None, now, base.price_of),
+        head.passed,
+        rules,
+        reasons=reasons,
+        drift=drifted(then, later, (base.book, head.book)),
+        notices=notices,
+    )
+
+
+def _comparable(base: Report, head: Report) -> None:
+    if not base.tests or not head.tests or base.tests.keys() & head.tests.keys():
+        return
+    example = next((test for report in (base, head) for test in report.tests if foreign(test)), None)
+    why = f" ({example!r} is a path of one machine)" if example else ""
+    raise DocumentError(
+        f"the two reports have no test in common{why}: run pytest from the repository's root on both machines"
+    )

@@ -1,0 +1,121 @@
+"""What rows come to: calls, tokens and money. Known, estimated and unknown are kept apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+from llmmetrics.testing import prices
+from pytest_llmmetrics.bill.rows import Row
+
+MINUS = "\N{MINUS SIGN}"
+
+PriceOf = Callable[[Row], prices.Price | None]
+"""The price of a row's model."""
+
+
+class Cost(NamedTuple):
+    """Attodollars. `unknown` counts the rows that have tokens and no known price: they are in neither sum."""
+
+    known: int = 0
+    estimated: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: object) -> Cost:
+        """The sum of both, part by part."""
+        assert isinstance(other, Cost)
+        return Cost(self.known + other.known, self.estimated + other.estimated, self.unknown + other.unknown)
+
+    @property
+    def total(self) -> int:
+        """What can be said of it: known and estimated."""
+        return self.known + self.estimated
+
+
+class Figures(NamedTuple):
+    """The sums of some rows."""
+
+    calls: int
+    attempts: int
+    errors: int
+    unread: int
+    prompt: int
+    completion: int
+    cached: int
+    estimated_tokens: int
+    """How many of prompt and completion are estimates."""
+    cost: Cost
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.completion
+
+    @property
+    def cached_ratio(self) -> float:
+        """Which part of the prompt was read from a cache."""
+        return self.cached / self.prompt if self.prompt else 0.0
+
+    @property
+    def per_call(self) -> float:
+        """Attempts per call."""
+        return self.attempts / self.calls if self.calls else 0.0
+
+
+def cost_of(row: Row, price: prices.Price | None) -> Cost:
+    """What a row costs at this price."""
+    wire = 0 if row.wire_usd is None else prices.attodollars(Decimal(row.wire_usd))
+    known, estimated = prices.cost(price, row.tokens), prices.cost(price, row.estimated)
+    return Cost(wire + (known or 0), estimated or 0, int(known is None or estimated is None))
+
+
+def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
+    """The sums of these rows."""
+    every = list(rows)
+    usages = [prices.usage(buckets) for row in every for buckets in (row.tokens, row.wire_tokens, row.estimated)]
+    return Figures(
+        calls=sum(row.calls for row in every),
+        attempts=sum(row.attempts for row in every),
+        errors=sum(n for row in every for n in row.errors.values()),
+        unread=sum(row.unread for row in every),
+        prompt=sum(each.prompt for each in usages),
+        completion=sum(each.completion for each in usages),
+        cached=sum(each.cache_read for each in usages),
+        estimated_tokens=sum(prices.usage(row.estimated).total for row in every),
+        cost=sum((cost_of(row, price_of(row)) for row in every), Cost()),
+    )
+
+
+def kinds(rows: Iterable[Row]) -> dict[str, int]:
+    """Tokens by bucket, whatever priced them."""
+    total: dict[str, int] = {}
+    for row in rows:
+        for buckets in (row.tokens, row.estimated, row.wire_tokens):
+            for name, n in prices.usage(buckets).buckets.items():
+                total[name] = total.get(name, 0) + n
+    return dict(sorted(total.items()))
+
+
+def usd(atto: int | Decimal, digits: int = 3) -> str:
+    """Money for people: at least cents, and so many digits of what is smaller."""
+    value = prices.dollars(atto) if isinstance(atto, int) else atto
+    if not value:
+        return "$0"
+    places = max(2, digits - 1 - value.adjusted())
+    text = f"{abs(value):,.{places}f}"
+    if places > 2:
+        whole, _, fraction = text.partition(".")
+        text = f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
+    return f"{MINUS if value < 0 else ''}${text}"
+
+
+def money(cost: Cost) -> str:
+    """A cost for people: what is estimated and what nobody knows is said beside it."""
+    if cost.unknown and not cost.total:
+        return "unknown"
+    parts = [usd(cost.known)] if cost.known or not cost.estimated else []
+    if cost.estimated:
+        parts.append(f"~{usd(cost.estimated)}")
+    if cost.unknown:
+        parts.append("unknown")
+    return " + ".join(parts)

@@ -1,0 +1,204 @@
+"""The gate: compares what ran with what was agreed on, test by test and in total. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pytest_llmmetrics.bill.allowances import Allowance, allowance_of, over
+from pytest_llmmetrics.bill.baseline import by_test, plain
+from pytest_llmmetrics.bill.figures import Figures, PriceOf, figures
+from pytest_llmmetrics.bill.limits import Limit, Rules, limit_of
+from pytest_llmmetrics.bill.modes import MODES
+from pytest_llmmetrics.bill.report import Reason, Report
+from pytest_llmmetrics.bill.rows import Row
+from pytest_llmmetrics.bill.split import Split, causes, split
+
+REGRESSION, INCONCLUSIVE = 10, 11
+"""Exit codes."""
+
+STATES = ("regression", "warning", "reported", "accepted", "changed", "improved", "same")
+"""What a test's change may be, the worst first."""
+
+_OF_MODE = {"block": "regression", "warn": "warning", "report": "reported"}
+
+
+class Change(NamedTuple):
+    """One test, or all of them together, before and after."""
+
+    test: str
+    """Empty: all judged tests together."""
+    state: str
+    before: Figures
+    after: Figures
+    parts: Split | None
+    """Why the cost changed; None where a price is unknown."""
+    causes: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
+    """The measures whose limits are reached, and budgets that are spent."""
+
+
+class Verdict(NamedTuple):
+    """What the gate says."""
+
+    changes: tuple[Change, ...]
+    """The judged tests that changed, the worst first."""
+    total: Change
+    judged: int
+    inconclusive: tuple[Reason, ...]
+    drift: tuple[str, ...]
+    """Prices that have changed; never judged."""
+    notices: tuple[str, ...]
+    rules: Rules
+
+    @property
+    def code(self) -> int:
+        if any(each.state == "regression" for each in (*self.changes, self.total)):
+            return REGRESSION
+        if self.inconclusive and self.rules.capped(self.rules.inconclusive) == "block":
+            return INCONCLUSIVE
+        return 0
+
+    def of(self, *states: str) -> list[Change]:
+        """The changes in these states."""
+        return [each for each in self.changes if each.state in states]
+
+
+class Sides(NamedTuple):
+    """What is compared, at one price book; `then` is that of the baseline's side, where that is another."""
+
+    measured: Mapping[str, Sequence[Row]]
+    agreed: Mapping[str, Sequence[Row]]
+    """The baseline in the work tree."""
+    base: Mapping[str, Sequence[Row]] | None
+    """The baseline at the merge base, where it is asked for and there."""
+    now: PriceOf
+    then: PriceOf
+
+
+def judge(
+    sides: Sides,
+    passed: Collection[str],
+    rules: Rules,
+    *,
+    budgets: Mapping[str, Allowance] | None = None,
+    reasons: Iterable[Reason] = (),
+    drift: Sequence[str] = (),
+    notices: Sequence[str] = (),
+) -> Verdict:
+    """The verdict on the tests that ran and passed."""
+    measured, agreed, base, *_ = sides
+    known = measured.keys() | agreed.keys() | (base.keys() if base else set())
+    tests = sorted(known & set(passed))
+    changes = [_judged(sides, test, rules, (budgets or {}).get(test)) for test in tests]
+    doubts = [*reasons, *(each for test in tests for each in _doubts(sides, test))]
+    if not any(row.attempts for test in tests for row in measured.get(test, ())):
+        doubts.append(Reason(what="no test that passed made an LLM call: are the clients mocked above httpx?"))
+    agreed_changes = [each for each in changes if each.state == "accepted"]
+    rest = set(tests) - {each.test for each in agreed_changes}
+    total = _total(sides, rest, changes, rules)
+    seen = sorted(
+        (each for each in changes if each.state != "same"),
+        key=lambda each: (STATES.index(each.state), -abs(each.after.cost.total - each.before.cost.total), each.test),
+    )
+    return Verdict(tuple(seen), total, len(tests), tuple(doubts), tuple(drift), tuple(notices), rules)
+
+
+def _judged(sides: Sides, test: str, rules: Rules, budget: Allowance | None) -> Change:
+    now, agreed = sides.measured.get(test, ()), sides.agreed.get(test, ())
+    change = _change(sides, test, agreed, now, rules)
+    if sides.base is not None and change.state in {"same", "changed", "improved"}:
+        before = sides.base.get(test, ())
+        since = _change(sides, test, before, now, rules)
+        if since.reached and plain(agreed) == plain(now):
+            blocked = rules.capped(rules.accepted) == "block"
+            change = since._replace(state="regression" if blocked else "accepted")
+        elif since.reached or plain(before) != plain(now):
+            change = since
+    if budget is not None and (spent := over(budget, change.after)):
+        state = _OF_MODE[rules.capped("block")]
+        state = min(state, change.state, key=STATES.index)
+        change = change._replace(state=state, causes=(*spent, *change.causes), reached=(*change.reached, "budget"))
+    return change
+
+
+def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row], rules: Rules) -> Change:
+    was, now = figures(before, sides.now), figures(after, sides.now)
+    reached = [each for each in rules.limits if not each.total and _reached(each, was, now)]
+    state = "same"
+    if reached:
+        state = _OF_MODE[rules.capped(max((each.mode for each in reached), key=MODES.index))]
+    elif plain(before) != plain(after):
+        better = now.calls < was.calls or now.cost.total < was.cost.total or now.attempts < was.attempts
+        state = "improved" if better else "changed"
+    parts = split(before, after, sides.then, sides.now)
+    measures = tuple(each.measure for each in reached)
+    words = tuple(causes(before, after, parts, sides.now, measures)) if state != "same" else ()
+    return Change(test, state, was, now, parts, words, measures)
+
+
+def _reached(limit: Limit, was: Figures, now: Figures) -> bool:
+    if limit.measure == "cost" and (was.cost.unknown or now.cost.unknown):
+        return False
+    return limit.reached(was, now)
+
+
+def _doubts(sides: Sides, test: str) -> Iterable[Reason]:
+    """Why a judged test's rows cannot be judged."""
+    rows = sides.measured.get(test, ())
+    if unread := sum(row.unread for row in rows):
+        yield Reason(test=test, what=f"the answers of {unread} of its calls carry no usage: its tokens are estimates")
+    before = (*sides.agreed.get(test, ()), *((sides.base or {}).get(test, ())))
+    for side, what in ((rows, ""), (before, "the baseline's ")):
+        models = sorted({f"{row.model} at {row.backend}" for row in side if figures([row], sides.now).cost.unknown})
+        if models:
+            text = f"nobody knows the price of {what}{', '.join(models)}: configure CostPerMillionInputTokens"
+            yield Reason(test=test, what=f"{text} and CostPerMillionOutputTokens")
+            return
+
+
+def _total(sides: Sides, tests: Collection[str], changes: Sequence[Change], rules: Rules) -> Change:
+    """All judged tests together; what is accepted is in neither side."""
+    before = [row for test in tests for row in sides.agreed.get(test, ())]
+    after = [row for test in tests for row in sides.measured.get(test, ())]
+    was, now = figures(before, sides.now), figures(after, sides.now)
+    reached = [each for each in rules.limits if each.total and _reached(each, was, now)]
+    state = "same"
+    if reached:
+        state = _OF_MODE[rules.capped(max((each.mode for each in reached), key=MODES.index))]
+    parts: Split | None = Split()
+    for each in changes:
+        if each.test in tests:
+            parts = None if parts is None or each.parts is None else parts.plus(each.parts)
+    return Change("", state, was, now, parts, (), tuple(each.measure for each in reached))
+
+
+def drifted(before: Mapping[str, str], now: Mapping[str, str], books: tuple[str, str]) -> list[str]:
+    """Which of the prices that both sides know are others now, in words."""
+    changed = sorted(key for key, digest in before.items() if now.get(key, digest) != digest)
+    if not changed:
+        return []
+    versions = f" ({books[0]} → {books[1]})" if books[0] != books[1] else ""
+    return [f"the price of {key} has changed since the baseline was written{versions}" for key in changed]
+
+
+def verdict_of(report: Report) -> Verdict | None:
+    """The verdict on a report whose session was asked for one."""
+    gate = report.gate
+    if gate is None:
+        return None
+    base = None if gate.base is None else by_test(gate.base)
+    rules = Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive)
+    if gate.agreed is None:
+        nothing = figures((), report.price_of)
+        total = Change("", "same", nothing, nothing, Split())
+        return Verdict((), total, 0, tuple(report.doubts), (), tuple(gate.notices), rules)
+    return judge(
+        Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
+        report.passed,
+        rules,
+        budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
+        reasons=report.doubts,
+        drift=gate.drift,
+        notices=gate.notices,
+    )

@@ -1,0 +1,45 @@
+"""What a GitHub workflow is told: the job's summary, and an annotation for what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_llmmetrics.bill.gate import Verdict
+
+_LEVELS = {"regression": "error", "warning": "warning", "accepted": "notice"}
+
+
+def summarise(environ: Mapping[str, str], text: str) -> None:
+    """Add to the job's summary, where there is one. It is no reason to fail."""
+    if path := environ.get("GITHUB_STEP_SUMMARY"):
+        with suppress(OSError), Path(path).open("a", encoding="utf8") as out:
+            out.write(text)
+
+
+def commands(environ: Mapping[str, str], verdict: Verdict) -> Iterable[str]:
+    """The workflow commands that annotate a pull request, one a line."""
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for change in (*verdict.changes, verdict.total):
+        if (level := _LEVELS.get(change.state)) and (change.causes or change.reached):
+            text = "; ".join(change.causes) or f"all tests together: {', '.join(change.reached)}"
+            yield _command(level, change.test, f"LLM cost: {change.state}", text)
+    for reason in verdict.inconclusive:
+        yield _command("warning", reason.test, "LLM cost: inconclusive", reason.what)
+
+
+def _command(level: str, test: str, title: str, text: str) -> str:
+    file = test.partition("::")[0]
+    where = f"file={_property(file)}," if file else ""
+    message = f"{test}: {text}" if test else text
+    return f"::{level} {where}title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,192 @@
+"""A report as one HTML file: nothing is loaded from elsewhere, and without JavaScript only sorting is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+from pytest_llmmetrics.bill import charts
+from pytest_llmmetrics.bill.baseline import by_test
+from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, usd
+from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
+from pytest_llmmetrics.bill.markdown import percent, signed
+from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.rows import Row
+
+_BADGES = {0: ("green", "Passed"), 10: ("red", "Blocked"), 11: ("amber", "Inconclusive")}
+_CHIPS = {"regression": "red", "warning": "amber", "accepted": "blue", "improved": "green"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+def page(report: Report) -> str:
+    """The page."""
+    verdict = verdict_of(report)
+    assets = files("pytest_llmmetrics.bill").joinpath("assets")
+    # a before belongs to tests that were judged alone: the others have none
+    judged = set(report.passed) if verdict else set()
+    before = [row for row in report.gate.agreed or () if row.test in judged] if report.gate else []
+    after = [row for row in report.rows if not verdict or row.test in judged]
+    parts = [
+        _head(report, verdict),
+        _figures(report, verdict),
+        _findings(verdict),
+        charts.by_test(report, before, after) if after or before else "",
+        f'<div class="pair">{charts.by_model(report, before, after)}{charts.by_kind(kinds(before), kinds(after))}</div>'
+        if after or before
+        else "",
+        _table(report),
+        _beside(report),
+        f"<footer>{_prices(report)}</footer>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<title>LLM costs of the tests</title>\n<link rel="icon" href="data:,">\n'
+        f"<style>\n{assets.joinpath('report.css').read_text('utf8')}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, parts))
+        + f"\n</main>\n<script>\n{assets.joinpath('report.js').read_text('utf8')}</script>\n</body>\n</html>\n"
+    )
+
+
+def _head(report: Report, verdict: Verdict | None) -> str:
+    badge = ""
+    if verdict is not None:
+        colour, word = _BADGES[verdict.code]
+        badge = f'<p class="badge {colour}">{word}</p>'
+    ran = f"{len(report.tests):,} test{'' if len(report.tests) == 1 else 's'} ran"
+    with_calls = len(by_test(report.rows))
+    judged = f", {verdict.judged:,} were judged" if verdict else ""
+    return (
+        f'<header class="head"><div><h1>What the tests\' LLM calls cost</h1>'
+        f'<p class="soft">{ran}, {with_calls:,} made LLM calls{judged}.</p></div>{badge}</header>'
+    )
+
+
+def _figures(report: Report, verdict: Verdict | None) -> str:
+    now = figures(report.rows, report.price_of)
+    was = verdict.total.before if verdict else None
+    moved = verdict.total.after.cost.total - was.cost.total if verdict and was else 0
+    change = f"{signed(moved)}{percent(was.cost.total, was.cost.total + moved)} against the baseline" if was else ""
+    cells = (
+        ("Cost", money(Cost(now.cost.known)), [*_states(now), change]),
+        ("Calls", f"{now.calls:,}", [f"{now.attempts:,} attempts"]),
+        ("Prompt tokens", f"{now.prompt:,}", [f"{now.cached:,} from cache ({now.cached_ratio:.0%})"]),
+        ("Completion tokens", f"{now.completion:,}", [_guessed(now)]),
+        ("Errors", f"{now.errors:,}", [_unread(now)]),
+    )
+    return f'<dl class="figures">{"".join(_figure(*cell) for cell in cells)}</dl>'
+
+
+def _states(now: Figures) -> list[str]:
+    """What a cost does not say."""
+    parts = [f"and about {usd(now.cost.estimated)} that is estimated"] if now.cost.estimated else []
+    if now.cost.unknown:
+        parts.append("and what nobody knows the price of")
+    return parts
+
+
+def _guessed(now: Figures) -> str:
+    return f"{now.estimated_tokens:,} of all tokens are estimates" if now.estimated_tokens else ""
+
+
+def _unread(now: Figures) -> str:
+    return f"{now.unread:,} calls without usage" if now.unread else ""
+
+
+def _figure(name: str, value: str, more: Iterable[str]) -> str:
+    lines = "".join(f'<p class="more">{escape(each)}</p>' for each in more if each)
+    return f"<div><dt>{name}</dt><dd>{escape(value)}{lines}</dd></div>"
+
+
+def _findings(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    items = [_finding(each) for each in verdict.changes]
+    if verdict.total.reached:
+        total = verdict.total._replace(causes=(f"all tests together: {', '.join(verdict.total.reached)}",))
+        items.insert(0, _finding(total))
+    items += [_item("amber", "inconclusive", each.test or "the session", each.what) for each in verdict.inconclusive]
+    notes = [*(f"{each}; both sides have today's prices" for each in verdict.drift), *verdict.notices]
+    said = f'<ul class="notes small soft">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+    nothing = '<p class="soft small">No test changed.</p>' if not items else ""
+    listed = f'<ul class="findings">{"".join(items)}</ul>'
+    return f'<section id="findings"><h2>What changed</h2>{nothing}{listed}{said}</section>'
+
+
+def _finding(change: Change) -> str:
+    moved = change.after.cost.total - change.before.cost.total
+    colour = _CHIPS.get(change.state, "grey")
+    amount = signed(moved) if moved else ""
+    return _item(colour, change.state, change.test or "all judged tests", "; ".join(change.causes), amount)
+
+
+def _item(colour: str, chip: str, test: str, cause: str, amount: str = "") -> str:
+    moved = f'<span class="moved">{escape(amount)}</span>' if amount else ""
+    return (
+        f'<li><span class="chip {colour}">{chip}</span><span class="test">{escape(test)}</span>'
+        f'<span class="cause soft small">{escape(cause)}</span>{moved}</li>'
+    )
+
+
+_COLUMNS = ("Test", "Calls", "Attempts", "Prompt", "Completion", "Cached", "Errors", "Cost")
+
+
+def _table(report: Report) -> str:
+    tests = by_test(report.rows)
+    if not tests:
+        return ""
+    sums = sorted(
+        ((test, figures(rows, report.price_of)) for test, rows in tests.items()),
+        key=lambda each: (-each[1].cost.total, each[0]),
+    )
+    heads = "".join(
+        f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>' for name in _COLUMNS
+    )
+    body = "".join(_row(escape(test), each) for test, each in sums)
+    total = _row(f"{len(sums)} tests", figures(report.rows, report.price_of))
+    return (
+        '<section id="tests"><h2>Every test</h2><table class="sortable">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table></section>"
+    )
+
+
+def _row(name: str, sums: Figures) -> str:
+    counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
+    cells = [_cell(column, n, f"{n:,}") for column, n in zip(_COLUMNS[1:-1], counts, strict=True)]
+    cells.append(_cell(_COLUMNS[-1], sums.cost.total, money(sums.cost)))
+    return f'<tr><td class="test">{name}</td>{"".join(cells)}</tr>'
+
+
+def _cell(column: str, n: int, text: str) -> str:
+    # known, estimated and unknown break into lines of their own
+    spans = " ".join(f"<span>{part}</span>" for part in text.replace(" + ", "\0+ ").split("\0"))
+    return f'<td data-name="{column}" data-value="{n}">{spans}</td>'
+
+
+def _beside(report: Report) -> str:
+    groups: Sequence[tuple[str, Sequence[Row]]] = (
+        ("Fixtures and session, in no test", report.beside),
+        ("Runs that were run again, in no sum", report.reruns),
+    )
+    items = [
+        _item("grey", f"{sums.calls:,} call{'' if sums.calls == 1 else 's'}", test, title, money(sums.cost))
+        for title, rows in groups
+        for test, each in by_test(rows).items()
+        for sums in (figures(each, report.price_of),)
+    ]
+    if not items:
+        return ""
+    return f'<section><h2>Beside the tests</h2><ul class="findings">{"".join(items)}</ul></section>'
+
+
+def _prices(report: Report) -> str:
+    unknown = sorted({row.model for row in report.rows if figures([row], report.price_of).cost.unknown})
+    more = f" Nobody knows the price of {escape(', '.join(unknown))}." if unknown else ""
+    rates = "; ".join(
+        f"{escape(name)} ${escape(rate.usd.get('input', '?'))} in, ${escape(rate.usd.get('output', '?'))} out"
+        for name, rate in sorted(report.prices.items())[:8]
+    )
+    listed = f" A million tokens: {rates}." if rates else ""
+    return f"Priced with {escape(report.book)}, as of {escape(report.priced_at[:10])}.{listed}{more}"

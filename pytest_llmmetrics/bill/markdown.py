@@ -1,0 +1,152 @@
+"""A report as a Markdown comment. Every name in it may come from a stranger's pull request: none becomes markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pytest_llmmetrics.bill.baseline import by_test
+from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, usd
+from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
+from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.split import Split
+
+MARKER = "<!-- pytest-llmmetrics -->"
+"""By which a bot finds the comment that it is to update."""
+
+MOST = 40
+"""How many tests a table lists: a comment holds 65,536 characters."""
+
+_SIGNS = {
+    "regression": "🔴",
+    "warning": "🟠",
+    "reported": "⚪",
+    "accepted": "🔵",
+    "improved": "🟢",
+    "changed": "⚪",
+}
+
+
+def comment(report: Report) -> str:
+    """The comment on a report: the verdict where there is one, else what was measured."""
+    verdict = verdict_of(report)
+    body = _measured(report) if verdict is None else judged(verdict)
+    return "\n".join([MARKER, *body, "", *_prices(report), ""])
+
+
+def code(text: str) -> str:
+    """A name in a code span of a table."""
+    flat = re.sub(r"\s+", " ", text.replace("`", "'").replace("|", "\\|"))
+    return f"`{flat}`"
+
+
+def words(text: str) -> str:
+    """Text in which nothing is markup, a link or a mention."""
+    flat = re.sub(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text))
+    return re.sub(r"(@|://|www\.)", lambda found: found[0][0] + "&#8203;" + found[0][1:], flat)
+
+
+def signed(atto: int) -> str:
+    """A change in money."""
+    return f"{MINUS if atto < 0 else '+'}{usd(abs(atto))}" if atto else "±$0"
+
+
+def percent(before: int, after: int) -> str:
+    """A change relative to what was."""
+    return f" ({(after - before) / before:+.0%})".replace("-", MINUS) if before and before != after else ""
+
+
+def _headline(verdict: Verdict) -> str:
+    if verdict.code == 10:
+        return "## 🔴 LLM costs: blocked"
+    if verdict.code == 11:
+        return "## 🟡 LLM costs: inconclusive"
+    accepted = verdict.of("accepted")
+    return "## 🔵 LLM costs: passed, with an accepted change" if accepted else "## 🟢 LLM costs: passed"
+
+
+def judged(verdict: Verdict) -> Iterable[str]:
+    """The comment's lines on a verdict."""
+    yield _headline(verdict)
+    yield ""
+    changes = verdict.changes
+    moved = sum(each.after.cost.total for each in changes) - sum(each.before.cost.total for each in changes)
+    tests = f"{verdict.judged} test{'' if verdict.judged == 1 else 's'} judged"
+    yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them."
+    if changes:
+        yield ""
+        yield from _changes(changes)
+    if verdict.total.reached:
+        yield ""
+        yield f"**All tests together** reach the limit of {', '.join(verdict.total.reached)}: {_cost(verdict.total)}."
+    if verdict.code == 10:
+        yield ""
+        yield "If this is meant, write it with `pytest --llm-baseline=create,fix` and commit the baseline with it."
+    for title, lines in (
+        ("Inconclusive", [f"{code(r.test) + ': ' if r.test else ''}{words(r.what)}" for r in verdict.inconclusive]),
+        ("Prices, not judged", [words(each) for each in verdict.drift]),
+        ("Notes", [words(each) for each in verdict.notices]),
+    ):
+        if lines:
+            yield ""
+            yield f"**{title}**"
+            yield ""
+            yield from (f"- {each}" for each in lines[:MOST])
+
+
+def _changes(changes: Sequence[Change]) -> Iterable[str]:
+    yield "| | test | calls | tokens | cost | cause |"
+    yield "|---|---|---|---|---|---|"
+    for change in changes[:MOST]:
+        was, now = change.before, change.after
+        cells = (
+            f"{_SIGNS[change.state]} {change.state}",
+            code(change.test),
+            _pair(f"{was.calls:,}", f"{now.calls:,}"),
+            _pair(f"{was.tokens:,}", f"{now.tokens:,}"),
+            _cost(change),
+            "<br>".join(filter(None, (*(words(each) for each in change.causes), _parts(change.parts)))),
+        )
+        yield f"| {' | '.join(cells)} |"
+    if len(changes) > MOST:
+        yield f"\n{len(changes) - MOST} more are in the report."
+
+
+def _pair(before: str, after: str) -> str:
+    return before if before == after else f"{before} → {after}"
+
+
+def _cost(change: Change) -> str:
+    before, after = change.before.cost, change.after.cost
+    return _pair(money(before), money(after)) + percent(before.total, after.total)
+
+
+def _parts(parts: Split | None) -> str:
+    if parts is None or not any(parts):
+        return ""
+    return f"cost: {', '.join(f'{signed(n)} by {name}' for name, n in parts._asdict().items() if n)}"
+
+
+def _measured(report: Report) -> Iterable[str]:
+    total = figures(report.rows, report.price_of)
+    tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
+    yield "## LLM costs"
+    yield ""
+    yield f"{len(tests)} tests made {total.calls:,} calls: {total.tokens:,} tokens, {money(total.cost)}."
+    if not tests:
+        return
+    yield ""
+    yield "| test | calls | attempts | prompt | completion | cached | errors | cost |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|"
+    dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
+    for test, f in dearest[:MOST]:
+        counts = (f.calls, f.attempts, f.prompt, f.completion, f.cached, f.errors)
+        yield f"| {code(test)} | {' | '.join(f'{n:,}' for n in counts)} | {money(f.cost)} |"
+    if len(dearest) > MOST:
+        yield f"\n{len(dearest) - MOST} more are in the report."
+
+
+def _prices(report: Report) -> Iterable[str]:
+    total = figures(report.rows, report.price_of)
+    cost: Cost = total.cost
+    yield f"<sub>All of it costs {money(cost)} at {words(report.book)}; both sides have these prices.</sub>"

@@ -1,0 +1,55 @@
+"""Several reports as one: the shards of a suite. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_llmmetrics.bill.documents import DocumentError
+from pytest_llmmetrics.bill.report import Gate, Priced, Report, price_key, priced
+from pytest_llmmetrics.bill.rows import Row, added
+
+
+def merged(shards: Sequence[tuple[str, Report]]) -> Report:
+    """The report of all shards together. Raises `DocumentError` for shards that do not belong together."""
+    first_name, first = shards[0]
+    whole = first.model_copy(deep=True)
+    where = dict.fromkeys(first.tests, first_name)
+    for name, shard in shards[1:]:
+        if shard.book != whole.book:
+            raise DocumentError(
+                f"{name} was priced with {shard.book}, {first_name} with {whole.book}: install one version of "
+                "genai-prices everywhere and run the shards again"
+            )
+        for key, rates in shard.prices.items():
+            if whole.prices.setdefault(key, rates) != rates:
+                raise DocumentError(f"{name} has another price of {key} than the shards before it: run all with one")
+        for test, outcome in shard.tests.items():
+            if test in where:
+                raise DocumentError(f"{test} ran in {where[test]} and in {name}: each test belongs to one shard")
+            where[test] = name
+            whole.tests[test] = outcome
+        whole.sellers.update(shard.sellers)
+        whole.priced_at = min(whole.priced_at, shard.priced_at)
+        whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
+        whole.gate = _gates(whole.gate, shard.gate, name)
+    for part in ("rows", "beside", "reruns"):
+        every = [row for _, shard in shards for row in getattr(shard, part)]
+        setattr(whole, part, _repriced(whole, every))
+    whole.tests = dict(sorted(whole.tests.items()))
+    return Report.model_validate_json(whole.text())
+
+
+def _gates(one: Gate | None, other: Gate | None, name: str) -> Gate | None:
+    if one is None or other is None:
+        return None
+    if (one.agreed, one.base, one.limits) != (other.agreed, other.base, other.limits):
+        raise DocumentError(f"{name} was judged by another baseline or other limits than the shards before it")
+    budgets = {**one.budgets, **other.budgets}
+    drift = sorted({*one.drift, *other.drift})
+    notices = list(dict.fromkeys((*one.notices, *other.notices)))
+    return one.model_copy(update={"budgets": budgets, "drift": drift, "notices": notices})
+
+
+def _repriced(report: Report, rows: Sequence[Row]) -> list[Priced]:
+    sums = added(rows)
+    return priced(sums, {price_key(row): report.price_of(row) for row in sums})

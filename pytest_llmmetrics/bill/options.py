@@ -1,0 +1,124 @@
+"""The command line and the ini options of the bill and the gate. Imports nothing but pytest: every run loads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_llmmetrics.bill.limits import Rules
+
+MODES = ("report", "warn", "block")
+ACTS = ("create", "fix", "trim")
+SUFFIXES = (".json", ".md", ".html")
+
+MARKERS = ("llm_budget(usd, calls, tokens): what this test's LLM calls may come to at most; `--llm-gate` judges it",)
+
+_FLAGS = (
+    ("--llm-metrics", "meter every LLM call of the session and print what it cost"),
+    ("--llm-gate", "fail where the tests' LLM calls cost more than the committed baseline allows"),
+)
+
+# the option, its ini option, its metavar, its default, what it is
+_VALUES = (
+    ("--llm-top", "llm_top", "N", "10", "how many tests the summary lists"),
+    ("--llm-baseline", None, "ACTS", "", "write the baseline: create, fix or trim, or several with commas between"),
+    ("--llm-baseline-file", "llm_baseline_file", "PATH", "llm-costs.json", "the baseline, below the root directory"),
+    ("--llm-gate-base", "llm_gate_base", "REV", "", "compare with the baseline at the merge base with REV, too"),
+    ("--llm-gate-mode", "llm_gate_mode", "MODE", "block", "the most that the gate does: report, warn or block"),
+    (
+        "--llm-gate-accepted",
+        "llm_gate_accepted",
+        "MODE",
+        "report",
+        "what a change does that the baseline was fixed for",
+    ),
+    ("--llm-gate-inconclusive", "llm_gate_inconclusive", "MODE", "block", "what a comparison does that proves nothing"),
+)
+
+_LISTS = (
+    ("--llm-report", None, "PATH", "write what was measured, as .json, .md or .html"),
+    ("--llm-limit", "llm_limits", "LIMIT", "such as 'cost 5%% 0.0001' or 'total tokens 10%% 500 warn'"),
+)
+
+
+class Options(NamedTuple):
+    """What was asked for."""
+
+    metrics: bool
+    top: int
+    reports: tuple[Path, ...]
+    acts: frozenset[str]
+    baseline: Path
+    gate: bool
+    gate_base: str
+    rules: Rules
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add the options to pytest's."""
+    group = parser.getgroup("llm", "LLM calls")
+    for option, what in _FLAGS:
+        group.addoption(option, action="store_true", default=False, help=what)
+    for option, ini, metavar, default, what in _VALUES:
+        if ini:
+            parser.addini(ini, what, default=default)
+        group.addoption(option, metavar=metavar, default=None, help=f"{what} ({default or 'off'})")
+    for option, ini, metavar, what in _LISTS:
+        if ini:
+            parser.addini(ini, what.replace("%%", "%"), type="linelist", default=[])
+        group.addoption(option, action="append", metavar=metavar, default=None, help=what)
+
+
+def wanted(config: pytest.Config) -> bool:
+    """Whether this session is to be metered."""
+    names = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
+    return any(config.getoption(_dest(name), None) for name in names)
+
+
+def read(config: pytest.Config) -> Options:
+    """What was asked for. Raises `pytest.UsageError`."""
+    from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
+
+    values: dict[str, Any] = {}
+    for option, ini, _, default, _ in _VALUES:
+        said = config.getoption(_dest(option), None)
+        values[option] = said if said is not None else config.getini(ini) if ini else default
+    try:
+        limits = limits_of(config.getini("llm_limits"), config.getoption("llm_limit", None) or ())
+    except LimitError as exc:
+        raise pytest.UsageError(f"{exc} (in llm_limits or --llm-limit)") from None
+    for name in ("--llm-gate-mode", "--llm-gate-accepted", "--llm-gate-inconclusive"):
+        if values[name] not in MODES:
+            raise pytest.UsageError(f"{name}={values[name]}: there are {', '.join(MODES)}")
+    acts = frozenset(filter(None, values["--llm-baseline"].split(",")))
+    if unknown := acts - set(ACTS):
+        raise pytest.UsageError(f"--llm-baseline={','.join(sorted(unknown))}: there are {', '.join(ACTS)}")
+    if not values["--llm-top"].isdecimal():
+        raise pytest.UsageError(f"--llm-top={values['--llm-top']}: say how many tests to list, such as 10")
+    root = config.invocation_params.dir
+    reports = tuple(root / path for path in config.getoption("llm_report", None) or ())
+    for path in reports:
+        if path.suffix not in SUFFIXES:
+            raise pytest.UsageError(f"--llm-report={path.name}: its suffix says its format: {', '.join(SUFFIXES)}")
+    return Options(
+        config.getoption("llm_metrics", default=False),
+        int(values["--llm-top"]),
+        reports,
+        acts,
+        config.rootpath / values["--llm-baseline-file"],
+        config.getoption("llm_gate", default=False),
+        values["--llm-gate-base"],
+        Rules(
+            limits,
+            values["--llm-gate-mode"],
+            values["--llm-gate-accepted"],
+            values["--llm-gate-inconclusive"],
+        ),
+    )
+
+
+def _dest(option: str) -> str:
+    return option[2:].replace("-", "_")

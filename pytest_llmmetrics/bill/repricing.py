@@ -1,0 +1,53 @@
+"""What the same tokens would cost on another model. Pure but for the price catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from llmmetrics.testing.prices import Price, PriceBook
+from pytest_llmmetrics.bill.documents import DocumentError
+from pytest_llmmetrics.bill.figures import Cost, cost_of
+from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.rows import Row
+
+
+class Repriced(NamedTuple):
+    """What one test costs, and would cost."""
+
+    before: Cost
+    after: Cost
+
+
+def repriced(report: Report, models: Mapping[str, str]) -> dict[str, Repriced]:
+    """Every test's cost on these models instead, by test; as many tokens, which another model may split otherwise.
+
+    Raises `DocumentError` for a model that no row has, or whose price nobody knows.
+    """
+    book = PriceBook()
+    there = {name for row in report.rows for name in (row.model, row.answered) if name}
+    for old, new in models.items():
+        if old not in there:
+            raise DocumentError(f"no call of the report is to {old!r}: there are {', '.join(sorted(there)) or 'none'}")
+        if _price(book, new) is None:
+            raise DocumentError(f"nobody knows the price of {new!r}: write it as the price catalogue does")
+    found: dict[str, Repriced] = {}
+    for row in report.rows:
+        other = models.get(row.model) or models.get(row.answered)
+        before = cost_of(row, report.price_of(row))
+        after = before if other is None else cost_of(_unwired(row), _price(book, other))
+        was = found.get(row.test, Repriced(Cost(), Cost()))
+        found[row.test] = Repriced(was.before + before, was.after + after)
+    return found
+
+
+def _price(book: PriceBook, model: str) -> Price | None:
+    return book.price("", model)
+
+
+def _unwired(row: Row) -> Row:
+    """A row whose cost is not the wire's, which is of the old model."""
+    tokens = {**row.tokens}
+    for name, n in row.wire_tokens.items():
+        tokens[name] = tokens.get(name, 0) + n
+    return row.model_copy(update={"tokens": tokens, "wire_tokens": {}, "wire_usd": None})

@@ -1,0 +1,273 @@
+"""The recorder: meters the session, and knows which test each call belongs to.
+
+A call belongs to whatever the process was running when the call began, on any thread. Records are kept in memory and
+looked at when the session ends: during a test nothing is read, written or imported.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from llmmetrics import Meter, Settings
+from llmmetrics.testing import CallRecord, metering, meters, observe, set_owner
+from llmmetrics.testing.prices import PriceBook
+from pytest_llmmetrics.bill import options as bill_options
+from pytest_llmmetrics.bill.allowances import BudgetError, allowance_of
+from pytest_llmmetrics.bill.measured import Measured
+from pytest_llmmetrics.bill.options import Options
+from pytest_llmmetrics.bill.rows import Row, Seen, added, rows_of
+from pytest_llmmetrics.bill.stale import Watch
+
+if TYPE_CHECKING:
+    from pytest_llmmetrics.bill.bill import Bill
+
+SESSION = "<session>"
+"""What calls outside of any test and fixture belong to."""
+
+_KEY = "llmmetrics"
+
+
+class Run:
+    """One run of a test; a test that is run again has several."""
+
+    __slots__ = ("outcome", "test")
+
+    def __init__(self, test: str) -> None:
+        self.test = test
+        self.outcome = ""
+
+    def hear(self, report: pytest.TestReport) -> None:
+        """Take in what pytest says of a phase. A failure in any of them is the run's."""
+        said = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
+        if self.outcome in {"", "passed"} and (report.when == "call" or said != "passed"):
+            self.outcome = said
+
+
+class Recorder:
+    """The plugin object of a metered session; in xdist's controller it only collects what the workers measured."""
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self.config = config
+        self.options = options
+        self.worker = hasattr(config, "workerinput")
+        self.controller = not self.worker and config.getoption("dist", "no") != "no"
+        self.book = PriceBook()
+        self.seen: list[tuple[object, Seen]] = []
+        self.runs: dict[str, list[Run]] = {}
+        self.stale: list[tuple[object, str]] = []
+        self.budgets: dict[str, dict[str, Any]] = {}
+        self.collected: list[str] = []
+        self.measured: list[Measured] = []
+        self.crashed: list[str] = []
+        self.bill: Bill | None = None
+        self.merge_base = ""
+        self._owner: object = SESSION
+        self._watch = Watch(lambda what: self.stale.append((self._owner, what)))
+        self._doors = ExitStack()
+
+    # from the session's start to its end
+
+    def open(self) -> None:
+        """Begin to meter."""
+        if self.controller:
+            return
+        settings = {"Telemetry": {"EnableMetrics": False, "MaxModelsPerBackend": 10**6}}
+        self._doors.callback(set_owner, set_owner(SESSION))
+        self._doors.enter_context(observe(self._told))
+        self._meter = Meter(Settings.model_validate(settings), registry=CollectorRegistry())
+        # it has no ledger to let go of: this takes it out of `meters()`, since no test's outcome may depend on it
+        self._meter.close()
+        self._doors.enter_context(metering(self._meter))
+        self._doors.callback(self._watch.stop)
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        self._doors.close()
+
+    def _told(self, record: CallRecord) -> None:
+        self.book.learn(record)
+        seen = Seen(
+            record.fingerprint,
+            record.status.value,
+            None if record.error_type is None else record.error_type.value,
+            record.backend,
+            record.model,
+            record.model_responded,
+            record.usage_known,
+            record.parts,
+            record.wire_cost_usd,
+        )
+        self.seen.append((record.owner, seen))
+
+    # whose a call is
+
+    def _enter(self, owner: object) -> object:
+        before, self._owner = self._owner, owner
+        set_owner(owner)
+        return before
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        self.runs.setdefault(item.nodeid, []).append(Run(item.nodeid))
+        before = self._enter("<fixtures>")
+        try:
+            return (yield)
+        finally:
+            self._enter(before)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        before = self._enter(fixturedef)
+        try:
+            return (yield)
+        finally:
+            self._enter(before)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        self._watch.look()
+        before = self._enter(self.runs[item.nodeid][-1])
+        try:
+            return (yield)
+        finally:
+            self._enter(before)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        before = self._enter("<fixtures>")
+        try:
+            return (yield)
+        finally:
+            self._enter(before)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if runs := self.runs.get(report.nodeid):
+            runs[-1].hear(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        # before -k and others take some away
+        self.collected = [item.nodeid for item in items]
+        for item in items:
+            if marker := item.get_closest_marker("llm_budget"):
+                try:
+                    self.budgets[item.nodeid] = allowance_of(marker.args, marker.kwargs).plain()
+                except BudgetError as exc:
+                    raise pytest.UsageError(f"{item.nodeid}: {exc}") from None
+
+    # what it comes to
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        text = getattr(node, "workeroutput", {}).get(_KEY)
+        if text is None:
+            self.crashed.append(node.gateway.id)
+        else:
+            self.measured.append(Measured.model_validate_json(text))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self.controller:
+            self._let_go()
+            self.close()
+            self.measured.append(self._measure())
+        if self.worker:
+            self.config.workeroutput[_KEY] = self.measured[0].model_dump_json()  # type: ignore[attr-defined]
+            return
+        asked = self.options
+        if not (asked.gate or asked.acts or asked.reports or any(each.anything for each in self.measured)):
+            return
+        from pytest_llmmetrics.bill.bill import Bill
+
+        whole = not (self.config.getoption("lf", default=False) or any("::" in each for each in self.config.args))
+        self.bill = Bill(
+            self.options,
+            self.config.rootpath,
+            self.book,
+            self.measured,
+            self.crashed,
+            merge_base=self.merge_base,
+            whole=whole,
+        )
+        code = self.bill.settle()
+        if int(session.exitstatus) == 0:
+            session.exitstatus = code
+
+    def _let_go(self) -> None:
+        """Have the calls counted whose answers nobody holds any more: a cycle may have kept some."""
+        every = [self._meter, *meters()]
+        if any(meter.in_flight for meter in every):
+            gc.collect()
+        for meter in every:
+            meter.flush()
+
+    def _measure(self) -> Measured:
+        seen: dict[object, list[Seen]] = {}
+        for owner, each in self.seen:
+            seen.setdefault(owner, []).append(each)
+        last = {runs[-1] for runs in self.runs.values()}
+        own: list[Row] = []
+        again: list[Row] = []
+        beside: list[Row] = []
+        for owner, attempts in seen.items():
+            where = own if owner in last else again if isinstance(owner, Run) else beside
+            where.extend(rows_of(_name(owner), attempts, self.book))
+        stale = sorted({(_name(owner), what) for owner, what in self.stale})
+        return Measured(
+            known=self.book.known(),
+            rows=own,
+            reruns=added(again),
+            beside=added(beside),
+            tests={test: runs[-1].outcome or "none" for test, runs in self.runs.items()},
+            stale=stale,
+            budgets=self.budgets,
+            collected=self.collected if self.options.acts or self.options.gate else [],
+        )
+
+    # what is said of it
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.bill is not None:
+            for text, kind in self.bill.lines():
+                if kind == "title":
+                    terminalreporter.section(text)
+                else:
+                    terminalreporter.write_line(text, **{kind: True} if kind else {})
+
+    def pytest_unconfigure(self) -> None:
+        self.close()
+
+
+def start(config: pytest.Config) -> None:
+    """Meter this session. Raises `pytest.UsageError` for what was asked for wrongly."""
+    asked = bill_options.read(config)
+    if config.getoption("collectonly", default=False):
+        return
+    recorder = Recorder(config, asked)
+    if asked.gate and asked.gate_base and not recorder.worker:
+        from pytest_llmmetrics.bill import history
+
+        try:
+            recorder.merge_base = history.merge_base(config.rootpath, asked.gate_base)
+        except history.HistoryError as exc:
+            raise pytest.UsageError(str(exc)) from None
+    recorder.open()
+    config.pluginmanager.register(recorder, "llmmetrics-recorder")
+
+
+def _name(owner: object) -> str:
+    if isinstance(owner, Run):
+        return owner.test
+    if isinstance(owner, str):
+        return owner
+    if isinstance(owner, pytest.FixtureDef):
+        place = f"{owner.baseid}::" if owner.baseid else ""
+        return f"<fixture {place}{owner.argname}>"
+    return SESSION

@@ -1,0 +1,146 @@
+"""Why a cost has changed: more calls, more use per call, another model, another price. Pure, exact, and sums up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from llmmetrics.testing.prices import Price
+from pytest_llmmetrics.bill.figures import MINUS, Figures, PriceOf, cost_of, figures
+from pytest_llmmetrics.bill.rows import Row
+
+
+class Split(NamedTuple):
+    """The parts of a change in cost, in attodollars."""
+
+    calls: int = 0
+    usage: int = 0
+    model: int = 0
+    price: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def plus(self, other: Split) -> Split:
+        """Both, part by part."""
+        return Split(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def split(before: Iterable[Row], after: Iterable[Row], then: PriceOf, now: PriceOf) -> Split | None:
+    """The change from `before`, at the prices of `then`, to `after`, at those of `now`; None where a price is unknown.
+
+    First the prices change, then the number of calls, then what a call uses, then the model.
+    """
+    old = {row.key: row for row in before}
+    new = {row.key: row for row in after}
+    if any(cost_of(row, price(row)).unknown for row in old.values() for price in (then, now)) or any(
+        cost_of(row, now(row)).unknown for row in new.values()
+    ):
+        return None
+    dearer = sum(_cost(row, now(row)) - _cost(row, then(row)) for row in old.values())
+    parts = Split(price=dearer)
+    for key in old.keys() & new.keys():
+        parts = parts.plus(_same_model([old[key]], [new[key]], now))
+    gone = [row for key, row in old.items() if key not in new]
+    came = [row for key, row in new.items() if key not in old]
+    return parts.plus(_other_model(gone, came, now) if gone and came else _calls_alone(gone, came, now))
+
+
+def _cost(row: Row, price: Price | None) -> int:
+    return cost_of(row, price).total
+
+
+def _sum(rows: Iterable[Row], now: PriceOf) -> int:
+    return sum(_cost(row, now(row)) for row in rows)
+
+
+def _same_model(old: Sequence[Row], new: Sequence[Row], now: PriceOf) -> Split:
+    cost = _sum(old, now)
+    calls = _of_calls(cost, old, new)
+    return Split(calls=calls, usage=_sum(new, now) - cost - calls)
+
+
+def _of_calls(cost: int, old: Sequence[Row], new: Sequence[Row]) -> int:
+    """What the change in the number of calls alone comes to, at what a call cost."""
+    was = sum(row.calls for row in old)
+    return cost * (sum(row.calls for row in new) - was) // was if was else 0
+
+
+def _calls_alone(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Split:
+    return Split(calls=_sum(came, now) - _sum(gone, now))
+
+
+def _other_model(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Split:
+    cost = _sum(gone, now)
+    # of several models that were replaced, the dearest stands for all
+    anchor = now(max(gone, key=lambda row: _cost(row, now(row))))
+    paid = _sum(came, now)
+    at_old = [cost_of(row, anchor) for row in came]
+    would = paid if any(each.unknown for each in at_old) else sum(each.total for each in at_old)
+    calls = _of_calls(cost, gone, came)
+    return Split(calls=calls, usage=would - cost - calls, model=paid - would)
+
+
+def causes(
+    before: Sequence[Row], after: Sequence[Row], parts: Split | None, price_of: PriceOf, reached: Collection[str] = ()
+) -> list[str]:
+    """What has changed between the two, in words: of the measures that reached a limit first, then what weighs most."""
+    if not before:
+        return ["new: not in the baseline"]
+    was, now = figures(before, price_of), figures(after, price_of)
+    parts = parts or Split()
+    found: list[tuple[str, float, str]] = []
+    if models := _models(before, after):
+        found.append(("cost", abs(parts.model) or 1, models))
+    if was.calls != now.calls:
+        found.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
+    if was.calls and now.calls and was.per_call != now.per_call:
+        failed = _errors(before, after)
+        found.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
+    used = _usage(was, now) if was.calls and now.calls else []
+    moved = sum(change for _, change, _ in used) or 1
+    found += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
+    return [text for _, _, text in sorted(found, key=lambda each: (each[0] not in reached, -each[1]))]
+
+
+def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
+    """What one call uses: by how much of it that has changed, and in words."""
+    found = []
+    for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
+        one, other = total / was.calls, later / now.calls
+        if one != other:
+            percent = (
+                f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one and abs(other / one - 1) >= 0.01 else ""
+            )
+            text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
+            found.append(("tokens", abs(other - one) / (one or other), text))
+    if was.cached_ratio != now.cached_ratio:
+        shift = abs(was.cached_ratio - now.cached_ratio)
+        text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"
+        found.append(("cached", shift, text))
+    return found
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _models(before: Sequence[Row], after: Sequence[Row]) -> str | None:
+    asked = [sorted({row.model for row in rows}) for rows in (before, after)]
+    if asked[0] != asked[1]:
+        return f"model {', '.join(asked[0])} → {', '.join(asked[1]) or 'none'}"
+    answered = [sorted({row.answered for row in rows if row.answered}) for rows in (before, after)]
+    if answered[0] != answered[1] and all(answered):
+        return f"answering model {', '.join(answered[0])} → {', '.join(answered[1])}"
+    return None
+
+
+def _errors(before: Sequence[Row], after: Sequence[Row]) -> str:
+    total: dict[str, int] = {}
+    for rows, sign in ((before, -1), (after, 1)):
+        for row in rows:
+            for name, n in row.errors.items():
+                total[name] = total.get(name, 0) + sign * n
+    more = [f"{name} +{n}" for name, n in sorted(total.items()) if n > 0]
+    return f" ({', '.join(more)})" if more else ""

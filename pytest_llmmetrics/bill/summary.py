@@ -1,0 +1,128 @@
+"""What the terminal shows at a session's end. Lines with a kind: a title, a colour, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pytest_llmmetrics.bill.baseline import Changes, by_test
+from pytest_llmmetrics.bill.figures import MINUS, Figures, figures, money, usd
+from pytest_llmmetrics.bill.gate import Change, Verdict
+from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.split import Split
+
+Line = tuple[str, str]
+
+_HEADS = ("calls", "attempts", "prompt", "completion", "cached", "errors", "cost")
+
+
+def of_report(report: Report, top: int) -> Iterable[Line]:
+    """The dearest tests, and all of them together."""
+    yield "LLM calls", "title"
+    tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
+    dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
+    shown = [(test, _cells(sums)) for test, sums in dearest[:top]]
+    total = figures(report.rows, report.price_of)
+    shown.append((f"{len(tests)} test{'' if len(tests) == 1 else 's'}", _cells(total)))
+    beside = figures(report.beside, report.price_of)
+    if report.beside:
+        shown.append(("fixtures and session, in no test", _cells(beside)))
+    if report.reruns:
+        shown.append(("runs that were run again, in no sum", _cells(figures(report.reruns, report.price_of))))
+    yield from _table(shown)
+    if len(dearest) > top:
+        yield f"{len(dearest) - top} more tests are not shown (--llm-top)", ""
+    yield from _states(report, total)
+
+
+def _cells(sums: Figures) -> Sequence[str]:
+    counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
+    return (*(f"{n:,}" for n in counts), money(sums.cost))
+
+
+def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
+    widths = [max(len(head), *(len(cells[n]) for _, cells in rows)) for n, head in enumerate(_HEADS)]
+
+    def line(cells: Sequence[str], name: str) -> str:
+        numbers = "  ".join(cell.rjust(size) for cell, size in zip(cells, widths, strict=True))
+        return f"{numbers}  {name}"
+
+    yield line(_HEADS, "test"), "bold"
+    for name, cells in rows:
+        yield line(cells, name), ""
+
+
+def _states(report: Report, total: Figures) -> Iterable[Line]:
+    if total.estimated_tokens:
+        yield f"~ is an estimate: nobody says how many {total.estimated_tokens:,} of the tokens were", "yellow"
+    if total.unread:
+        yield f"{total.unread} successful calls carry no usage", "yellow"
+    rows = (*report.rows, *report.beside)
+    models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
+    if models:
+        yield f"unknown: nobody knows the price of {', '.join(models)}", "yellow"
+
+
+def of_baseline(changes: Changes, name: str) -> Iterable[Line]:
+    """What was done to the baseline."""
+    yield "LLM baseline", "title"
+    for what, tests in zip(("created", "fixed", "trimmed"), changes, strict=True):
+        for test in tests:
+            yield f"{what} {test}", ""
+    if any(changes):
+        yield f"{sum(map(len, changes))} tests changed in {name}: commit it", "green"
+    else:
+        yield f"{name} is as it should be", ""
+
+
+_COLOURS = {"regression": "red", "warning": "yellow", "accepted": "cyan", "improved": "green"}
+
+
+def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
+    """What the gate says."""
+    yield "LLM gate", "title"
+    for change in verdict.changes:
+        yield f"{change.state}: {change.test}: {'; '.join(change.causes)}", _COLOURS.get(change.state, "")
+        if moved := cost_line(change):
+            yield f"    {moved}", ""
+    if verdict.total.reached:
+        measures = ", ".join(verdict.total.reached)
+        yield f"{verdict.total.state}: all tests together: {measures}", _COLOURS.get(verdict.total.state, "")
+    if moved := cost_line(verdict.total):
+        yield f"all {verdict.judged} judged tests, without what is accepted: {moved}", ""
+    for text in verdict.drift:
+        yield f"not judged: {text}", "yellow"
+    for text in verdict.notices:
+        yield f"note: {text}", ""
+    for reason in verdict.inconclusive:
+        yield f"inconclusive: {reason.test + ': ' if reason.test else ''}{reason.what}", "yellow"
+    yield conclusion(verdict, name), {0: "green", 10: "red"}.get(verdict.code, "yellow")
+
+
+def conclusion(verdict: Verdict, name: str) -> str:
+    """The verdict in one sentence."""
+    if verdict.code == 10:
+        return f"blocked: if this is meant, write it with --llm-baseline=create,fix and commit {name}"
+    if verdict.code == 11:
+        return "inconclusive: nothing is proven (--llm-gate-inconclusive=report to let it pass)"
+    if verdict.inconclusive:
+        return f"let pass, though inconclusive: {verdict.judged} tests judged"
+    accepted = len(verdict.of("accepted"))
+    more = f"; {accepted} accepted, for {name} was changed with {'it' if accepted == 1 else 'them'}" if accepted else ""
+    return f"passed: {verdict.judged} tests judged{more}"
+
+
+def cost_line(change: Change) -> str:
+    """The change in cost, and its parts, or nothing where there is none."""
+    before, after = change.before.cost, change.after.cost
+    if before == after and not (change.parts and any(change.parts)):
+        return ""
+    return f"cost {money(before)} → {money(after)}{parts(change.parts)}"
+
+
+def parts(split: Split | None) -> str:
+    """The parts of a change in cost that are not 0."""
+    if split is None or not any(split):
+        return ""
+    return " = " + " ".join(
+        f"{MINUS if n < 0 else '+'}{usd(abs(n))} {name}" for name, n in split._asdict().items() if n
+    )

@@ -1,0 +1,156 @@
+"""Puts a replay between the clients and vcrpy, and vcrpy between it and the network.
+
+vcrpy replaces the methods of the transports' classes, so that whatever meters above them sees a replay as it sees
+the network. What it gives back passes a door of ours, in the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import wraps
+from importlib import import_module
+from typing import Any
+from unittest import mock
+
+import vcr
+from vcr.request import Request
+
+from pytest_llmmetrics.cassettes.replay import MARK, Replay
+
+_FAMILIES = ("httpx", "httpx2")
+_IN_PROCESS = (
+    ("ASGITransport", "handle_async_request"),
+    ("WSGITransport", "handle_request"),
+    ("MockTransport", "handle_request"),
+    ("MockTransport", "handle_async_request"),
+)
+"""Transports behind which there is no network: the application under test itself, or a mock of the test's own."""
+
+
+@contextmanager
+def opened(replay: Replay) -> Iterator[Any]:
+    """Play inside the block. Gives vcrpy's cassette, whose requests and responses are what was played and recorded."""
+    libraries = [library for name in _FAMILIES if (library := _library(name))]
+    real = [
+        (library, transport, name, make, getattr(transport, name))
+        for library in libraries
+        for transport, name, make in (
+            (library.HTTPTransport, "handle_request", _door),
+            (library.AsyncHTTPTransport, "handle_async_request", _async_door),
+        )
+    ]
+    spared = [
+        (getattr(library, transport), name, getattr(getattr(library, transport), name))
+        for library in libraries
+        for transport, name in _IN_PROCESS
+    ]
+    recorder = vcr.VCR(
+        record_mode="new_episodes" if replay.recording else "none",
+        match_on=["interaction"],
+        before_record_request=replay.request,
+    )
+    recorder.register_matcher("interaction", _same)
+    recorder.register_persister(_Memory(replay))
+    with ExitStack() as stack:
+        cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
+        replay.played = cassette.play_counts
+        for owner, name, original in spared:
+            stack.enter_context(mock.patch.object(owner, name, original))
+        for library, owner, name, make, original in real:
+            door = make(replay, getattr(owner, name), original, library)
+            stack.enter_context(mock.patch.object(owner, name, door))
+        yield cassette
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def _same(asked: Any, recorded: Any) -> bool:
+    """Vcrpy's matcher: the hook has chosen before."""
+    return MARK in asked.headers and asked.headers[MARK] == recorded.headers.get(MARK)
+
+
+class _Memory:
+    """vcrpy's persister: the deck is what is loaded, and what is recorded is written elsewhere."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+
+    def load_cassette(self, _path: str, serializer: Any) -> tuple[list[Any], list[Any]]:  # noqa: ARG002 - vcrpy's
+        requests, responses = [], []
+        for n, card in enumerate(self._replay.deck.cards):
+            mark = {MARK: [str(n)]}
+            recorded, response = card.interaction.request, card.interaction.response
+            headers = {**recorded["headers"], **mark}
+            requests.append(Request(recorded["method"], recorded["uri"], recorded.get("body"), headers))
+            body, status = response["body"].get("string") or b"", response["status"]
+            responses.append(
+                {
+                    "status": {"code": int(status["code"]), "message": status.get("message") or ""},
+                    "headers": {**response["headers"], **mark},
+                    "body": {"string": body.encode() if isinstance(body, str) else body},
+                }
+            )
+        return requests, responses
+
+    def save_cassette(self, _path: str, _cassette: Any, serializer: Any) -> None:
+        """Nothing: recording.py scans before it writes, and raises where an exception undoes the patches first."""
+
+
+def _door(replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], library: Any) -> Callable[..., Any]:
+    @wraps(inner)
+    def handle_request(self: Any, request: Any) -> Any:
+        if replay.foreign(request):
+            # under the lock, an application on loopback could not ask its LLM while it is asked itself
+            return real(self, request)
+        # choosing and playing is one act, or two threads would play the same interaction
+        with nullcontext() if replay.recording else replay.turn:
+            response = inner(self, _readable(replay, request))
+        if card := replay.to_verify(response):
+            try:
+                live = real(self, request)
+                live.request = request
+                live.read()
+                live.close()
+            except library.HTTPError as exc:
+                replay.drifts.append(f"{card}: the endpoint did not answer: {type(exc).__name__}")
+            else:
+                replay.compare(card, live)
+        return replay.answer(request, response, library, asynchronous=False)
+
+    return handle_request
+
+
+def _async_door(
+    replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], library: Any
+) -> Callable[..., Any]:
+    @wraps(inner)
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        if replay.foreign(request):
+            return await real(self, request)
+        response = await inner(self, _readable(replay, request))
+        if card := replay.to_verify(response):
+            try:
+                live = await real(self, request)
+                live.request = request
+                await live.aread()
+                await live.aclose()
+            except library.HTTPError as exc:
+                replay.drifts.append(f"{card}: the endpoint did not answer: {type(exc).__name__}")
+            else:
+                replay.compare(card, live)
+        return replay.answer(request, response, library, asynchronous=True)
+
+    return handle_async_request
+
+
+def _readable(replay: Replay, request: Any) -> Any:
+    """A recording is read by people: it is asked for as plain text."""
+    if replay.recording:
+        request.headers["accept-encoding"] = "identity"
+    return request

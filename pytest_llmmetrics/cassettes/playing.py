@@ -1,0 +1,177 @@
+"""A test's cassettes: found, read, played, and what the test has to answer for at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_llmmetrics import options
+from pytest_llmmetrics.cassettes import files as cassette_files
+from pytest_llmmetrics.cassettes import names as cassette_names
+from pytest_llmmetrics.cassettes import recording
+from pytest_llmmetrics.cassettes.doors import opened
+from pytest_llmmetrics.cassettes.files import Cassette, CassetteError, Interaction
+from pytest_llmmetrics.cassettes.marks import refuse_rivals, wanted
+from pytest_llmmetrics.cassettes.match import Deck
+from pytest_llmmetrics.cassettes.replay import MARK, Replay
+from pytest_llmmetrics.network import denied, sentence
+
+
+class LlmCassette:
+    """The cassettes of one test."""
+
+    def __init__(self, item: pytest.Item, own: Path | None) -> None:
+        mark = item.get_closest_marker("llm_cassette")
+        if mark is None:
+            raise CassetteError("the fixture llm_cassette needs @pytest.mark.llm_cassette on the test")
+        refuse_rivals(item)
+        self.wanted = wanted(mark)
+        self.mode = options.record_mode(item.config)
+        self._shipped = cassette_names.shipped()
+        beside = [item.path.parent / "cassettes", item.config.rootpath / "cassettes"]
+        given = [Path(own)] if own else list(dict.fromkeys(beside))
+        # the shipped ones are never written, not even from their own checkout
+        self._own = [place for place in given if place != self._shipped]
+        self._target = self._to_record() if self.mode in ("once", "all") else None
+        self.kept: tuple[Interaction, ...] = ()
+        self._metadata: dict[str, object] = {}
+        self._written = 0
+        self._guarded = (
+            self._target is None and self.mode != "verify" and item.config.getoption("llm_network", "auto") != "allow"
+        )
+        self._tried: list[str] = []
+        self._cassettes = [each for name in self.wanted.names if (each := self._read(name))]
+        self.replay = Replay(
+            Deck(self._cassettes),
+            recording=self._target is not None,
+            verifying=self.mode == "verify",
+            pass_foreign="respx_mock" in getattr(item, "fixturenames", ()),
+        )
+
+    def _to_record(self) -> tuple[str, Path] | None:
+        """The cassette that is recorded into: the first that is the user's own, or nobody's yet."""
+        for name in self.wanted.names:
+            path = cassette_names.find(name, self._own)
+            is_shipped = cassette_names.find(name, [self._shipped])
+            if path or not is_shipped:
+                place = next((each for each in self._own if each.is_dir()), self._own[0])
+                return name, path or cassette_names.path_of(place, name)
+        return None
+
+    def _read(self, name: str) -> Cassette | None:
+        places = [*self._own, self._shipped]
+        path = cassette_names.find(name, places)
+        is_target = self._target is not None and self._target[0] == name
+        if path is None:
+            if is_target:
+                return None
+            raise cassette_names.missing(name, places)
+        cassette = cassette_files.read(path, name)
+        if self._shipped not in path.parents:
+            said = cassette.metadata.get("opaque")
+            opaque = [*self.wanted.opaque, *(said if isinstance(said, list) else ())]
+            if found := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
+                raise CassetteError(f"cassette {name} has a secret in it: {recording.told(found)}")
+        if is_target and self.mode == "all":
+            return None
+        if is_target:
+            self.kept, self._metadata = cassette.interactions, dict(cassette.metadata)
+        return cassette
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Play inside the block; what is recorded after the verdict, by a fixture's end, is written too."""
+        with ExitStack() as stack:
+            if self._guarded:
+                self._tried = stack.enter_context(denied())
+            self._vcr = stack.enter_context(opened(self.replay))
+            yield
+            self.write()
+
+    @property
+    def play_count(self) -> int:
+        """How many requests were answered from the cassettes."""
+        return sum(self.replay.played.values())
+
+    def write(self) -> None:
+        """Write what was recorded since. Raises `CassetteError` where a secret is left in it."""
+        if self._target is None:
+            return
+        pairs = [
+            (request, response)
+            for request, response in zip(self._vcr.requests, self._vcr.responses, strict=True)
+            if MARK not in request.headers
+        ]
+        if len(pairs) == self._written:
+            return
+        self._written = len(pairs)
+        name, path = self._target
+        made = recording.interactions([request for request, _ in pairs], [response for _, response in pairs])
+        # time.time, not datetime.now: the one reading that every time-freezing tool moves
+        today = datetime.fromtimestamp(time.time(), UTC).date()
+        text = recording.text_of(
+            name,
+            [*self.kept, *made],
+            self._metadata,
+            credentials=self.replay.credentials,
+            opaque=self.wanted.opaque,
+            today=today,
+        )
+        cassette_files.write(path, text)
+
+    def problems(self) -> list[str]:
+        """What went wrong, whether or not the code under test has noticed."""
+        drifts = (f"the live endpoint has drifted: {each}" for each in self.replay.drifts)
+        return [*self.replay.problems, *drifts, *map(sentence, self._tried[:1])]
+
+    def unused(self) -> str | None:
+        """What is said of interactions that nobody asked for."""
+        left = list(self.replay.unplayed())
+        if self.wanted.allow_unused or not left:
+            return None
+        never = _names(self._cassettes, {card.cassette.name for card in left})
+        return (
+            f"never asked for: {'; '.join(map(str, left))}. Ask, or take {never} off the test, "
+            "or allow it: @pytest.mark.llm_cassette(…, unused='allow')"
+        )
+
+
+def _names(cassettes: Sequence[Cassette], left: set[str]) -> str:
+    return ", ".join(dict.fromkeys(each.name for each in cassettes if each.name in left))
+
+
+@contextmanager
+def playing(item: pytest.Item, own: Path | None) -> Iterator[LlmCassette]:
+    """Play the test's cassettes inside the block."""
+    try:
+        played = LlmCassette(item, own)
+    except CassetteError as exc:
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
+    try:
+        with played.playing():
+            yield played
+    except CassetteError as exc:
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
+
+
+def conclude(played: LlmCassette, failure: BaseException | None) -> None:
+    """The verdict, when the test's own code has ended: what failed by itself is told what it did not see."""
+    problems = played.problems()
+    if failure is not None:
+        for each in problems:
+            if each not in str(failure):
+                failure.add_note(each)
+        return
+    try:
+        played.write()
+    except CassetteError as exc:
+        problems.append(str(exc))
+    if not problems and (unused := played.unused()):
+        problems.append(unused)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
