@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
-PROBE = pytest.StashKey["Probe"]()
+if TYPE_CHECKING:
+    from pytest_llmmetrics.probe import Probe
+
+PROBE: pytest.StashKey[Probe] = pytest.StashKey()
 """The probe of a test that has one."""
 FAILED = pytest.StashKey[bool]()
 """Whether the test's own code has failed."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llmmetrics.cassettes.leftovers import look
 
-CASSETTE = pytest.StashKey["LlmCassette"]()
+if TYPE_CHECKING:
+    from pytest_llmmetrics.cassettes.playing import LlmCassette
+
+CASSETTE: pytest.StashKey[LlmCassette] = pytest.StashKey()
 """What a test with a cassette plays."""
 
 
