@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmmetrics.testing import Answer, Fault, Reply, Request, ToolCall, faults, reply
-from pytest_llmmetrics.cassette_files import Breakdown, Interaction, dump, write
+from pytest_llmmetrics.cassettes.files import Breakdown, Interaction, dump, write
 
 DATE = "2026-11-24"
 ASK = [{"role": "user", "content": "Say hi."}]
