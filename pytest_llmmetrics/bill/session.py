@@ -12,10 +12,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from llmmetrics import Meter, Settings
-from llmmetrics.testing import CallRecord, metering, meters, observe, set_owner
+from llmmetrics.testing import CallRecord, Unpriced, metering, meters, observe, set_owner
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.bill.allowances import BudgetError, allowance_of
@@ -77,12 +75,9 @@ class Recorder:
         """Begin to meter."""
         if self.controller:
             return
-        settings = {"Telemetry": {"EnableMetrics": False, "MaxModelsPerBackend": 10**6}}
         self._doors.callback(set_owner, set_owner(SESSION))
         self._doors.enter_context(observe(self._told))
-        self._meter = Meter(Settings.model_validate(settings), registry=CollectorRegistry())
-        # it has no ledger to let go of: this takes it out of `meters()`, since no test's outcome may depend on it
-        self._meter.close()
+        self._meter = Unpriced()
         self._doors.enter_context(metering(self._meter))
         self._doors.callback(self._watch.stop)
 

@@ -62,11 +62,13 @@ class Watch:
         if ours is not None and ours.MARK in recorded.headers:
             # what llm_cassette plays it has matched by meaning, or its cassette says what it stands for
             return
-        sent = cassette.filter_request(request)
-        if not sent:
+        old = _json(recorded.body)
+        if old is None or old == _json(request.body):
             return
-        old, new = _json(recorded.body), _json(sent.body)
-        if old is not None and new is not None and old != new and _is_call(request):
+        # what the user's own filters leave out is no difference
+        sent = cassette.filter_request(request)
+        new = _json(sent.body) if sent else None
+        if new is not None and old != new and _is_call(request):
             self._stale(difference(old, new))
 
 

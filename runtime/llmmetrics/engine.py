@@ -69,7 +69,7 @@ class Engine:
         )
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
-        self._catalogue = Catalogue()
+        self._catalogue = self._new_catalogue()
         self.backends = Backends(self.settings.backends)
         self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
@@ -90,6 +90,9 @@ class Engine:
         for backend in self.backends.all:
             self._start(backend)
         alive.add(self)
+
+    def _new_catalogue(self) -> Catalogue:
+        return Catalogue()
 
     def fund(self, purse: Purse | None) -> None:
         """Have this purse's limits from now on; None: no limits."""

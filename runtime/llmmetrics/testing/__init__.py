@@ -13,6 +13,7 @@ from llmmetrics.testing.script import Script, Step, UnscriptedError
 from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 from llmmetrics.testing.target import Target, target_of
+from llmmetrics.testing.unpriced import Unpriced
 
 __all__ = [
     "CONTRACT",
@@ -32,6 +33,7 @@ __all__ = [
     "Target",
     "TestBudget",
     "ToolCall",
+    "Unpriced",
     "UnscriptedError",
     "faults",
     "has_own_clock",

@@ -45,6 +45,8 @@ class PriceBook:
         self.at = at or datetime.now(UTC)
         self._catalogue = Catalogue()
         self._sellers: dict[str, str | None] = {}
+        self._places: dict[str, tuple[str, str | None]] = {}
+        """URL and configured seller of the backends whose seller the catalogue has not been asked for yet."""
         self._configured: dict[str, dict[str, Price]] = {}
         self._seen: dict[tuple[str, int], object] = {}
 
@@ -65,9 +67,17 @@ class PriceBook:
         if own is not None and own.price is not None:
             for model in own.models or (_ANY,):
                 self._configure(record.backend, model, own.price)
-        local = own.local if own else record.provider in LOCAL
-        seller = _LOCAL if local else self._catalogue.seller(record.url) or (own.seller if own else None)
-        self._sellers.setdefault(record.backend, seller)
+        if own.local if own else record.provider in LOCAL:
+            self._sellers.setdefault(record.backend, _LOCAL)
+        elif record.backend not in self._sellers:
+            # the catalogue takes a while to load, and whoever is told of a call is in the middle of a test
+            self._places.setdefault(record.backend, (record.url, own.seller if own else None))
+
+    def _seller(self, backend: str) -> str | None:
+        if backend not in self._sellers and (place := self._places.get(backend)):
+            url, own = place
+            self._sellers[backend] = self._catalogue.seller(url) or own
+        return self._sellers.get(backend)
 
     def _configure(self, backend: str, model: str, price: Price) -> None:
         known = self._configured.setdefault(backend, {})
@@ -79,7 +89,7 @@ class PriceBook:
         own = self._configured.get(backend, {})
         if found := own.get(model) or own.get(_ANY):
             return found
-        seller = self._sellers.get(backend)
+        seller = self._seller(backend)
         if seller == _LOCAL:
             return None
         return self._catalogue.first((answered, model), "", seller, lambda: self.at)
@@ -87,7 +97,7 @@ class PriceBook:
     def known(self) -> dict[str, Any]:
         """What was learnt, as plain values that JSON can hold."""
         return {
-            "sellers": dict(self._sellers),
+            "sellers": {name: self._seller(name) for name in (*self._sellers, *self._places)},
             "configured": {
                 backend: {model: plain(price) for model, price in own.items()}
                 for backend, own in self._configured.items()
