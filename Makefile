@@ -41,7 +41,7 @@ soak: $(READY) ## the whole of what `make test` runs a tenth of
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/pytest-8.4 pytest==8.4.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-warn-conflicts --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
 
 clean:
