@@ -77,7 +77,8 @@ def make(root: Path, *, calls: bool, scope: str) -> None:
 
 def run(root: Path, *arguments: str) -> float:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments]
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # as on a user's machine: what has been compiled once is there
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, env=environ)  # noqa: S603
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
