@@ -21,6 +21,11 @@ def meters_of(backend: str) -> list[Engine]:
     alive = meters()
     known = backend in PROVIDERS
     found = [each for each in alive if backend in each.names() or (known and not each.settings.backends)]
+    if not alive:
+        raise ConfigError(
+            f"no meter has a backend {backend!r}, since there is no meter yet: make the application's before its "
+            "budget, or have the test use llm_metrics"
+        )
     if not found:
         names = {name for each in alive for name in each.names()}
         raise ConfigError(f"no meter has a backend {backend!r}: {nearest(backend, names)}")

@@ -11,6 +11,17 @@ import pytest
 
 from llmmetrics.wrap import _clients
 
+TYPES = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "gemini": "Gemini",
+    "cohere": "Cohere",
+    "ollama": "Ollama",
+    "groq": "GenericOpenAI",
+    "mistral": "GenericOpenAI",
+}
+"""The backend of each SDK, and its type in the settings."""
+
 MODEL = "m-1"
 ASK = [{"role": "user", "content": "Say hi."}]
 

@@ -147,6 +147,12 @@ def test_a_limit_that_cannot_be(llm_budget, llm_meter, set, message):
         llm_budget.set(backend, limit, period=period[0] if period else None)
 
 
+def test_a_budget_before_there_is_a_meter(llm_budget, monkeypatch):
+    monkeypatch.setattr("pytest_llmmetrics.budgets.meters", list)
+    with pytest.raises(ConfigError, match="since there is no meter yet: make the application's before its budget"):
+        llm_budget.set("b", "1")
+
+
 def test_a_backend_without_a_limit(llm_budget, llm_clock, llm_meter):
     for act in (llm_budget.spent, llm_budget.exhaust, llm_clock.to_next_reset):
         with pytest.raises(ConfigError, match=r"\'b\' has no limit: give it one first, as in llm_budget.set\(\'b\'"):

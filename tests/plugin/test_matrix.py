@@ -10,7 +10,7 @@ import gc
 from collections import Counter
 
 import pytest
-from sdks import SDKS, acall, call, closers
+from sdks import SDKS, TYPES, acall, call, closers
 
 from llmmetrics.testing import FAULTS
 from llmmetrics.testing.words import WORDS
@@ -18,15 +18,6 @@ from pytest_llmmetrics.contract.patience import impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import Wire
 
-TYPES = {
-    "openai": "OpenAI",
-    "anthropic": "Anthropic",
-    "gemini": "Gemini",
-    "cohere": "Cohere",
-    "ollama": "Ollama",
-    "groq": "GenericOpenAI",
-    "mistral": "GenericOpenAI",
-}
 URL = "https://llm.example"
 MOST = 20
 """No SDK of them tries as often."""

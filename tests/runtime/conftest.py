@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sdks import TYPES
 from spending import Setup
 
 from llmmetrics import Meter
 from llmmetrics.testing import serve
 
-TYPES = {
-    "openai": "OpenAI",
-    "anthropic": "Anthropic",
-    "gemini": "Gemini",
-    "cohere": "Cohere",
-    "ollama": "Ollama",
-    "groq": "GenericOpenAI",
-    "mistral": "GenericOpenAI",
-}
 OWN = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
 
 
