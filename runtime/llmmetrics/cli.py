@@ -17,7 +17,7 @@ def _demo(options: argparse.Namespace) -> int:
     except ImportError as exc:
         sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
         return 1
-    demo.run(port=options.port, once=options.once, clock_port=options.clock_port)
+    demo.run(host=options.host, port=options.port, once=options.once, clock_port=options.clock_port)
     return 0
 
 
@@ -73,7 +73,13 @@ def parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         default=5000,
-        help="where to serve /metrics on 127.0.0.1; 0 takes a free port (default: 5000)",
+        help="where to serve /metrics; 0 takes a free port (default: 5000)",
+    )
+    demo.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="who may ask for /metrics: 0.0.0.0 for other machines too, as in a container (default: 127.0.0.1)",
     )
     demo.add_argument(
         "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"

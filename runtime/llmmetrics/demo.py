@@ -120,7 +120,7 @@ def table(families: Iterable[Metric]) -> Table:
     return made
 
 
-def run(*, port: int, once: bool, clock_port: int | None = None) -> None:
+def run(*, host: str = "127.0.0.1", port: int, once: bool, clock_port: int | None = None) -> None:
     """Run the demo: once, or until Ctrl-C. Raises `ConfigError` for a port that is taken."""
     console = Console()
     registry = CollectorRegistry()
@@ -132,7 +132,7 @@ def run(*, port: int, once: bool, clock_port: int | None = None) -> None:
             console.print(f"Move the clock: curl -X POST '{url}/advance?seconds=3600'", soft_wrap=True)
         meter = Meter.from_settings(settings(provider.url), registry=registry, clock=clock)
         stack.callback(meter.close)
-        server, thread = meter.start_http_server(port)
+        server, thread = meter.start_http_server(port, host)
         try:
             traffic = Traffic(meter, provider)
             if once:
@@ -141,7 +141,7 @@ def run(*, port: int, once: bool, clock_port: int | None = None) -> None:
                 console.print(table(registry.collect()))
                 sys.stdout.write(generate_latest(registry).decode())
             else:
-                _live(console, registry, traffic, server.server_port, provider)
+                _live(console, registry, traffic, f"http://{host}:{server.server_port}/metrics", provider)
         finally:
             server.shutdown()
             server.server_close()
@@ -149,9 +149,8 @@ def run(*, port: int, once: bool, clock_port: int | None = None) -> None:
 
 
 def _live(
-    console: Console, registry: CollectorRegistry, traffic: Traffic, port: int, provider: LoopbackProvider
+    console: Console, registry: CollectorRegistry, traffic: Traffic, url: str, provider: LoopbackProvider
 ) -> None:
-    url = f"http://127.0.0.1:{port}/metrics"
     console.print(f"Simulated providers at {provider.url}. Metrics at [link={url}]{url}[/link], for example:")
     console.print(f"  curl {url} | grep llm_tokens_total")
     console.print("Point a Prometheus at that address to see the guide's queries work. Ctrl-C ends it.")

@@ -51,6 +51,8 @@ def json_calls(traffic: Traffic) -> None:
     with traffic.client2() as client:
         client.post(OPENAI, json=GPT)
         client.post(ANTHROPIC, json=CLAUDE)
+        # no LLM call, and counted apart
+        client.get("/openai/v1/models")
     with traffic.client() as other:
         other.post(f"{GEMINI}:generateContent", json=CONTENTS)
         other.post(OLLAMA, json={**LLAMA, "stream": False})

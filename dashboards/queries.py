@@ -1,0 +1,91 @@
+"""The dashboard's PromQL: what is asked, of which jobs, backends and models."""
+
+from __future__ import annotations
+
+JOBS = 'job=~"$job"'
+BACKENDS = f'{JOBS}, backend=~"$backend"'
+MODELS = f'{BACKENDS}, model=~"$model"'
+
+# `total` is prompt + completion: with it, everything counts twice
+PARTS = f'{MODELS}, token_type!="total"'
+
+# several instances share one ledger and tell of the same spend: the greatest, never the sum
+SPENT, LIMIT = (
+    f'max by (job, backend) (llm_backend_budget_usd{{{BACKENDS}, limit_type="{each}"}})' for each in ("current", "max")
+)
+# of the greatest, not the greatest of each: an instance that has just started knows no pace
+PACE = f"({SPENT})[1h:15s]"
+
+
+def rate(name: str, labels: str, by: str = "") -> str:
+    """How much a second, at each moment of a graph."""
+    return f"{_sum(by)}(rate({name}{{{labels}}}[$__rate_interval]))"
+
+
+def increase(name: str, labels: str, by: str = "", over: str = "$__range") -> str:
+    """How much in so long a time: restarts do not matter."""
+    return f"{_sum(by)}(increase({name}{{{labels}}}[{over}]))"
+
+
+def grown(name: str, labels: str, by: str = "") -> str:
+    """How much in the range, of a counter whose first value is no 0: `increase()` does not see the first event."""
+    series = f"{name}{{{labels}}}"
+    return f"{_sum(by)}(({series} unless {series} offset $__range) or increase({series}[$__range]))"
+
+
+def positive(name: str, labels: str, by: str) -> str:
+    """How many in each step of a graph, where there are any."""
+    return f"{increase(name, labels, by, '$__rate_interval')} > 0"
+
+
+def _sum(by: str) -> str:
+    return f"sum by ({by}) " if by else "sum"
+
+
+def share(part: str, whole: str) -> str:
+    """A ratio, and nothing where there is nothing to divide by."""
+    return f"{part}\n/\n({whole} > 0)"
+
+
+def quantile(q: float, name: str, by: str = "") -> str:
+    """A quantile of a histogram, and nothing while nothing was observed."""
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({q}, {rate(f'{name}_bucket', MODELS, labels)}) >= 0"
+
+
+REQUESTS, COST, ERRORS = "llm_requests_total", "llm_estimated_cost_usd", "llm_errors_total"
+DURATION, FIRST_CHUNK = "llm_request_duration_seconds", "llm_time_to_first_chunk_seconds"
+TOKENS, ESTIMATED = "llm_tokens_total", "llmmetrics_estimated_tokens_total"
+
+SUCCESS_RATIO = share(rate(REQUESTS, f'{MODELS}, status="success"'), rate(REQUESTS, MODELS))
+
+# errors have no model, so the requests that they are a share of are those of every model
+ERROR_RATIO_BY_TYPE = f"{rate(ERRORS, BACKENDS, 'error_type')}\n/ on () group_left ()\n({rate(REQUESTS, BACKENDS)} > 0)"
+ERROR_RATIO_BY_BACKEND = share(rate(ERRORS, BACKENDS, "backend"), rate(REQUESTS, BACKENDS, "backend"))
+
+# each step's cost, added up from the left edge of the graph on
+COST_SO_FAR = f"""sum_over_time((
+  {rate(COST, MODELS, "backend")}
+  and on () vector(time()) > $__from / 1000
+)[$__range:$__interval]) * $__interval_ms / 1000"""
+
+HEALTH = f"min by (backend) (llm_backend_health{{{BACKENDS}}})"
+ACTIVE = f"sum by (backend) (llm_active_requests{{{BACKENDS}}})"
+PEAK = f"max_over_time(sum(llm_active_requests{{{BACKENDS}}})[1h:15s])"
+
+LEFT = f"{LIMIT}\n- {SPENT}"
+# 0 for what is spent, nothing for what is not being spent
+TIME_LEFT = f"""0 * ({SPENT} >= {LIMIT})
+or
+({LEFT})
+/
+((predict_linear({PACE}, 3600) - predict_linear({PACE}, 0)) / 3600 > 0)"""
+IN_AN_HOUR = f"predict_linear({PACE}, 3600)"
+
+REFUSALS, SHADOW = "llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total"
+
+ESTIMATED_SHARE = f"({grown(ESTIMATED, PARTS)} or 0 * {increase(TOKENS, PARTS)})\n/\n({increase(TOKENS, PARTS)} > 0)"
+UNPRICED = "llmmetrics_calls_without_price_total"
+UNPRICED_SHARE = (
+    f"({grown(UNPRICED, MODELS)} or 0 * {increase(REQUESTS, MODELS)})\n/\n({increase(REQUESTS, MODELS)} > 0)"
+)

@@ -1,0 +1,86 @@
+"""A real Prometheus that scrapes the demo answers every question of the dashboard."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+
+import pytest
+from panels import document, expressions, filled
+from servers import free_port, get, prometheus, running, until
+
+CONFIG = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: demo, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]
+"""
+
+NOTHING = {
+    "llmmetrics_budget_shadow_refusals_total": "no budget of the demo is in mode shadow",
+    "llmmetrics_folded_models_total": "the demo asks for few models",
+    "llmmetrics_unread_calls_total": "every answer is what its format says",
+    "llmmetrics_ledger_errors_total": "the demo's ledger is its own memory",
+    "llmmetrics_internal_errors_total": "nothing goes wrong inside",
+    "llmmetrics_reservations_expired_total": "no call dies",
+}
+"""What a panel may show nothing of, or 0, and why."""
+
+EXPRESSIONS = expressions()
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory):
+    """A Prometheus that scrapes a demo, which listens where a container's would."""
+    directory = tmp_path_factory.mktemp("live")
+    port = free_port()
+    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--host", "0.0.0.0", "--port", str(port)]
+    with running(command, directory / "log"):
+        until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
+        with prometheus(directory, CONFIG.format(port=port)) as client:
+            yield client
+
+
+def shown(client, expression, target):
+    """The series that a panel would draw: their labels, and every value of theirs in the last half minute."""
+    now = int(time.time())
+    if target["instant"]:
+        found = client.api("query", query=filled(expression), time=str(now))["result"]
+        return [(each["metric"], [float(each["value"][1])]) for each in found]
+    given = {"start": str(now - 30), "end": str(now), "step": "5"}
+    found = client.api("query_range", query=filled(expression), **given)["result"]
+    return [(each["metric"], [float(value) for _, value in each["values"]]) for each in found]
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_an_expression_has_data_of_the_demo(scraped, name):
+    expression, target = EXPRESSIONS[name]
+    if any(family in expression for family in NOTHING):
+        until(lambda: scraped.query("llm_requests_total"), "a scrape")
+        assert not [value for _, values in shown(scraped, expression, target) for value in values if value]
+        return
+
+    def drawn():
+        found = shown(scraped, expression, target)
+        return found if any(math.isfinite(value) for _, values in found for value in values) else []
+
+    found = until(drawn, name, 120)
+    told = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+    for labels, _ in found:
+        assert told <= labels.keys()
+        # two series of one name would be one
+        assert labels.keys() - told <= {"job"}
+    assert len({tuple(labels[each] for each in sorted(told)) for labels, _ in found}) == len(found)
+
+
+def test_what_may_show_nothing_is_asked_for():
+    asked = " ".join(expression for expression, _ in EXPRESSIONS.values())
+    assert [family for family in NOTHING if family not in asked] == []
+
+
+@pytest.mark.parametrize("name", ["job", "backend", "model"])
+def test_a_variable_has_something_to_choose(scraped, name):
+    (variable,) = (each for each in document()["templating"]["list"] if each["name"] == name)
+    series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()
+    found = until(lambda: scraped.api(f"label/{label}/values", **{"match[]": filled(series)}), name)
+    assert len(found) == {"job": 1, "backend": 5, "model": 5}[name]
