@@ -12,7 +12,8 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as m
-from parts import SOURCE
+from parts import RED, SOURCE, query
+from queries import FIRING
 from rows import ROWS
 
 BUILT = Path(__file__).parent / "grafana/llm-backends.json"
@@ -60,8 +61,10 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
     for variable in document["templating"]["list"]:
         for name in [each for each in variable if each.startswith("auto")]:
             del variable[name]
-    for link in document["links"]:
-        del link["placement"]
+    for each in document["annotations"]["list"]:
+        each["target"]["refId"] = "A"
+    for each in (*document["annotations"]["list"], *document["links"]):
+        del each["placement"]
     return document
 
 
@@ -77,6 +80,10 @@ def dashboard() -> dict[str, Any]:
         .timezone("browser")
         .tooltip(m.DashboardCursorSync.CROSSHAIR)
         .editable()
+    )
+    alerts = build.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color(RED)
+    made = made.annotation(
+        alerts.target(query(FIRING)).title_format("{{alertname}}").text_format("{{job}} {{backend}}")
     )
     for variable in _variables():
         made = made.with_variable(variable)

@@ -28,6 +28,8 @@ SOURCE = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, ORANGE, RED, GREY, BLUE = "green", "orange", "red", "#8e8e8e", "blue"
 Steps = Sequence[tuple[float | None, str]]
 PLAIN: Steps = ((None, BLUE),)
+ALARM: Steps = ((None, GREEN), (1e-9, RED))
+"""Whatever is more than nothing is too much."""
 
 
 def query(expression: str, legend: str = "", *, instant: bool = False, heat: bool = False) -> prom.Dataquery:
@@ -89,8 +91,12 @@ def number(
     height: int = 4,
     nothing: str = "no data",
     decimals: int | None = None,
+    alarm: str = "",
 ) -> stat.Panel:
-    """One number a series, with its course behind it where it has one. `nothing` is said where there is no series."""
+    """One number a series, with its course behind it where it has one.
+
+    `nothing` is said where there is no series; the series `alarm` is red when it is not 0.
+    """
     made = (
         _panel(stat.Panel, title, width, height, unit, queries)
         .thresholds(_steps(steps))
@@ -101,6 +107,8 @@ def number(
         .reduce_options(_last())
         .no_value(nothing)
     )
+    if alarm:
+        made = made.override_by_name(alarm, [m.DynamicConfigValue(id_val="thresholds", value=_steps(ALARM).build())])
     return made if decimals is None else made.decimals(decimals)
 
 

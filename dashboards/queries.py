@@ -69,7 +69,9 @@ COST_SO_FAR = f"""sum_over_time((
   and on () vector(time()) > $__from / 1000
 )[$__range:$__interval]) * $__interval_ms / 1000"""
 
+# a backend is as healthy as the instance that sees it worst
 HEALTH = f"min by (backend) (llm_backend_health{{{BACKENDS}}})"
+UNHEALTHY = f"count({HEALTH}) - sum({HEALTH})"
 ACTIVE = f"sum by (backend) (llm_active_requests{{{BACKENDS}}})"
 PEAK = f"max_over_time(sum(llm_active_requests{{{BACKENDS}}})[1h:15s])"
 
@@ -89,3 +91,10 @@ UNPRICED = "llmmetrics_calls_without_price_total"
 UNPRICED_SHARE = (
     f"({grown(UNPRICED, MODELS)} or 0 * {increase(REQUESTS, MODELS)})\n/\n({increase(REQUESTS, MODELS)} > 0)"
 )
+
+# of the jobs that have had our metrics in the range: a job that is down has none now
+UP = f"(up{{{JOBS}}} and on (job) last_over_time(llm_backend_health{{{JOBS}}}[$__range]))"
+DOWN = f"count({UP}) - sum({UP})"
+
+# an alert of the whole job has no backend
+FIRING = f'ALERTS{{{JOBS}, backend=~"$backend|", alertname=~".*LLM.*", alertstate="firing"}}'

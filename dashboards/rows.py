@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import queries as q
-from parts import BLUE, GREEN, GREY, ORANGE, RED, dashed, gauges, graph, heat, number, pie, query, states
+from parts import ALARM, BLUE, GREEN, GREY, ORANGE, RED, dashed, gauges, graph, heat, number, pie, query, states
 
 USD, PER_SECOND, TOKENS, RATIO, COUNT = "currencyUSD", "reqps", "suffix: tok/s", "percentunit", "short"
 
-ANY = ((None, GREEN), (1e-9, RED))
-"""Whatever is more than nothing is too much."""
 SUCCESS = ((None, RED), (0.95, ORANGE), (0.99, GREEN))
 SECONDS = ((None, GREEN), (10, ORANGE), (30, RED))
 ESTIMATED = ((None, GREEN), (0.05, ORANGE), (0.2, RED))
@@ -89,7 +87,7 @@ def tokens_and_cost() -> Sequence[Any]:
 def errors_and_health() -> Sequence[Any]:
     """The guide's fourth row, and which backend it is."""
     peak = "most in an hour"
-    healthy = (query(f"sum({q.HEALTH})", "healthy"), query(f"count({q.HEALTH})", "of"))
+    healthy = (query(f"sum({q.HEALTH})", "healthy"), query(q.UNHEALTHY, "unhealthy"))
     by_type = query(q.ERROR_RATIO_BY_TYPE, "{{error_type}}")
     active = (query(q.ACTIVE, "{{backend}}"), query(q.PEAK, peak))
     return (
@@ -97,7 +95,7 @@ def errors_and_health() -> Sequence[Any]:
         states("Backend health", 8, query(q.HEALTH, "{{backend}}"), HEALTH),
         graph("Active requests", 8, COUNT, *active, colors={peak: GREY}),
         graph("Error rate by backend", 16, RATIO, query(q.ERROR_RATIO_BY_BACKEND, "{{backend}}"), steps=line(0.05)),
-        number("Healthy backends", 8, COUNT, *healthy, height=8, decimals=0),
+        number("Healthy backends", 8, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
     )
 
 
@@ -123,7 +121,7 @@ def budgets() -> Sequence[Any]:
 
 def meter() -> Sequence[Any]:
     """How far the rows above can be trusted."""
-    up = (query(f"sum(up{{{q.JOBS}}})", "up"), query(f"count(up{{{q.JOBS}}})", "of"))
+    up = (query(f"sum({q.UP})", "up"), query(q.DOWN, "down"))
     estimated, unpriced = (query(each, instant=True) for each in (q.ESTIMATED_SHARE, q.UNPRICED_SHARE))
     never = {
         "Answers not read": ("llmmetrics_unread_calls_total", "reason", "not read: {{reason}}"),
@@ -131,7 +129,7 @@ def meter() -> Sequence[Any]:
         "Internal errors": ("llmmetrics_internal_errors_total", "where", "internal: {{where}}"),
     }
     numbers = (
-        number(title, 4, COUNT, query(q.grown(name, q.JOBS), instant=True), steps=ANY, nothing="none", decimals=0)
+        number(title, 4, COUNT, query(q.grown(name, q.JOBS), instant=True), steps=ALARM, nothing="none", decimals=0)
         for title, (name, _, _) in never.items()
     )
     usage = query(q.positive("llmmetrics_calls_without_usage_total", q.JOBS, "reason"), "{{reason}}")
@@ -145,7 +143,7 @@ def meter() -> Sequence[Any]:
         )
     )
     return (
-        number("Processes scraped", 4, COUNT, *up, steps=UP, decimals=0),
+        number("Processes scraped", 4, COUNT, *up, steps=UP, decimals=0, alarm="down"),
         number("Estimated tokens", 4, RATIO, estimated, steps=ESTIMATED, decimals=1),
         number("Requests without a price", 4, RATIO, unpriced, steps=UNPRICED, decimals=1),
         *numbers,

@@ -23,10 +23,16 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Each expression by its panel's title and its letter, and the target that has it."""
+    """Each expression of a panel by its title and letter, and the target that has it."""
     return {
         f"{panel['title']} {each['refId']}": (each["expr"], each) for panel in panels() for each in panel["targets"]
     }
+
+
+def annotation() -> str:
+    """The expression of what is marked in every graph."""
+    (alerts,) = document()["annotations"]["list"]
+    return alerts["target"]["expr"]
 
 
 def filled(expression: str, **given: str) -> str:

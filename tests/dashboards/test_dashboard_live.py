@@ -8,12 +8,23 @@ import sys
 import time
 
 import pytest
-from panels import document, expressions, filled
+from panels import annotation, document, expressions, filled
 from servers import free_port, get, prometheus, running, until
 
 CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [rules.yml]
 scrape_configs: [{{job_name: demo, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]
+"""
+# an alert of a backend and one of a job, which always fire
+RULES = """
+groups:
+  - name: always
+    rules:
+      - alert: LLMOfOne
+        expr: llm_backend_health{backend="gemini"} >= 0
+      - alert: HighLLMOfAll
+        expr: up >= 0
 """
 
 NOTHING = {
@@ -33,11 +44,13 @@ EXPRESSIONS = expressions()
 def scraped(tmp_path_factory):
     """A Prometheus that scrapes a demo, which listens where a container's would."""
     directory = tmp_path_factory.mktemp("live")
+    (directory / "rules.yml").write_text(RULES, "utf8")
     port = free_port()
     command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--host", "0.0.0.0", "--port", str(port)]
     with running(command, directory / "log"):
         until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
         with prometheus(directory, CONFIG.format(port=port)) as client:
+            until(lambda: client.query("llm_requests_total"), "a scrape")
             yield client
 
 
@@ -56,7 +69,6 @@ def shown(client, expression, target):
 def test_an_expression_has_data_of_the_demo(scraped, name):
     expression, target = EXPRESSIONS[name]
     if any(family in expression for family in NOTHING):
-        until(lambda: scraped.query("llm_requests_total"), "a scrape")
         assert not [value for _, values in shown(scraped, expression, target) for value in values if value]
         return
 
@@ -76,6 +88,15 @@ def test_an_expression_has_data_of_the_demo(scraped, name):
 def test_what_may_show_nothing_is_asked_for():
     asked = " ".join(expression for expression, _ in EXPRESSIONS.values())
     assert [family for family in NOTHING if family not in asked] == []
+
+
+def test_alerts_are_marked(scraped):
+    def fired(backend):
+        return {labels["alertname"] for labels, _ in scraped.query(filled(annotation(), backend=backend))}
+
+    until(lambda: fired(".*") == {"LLMOfOne", "HighLLMOfAll"}, "both alerts")
+    assert fired("gemini") == {"LLMOfOne", "HighLLMOfAll"}
+    assert fired("openai-primary") == {"HighLLMOfAll"}
 
 
 @pytest.mark.parametrize("name", ["job", "backend", "model"])

@@ -51,6 +51,8 @@ SERIES = {
     'up{job="app", instance="a"}': "1x60",
     'up{job="app", instance="b"}': "1x60",
     'up{job="app", instance="c"}': "0x60",
+    # of no concern
+    'up{job="node", instance="d"}': "0x60",
 }
 
 BUDGET = '{{backend="{}", job="app"}}'
@@ -71,7 +73,7 @@ TRUE = {
     "Error rate by backend A": {'{backend="openai"}': 0.25},
     "Backend health A": {'{backend="openai"}': 0, '{backend="gemini"}': 1},
     "Healthy backends A": {"{}": 1},
-    "Healthy backends B": {"{}": 2},
+    "Healthy backends B": {"{}": 1},
     "Active requests A": {'{backend="openai"}': 3},
     "Active requests B": {"{}": 5},
     "Budget used A": {BUDGET.format(name): value for name, value in (("openai", 0.38), ("spent", 1.2), ("idle", 0.1))},
@@ -84,7 +86,7 @@ TRUE = {
     "Estimated tokens A": {"{}": 0.01},
     "Requests without a price A": {"{}": 0},
     "Processes scraped A": {"{}": 2},
-    "Processes scraped B": {"{}": 3},
+    "Processes scraped B": {"{}": 1},
 }
 
 # a line through an hour's steps is not exact

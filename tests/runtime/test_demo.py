@@ -57,6 +57,7 @@ def test_once_prints_the_table_and_the_metrics():
     assert value(text, f"llm_estimated_cost_usd{{{openai}}}") >= 3 * (18 * 0.15 + 16 * 0.60) / 1e6
     assert value(text, 'llm_estimated_cost_usd{backend="local-ollama",model="llama3.2"}') == 0
     assert "llmmetrics_internal_errors_total{" not in text
+    assert value(text, 'llmmetrics_unmetered_requests_total{backend="openai-primary"}') == 1
     # a cent, of which three calls at $0.00339 each were made
     capped = 'backend="openai-capped"'
     assert value(text, f'llm_backend_budget_usd{{{capped},limit_type="max"}}') == 0.01
@@ -154,6 +155,12 @@ def test_a_busy_port_is_one_sentence(capsys, option, said):
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_the_metrics_are_served_where_they_should(capsys):
+    # an address of the documentation, which no machine has
+    assert main(["demo", "--once", "--port", "0", "--host", "192.0.2.1"]) == 1
+    assert "cannot serve /metrics on 192.0.2.1:0" in capsys.readouterr().err
 
 
 def test_a_wrong_call_exits_with_2():
