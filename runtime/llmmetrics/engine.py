@@ -176,6 +176,8 @@ class Engine:
                 self._unpriced(series)
             elif call.admitted is not None:
                 call.amount = nano(cost)
+        if call.retry:
+            self.families["retries"].labels(series.backend).inc()
         state = self._health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             self._unusual(call, outcome, duration, exception, state)

@@ -26,6 +26,10 @@ _CLAIM = "llmmetrics"
 """The request extension by which the first door that sees an attempt keeps the others from counting it too."""
 
 
+_RETRIES = "x-stainless-retry-count"
+"""How often an attempt was made before: openai, anthropic, groq and whatever else Stainless has generated say it."""
+
+
 def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Any]) -> Any:
     """Meter one attempt: `onward` sends the request, and its answer's body is followed by a `stream`."""
     claims = request.extensions
@@ -80,7 +84,10 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     except Exception:
         # a body that is streamed up cannot be read twice: its model is unknown
         body = b""
-    return meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+    call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+    if call is not None:
+        call.retry = request.headers.get(_RETRIES, "0") != "0"
+    return call
 
 
 def _refuse(call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
