@@ -77,6 +77,7 @@ class Engine:
         self._health: dict[str, Health] = {}
         self._said: set[str] = set()
         self._lock = Lock()
+        self._injecting = {each.name for each in self.settings.backends if each.inject_stream_usage}
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
         self.purse: Purse | None = None
@@ -305,6 +306,7 @@ class Engine:
                 price = self.backends.own_price(backend, model)
                 series = self._series[backend, model] = self.families.series(backend, model, price)
                 series.limited = self._limits(backend)
+                series.injects = backend in self._injecting
             return self._series[backend, model]
 
     # what is said

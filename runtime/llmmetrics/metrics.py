@@ -141,6 +141,8 @@ class Series:
     """The configured price of this model."""
     limited: bool = False
     """Whether its backend has a budget."""
+    injects: bool = False
+    """Whether its streams are asked for their usage."""
 
 
 class Families:

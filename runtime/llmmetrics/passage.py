@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from llmmetrics import refusal
+from llmmetrics import injection, refusal
 from llmmetrics.call import Call
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.outcome import End
@@ -39,8 +39,9 @@ def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], on
     if call is not None and call.series.limited and (exceeded := meter.admit(call)):
         return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
+    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
     try:
-        response = onward(request)
+        response = onward(sent)
     except BaseException as exc:
         if call is not None:
             call.finish(End.RAISED, exc)
@@ -50,6 +51,8 @@ def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], on
         claims.pop(_CLAIM, None)
     if call is not None:
         _follow(call, response, stream)
+        if sent is not request:
+            injection.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
@@ -64,8 +67,9 @@ async def asend(
     if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
         return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
+    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
     try:
-        response = await onward(request)
+        response = await onward(sent)
     except BaseException as exc:
         if call is not None:
             call.finish(End.RAISED, exc)
@@ -74,6 +78,8 @@ async def asend(
         claims.pop(_CLAIM, None)
     if call is not None:
         _follow(call, response, stream)
+        if sent is not request:
+            injection.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
