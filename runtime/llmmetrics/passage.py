@@ -1,6 +1,7 @@
 """One request on its way through a door of ours: claimed, begun, and followed to its end.
 
-Transports and `instrument` are such doors. One implementation serves both families, sync and async.
+Transports, `instrument` and botocore's sessions are such doors. One implementation serves both families of httpx, sync
+and async, and whatever is made to look like them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _CLAIM = "llmmetrics"
 """The request extension by which the first door that sees an attempt keeps the others from counting it too."""
 
 
-def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Any]) -> Any:
+def send(
+    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
+) -> Any:
     """Meter one attempt: `onward` sends the request, and its answer's body is followed by a `stream`."""
     claims = request.extensions
     if _CLAIM in claims:
@@ -87,7 +90,9 @@ def _refuse(call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
     """The answer to a call that has spent its budget: nothing was sent, and it is no request."""
     call.discard()
     how = call.meter.settings.budget.on_budget_exceeded
-    return refusal.answer(how, library_of(request, "Request"), request, call.format.vendor, exceeded)
+    # a request that is not httpx's own makes its answers itself
+    library = request if hasattr(request, "Response") else library_of(request, "Request")
+    return refusal.answer(how, library, request, call.format.vendor, exceeded)
 
 
 def library_of(thing: object, *names: str) -> Any:
@@ -101,7 +106,7 @@ def library_of(thing: object, *names: str) -> Any:
     return None
 
 
-def _follow(call: Call, response: Any, stream: type[Any]) -> None:
+def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> None:
     """Follow the answer to its end: through its stream, or at once where a mock has read it already.
 
     A response that is not what its library says is let go, uncounted.
