@@ -6,7 +6,7 @@ It may be read in every way that a file may be: by pieces, by lines, into a buff
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmmetrics.outcome import End
 
@@ -29,7 +29,7 @@ class Around:
         return getattr(self._inner, name)
 
 
-class Body(Around):
+class Followed(Around):
     """A body in the place of urllib3's, which everything that is read of it passes through."""
 
     def __init__(self, inner: Any, call: Call, length: str | None) -> None:
@@ -44,8 +44,8 @@ class Body(Around):
             try:
                 if self._call.streamed:
                     self._call.first_chunk()
-                self._call.tape.feed(chunk)
                 self._size += len(chunk)
+                self._call.tape.feed(chunk)
             except Exception as exc:
                 self._call.meter.swallow("follow", exc)
 
@@ -85,12 +85,12 @@ class Body(Around):
         return self._got(data, last=not data and size != 0)
 
     def readlines(self, hint: int = -1) -> list[bytes]:
-        lines = self._asked(self._inner.readlines, hint)
-        self._got(b"".join(lines), last=hint <= 0 or not lines)
+        lines: list[bytes] = self._asked(self._inner.readlines, hint)
+        self._got(b"".join(lines), last=not lines or not hint or hint < 0)
         return lines
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        size = self._asked(self._inner.readinto, buffer)
+        size: int = self._asked(self._inner.readinto, buffer)
         self._got(bytes(memoryview(buffer)[:size]), last=not size and len(buffer) > 0)
         return size
 
@@ -102,6 +102,17 @@ class Body(Around):
 
     def __iter__(self) -> Iterator[bytes]:
         return self._through(self._inner)
+
+    def __next__(self) -> bytes:
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def _through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:

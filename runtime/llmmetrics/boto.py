@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics import passage
-from llmmetrics.body import Around, Body
+from llmmetrics.body import Around, Followed
 
 if TYPE_CHECKING:
     from llmmetrics.call import Call
@@ -157,7 +157,7 @@ def _made(url: str, status: int, headers: Mapping[str, str], body: Any) -> _Answ
 def _followed(answer: _Answer, call: Call) -> Any:
     """The body of an answer, followed to its end: on its way to the caller, or at once where it was read already."""
     made = answer.made
-    body = Body(made.raw, call, made.headers.get("content-length"))
+    body = Followed(made.raw, call, made.headers.get("content-length"))
     if not answer.read:
         return body
     body.passed(made.content)

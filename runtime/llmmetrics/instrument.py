@@ -132,8 +132,9 @@ def instrument(meter: Engine) -> None:
 
     A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
     named there. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
-    botocore is not imported for it: it is metered from when your code imports it. What leaves through aiohttp
-    (aiobotocore), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned of, once a host.
+    botocore is not imported for it, and is metered whenever your code imports it. What leaves through aiohttp (as
+    aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned of, once
+    a host.
     """
     if not isinstance(meter, Engine):
         raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")

@@ -161,10 +161,10 @@ def _nothing_in(client: object) -> str:
     if isinstance(client, type):
         return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
     if service := boto.service_of(client):
-        reason = "goes through aiohttp, which llmmetrics does not meter"
+        why_not = "goes through aiohttp, which llmmetrics does not meter"
         if service != boto.SERVICE:
-            reason = f"is a client of AWS's {service}, which makes no LLM calls"
-        return f"{_name(client)} {reason}: wrap what boto3.client({boto.SERVICE!r}) gives"
+            why_not = f"is a client of AWS's {service}, which makes no LLM calls"
+        return f"{_name(client)} {why_not}: wrap what boto3.client({boto.SERVICE!r}) gives"
     held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
     reason = next(
         (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None

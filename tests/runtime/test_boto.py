@@ -9,10 +9,9 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
-from bedrock import ASKS, BODY, MESSAGES, MODEL, STREAMS, ask, body, client, drain, once, patient
+from bedrock import ASKS, MODEL, STREAMS, ask, body, client, drain, once, patient
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from botocore.stub import Stubber
 from prometheus_client import CollectorRegistry
@@ -52,9 +51,9 @@ def instrumented(meter):
 @pytest.fixture
 def bedrock(instrumented, provider):
     """A client whose first failure is final."""
-    with_timeouts = once(provider.url, read_timeout=5)
-    yield with_timeouts
-    with_timeouts.close()
+    made = once(provider.url)
+    yield made
+    made.close()
 
 
 # what is counted
@@ -97,6 +96,13 @@ def test_an_embedding(bedrock, counted, count):
     assert json.load(asked["body"])["embedding"]
     assert counted() == {"success": 1}
     assert count("llm_tokens_total", token_type="total", model="amazon.titan-embed-text-v2:0") == 100
+
+
+def test_counting_tokens_is_free(bedrock, counted, count):
+    asked = {"converse": {"messages": [{"role": "user", "content": [{"text": "Say hi."}]}]}}
+    assert bedrock.count_tokens(modelId=MODEL, input=asked)["inputTokens"] == 100
+    assert counted() == {"success": 1}
+    assert count("llm_tokens_total") == count("llm_estimated_cost_usd") == 0
 
 
 def test_a_profile_s_arn_is_the_model(bedrock, counted, count):
@@ -253,6 +259,7 @@ READS = {
     "pieces": lambda body: b"".join(body.iter_chunks(7)),
     "lines": lambda body: b"".join(body.iter_lines()),
     "readlines": lambda body: b"".join(body.readlines()),
+    "readlines(None)": lambda body: b"".join(body.__enter__().readlines(None)),
     "for": b"".join,
     "into": lambda body: io.BufferedReader(body, 16).read(),
     "exactly": lambda body: body.read(int(body._content_length)),
@@ -260,6 +267,7 @@ READS = {
     "readline": lambda body: b"".join(iter(body.__enter__().readline, b"")),
     "read1": lambda body: b"".join(iter(lambda: body.__enter__().read1(5), b"")),
     "raw": lambda body: b"".join(body.__enter__()),
+    "next": lambda body: b"".join(iter(lambda: next(body.__enter__(), b""), b"")),
     "text": lambda body: io.TextIOWrapper(body).read().encode(),
 }
 
