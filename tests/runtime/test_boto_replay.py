@@ -68,8 +68,8 @@ def test_recorded_calls(recorded):
             url = urlsplit(row["url"])
             host = f"{url.scheme}://{url.netloc}"
             if host not in clients:
-                clients[host] = once(host)
-                clients[host]._endpoint.http_session = Plain(proxies={"http": provider.url})
+                clients[host] = once(host, proxies={"http": provider.url})
+                clients[host]._endpoint.http_session.__class__ = Plain
                 meter.wrap(clients[host])
             # botocore cannot read everything that has been recorded
             with suppress(Exception):
