@@ -99,7 +99,8 @@ def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
 def _headers(holder: Any) -> Any:
     """An answer's headers; botocore's exceptions have the answer as a dict."""
     if isinstance(holder, dict):
-        return holder.get("ResponseMetadata", {}).get("HTTPHeaders")
+        about = holder.get("ResponseMetadata")
+        return about.get("HTTPHeaders") if isinstance(about, dict) else None
     return getattr(holder, "headers", None)
 
 

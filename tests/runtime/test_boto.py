@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+import vcr
 from bedrock import ASKS, MODEL, STREAMS, ask, body, client, drain, once, patient
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from botocore.stub import Stubber
@@ -139,6 +140,17 @@ def test_what_a_stubber_answers_is_no_request(bedrock, provider, counted):
     ask(bedrock, "converse")
     assert counted() == {"success": 1}
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("operation", ["converse", "converse_stream"])
+def test_vcrpy_recording_and_replaying(operation, bedrock, provider, counted, count, tmp_path):
+    recorder = vcr.VCR(match_on=["method", "uri"])
+    for _ in range(2):
+        with recorder.use_cassette(str(tmp_path / "cassette.yaml")):
+            drain(ask(bedrock, operation))
+    assert len(provider.requests) == 1
+    assert counted() == {"success": 2}
+    assert count("llm_tokens_total", token_type="total") == 300
 
 
 def test_many_threads(bedrock, counted, count):
