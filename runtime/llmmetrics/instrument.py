@@ -7,8 +7,7 @@ whatever transport, mock or recorder is below them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from importlib import import_module
+from functools import partial, wraps
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -32,21 +31,21 @@ class Doors:
         self._beneath = beneath
         self._replaced: list[tuple[type[Any], str, Any, Any]] = []
         """A class, a method's name, the method that it had, and the one that it got."""
-        self._call_off: Callable[[], None] | None = None
+        self._call_off: list[Callable[[], None]] = []
 
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
-            for family in FAMILIES:
-                self._patch(family)
-            self._call_off = arrival.when(boto.MODULE, lambda module: self._patch_boto(meter, module))
+            kinds = {**dict.fromkeys(FAMILIES, self._httpx), boto.MODULE: self._botocore}
+            self._call_off = [arrival.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()]
         self.meter = meter
 
     def shut(self) -> None:
         """Undo it."""
         self.meter = None
-        if self._call_off is not None:
-            self._call_off()
+        for call_off in self._call_off:
+            call_off()
+        self._call_off = []
         # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
         for owner, name, before, after in reversed(self._replaced):
             # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
@@ -58,11 +57,14 @@ class Doors:
         """Who meters a request of this moment."""
         return None if self._beneath and _doors.meter is not None else self.meter
 
-    def _patch(self, family: str) -> None:
+    def _patch(self, meter: Engine, patch: Callable[[Any], None], module: ModuleType) -> None:
+        """Have the clients of a library metered that has just been imported, by the user's own code."""
         try:
-            library = import_module(family)
-        except ImportError:
-            return
+            patch(module)
+        except Exception as exc:
+            meter.swallow("instrument", exc)
+
+    def _httpx(self, library: Any) -> None:
         stream, async_stream = streams(library)
         for owner, made in (
             (library.Client, self._sync(getattr(library.Client, _METHOD), stream)),
@@ -70,13 +72,9 @@ class Doors:
         ):
             self._replace(owner, _METHOD, made)
 
-    def _patch_boto(self, meter: Engine, module: ModuleType) -> None:
-        """Have botocore's endpoints metered. It runs inside the user's own import."""
-        try:
-            endpoint = module.Endpoint
-            self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
-        except Exception as exc:
-            meter.swallow("instrument", exc)
+    def _botocore(self, module: Any) -> None:
+        endpoint = module.Endpoint
+        self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
 
     def _replace(self, owner: type[Any], name: str, made: Any) -> None:
         self._replaced.append((owner, name, getattr(owner, name), made))
@@ -132,9 +130,9 @@ def instrument(meter: Engine) -> None:
 
     A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
     named there. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
-    botocore is not imported for it, and is metered whenever your code imports it. What leaves through aiohttp (as
-    aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned of, once
-    a host.
+    None of the libraries is imported for it: each is metered as soon as your code imports it. What leaves through
+    aiohttp (as aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned
+    of, once a host.
     """
     if not isinstance(meter, Engine):
         raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")
