@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-DASHBOARDS = Path(__file__).resolve().parents[1] / "dashboards"
+ROOT = Path(__file__).resolve().parents[1]
+DASHBOARDS, DOCS = ROOT / "dashboards", ROOT / "docs"
 RULES = ("alerts.yml", "recording.yml")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -32,9 +33,10 @@ def alerts() -> dict[str, dict]:
     return {each["alert"]: each for each in rules("alerts.yml")}
 
 
-def without_comparison(expression: str) -> str:
-    """The expression with a value for every series that its comparisons look at, whatever they say of it."""
-    return re.sub(r"(>=|<=|==|>|<)", r"\1 bool", expression)
+def looked_at(expression: str) -> list[str]:
+    """What an alert compares, so that it has a value for each series, and what it excepts."""
+    compared = re.sub(r"(>=|<=|==|>|<)", r"\1 bool", expression)
+    return re.split(r"\bunless\b(?: on \([^)]*\))?", compared)
 
 
 def _sixtieth(duration: str) -> str:

@@ -1,27 +1,31 @@
-"""The shipped rules in a real Prometheus: each has data of the demo, and alerts reach a receiver when they should."""
+"""The shipped rules, and the runbooks' queries, in a real Prometheus: each has data, and alerts reach a receiver."""
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from types import SimpleNamespace
 
 import httpx2
 import pytest
 import yaml
 from alarms import (
+    DOCS,
     RULES,
     Received,
     alertmanager_config,
+    alerts,
     faster,
+    looked_at,
     prometheus_config,
     rules,
     shipped,
     webhook,
-    without_comparison,
 )
 from prometheus_client import CollectorRegistry
 from servers import alertmanager, free_port, prometheus, running, until
@@ -30,7 +34,7 @@ from llmmetrics import BudgetExceeded, Meter, demo, traffic
 from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.testing import faults, reply, serve
 
-# every rule has data of the demo
+# every query has data of the demo
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,11 @@ def scraped(tmp_path_factory):
     """A Prometheus with the shipped rules, which scrapes the demo."""
     directory = tmp_path_factory.mktemp("demo")
     for name in RULES:
-        (directory / name).write_text(yaml.safe_dump(shipped(f"prometheus/{name}")), "utf8")
+        document = shipped(f"prometheus/{name}")
+        for group in document["groups"]:
+            # as often as it scrapes
+            group.pop("interval", None)
+        (directory / name).write_text(yaml.safe_dump(document), "utf8")
     port = free_port()
     with (
         running([sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)], directory / "log"),
@@ -49,15 +57,26 @@ def scraped(tmp_path_factory):
         yield client
 
 
-EXPRESSIONS = [(each.get("alert") or each["record"], each["expr"]) for name in RULES for each in rules(name)]
+EXPRESSIONS = [
+    *((f"{name} {n}", each) for name, rule in alerts().items() for n, each in enumerate(looked_at(rule["expr"]))),
+    *((rule["record"], rule["expr"]) for rule in rules("recording.yml")),
+    *(
+        (f"{page.stem} {n}", looked_at(query)[0])
+        for page in (DOCS / "alerts.md", *sorted((DOCS / "runbooks").glob("*.md")))
+        for n, query in enumerate(
+            re.findall(r"^```promql\n(.*?)^```", page.read_text("utf8"), re.DOTALL | re.MULTILINE)
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize(("name", "expression"), EXPRESSIONS, ids=[name for name, _ in EXPRESSIONS])
-def test_a_rule_has_data_of_the_demo(scraped, name, expression):
-    stripped = expression if ":" in name else without_comparison(expression)
-    # a ratio of two rates waits for the calls of every backend
-    found = until(lambda: [each for each in scraped.query(stripped) if each[1] == each[1]], name)
-    assert {has["job"] for has, _ in found} == {"llm-backend"}
+@pytest.mark.parametrize(
+    ("name", "expression"), EXPRESSIONS, ids=[f"{n} {name}" for n, (name, _) in enumerate(EXPRESSIONS)]
+)
+def test_a_query_has_data_of_the_demo(scraped, name, expression):
+    # a ratio is no number until there were calls
+    found = until(lambda: [each for each in scraped.query(expression) if not isnan(each[1])], name)
+    assert {has.get("job", "llm-backend") for has, _ in found} == {"llm-backend"}
 
 
 def test_prometheus_finds_no_fault_in_a_rule(scraped):
@@ -66,7 +85,7 @@ def test_prometheus_finds_no_fault_in_a_rule(scraped):
         return found if all(rule["health"] != "unknown" for rule in found) else []
 
     found = until(evaluated, "an evaluation of every rule", 120)
-    assert len(found) == len(EXPRESSIONS)
+    assert len(found) == sum(len(rules(name)) for name in RULES)
     assert [rule for rule in found if rule["health"] != "ok"] == []
 
 
