@@ -110,6 +110,7 @@ class Engine:
         self._known_backend(backend.name)
         for model in backend.models:
             series = self._new_series(backend.name, model)
+            self.families["without_price"].labels(series.backend, series.model)
             priced = backend.price or (
                 not backend.local
                 and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
