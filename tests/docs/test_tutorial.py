@@ -23,9 +23,12 @@ def test_its_commands_run_in_order(tmp_path):
     if not os.environ.get("CI") and subprocess.run(["make", "--question", ".venv/ready"], cwd=ROOT).returncode:
         pytest.skip("needs the Makefile's environment, as it is now: run it by `make test`")
     # the checkout in which it starts
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    for directory in (checkout, elsewhere):
+        directory.mkdir()
     for each in ("Makefile", "pyproject.toml", "constraints.txt", "runtime"):
-        (tmp_path / each).symlink_to(ROOT / each)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+        (checkout / each).symlink_to(ROOT / each)
+    (checkout / ".venv").symlink_to(sys.prefix)
     ports = {port: str(free_port()) for port in PORTS}
 
     def here(text: str) -> str:
@@ -33,12 +36,12 @@ def test_its_commands_run_in_order(tmp_path):
             text = text.replace(port, free)
         return text
 
-    with shell(tmp_path, {"TMPDIR": str(tmp_path)}) as terminal:
+    with shell(checkout, {"TMPDIR": str(elsewhere)}) as terminal:
         for block in blocks(TUTORIAL):
             assert not block.shown, f"line {block.line}: the tutorial has nothing that is not done"
             if block.title:
                 place = Path(terminal.run("pwd").strip())
-                assert place != tmp_path
+                assert place.parent == elsewhere
                 (place / block.title).write_text(here(block.text), "utf8")
             else:
                 assert block.language == "console", f"line {block.line}: neither a file nor commands"
