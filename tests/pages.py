@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -40,7 +41,9 @@ def blocks(page: Path) -> list[Block]:
     found = []
     for token in _tokens(page):
         if token.type == "code_block":
-            raise AssertionError(f"{name(page)}:{token.map[0] + 1}: put three backticks around the code, and its language")
+            raise AssertionError(
+                f"{name(page)}:{token.map[0] + 1}: put three backticks around the code, and its language"
+            )
         if token.type == "fence":
             info = INFO.fullmatch(token.info.strip())
             where = f"{name(page)}:{token.map[0] + 1}"
@@ -54,7 +57,7 @@ def blocks(page: Path) -> list[Block]:
 def anchors(page: Path) -> set[str]:
     """What a link to this page may have after its `#`."""
     tokens = _tokens(page)
-    return {slug(after.content) for token, after in zip(tokens, tokens[1:], strict=False) if token.type == "heading_open"}
+    return {slug(after.content) for token, after in pairwise(tokens) if token.type == "heading_open"}
 
 
 def slug(heading: str) -> str:

@@ -101,7 +101,10 @@ def _sentence(text: str) -> str:
 
 PACKAGES = (
     ("llmmetrics", "What an application holds."),
-    ("llmmetrics.testing", "The simulated provider, and what else a test of metered code needs; it knows no test framework."),
+    (
+        "llmmetrics.testing",
+        "The simulated provider, and what else a test of metered code needs; it knows no test framework.",
+    ),
     ("pytest_llmmetrics", "The types of the plugin's fixtures, for annotations, and `usd`."),
 )
 

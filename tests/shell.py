@@ -45,11 +45,17 @@ class Shell:
 @contextmanager
 def shell(directory: Path, environ: Mapping[str, str]) -> Iterator[Shell]:
     """A shell in this directory, with this environment's Python first; at the end all that it started is killed."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST", "LLM", "MAKE", "MFLAGS"))}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("COV", "PYTEST", "LLM", "MAKE", "MFLAGS"))
+    }
     path = os.pathsep.join((str(Path(sys.executable).parent), inherited["PATH"]))
     process = subprocess.Popen(
         ["bash", "--norc", "--noprofile"],
-        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd=directory,
         env={**inherited, "HOME": str(directory), **environ, "PATH": path},
         text=True,
