@@ -121,9 +121,12 @@ def api() -> str:
     lines = ["# Python", "", MADE, "The public names of the packages, as their docstrings tell them."]
     for package, about in PACKAGES:
         module = code.modules_collection[package]
-        lines += ["", f"## `{package}`", "", about]
-        for name in module.exports or ():
-            lines += _named(str(name), module[str(name)])
+        names = [str(name) for name in module.exports or ()]
+        again = [name for name in names if f"### `{name}`" in lines]
+        told = " and ".join(f"[`{name}`](#{name.lower()})" for name in again)
+        lines += ["", f"## `{package}`", "", f"{about} {told} are those above." if again else about]
+        for name in names:
+            lines += () if name in again else _named(name, module[name])
     return "\n".join([*lines, "", *_fixtures(code.modules_collection["pytest_llmmetrics.fixtures"])])
 
 

@@ -65,7 +65,7 @@ class Page:
     def run(self, block: Block) -> None:
         """Do with a block what its language says."""
         where = f"{self.name}:{block.line}"
-        act = getattr(self, block.language, None)
+        act = ACTS.get(block.language)
         assert act, (
             f"{where}: nobody knows how to run {block.language}: say how in {Path(__file__).name}, or {{ .shown }}"
         )
@@ -77,7 +77,7 @@ class Page:
             )
             (self._directory / block.title).write_text(text, "utf8")
         if not (block.title and block.language == "python"):
-            act(text, where)
+            act(self, text, where)
 
     def python(self, code: str, where: str) -> None:
         """Run in this process, where a simulated provider answers; a test is run by pytest."""
@@ -123,6 +123,18 @@ class Page:
         command = [program("promtool", "prometheus"), "check", what, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
+
+
+ACTS = {
+    "console": Page.console,
+    "json": Page.json,
+    "promql": Page.promql,
+    "python": Page.python,
+    "sh": Page.sh,
+    "toml": Page.toml,
+    "yaml": Page.yaml,
+}
+"""What is done with a block of a language."""
 
 
 @pytest.fixture
@@ -222,3 +234,14 @@ def test_pages_with_tests_of_their_own():
 )
 def test_what_is_taken_for_the_same(shown, said, is_so):
     assert same(shown, said) is is_so
+
+
+def test_a_command_that_fails_or_says_something_else_is_noticed(tmp_path):
+    with shell(tmp_path, {}) as terminal:
+        told("a page", terminal, "$ cd /\n$ pwd\n/\n")
+        with pytest.raises(AssertionError, match="exit code 3"):
+            told("a page", terminal, "$ (exit 3)\n")
+        with pytest.raises(AssertionError, match="says\nyes\n\nand not\nno"):
+            told("a page", terminal, "$ echo yes\nno\n")
+        with pytest.raises(AssertionError, match="longer than"):
+            terminal.run("read < <(sleep 60)", seconds=0.1)

@@ -106,6 +106,17 @@ def test_a_page_in_a_browser(site, tab, page, width, dark, tmp_path):
     tab.picture(tmp_path / "page.png")
 
 
+def test_every_page_fits_a_phone(site, tab):
+    tab.requests.clear()
+    tab.complaints.clear()
+    built = [f"{path.relative_to(DOCS).with_suffix('.html').as_posix()}" for path in sorted(DOCS.rglob("*.md"))]
+    for page in built:
+        tab.open(f"{site}/{page}", 400)
+        assert tab.run("document.documentElement.scrollWidth") <= 400, page
+    assert tab.complaints == []
+    assert [url for url in tab.requests if not url.startswith((site, "data:"))] == []
+
+
 def test_its_search_finds(site, tab):
     tab.requests.clear()
     tab.open(f"{site}/index.html", 1280)
