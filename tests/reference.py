@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import griffe
-from pages import ROOT
+from documentation import ROOT
 
 import llmmetrics.testing
 import pytest_llmmetrics.bill.options as bill

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pages import DOCS, ROOT, Block, blocks, name, pages
+from documentation import DOCS, ROOT, Block, blocks, name, pages
 from servers import program, redis_server
 from shell import Shell, same, shell, told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import yaml
-from pages import DOCS, blocks
+from documentation import DOCS, blocks
 from servers import program
 
 ERRATA = DOCS / "errata.md"

@@ -6,7 +6,7 @@ import os
 
 import pytest
 import reference
-from pages import DOCS
+from documentation import DOCS
 
 
 @pytest.mark.parametrize("name", ["options", "api"])

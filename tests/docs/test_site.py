@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from chromium import browser
-from pages import DOCS, ROOT, anchors, blocks, links, name, pages
+from documentation import DOCS, ROOT, anchors, blocks, links, name, pages
 
 PAGES = ("index.html", "tutorial.html")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import DOCS, ROOT, blocks
+from documentation import DOCS, ROOT, blocks
 from servers import free_port, program
 from shell import shell, told
 
