@@ -43,7 +43,8 @@ SHOWN = {
 }
 
 BEFORE = {
-    "docs/costs.md": "pytest -q --llm-report=base.json && for each in head shard-1 llm-report; do cp base.json $each.json; done"
+    "docs/alerts.md": "cp dashboards/prometheus/alerts.yml .",
+    "docs/costs.md": "pytest -q --llm-report=base.json && for each in head shard-1 llm-report; do cp base.json $each.json; done",
 }
 """What a page's commands find: nobody would read how it was made."""
 
@@ -180,6 +181,8 @@ def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics)
         monkeypatch.setenv(key, "sk-nobodys-key")
     for each in ("conftest.py", "summariser.py", "settings.json", "test_tokens.py"):
         shutil.copy(EXAMPLES / each, tmp_path)
+    if (ROOT / "dashboards").exists():
+        shutil.copytree(ROOT / "dashboards", tmp_path / "dashboards")
     served = request.getfixturevalue("served")
     request.getfixturevalue("servers")
     llm_provider.otherwise = Answer(prompt_tokens=1000, completion_tokens=500)

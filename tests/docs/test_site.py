@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from chromium import browser
 from documentation import DOCS, ROOT, anchors, blocks, links, name, pages
+from shell import commands
 
 PAGES = ("index.html", "tutorial.html")
 
@@ -115,6 +116,17 @@ def test_every_page_fits_a_phone(site, tab):
         assert tab.run("document.documentElement.scrollWidth") <= 400, page
     assert tab.complaints == []
     assert [url for url in tab.requests if not url.startswith((site, "data:"))] == []
+
+
+def test_what_is_copied_of_a_console_is_its_commands(site, tab):
+    tab.open(f"{site}/tutorial.html", 1280)
+    copied = tab.run(
+        "[...document.querySelectorAll('.language-console code')].map((code) => {"
+        "code.setAttribute('data-md-copying', ''); return code.innerText})"
+    )
+    consoles = [block for block in blocks(DOCS / "tutorial.md") if block.language == "console"]
+    for text, block in zip(copied, consoles, strict=True):
+        assert [line for line in text.splitlines() if line] == [command for command, _ in commands(block.text)]
 
 
 def test_its_search_finds(site, tab):
