@@ -89,6 +89,11 @@ def wanted(config: pytest.Config) -> bool:
     return any(config.getoption(_dest(name), None) for name in names)
 
 
+def given(config: pytest.Config) -> bool:
+    """Whether the command line says anything of how to measure or to judge."""
+    return any(config.getoption(_dest(option), None) is not None for option, *_ in (*_VALUES, *_LISTS))
+
+
 def read(config: pytest.Config) -> Options:
     """What was asked for. Raises `pytest.UsageError`."""
     from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of

@@ -1,7 +1,7 @@
-"""Meters every httpx and httpx2 client of the process, those that exist and those to come.
+"""Meters every client of httpx, httpx2 and botocore in the process, those that exist and those to come.
 
-The point where it cuts in is `_send_single_request`: it sees each attempt once, whatever transport, mock or
-recorder is below it.
+The point where it cuts in is `_send_single_request`, and botocore's `Endpoint._send`: they see each attempt once,
+whatever transport, mock or recorder is below them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
-from llmmetrics import outside
+from llmmetrics import arrival, boto, outside
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, send, streams
@@ -24,29 +25,33 @@ _lock = Lock()
 
 
 class Doors:
-    """The clients' method, replaced by one that meters; `beneath`: only while the process is not instrumented."""
+    """The clients' methods, replaced by some that meter; `beneath`: only while the process is not instrumented."""
 
     def __init__(self, *, beneath: bool = False) -> None:
         self.meter: Engine | None = None
         self._beneath = beneath
-        self._replaced: list[tuple[type[Any], Any, Any]] = []
-        """A class, the method that it had, and the one that it got."""
+        self._replaced: list[tuple[type[Any], str, Any, Any]] = []
+        """A class, a method's name, the method that it had, and the one that it got."""
+        self._call_off: Callable[[], None] | None = None
 
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
             for family in FAMILIES:
                 self._patch(family)
+            self._call_off = arrival.when(boto.MODULE, lambda module: self._patch_boto(meter, module))
         self.meter = meter
 
     def shut(self) -> None:
         """Undo it."""
         self.meter = None
+        if self._call_off is not None:
+            self._call_off()
         # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
-        for owner, before, after in reversed(self._replaced):
+        for owner, name, before, after in reversed(self._replaced):
             # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
-            if getattr(owner, _METHOD) is after:
-                setattr(owner, _METHOD, before)
+            if getattr(owner, name) is after:
+                setattr(owner, name, before)
         self._replaced.clear()
 
     def now(self) -> Engine | None:
@@ -63,8 +68,19 @@ class Doors:
             (library.Client, self._sync(getattr(library.Client, _METHOD), stream)),
             (library.AsyncClient, self._async(getattr(library.AsyncClient, _METHOD), async_stream)),
         ):
-            self._replaced.append((owner, getattr(owner, _METHOD), made))
-            setattr(owner, _METHOD, made)
+            self._replace(owner, _METHOD, made)
+
+    def _patch_boto(self, meter: Engine, module: ModuleType) -> None:
+        """Have botocore's endpoints metered. It runs inside the user's own import."""
+        try:
+            endpoint = module.Endpoint
+            self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
+        except Exception as exc:
+            meter.swallow("instrument", exc)
+
+    def _replace(self, owner: type[Any], name: str, made: Any) -> None:
+        self._replaced.append((owner, name, getattr(owner, name), made))
+        setattr(owner, name, made)
 
     def _sync(self, original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
         doors = self
@@ -90,6 +106,18 @@ class Doors:
 
         return _send_single_request
 
+    def _boto(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        doors = self
+
+        @wraps(original)
+        def _send(self: Any, request: Any) -> Any:
+            meter = doors.now()
+            if meter is None or not boto.takes(self):
+                return original(self, request)
+            return boto.send(meter, None, request, lambda request: original(self, request))
+
+        return _send
+
 
 def _has_its_own(client: Any, request: Any) -> bool:
     """Whether this request will go through a metered transport, which knows its backend better."""
@@ -100,12 +128,13 @@ _doors = Doors()
 
 
 def instrument(meter: Engine) -> None:
-    """Meter every httpx and httpx2 client of this process, existing and future, sync and async.
+    """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
 
-    A client that has a metered transport keeps it: each call counts once, for the backend that its transport
-    names. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
-    What leaves through aiohttp, gRPC, botocore or requests is not metered; a connection of theirs to a known
-    LLM host is warned of, once a host.
+    A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
+    named there. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
+    botocore is not imported for it, and is metered whenever your code imports it. What leaves through aiohttp (as
+    aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned of, once
+    a host.
     """
     if not isinstance(meter, Engine):
         raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")

@@ -73,6 +73,12 @@ ROWS: dict[str, Row] = {
         ("backend",),
     ),
     "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
+    "retries": Row(
+        "llmmetrics_retries_total",
+        Counter,
+        "Attempts that their SDK says are retries",
+        ("backend",),
+    ),
     "folded": Row(
         "llmmetrics_folded_models_total",
         Counter,
@@ -135,6 +141,8 @@ class Series:
     """The configured price of this model."""
     limited: bool = False
     """Whether its backend has a budget."""
+    injects: bool = False
+    """Whether its streams are asked for their usage."""
 
 
 class Families:
@@ -229,6 +237,7 @@ class Families:
         for each in ErrorType:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
+        self["retries"].labels(backend)
         health = self["health"].labels(backend)
         if self.multiprocess:
             # older than any change, so that a new worker overrules nobody
