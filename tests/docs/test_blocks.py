@@ -23,7 +23,7 @@ from shell import Shell, same, shell, told
 
 import llmmetrics
 from llmmetrics.loading import load
-from llmmetrics.testing import Answer
+from llmmetrics.testing import Answer, serve
 
 EXAMPLES = DOCS / "examples"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "CO_API_KEY", "GROQ_API_KEY")
@@ -48,7 +48,11 @@ BEFORE = {
 }
 """What a page's commands find: nobody would read how it was made."""
 
-METERED = {"docs/sdks.md": {"openai", "azure", "anthropic", "google", "mistral", "cohere", "groq", "ollama"}}
+BEDROCK = "aws-bedrock-compatible"  # on loopback; Amazon's own hosts are aws-bedrock
+METERED = {
+    "docs/instrumenting.md": {BEDROCK},
+    "docs/sdks.md": {"openai", "azure", "anthropic", "google", "mistral", "cohere", "groq", "ollama", BEDROCK},
+}
 """The providers that a page's snippets call."""
 
 
@@ -183,6 +187,7 @@ def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics)
         shutil.copy(EXAMPLES / each, tmp_path)
     if (ROOT / "dashboards").exists():
         shutil.copytree(ROOT / "dashboards", tmp_path / "dashboards")
+    request.getfixturevalue("aws")
     served = request.getfixturevalue("served")
     request.getfixturevalue("servers")
     llm_provider.otherwise = Answer(prompt_tokens=1000, completion_tokens=500)
@@ -196,6 +201,17 @@ def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics)
     gc.collect()
     metered = {each.provider for each in llm_metrics.records if each.status == "success"}
     assert metered == METERED.get(name(path), set())
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """What stands for Amazon, where boto3 looks for it."""
+    with serve(Answer(prompt_tokens=1000, completion_tokens=500)) as provider:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", provider.url)
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(key, "nobodys")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
 
 
 @pytest.fixture
