@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -14,21 +14,23 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, locks, telling, wire, workers
+from llmmetrics import health, locks, sheet, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.pricing import Catalogue, Price
+from llmmetrics.pricing import Price
 from llmmetrics.purse import Purse
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
 from llmmetrics.tally import TOKEN_TYPES
+from llmmetrics.usage import FEES
 
 log = logging.getLogger("llmmetrics")
 
@@ -70,6 +72,8 @@ class Engine:
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
         self._catalogue = self._new_catalogue()
+        price_file = self.settings.price_file
+        self.sheet = None if price_file is None else sheet.read(price_file)
         self.backends = Backends(self.settings.backends)
         self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
@@ -109,14 +113,17 @@ class Engine:
         self._known_backend(backend.name)
         for model in backend.models:
             series = self._new_series(backend.name, model)
-            priced = backend.price or (
-                not backend.local
-                and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
-            )
-            if priced:
+            if backend.price or self._listed(backend, model):
                 self.families.priced(series.backend, series.model)
             elif self.purse is not None:
                 self.purse.require_price(backend.name, model)
+
+    def _listed(self, backend: Configured, model: str) -> Price | None:
+        """What a backend's own model costs by the price file or the catalogue."""
+        if self.sheet and (filed := self.sheet.price(model, backend.provider, backend.seller, self.clock.now)):
+            return filed
+        url = f"{backend.origin}{backend.path}"
+        return None if backend.local else self._catalogue.price(model, url, backend.seller, self.clock.now)
 
     # what a transport asks for
 
@@ -173,7 +180,9 @@ class Engine:
             cost = call.cost(outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series)
+                self._unpriced(series, outcome)
+                if call.admitted is not None:
+                    call.known_amount = nano(call.least(outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
         state = self._health[series.backend]
@@ -205,17 +214,30 @@ class Engine:
             for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
                 self.families["estimated"].labels(series.backend, series.model, name).inc(n)
 
-    def _unpriced(self, series: Series) -> None:
+    def _unpriced(self, series: Series, outcome: Outcome) -> None:
         self.families["without_price"].labels(series.backend, series.model).inc()
+        what = f"{series.model!r} at {series.backend!r}"
+        if outcome.tier:
+            what += f" in the service tier {outcome.tier!r}"
+        if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
+            what += f", or of its {', '.join(sorted(fees))}"
         self.say(
-            f"price of {series.model} at {series.backend}",
-            f"nobody knows the price of {series.model!r} at {series.backend!r}: its calls count no cost. "
-            "Set CostPerMillionInputTokens and CostPerMillionOutputTokens on a backend with this ModelName",
+            f"price of {what}",
+            f"nobody knows the price of {what}: such calls count no cost. Set CostPerMillionInputTokens and "
+            "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)",
         )
 
-    def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
-        """The catalogue's price for the first of these models that it knows."""
-        return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now)
+    def filed_price(self, route: Route, models: Iterable[str | None], tier: str | None) -> Price | None:
+        """The price file's price for the first of these models that it has."""
+        if self.sheet is None:
+            return None
+        return self.sheet.first(models, route.provider, route.seller, self.clock.now, tier)
+
+    def listed_price(self, route: Route, models: Sequence[str | None], tier: str | None = None) -> Price | None:
+        """The same, else the catalogue's."""
+        if self.sheet is not None and (filed := self.filed_price(route, models, tier)):
+            return filed
+        return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now, tier)
 
     def context_window(self, route: Route, model: str | None) -> int | None:
         """How many tokens this model takes and gives, where the catalogue knows it."""

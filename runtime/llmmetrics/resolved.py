@@ -8,9 +8,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics.backends import Backends, Configured
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.clock import SystemClock
 from llmmetrics.findings import shown
-from llmmetrics.pricing import Catalogue, Price, dollars
+from llmmetrics.pricing import Price, dollars
 from llmmetrics.settings import Backend, BackendType, Settings
 from llmmetrics.windows import ResetPeriod
 

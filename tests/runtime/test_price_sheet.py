@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from llmmetrics import pricing, usage
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.wire.format import Charge
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)
@@ -119,7 +120,7 @@ SHEETS = {
     ],
 }
 ROWS = [(url, *row) for (_, url), rows in SHEETS.items() for row in rows]
-CATALOGUE = pricing.Catalogue()
+CATALOGUE = Catalogue()
 
 
 @pytest.mark.parametrize(("url", "model", "buckets", "expected"), ROWS)

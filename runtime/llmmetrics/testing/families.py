@@ -38,6 +38,7 @@ _VALUES: Mapping[str, Sequence[str]] = {
     "limit_type": ("current", "max"),
 }
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
+_CATALOGUE = ("llmmetrics_price_catalog_info", "gauge", ("version",))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
 
 
@@ -51,6 +52,7 @@ def _family(name: str, type: str, labels: tuple[str, ...]) -> Family:
 _ALL = (
     *(_family(row.name, row.type.__name__.lower(), tuple(row.labels)) for row in ROWS.values()),
     _family(*_BUDGET),
+    _family(*_CATALOGUE),
 )
 
 FAMILIES: Mapping[str, Family] = {each.name: each for each in _ALL}

@@ -13,8 +13,9 @@ from importlib.metadata import version
 from typing import Any
 
 from llmmetrics.call import CallRecord
-from llmmetrics.pricing import ATTO, Catalogue, Price, attodollars, dollars
-from llmmetrics.usage import FEES, Usage, usage_of
+from llmmetrics.catalogue import Catalogue
+from llmmetrics.pricing import ATTO, Price, attodollars, dollars
+from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
 
 __all__ = [
@@ -128,9 +129,9 @@ def cost(price: Price | None, buckets: Mapping[str, int]) -> int | None:
     for name, n in buckets.items():
         bucket, _, over = name.partition(">")
         units = {} if price is None else price.at(int(over) + 1) if over else price.units
-        if bucket not in units and (price is None or bucket not in FEES):
+        if bucket not in units:
             return None
-        total += units.get(bucket, 0) * n
+        total += units[bucket] * n
     return total
 
 
