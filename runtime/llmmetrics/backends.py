@@ -58,6 +58,11 @@ class Configured(NamedTuple):
     path: str
     """The path of its BaseUrl, without a slash at the end."""
 
+    @property
+    def url(self) -> str:
+        """Where it is, without what its BaseUrl may have of a password."""
+        return f"{self.origin}{self.path}"
+
     def own_price(self, model: str) -> Price | None:
         """The configured price of a call that asks for this model."""
         return self.price if not self.models or model in self.models else None

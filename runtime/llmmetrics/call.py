@@ -172,17 +172,15 @@ class Call:
 
     def _listed(self, outcome: Outcome, tier: str | None) -> Callable[[str | None], Price | None]:
         """What the price file or the catalogue says of a part's model, of the one that answered, or was asked for."""
-        names, listed = (outcome.model, self.model), self.meter.listed_price
+        names, listed = (outcome.model, self.model), self.meter.tariff.listed
         return lambda model: (model and listed(self.route, (model,), tier)) or listed(self.route, names, tier)
 
     def _by_wire(self, outcome: Outcome) -> bool:
         """Whether the call costs what the wire says: nothing of the user's own has a price for it."""
         if outcome.wire_cost is None or self.series.price is not None:
             return False
-        if self.meter.sheet is None:
-            return True
         names = (*(charge.model for charge in outcome.charges), outcome.model, self.model)
-        return self.meter.filed_price(self.route, names, outcome.tier) is None
+        return self.meter.tariff.filed(self.route, names, outcome.tier) is None
 
     def record(self, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
         """The finished call as a value."""

@@ -194,11 +194,16 @@ class Catalogue:
         _, found = self._model(model, url, provider)
         return None if found is None else found.context_window
 
-    def names(self, provider: str | None) -> list[str]:
-        """The models that this seller has, or any where it is None or unknown."""
+    def sellers(self, model: str | None = None) -> frozenset[str]:
+        """The ids of everyone it knows, or of those who have this model."""
         every = self._snapshot().providers
-        there = [each for each in every if each.id == provider] or every
-        return sorted({model.id for each in there for model in each.models})
+        return frozenset(each.id for each in every if model is None or each.find_model(model))
+
+    def names(self, seller: str | None) -> frozenset[str]:
+        """The models that this seller has, or anyone where it is None or unknown."""
+        every = self._snapshot().providers
+        there = [each for each in every if each.id == seller] or every
+        return frozenset(model.id for each in there for model in each.models)
 
     def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
         seller, found = self._model(model, url, provider)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -14,22 +14,23 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, locks, sheet, telling, wire, workers
+from llmmetrics import health, locks, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
-from llmmetrics.catalogue import Catalogue
+from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.pricing import Price
 from llmmetrics.purse import Purse
+from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
 from llmmetrics.tally import TOKEN_TYPES
+from llmmetrics.tariff import Tariff
 from llmmetrics.usage import FEES
 
 log = logging.getLogger("llmmetrics")
@@ -71,9 +72,7 @@ class Engine:
         )
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
-        self._catalogue = self._new_catalogue()
-        price_file = self.settings.price_file
-        self.sheet = None if price_file is None else sheet.read(price_file)
+        self.tariff = Tariff(self.settings.price_file, self._new_catalogue(), self.clock.now)
         self.backends = Backends(self.settings.backends)
         self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
@@ -90,9 +89,12 @@ class Engine:
         workers.on_fork(self._forked)
         if not self.families.multiprocess:
             self._warn_alone()
-        self._guarded("warm", self._catalogue.warm)
+        self._guarded("warm", self.tariff.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
+        self._refresh: Refresh | None = None
+        if self.settings.refresh_prices and not under_test():
+            self._refresh = Refresh(self._stale)
         alive.add(self)
 
     def _new_catalogue(self) -> Catalogue:
@@ -113,17 +115,10 @@ class Engine:
         self._known_backend(backend.name)
         for model in backend.models:
             series = self._new_series(backend.name, model)
-            if backend.price or self._listed(backend, model):
+            if backend.price or self.tariff.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
             elif self.purse is not None:
                 self.purse.require_price(backend.name, model)
-
-    def _listed(self, backend: Configured, model: str) -> Price | None:
-        """What a backend's own model costs by the price file or the catalogue."""
-        if self.sheet and (filed := self.sheet.price(model, backend.provider, backend.seller, self.clock.now)):
-            return filed
-        url = f"{backend.origin}{backend.path}"
-        return None if backend.local else self._catalogue.price(model, url, backend.seller, self.clock.now)
 
     # what a transport asks for
 
@@ -167,6 +162,8 @@ class Engine:
         """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
         self.flush()
         alive.discard(self)
+        if self._refresh is not None:
+            self._refresh.close()
         if self.purse is not None:
             self.purse.close()
 
@@ -227,21 +224,15 @@ class Engine:
             "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)",
         )
 
-    def filed_price(self, route: Route, models: Iterable[str | None], tier: str | None) -> Price | None:
-        """The price file's price for the first of these models that it has."""
-        if self.sheet is None:
-            return None
-        return self.sheet.first(models, route.provider, route.seller, self.clock.now, tier)
-
-    def listed_price(self, route: Route, models: Sequence[str | None], tier: str | None = None) -> Price | None:
-        """The same, else the catalogue's."""
-        if self.sheet is not None and (filed := self.filed_price(route, models, tier)):
-            return filed
-        return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now, tier)
-
-    def context_window(self, route: Route, model: str | None) -> int | None:
-        """How many tokens this model takes and gives, where the catalogue knows it."""
-        return None if route.local or model is None else self._catalogue.window(model, route.url, route.seller)
+    def _stale(self, exception: Exception) -> None:
+        """Count and say that the catalogue could not be fetched anew."""
+        self.families["internal"].labels("refresh_prices").inc()
+        self.say(
+            "refresh",
+            f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
+            f"{catalogue_version()}, and it is tried every hour. Set LlmSettings.RefreshPrices to false where this "
+            "process has no way out",
+        )
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
@@ -279,6 +270,8 @@ class Engine:
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
+        if self._refresh is not None:
+            self._refresh.start()
         if not self.families.multiprocess:
             self._warn_alone()
         elif fault := workers.fault():

@@ -165,12 +165,12 @@ class Purse:
         meter = call.meter
         if call.format in counting.FORMATS:
             return 0
-        price = call.series.price or meter.listed_price(call.route, (call.model,), asked_tier(call.request_body))
+        price = call.series.price or meter.tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
             return None
         if not self._strict:
             return 0
-        window = meter.context_window(call.route, call.model)
+        window = meter.tariff.window(call.route, call.model)
         return nano_up(worst_case(price, call.request_body, window))
 
     def _recur(self) -> None:
