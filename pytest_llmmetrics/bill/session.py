@@ -97,6 +97,7 @@ class Recorder:
             record.usage_known,
             record.parts,
             record.wire_cost_usd,
+            record.tier,
         )
         self.seen.append((record.owner, seen))
 
