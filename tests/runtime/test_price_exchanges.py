@@ -100,7 +100,11 @@ ROWS = [
     (OPENAI, chat("gpt-5", service_tier="scale"), None),
     (OPENAI, chat("gpt-4o", service_tier="flex"), None),
     (OPENAI, chat("gpt-5", service_tier={"type": "flex"}), "0.00225"),
-    ("https://mine.openai.azure.com/openai/deployments/d/chat/completions", chat("gpt-5", service_tier="priority"), None),
+    (
+        "https://mine.openai.azure.com/openai/deployments/d/chat/completions",
+        chat("gpt-5", service_tier="priority"),
+        None,
+    ),
     # https://platform.openai.com/docs/pricing: 2500 x $0.02/M
     (
         "https://api.openai.com/v1/embeddings",
@@ -177,7 +181,9 @@ def test_a_tier_in_a_stream():
     body = stream(chunk, {**chunk, "choices": [], "usage": CHAT}) + b"data: [DONE]\n\n"
     assert read(OPENAI, body).cost_usd == Decimal("0.0045")
     # asked for as `auto`, decided when it is done
-    done = {"response": {"model": "gpt-5", "service_tier": "flex", "usage": {"input_tokens": 1000, "output_tokens": 100}}}
+    done = {
+        "response": {"model": "gpt-5", "service_tier": "flex", "usage": {"input_tokens": 1000, "output_tokens": 100}}
+    }
     body = stream(
         {"type": "response.created", "response": {"model": "gpt-5", "service_tier": "auto", "usage": None}},
         {"type": "response.completed", **done},
