@@ -156,12 +156,14 @@ class Call:
         own = self.series.price
         if own is not None and not outcome.charges:
             return own.of(usage)
-        charges = outcome.charges or (Charge(None, usage),)
         if own is not None:
-            return cost_of(charges, lambda _: own)
+            return cost_of(outcome.charges, lambda _: own)
         if outcome.wire_cost is not None and self._by_wire(outcome):
             return attodollars(outcome.wire_cost)
-        return cost_of(charges, self._listed(outcome, outcome.tier))
+        if outcome.charges:
+            return cost_of(outcome.charges, self._listed(outcome, outcome.tier))
+        price = self.meter.tariff.listed(self.route, (outcome.model, self.model), outcome.tier)
+        return None if price is None else price.of(usage)
 
     def least(self, outcome: Outcome, usage: Usage) -> int:
         """Attodollars that a call without a known price costs at least: of its tokens, at standard prices."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -55,8 +55,8 @@ _MAKERS = {"aws": "anthropic"}
 _SAME = frozenset({("groq", "flex")})
 """Tiers that cost what the standard one does: seller and tier."""
 
-TIERS_SINCE = datetime(2026, 10, 12, tzinfo=UTC)
-"""The catalogue says nothing of tiers before: of an earlier moment, its one price is all that there is."""
+TIERS_SINCE = date(2026, 10, 12)
+"""The catalogue says nothing of tiers before: of an earlier day, its one price is all that there is."""
 
 _WHENS = ("service_tier", "processing", "speed")
 """What the catalogue calls the ways to be served that have a price of their own."""
@@ -79,7 +79,7 @@ class Listing:
     def at(self, now: datetime) -> Price | None:
         """The price at this moment; None: the tier has none that anybody knows."""
         active = tuple(i for i, each in enumerate(self._variants) if _holds(each, now))
-        if self._strict and not active and now >= TIERS_SINCE:
+        if self._strict and not active and now.date() >= TIERS_SINCE:
             return None
         rows = range(len(self._rows))
         row = next((i for i in reversed(rows) if _holds(self._rows[i], now)), 0)

@@ -109,8 +109,9 @@ def _plain_success(format: Format, tape: Tape) -> Outcome | None:
         out.charges = reading.charges
     if reading.wire_cost is not None:
         out.wire_cost = reading.wire_cost
-    tier = reading.tier if format.tier is None else format.tier(tape.headers or {}) or reading.tier
-    if tier is not None:
+    if reading.tier is not None:
+        out.tier = reading.tier
+    if format.tier is not None and (tier := format.tier(tape.headers or {})):
         out.tier = tier
     return out
 

@@ -51,7 +51,8 @@ class Tariff:
         """The same, else the catalogue's."""
         if self.sheet is not None and (found := self.filed(place, models, tier)):
             return found
-        return self.catalogued(place, models, tier)
+        # every call comes here: as `catalogued`
+        return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
 
     def catalogued(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
         """The catalogue's price for the first of these names that it has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -148,10 +149,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("rows", "message"), WRONG.values(), ids=WRONG)
-def test_a_wrong_row_says_where_and_what(write, rows, message):
+def test_a_wrong_row_says_where_and_what(write, tmp_path, rows, message):
     with pytest.raises(ConfigError) as caught:
         read(write(*rows))
-    assert "prices.json: " + message in str(caught.value) or message in str(caught.value)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "prices.json: "))
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -182,6 +184,15 @@ def test_a_wrong_file_says_what(write, file, message):
     assert message in str(caught.value)
     assert str(caught.value).count(name) == 1
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_file_of_the_documentation(write):
+    pytest.importorskip("yaml")
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "prices.md").read_text("utf8"), re.DOTALL)
+    sheet = read(write(text=text, name="prices.yaml"))
+    assert sheet.names == ["gpt-4o-mini", "us.amazon.nova-*"]
+    found = sheet.price("us.amazon.nova-micro-v1:0", "aws-bedrock", None, lambda: NOW, "flex")
+    assert dollars(found.of(usage_of({"input": 13, "output": 5}))) == Decimal("0.0000005775")
 
 
 def test_several_things_are_wrong(write):
