@@ -76,6 +76,7 @@ def price_of(rows, model="gpt-4o-mini", provider="openai", now=NOW, tier=None):
 
 CHOICES = {
     "a name before a pattern": ([row("gpt-*", 1), row(usd=2)], 2),
+    "a name before a later pattern": ([row("gpt-*", 1, From="2026-06-01T00:00:00Z"), row(usd=2)], 2),
     "a long pattern before a short one": ([row("gpt-*", 1), row("gpt-4o-*", 2), row("*", 3)], 2),
     "a provider before none": ([row(usd=1), row("gpt-*", 2, Provider="openai")], 2),
     "another provider": ([row(usd=1, Provider="azure")], None),
