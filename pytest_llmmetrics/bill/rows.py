@@ -8,18 +8,18 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmmetrics.testing import prices
+from llmmetrics.testing import CallRecord, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.attempts import calls_of
 
 Count = Annotated[int, Field(ge=0)]
 Tokens = dict[str, Annotated[int, Field(gt=0)]]
 Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
 
 
 class Seen(NamedTuple):
-    """One attempt, as the recorder keeps it: what a record says, without the meter that it would keep alive."""
+    """One attempt: what a record says of it that matters here."""
 
     fingerprint: str
     status: str
@@ -30,6 +30,23 @@ class Seen(NamedTuple):
     known: bool
     parts: tuple[Any, ...]
     wire_usd: Decimal | None
+    tier: str | None = None
+
+
+def packed(record: CallRecord) -> tuple[Any, ...]:
+    """One attempt as the recorder keeps it: a flat tuple, without the meter that the record would keep alive."""
+    parts = tuple((part.model, *part.usage.buckets.items()) for part in record.parts)
+    error = None if record.error_type is None else record.error_type.value
+    return (
+        *(record.fingerprint, record.status.value, error, record.backend, record.model, record.model_responded),
+        *(record.usage_known, parts, record.wire_cost_usd, record.tier),
+    )
+
+
+def unpacked(kept: tuple[Any, ...]) -> Seen:
+    """The attempt that `packed` has made a tuple of."""
+    seen = Seen._make(kept)
+    return seen._replace(parts=tuple((model, prices.usage(dict(buckets))) for model, *buckets in seen.parts))
 
 
 class Row(BaseModel):
@@ -42,6 +59,8 @@ class Row(BaseModel):
     model: str
     answered: str = ""
     """Empty where nobody answered, or the answer does not say."""
+    tier: str = ""
+    """The service tier that answered, where it has a price of its own."""
     calls: Count = 0
     attempts: Count = 0
     unread: Count = 0
@@ -58,7 +77,7 @@ class Row(BaseModel):
 
     @property
     def key(self) -> Key:
-        return (self.test, self.backend, self.model, self.answered)
+        return (self.test, self.backend, self.model, self.answered, self.tier)
 
     def plain(self) -> dict[str, Any]:
         """The row without what is empty."""
@@ -82,10 +101,10 @@ def added(rows: Iterable[Row]) -> list[Row]:
         if row.wire_usd is not None:
             total["wire_usd"] = f"{Decimal(total['wire_usd'] or 0) + Decimal(row.wire_usd):f}"
     made = []
-    for (test, backend, model, answered), total in sorted(sums.items()):
+    for (test, backend, model, answered, tier), total in sorted(sums.items()):
         for name in _BUCKETS:
             total[name] = dict(sorted(total[name].items()))
-        made.append(Row(test=test, backend=backend, model=model, answered=answered, **total))
+        made.append(Row(test=test, backend=backend, model=model, answered=answered, tier=tier, **total))
     return made
 
 
@@ -102,6 +121,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
         "backend": last.backend,
         "model": last.model,
         "answered": last.answered or "",
+        "tier": last.tier or "",
     }
     errors: dict[str, int] = {}
     for each in call:
@@ -111,19 +131,20 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
     yield Row(**where, calls=1, attempts=len(call), errors=errors, unread=unread)
     for each in call:
         here = where if each.answered is None or each is last else {**where, "answered": each.answered}
+        here = {**here, "tier": each.tier or ""}
         yield from _charges(here, each, book)
 
 
 def _charges(where: Mapping[str, Any], attempt: Seen, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
         # a part's own model is of no matter: the wire says what they cost together
-        buckets = dict(prices.usage(_joined(part.usage.buckets for part in attempt.parts)).buckets)
+        buckets = _joined(usage.buckets for _, usage in attempt.parts)
         if buckets or attempt.wire_usd:
             yield Row(**where, wire_tokens=buckets, wire_usd=f"{attempt.wire_usd:f}")
         return
     for model, usage in attempt.parts:
         here = {**where, "answered": model} if model else where
-        price = book.price(attempt.backend, attempt.model, here["answered"])
+        price = book.price(attempt.backend, attempt.model, here["answered"], attempt.tier)
         buckets = prices.in_bands(price, usage)
         counted: dict[str, Any] = {"tokens" if attempt.known else "estimated": buckets}
         if buckets:

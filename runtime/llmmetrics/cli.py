@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`."""
+"""The command line: `llmmetrics demo`, `check`, `doctor`, `price`, `budget`, `verify`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.run(options.settings, options.port)
 
 
+def _price(options: argparse.Namespace) -> int:
+    from llmmetrics import price
+
+    if options.cached > options.input:
+        options.wrong("--cached is a part of --input: it cannot be more")
+    return price.run(price.Asked(**{name: getattr(options, name) for name in price.Asked._fields}))
+
+
 def _verify(options: argparse.Namespace) -> int:
     from llmmetrics import verify
 
@@ -56,13 +64,27 @@ def _port(text: str) -> int:
     return port
 
 
+def _count(text: str) -> int:
+    count = int(text.replace("_", ""))
+    if not 0 <= count < 10**12:
+        raise ValueError
+    return count
+
+
+_count.__name__ = "count"
+
+
 _port.__name__ = "port"
 """What argparse calls it in `invalid port value: …`."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    made = argparse.ArgumentParser(prog="llmmetrics", description="Meters LLM calls: tokens, cost, errors, latency.")
+    made = argparse.ArgumentParser(
+        prog="llmmetrics",
+        description="Meters LLM calls: tokens, cost, errors, latency.",
+        epilog="`llmmetrics COMMAND --help` says what a command does and takes.",
+    )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -95,13 +117,13 @@ def parser() -> argparse.ArgumentParser:
         help="see whether settings are valid, and what they come to",
         description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
     )
-    check.add_argument("settings", metavar="SETTINGS", help="a JSON file, as the guide writes it")
+    check.add_argument("settings", metavar="SETTINGS", help="the settings, a JSON file")
     doctor = commands.add_parser(
         "doctor",
         help="find out why metrics or costs are missing",
         description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
     )
-    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     doctor.add_argument(
         "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
     )
@@ -109,13 +131,26 @@ def parser() -> argparse.ArgumentParser:
         "verify",
         help="see whether a /metrics keeps the contract",
         description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
-        "documented. Exits with 0: nothing; 1: something; 2: nobody answers there.",
+        "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
     )
-    verify.add_argument("url", metavar="URL", help="as in http://127.0.0.1:5000/metrics")
+    verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
+    price = commands.add_parser(
+        "price",
+        help="see what a call costs, and who says so",
+        description="Prints the price of a call by bucket: the settings' own, the price file's, or the catalogue's. "
+        "Exits with 1 where nobody knows it.",
+    )
+    price.add_argument("model", metavar="MODEL", help="the model, such as gpt-4o-mini")
+    price.add_argument("--provider", metavar="P", help="who sells it, such as openai (default: whoever has that name)")
+    price.add_argument("--input", type=_count, required=True, metavar="N", help="tokens of input, cached ones included")
+    price.add_argument("--output", type=_count, required=True, metavar="N", help="tokens of output, reasoning included")
+    price.add_argument("--cached", type=_count, default=0, metavar="N", help="tokens of the input read from a cache")
+    price.add_argument("--settings", metavar="SETTINGS", help="a JSON file whose own prices and price file count")
+    price.set_defaults(wrong=price.error)
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
-        description="Asks the ledger, while the application runs or not.",
+        description="Asks the ledger what backends have spent, whether the application runs or not.",
     )
     actions = budget.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, does in _ACTIONS.items():
@@ -131,7 +166,7 @@ _ACTIONS = {
 
 
 def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
-    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     action.add_argument("--ledger", metavar="URL", help="the ledger, in place of the one that SETTINGS name")
     action.add_argument(
         "--namespace", metavar="NAME", help="whose budgets, where SETTINGS do not say (default: default)"
@@ -147,6 +182,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "check": _check,
     "doctor": _doctor,
+    "price": _price,
     "verify": _verify,
     "budget": _budget,
 }

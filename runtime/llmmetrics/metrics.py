@@ -17,10 +17,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from llmmetrics import locks, workers
+from llmmetrics.catalogue import catalogue_version
 from llmmetrics.classify import ErrorType
 from llmmetrics.exact import COST, check_exposition, exact
 from llmmetrics.pricing import Price
 from llmmetrics.tally import Add, Finished, Tally, adder
+from llmmetrics.windows import Window
 
 log = logging.getLogger("llmmetrics")
 
@@ -73,6 +75,12 @@ ROWS: dict[str, Row] = {
         ("backend",),
     ),
     "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
+    "retries": Row(
+        "llmmetrics_retries_total",
+        Counter,
+        "Attempts that their SDK says are retries",
+        ("backend",),
+    ),
     "folded": Row(
         "llmmetrics_folded_models_total",
         Counter,
@@ -107,12 +115,31 @@ def _budget_gauge() -> GaugeMetricFamily:
     )
 
 
+def _window_gauge() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "llmmetrics_budget_window_timestamp_seconds",
+        "Start of the current spend window and of the next one, in seconds since 1970",
+        labels=("backend", "edge"),
+    )
+
+
+def catalogue_gauge(*versions: str) -> GaugeMetricFamily:
+    """Which price catalogue is in use."""
+    gauge = GaugeMetricFamily(
+        "llmmetrics_price_catalog_info", "The price catalogue in use: genai-prices of this version", labels=("version",)
+    )
+    for each in versions:
+        gauge.add_metric([each], 1)
+    return gauge
+
+
 class Spend(NamedTuple):
     """What a scrape shows of one backend, in nano-dollars; `blocked` while it takes no calls."""
 
     spent: int
     limit: int
     blocked: bool
+    window: Window
 
 
 NANO = 10**9
@@ -135,6 +162,8 @@ class Series:
     """The configured price of this model."""
     limited: bool = False
     """Whether its backend has a budget."""
+    injects: bool = False
+    """Whether its streams are asked for their usage."""
 
 
 class Families:
@@ -190,19 +219,24 @@ class Families:
                 ]
             yield metric
         if spends:
-            gauge = _budget_gauge()
+            gauge, edges = _budget_gauge(), _window_gauge()
             for backend, spend in spends.items():
                 gauge.add_metric([backend, "current"], spend.spent / NANO)
                 gauge.add_metric([backend, "max"], spend.limit / NANO)
-            yield gauge
+                if spend.window.resets_at is not None:
+                    edges.add_metric([backend, "start"], spend.window.start.timestamp())
+                    edges.add_metric([backend, "end"], spend.window.end.timestamp())
+            yield from (gauge, edges)
 
     def collect(self) -> Iterator[Metric]:
         self.prepare()
         ours = (exact(metric) for family in self._all.values() for metric in family.collect())
         yield from self.with_budgets(ours)
+        yield catalogue_gauge(catalogue_version())
 
     def describe(self) -> Iterable[Metric]:
-        return [*(exact(metric) for family in self._all.values() for metric in family.describe()), _budget_gauge()]
+        ours = (exact(metric) for family in self._all.values() for metric in family.describe())
+        return [*ours, _budget_gauge(), _window_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""
@@ -229,6 +263,7 @@ class Families:
         for each in ErrorType:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
+        self["retries"].labels(backend)
         health = self["health"].labels(backend)
         if self.multiprocess:
             # older than any change, so that a new worker overrules nobody

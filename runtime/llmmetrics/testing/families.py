@@ -36,8 +36,11 @@ _VALUES: Mapping[str, Sequence[str]] = {
     "error_type": [each.value for each in ErrorType],
     "token_type": TOKEN_TYPES,
     "limit_type": ("current", "max"),
+    "edge": ("start", "end"),
 }
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
+_WINDOW = ("llmmetrics_budget_window_timestamp_seconds", "gauge", ("backend", "edge"))
+_CATALOGUE = ("llmmetrics_price_catalog_info", "gauge", ("version",))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
 
 
@@ -51,6 +54,8 @@ def _family(name: str, type: str, labels: tuple[str, ...]) -> Family:
 _ALL = (
     *(_family(row.name, row.type.__name__.lower(), tuple(row.labels)) for row in ROWS.values()),
     _family(*_BUDGET),
+    _family(*_WINDOW),
+    _family(*_CATALOGUE),
 )
 
 FAMILIES: Mapping[str, Family] = {each.name: each for each in _ALL}
