@@ -69,6 +69,8 @@ COST_SO_FAR = f"""sum_over_time((
   and on () vector(time()) > $__from / 1000
 )[$__range:$__interval]) * $__interval_ms / 1000"""
 
+RETRY_RATIO = share(rate("llmmetrics_retries_total", BACKENDS, "backend"), rate(REQUESTS, BACKENDS, "backend"))
+
 # a backend is as healthy as the instance that sees it worst
 HEALTH = f"min by (backend) (llm_backend_health{{{BACKENDS}}})"
 UNHEALTHY = f"count({HEALTH}) - sum({HEALTH})"
@@ -83,6 +85,9 @@ or
 /
 ((predict_linear({PACE}, 3600) - predict_linear({PACE}, 0)) / 3600 > 0)"""
 IN_AN_HOUR = f"predict_linear({PACE}, 3600)"
+
+# Grafana's dates are in milliseconds
+NEXT_WINDOW = f'max by (job, backend) (llmmetrics_budget_window_timestamp_seconds{{{BACKENDS}, edge="end"}}) * 1000'
 
 REFUSALS, SHADOW = "llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total"
 

@@ -94,8 +94,9 @@ def errors_and_health() -> Sequence[Any]:
         graph("Error rate", 8, RATIO, by_type, stacked=True, colors=ERROR),
         states("Backend health", 8, query(q.HEALTH, "{{backend}}"), HEALTH),
         graph("Active requests", 8, COUNT, *active, colors={peak: GREY}),
-        graph("Error rate by backend", 16, RATIO, query(q.ERROR_RATIO_BY_BACKEND, "{{backend}}"), steps=line(0.05)),
-        number("Healthy backends", 8, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
+        graph("Error rate by backend", 9, RATIO, query(q.ERROR_RATIO_BY_BACKEND, "{{backend}}"), steps=line(0.05)),
+        graph("Retries", 9, RATIO, query(q.RETRY_RATIO, "{{backend}}"), steps=line(0.2)),
+        number("Healthy backends", 6, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
     )
 
 
@@ -103,6 +104,7 @@ def budgets() -> Sequence[Any]:
     """What may still be spent, until when it lasts, and what was refused."""
     named = "{{backend}} ({{job}})"
     used, left, time = (query(each, named, instant=True) for each in (q.share(q.SPENT, q.LIMIT), q.LEFT, q.TIME_LEFT))
+    window = query(q.NEXT_WINDOW, named, instant=True)
     told = {"spent": q.SPENT, "in an hour": q.IN_AN_HOUR, "limit": q.LIMIT}
     lines = (query(each, f"{named} {what}") for what, each in told.items())
     refused, shadow = (
@@ -111,9 +113,10 @@ def budgets() -> Sequence[Any]:
     )
     spend = graph("Spend and limit", 14, USD, *lines, calcs=("lastNotNull",), nothing=NO_LIMIT)
     return (
-        gauges("Budget used", 10, RATIO, used, steps=USED, top=1, nothing=NO_LIMIT),
-        number("Budget left", 7, USD, left, steps=LEFT, height=8, nothing=NO_LIMIT),
-        number("Time to exhaustion", 7, "s", time, steps=TIME, height=8, nothing="not being spent"),
+        gauges("Budget used", 8, RATIO, used, steps=USED, top=1, nothing=NO_LIMIT),
+        number("Budget left", 5, USD, left, steps=LEFT, height=8, nothing=NO_LIMIT),
+        number("Time to exhaustion", 6, "s", time, steps=TIME, height=8, nothing="not being spent"),
+        number("Next window", 5, "dateTimeFromNow", window, height=8, nothing="never"),
         dashed(spend, "(limit|in an hour)$"),
         graph("Refused calls", 10, COUNT, refused, shadow, bars=True, nothing="none"),
     )

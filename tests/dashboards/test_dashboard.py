@@ -93,8 +93,9 @@ def _chosen(expression):
     """The variables that narrow it down, where a family has the label."""
     if "up{" in expression:
         return {"job"}
-    # errors carry no model, and are a share of the requests to all
-    return {"job", "backend"} if "llm_errors_total" in expression else {"job", "backend", "model"}
+    # these carry no model, and are a share of the requests to all
+    shared = "llm_errors_total", "llmmetrics_retries_total"
+    return {"job", "backend"} if any(each in expression for each in shared) else {"job", "backend", "model"}
 
 
 @pytest.mark.parametrize("name", expressions())

@@ -42,6 +42,9 @@ SERIES = {
     'llm_backend_budget_usd{job="app", instance="a", backend="spent", limit_type="max"}': "10x60",
     'llm_backend_budget_usd{job="app", instance="a", backend="idle", limit_type="current"}': "1x60",
     'llm_backend_budget_usd{job="app", instance="a", backend="idle", limit_type="max"}': "10x60",
+    f'llmmetrics_budget_window_timestamp_seconds{{{A}, edge="end"}}': "7200x60",
+    f'llmmetrics_budget_window_timestamp_seconds{{{A}, edge="start"}}': "0x60",
+    f"llmmetrics_retries_total{{{A}}}": "0+3x60",
     f'llmmetrics_budget_refusals_total{{{A}, reason="limit"}}': "0+2x60",
     f'llmmetrics_budget_refusals_total{{{A}, reason="ledger"}}': "0x60",
     # its first value is its first event
@@ -71,6 +74,8 @@ TRUE = {
     "Daily cost forecast A": {"{}": 714},
     "Error rate A": {'{error_type="auth"}': 0.17, '{error_type="timeout"}': 0.08},
     "Error rate by backend A": {'{backend="openai"}': 0.25},
+    "Retries A": {'{backend="openai"}': 0.25},
+    "Next window A": {BUDGET.format("openai"): 7_200_000},
     "Backend health A": {'{backend="openai"}': 0, '{backend="gemini"}': 1},
     "Healthy backends A": {"{}": 1},
     "Healthy backends B": {"{}": 1},
