@@ -92,8 +92,9 @@ def number(
     nothing: str = "no data",
     decimals: int | None = None,
     alarm: str = "",
+    name: bool = False,
 ) -> stat.Panel:
-    """One number a series, with its course behind it where it has one.
+    """One number a series, with its course behind it where it has one, and with `name` its name even if it is alone.
 
     `nothing` is said where there is no series; the series `alarm` is red when it is not 0.
     """
@@ -103,7 +104,7 @@ def number(
         .color_scheme(_color(m.FieldColorModeId.THRESHOLDS))
         .color_mode(c.BigValueColorMode.VALUE)
         .graph_mode(c.BigValueGraphMode.AREA)
-        .text_mode(c.BigValueTextMode.AUTO)
+        .text_mode(c.BigValueTextMode.VALUE_AND_NAME if name else c.BigValueTextMode.AUTO)
         .reduce_options(_last())
         .no_value(nothing)
     )

@@ -136,6 +136,7 @@ def meter() -> Sequence[Any]:
         for title, (name, _, _) in never.items()
     )
     usage = query(q.positive("llmmetrics_calls_without_usage_total", q.JOBS, "reason"), "{{reason}}")
+    catalog = query(q.CATALOG, "{{version}}", instant=True)
     expired = ("llmmetrics_reservations_expired_total", "job", "reservations expired")
     wrong = (query(q.positive(name, q.JOBS, by), legend) for name, by, legend in (*never.values(), expired))
     elsewhere = (
@@ -150,9 +151,10 @@ def meter() -> Sequence[Any]:
         number("Estimated tokens", 4, RATIO, estimated, steps=ESTIMATED, decimals=1),
         number("Requests without a price", 4, RATIO, unpriced, steps=UNPRICED, decimals=1),
         *numbers,
-        graph("Calls without usage", 8, COUNT, usage, bars=True, nothing="none"),
-        graph("What went wrong in the meter", 8, COUNT, *wrong, bars=True, nothing="none"),
-        graph("Counted elsewhere", 8, COUNT, *elsewhere, bars=True, nothing="none"),
+        graph("Calls without usage", 7, COUNT, usage, bars=True, nothing="none"),
+        graph("What went wrong in the meter", 7, COUNT, *wrong, bars=True, nothing="none"),
+        graph("Counted elsewhere", 6, COUNT, *elsewhere, bars=True, nothing="none"),
+        number("Price catalogue", 4, COUNT, catalog, height=8, decimals=0, name=True),
     )
 
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from panels import BUILT, DASHBOARDS, document, expressions, panels
+from alarms import alerts
+from panels import BUILT, DASHBOARDS, annotation, document, expressions, panels
 from servers import program
 
 from llmmetrics.testing import FAMILIES
@@ -117,6 +118,16 @@ def test_an_expression_asks_for_what_there_is(name):
             assert re.search(r"(increase|rate)\(llm_estimated", expression)
         if family == "llm_backend_budget_usd":
             assert expression.count("llm_backend_budget") == expression.count("max by (job, backend) (llm_backend")
+
+
+def test_every_family_is_asked_for():
+    asked = " ".join(expression for expression, _ in expressions().values())
+    assert [name for name in FAMILIES if not re.search(rf"\b{name}(_bucket)?\{{", asked)] == []
+
+
+def test_every_alert_that_ships_is_marked():
+    (pattern,) = re.findall(r'alertname=~"(.*?)"', annotation())
+    assert [name for name in alerts() if not re.fullmatch(pattern, name)] == []
 
 
 SCHEMA = ("@grafana/schema@13.2.3", "typescript@7.0.2")

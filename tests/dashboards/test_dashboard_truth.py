@@ -51,6 +51,8 @@ SERIES = {
     'llmmetrics_internal_errors_total{job="app", instance="a", where="feed"}': "_x40 1x20",
     f'llmmetrics_estimated_tokens_total{{{A}, {MODEL}, token_type="prompt"}}': "_x40 45x20",
     f'llmmetrics_estimated_tokens_total{{{A}, {MODEL}, token_type="total"}}': "_x40 45x20",
+    'llmmetrics_price_catalog_info{job="app", instance="a", version="1"}': "1x60",
+    'llmmetrics_price_catalog_info{job="app", instance="b", version="2"}': "1x60",
     'up{job="app", instance="a"}': "1x60",
     'up{job="app", instance="b"}': "1x60",
     'up{job="app", instance="c"}': "0x60",
@@ -90,6 +92,7 @@ TRUE = {
     "Internal errors A": {"{}": 1},
     "Estimated tokens A": {"{}": 0.01},
     "Requests without a price A": {"{}": 0},
+    "Price catalogue A": {'{version="1"}': 1, '{version="2"}': 1},
     "Processes scraped A": {"{}": 2},
     "Processes scraped B": {"{}": 1},
 }
