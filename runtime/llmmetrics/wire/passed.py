@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmmetrics.wire.format import text
 from llmmetrics.wire.frames import Doc, is_stream, last_events, torn_json
 from llmmetrics.wire.prompt import compact
 from llmmetrics.wire.tape import Body
@@ -42,7 +43,7 @@ class Passed:
         elif isinstance(value, list):
             for each in value:
                 self.add(each, output=output)
-        elif isinstance(value, dict) and not str(value.get("type")).endswith("_result"):
+        elif isinstance(value, dict) and not (text(value.get("type")) or "").endswith("_result"):
             if isinstance(name := value.get("name"), str) and not _CALLS.isdisjoint(value):
                 self.calls += 1
                 self.texts.append(name)

@@ -58,9 +58,9 @@ def parts_of(fields: dict[str, Any]) -> Parts:
             _walk(value, parts, name, name)
     parts.turns = sum(isinstance(each, dict) for name in _TURNS for each in items(fields.get(name)))
     parts.turns += isinstance(fields.get("message"), str) or isinstance(fields.get("input"), str)
-    if query := fields.get("query"):
+    if isinstance(query := fields.get("query"), str):
         # https://docs.voyageai.com/docs/pricing: a reranker reads the query with each document
-        parts.texts += [str(query)] * (len(items(fields.get("documents"))) - 1)
+        parts.texts += [query] * (len(items(fields.get("documents"))) - 1)
     for name in _TOOLS:
         if value := fields.get(name):
             parts.tools += _tools(value)
@@ -96,7 +96,7 @@ def _walk(value: Any, parts: Parts, name: str, about: str) -> None:
             for each in value:
                 _walk(each, parts, name, about)
     elif isinstance(value, dict):
-        said = " ".join(str(value[each]) for each in _KINDS if each in value)
+        said = " ".join(word for each in _KINDS if isinstance(word := value.get(each), str))
         for key, each in value.items():
             if key in _ARGUMENTS and isinstance(each, dict):
                 parts.texts.append(compact(each))
