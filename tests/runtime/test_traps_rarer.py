@@ -1,6 +1,8 @@
-"""The traps of those who speak OpenAI's formats with an accent; OpenAI's own are in `test_traps`."""
+"""More traps: of those who speak OpenAI's formats with an accent, and rarer ones of Anthropic and Gemini."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 import pytest
 from answers import counts, read, sse
@@ -65,3 +67,39 @@ def test_openrouters_error_in_the_last_chunk_of_a_stream():
     failed = {**chunk, "error": {"code": "server_error", "message": "Provider disconnected"}}
     seen = read("https://openrouter.ai/api/v1/chat/completions", sse(chunk, failed))
     assert seen.error_type == "api_error"
+
+
+def test_openai_a_stream_that_was_asked_for_its_usage_may_say_none():
+    asked = {"model": "gpt-4o-mini", "stream": True, "stream_options": {"include_usage": True}}
+    events = [{"model": "gpt-4o-mini", "choices": [{"delta": {"content": "a"}}], "usage": None}]
+    seen = read("https://api.openai.com/v1/chat/completions", sse(*events) + b"data: [DONE]\n\n", asked=asked)
+    assert (seen.usage, seen.cost_usd, seen.error_type) == (None, None, None)
+
+
+def test_anthropic_compaction_counts_too():
+    # https://docs.anthropic.com/en/docs/build-with-claude/compaction: the top level has the last pass only
+    passes = [
+        {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500},
+        {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000},
+    ]
+    usage = {"input_tokens": 23_000, "output_tokens": 1_000, "iterations": passes}
+    start = {"type": "message_start", "message": {"model": "claude-opus-4-6", "usage": {"input_tokens": 1}}}
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    for answer in ({"model": "claude-opus-4-6", "usage": usage}, sse(start, delta, {"type": "message_stop"})):
+        assert counts(read("https://api.anthropic.com/v1/messages", answer)) == (203_000, 4_500)
+
+
+def test_gemini_images_and_films_in_and_images_out():
+    url = "https://generativelanguage.googleapis.com/v1beta/models"
+    shown = [{"modality": "IMAGE", "tokenCount": 258}, {"modality": 3, "tokenCount": 2000}]
+    usage = {"promptTokenCount": 3000, "candidatesTokenCount": 0, "promptTokensDetails": shown}
+    seen = read(f"{url}/gemini-2.5-flash:generateContent", {"usageMetadata": usage})
+    assert seen.usage.buckets == {"input": 742, "input_image": 258, "input_video": 2000}
+    # $0.30 a million for all three
+    assert seen.cost_usd == Decimal("0.0009")
+    drawn = [{"modality": "IMAGE", "tokenCount": 1290}]
+    usage = {"promptTokenCount": 1000, "candidatesTokenCount": 1290, "candidatesTokensDetails": drawn}
+    seen = read(f"{url}/gemini-2.5-flash-image:generateContent", {"usageMetadata": usage})
+    assert seen.usage.buckets == {"input": 1000, "output_image": 1290}
+    # $0.30 and $30 a million
+    assert seen.cost_usd == Decimal("0.0003") + Decimal("0.0387")
