@@ -62,7 +62,11 @@ _port.__name__ = "port"
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    made = argparse.ArgumentParser(prog="llmmetrics", description="Meters LLM calls: tokens, cost, errors, latency.")
+    made = argparse.ArgumentParser(
+        prog="llmmetrics",
+        description="Meters LLM calls: tokens, cost, errors, latency.",
+        epilog="`llmmetrics COMMAND --help` says what a command does and takes.",
+    )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -89,13 +93,13 @@ def parser() -> argparse.ArgumentParser:
         help="see whether settings are valid, and what they come to",
         description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
     )
-    check.add_argument("settings", metavar="SETTINGS", help="a JSON file, as the guide writes it")
+    check.add_argument("settings", metavar="SETTINGS", help="the settings, a JSON file")
     doctor = commands.add_parser(
         "doctor",
         help="find out why metrics or costs are missing",
         description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
     )
-    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     doctor.add_argument(
         "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
     )
@@ -103,13 +107,13 @@ def parser() -> argparse.ArgumentParser:
         "verify",
         help="see whether a /metrics keeps the contract",
         description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
-        "documented. Exits with 0: nothing; 1: something; 2: nobody answers there.",
+        "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
     )
-    verify.add_argument("url", metavar="URL", help="as in http://127.0.0.1:5000/metrics")
+    verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
-        description="Asks the ledger, while the application runs or not.",
+        description="Asks the ledger what backends have spent, whether the application runs or not.",
     )
     actions = budget.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, does in _ACTIONS.items():
@@ -125,7 +129,7 @@ _ACTIONS = {
 
 
 def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
-    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     action.add_argument("--ledger", metavar="URL", help="the ledger, in place of the one that SETTINGS name")
     action.add_argument(
         "--namespace", metavar="NAME", help="whose budgets, where SETTINGS do not say (default: default)"
