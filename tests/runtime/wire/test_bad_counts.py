@@ -58,6 +58,18 @@ ANSWERS = {
         f"{VERTEX}/mistralai/models/mistral-small:rawPredict",
         lambda n: {"usage": {"prompt_tokens": n, "completion_tokens": 1}},
     ),
+    "watsonx.generate": (
+        "https://us-south.ml.cloud.ibm.com/ml/v1/text/generation",
+        lambda n: {"results": [{"generated_token_count": 1, "input_token_count": n}]},
+    ),
+    "watsonx.chat": (
+        "https://us-south.ml.cloud.ibm.com/ml/v1/text/chat",
+        lambda n: {"usage": {"prompt_tokens": n, "completion_tokens": 1}},
+    ),
+    "watsonx.embed": (
+        "https://us-south.ml.cloud.ibm.com/ml/v1/text/embeddings",
+        lambda n: {"input_token_count": n},
+    ),
 }
 WITHOUT = {"anthropic.complete"} | {each.id for each in wire.FORMATS if each.id.endswith(".count_tokens")}
 """Formats whose answers hold no count that is read."""
