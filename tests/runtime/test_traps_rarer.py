@@ -69,6 +69,17 @@ def test_openrouters_error_in_the_last_chunk_of_a_stream():
     assert seen.error_type == "api_error"
 
 
+def test_an_error_before_the_last_chunk_of_a_stream():
+    usage = {"model": "m", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    failed = {"model": "m", "choices": [], "error": {"code": 429, "message": "upstream"}}
+    done = b"data: [DONE]\n\n"
+    for error in (sse(failed), b'event: error\ndata: {"code": "rate_limit_exceeded"}\n\n', b'error: {"code": 429}\n\n'):
+        seen = read(XAI, sse({"model": "m", "choices": []}) + error + sse(usage) + done)
+        assert (counts(seen), seen.error_type) == ((3, 4), "rate_limit")
+    talk = {"model": "m", "error": None, "choices": [{"delta": {"content": 'an "error": {"code": 429}\nerror: 429'}}]}
+    assert read(XAI, sse(talk, usage) + done).error_type is None
+
+
 def test_openai_a_stream_that_was_asked_for_its_usage_may_say_none():
     asked = {"model": "gpt-4o-mini", "stream": True, "stream_options": {"include_usage": True}}
     events = [{"model": "gpt-4o-mini", "choices": [{"delta": {"content": "a"}}], "usage": None}]
