@@ -79,20 +79,23 @@ class Tape:
             self._unwind()
             return 0
         while chunks and size - len(chunks[0]) >= TAIL:
-            size -= self._drop(chunks.popleft())
-        if chunks and len(chunks[0]) > LARGE:
-            # who refers to a large chunk keeps all of it in memory
-            large = chunks[0]
-            chunks[0] = large[-TAIL:]
-            size -= self._drop(memoryview(large)[:-TAIL])
+            gone = chunks.popleft()
+            size -= len(gone)
+            self._dropped += len(gone)
+            if len(self._head) < HEAD:
+                self._head += gone[: HEAD - len(self._head)]
+        if size > LARGE:
+            # only with its first chunk can so much be left; who refers to a piece of it keeps all of it in memory
+            size -= self._shorten(chunks[0])
         return size
 
-    def _drop(self, gone: bytes | memoryview) -> int:
-        """Take note of bytes that go, how many they are, and what of them belongs to the head."""
-        self._dropped += len(gone)
-        if len(self._head) < HEAD:
-            self._head += gone[: HEAD - len(self._head)]
-        return len(gone)
+    def _shorten(self, large: bytes) -> int:
+        """Keep of the first chunk no more than its end; how many bytes have gone."""
+        gone = len(large) - TAIL
+        self._dropped += gone
+        self._head += large[: min(gone, HEAD - len(self._head))]
+        self.chunks[0] = large[-TAIL:]
+        return gone
 
     def _unwind(self) -> None:
         """Decode what is held: an encoded body cannot be cut, only a decoded one."""
