@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`."""
+"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`, `rules`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def _verify(options: argparse.Namespace) -> int:
     from llmmetrics import verify
 
     return verify.run(options.url)
+
+
+def _rules(options: argparse.Namespace) -> int:
+    # it reads YAML and PromQL, which nothing else needs
+    try:
+        from llmmetrics.rules import command
+    except ImportError as exc:
+        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+        return 2
+    return command.run(options.files)
 
 
 def _budget(options: argparse.Namespace) -> int:
@@ -106,6 +116,21 @@ def parser() -> argparse.ArgumentParser:
         "documented. Exits with 0: nothing; 1: something; 2: nobody answers there.",
     )
     verify.add_argument("url", metavar="URL", help="as in http://127.0.0.1:5000/metrics")
+    rules = commands.add_parser(
+        "rules",
+        help="see whether your own rules and dashboards can work",
+        description="Looks at Prometheus' rules and Grafana's dashboards that ask for these metrics.",
+    )
+    of_rules = rules.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "check",
+        help="say what cannot work, and what to write instead",
+        description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
+        "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
+        "Exits with 0: nothing; 1: something; 2: a file is none of these.",
+    )
+    of_rules.add_argument(
+        "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
+    )
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
@@ -143,6 +168,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "verify": _verify,
     "budget": _budget,
+    "rules": _rules,
 }
 
 
