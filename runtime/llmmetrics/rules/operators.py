@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from promql_parser import BinaryExpr, BinModifier, Expr, LabelModifierType, UnaryExpr, VectorSelector
 
-from llmmetrics.findings import error
-from llmmetrics.rules.matching import difference, keys, matched
+from llmmetrics.findings import error, warning
+from llmmetrics.rules.matching import difference, key, keys, matched
 from llmmetrics.rules.reading import Reading, text
 from llmmetrics.rules.shape import OTHER, SCALAR, Shape, labels_of, listed
 from llmmetrics.rules.thresholds import COMPARES, compared
@@ -45,9 +45,8 @@ def _two(reading: Reading, node: BinaryExpr, left: Shape, right: Shape) -> Shape
     if modifier and modifier.matching and modifier.matching.type == LabelModifierType.Include:
         absent = set(modifier.matching.labels) - labels_of(left.series | right.series)
         if absent:
-            what = f"{op} on ({listed(absent)}): neither side has such a label"
-            reading.say(error(what, "match on labels that both sides have"))
-            return OTHER
+            what = f"{op} on ({listed(absent)}): neither side has such a label, so it tells nothing apart"
+            reading.say(warning(what, "match on labels that both sides have"))
     found = matched(left.series, right.series, modifier)
     if found.several:
         what = f"several series on the {found.several} side of {op} match one of the other, which Prometheus refuses"
@@ -92,15 +91,19 @@ def _set(reading: Reading, node: BinaryExpr, op: str, left: Shape, right: Shape)
             unit=left.unit if left.unit == right.unit else "",
         )
     modifier = node.modifier
-    if not keys(left.series, modifier) & keys(right.series, modifier):
+    theirs = keys(right.series, modifier)
+    both = frozenset(each for each in left.series if key(each, modifier) in theirs)
+    if not both:
         effect = "the result is empty" if op == "and" else "it takes nothing away"
         differs = difference(left.series, right.series, modifier)
         reading.say(
             error(f"the two sides of {op} never match, so {effect}: {differs}", f"{op} on (job, backend), or aggregate")
         )
         return OTHER if op == "and" else left
+    if op == "and":
+        return left._replace(series=both)
     # `x unless x offset 1h`: series that were not there an hour ago, which have grown by all that they show
-    return left._replace(type="") if op == "unless" and _earlier(node.rhs, left) else left
+    return left._replace(type="") if _earlier(node.rhs, left) else left
 
 
 def _earlier(node: Expr, shape: Shape) -> bool:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from llmmetrics.findings import Finding, error, shown, warning
 from llmmetrics.rules.checking import Checked
 from llmmetrics.rules.queries import Query
-from llmmetrics.rules.selectors import CLOSED
+from llmmetrics.rules.selectors import CLOSED, is_variable
 from llmmetrics.rules.simulated import SAMPLES, series
 
 SECONDS = 60
@@ -117,7 +117,9 @@ def _held(expression: str) -> str:
 
 
 def _closed(matcher: re.Match[str]) -> str:
-    return matcher[0] if matcher[1] in CLOSED or matcher[1] == "__name__" else ""
+    if matcher[1] != "__name__" and (matcher[1] not in CLOSED or is_variable(matcher[0])):
+        return ""
+    return matcher[0]
 
 
 def _rows(name: str) -> Iterator[Mapping[str, str]]:

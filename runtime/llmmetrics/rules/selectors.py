@@ -15,9 +15,6 @@ from llmmetrics.rules.shape import Shape, labels_of, listed
 from llmmetrics.rules.simulated import OURS, SAMPLES, Labels
 from llmmetrics.testing.families import FAMILIES
 
-_VARIABLE = re.compile(r"\$[A-Za-z_]")
-"""A dashboard's variable in a label's value: it matches whatever there is."""
-
 PREFIXES = ("llm_", "llmmetrics_")
 """A name that starts so and is none of ours is a mistake; any other is another program's."""
 
@@ -46,6 +43,11 @@ CLOSED = frozenset(label for each in FAMILIES.values() for label in each.values)
 """Labels whose values are ours to know."""
 
 
+def is_variable(value: str) -> bool:
+    """Whether a dashboard's variable is in a label's value, which then matches whatever there is."""
+    return re.search(r"\$[A-Za-z_]", value) is not None
+
+
 def name_of(node: VectorSelector) -> str | None:
     """The metric's name; None where it is chosen by a regular expression."""
     equal = (each.value for each in node.matchers.matchers if each.name == "__name__" and each.op == MatchOp.Equal)
@@ -69,13 +71,15 @@ def choose(shape: Shape, name: str, matchers: list[Matcher]) -> Iterator[Finding
     series = shape.series or frozenset()
     present = labels_of(series)
     for each in matchers:
-        if each.name == "__name__" or _VARIABLE.search(each.value):
+        if each.name == "__name__":
             continue
         if each.name not in present:
             if each.value and each.op in (MatchOp.Equal, MatchOp.Re):
                 do = f"it has {listed(present & OURS)}"
                 yield error(f"{name} has no label {each.name!r}, so {{{each}}} matches nothing", do)
                 return
+            continue
+        if is_variable(each.value):
             continue
         known = _known(shape, name, each.name)
         if known is None:
