@@ -103,10 +103,13 @@ WRONG = [
     ("max_over_time(sum(llm_active_requests)[1h])", "error", "write a subquery, as in (…)[1h:15s]"),
     ("rate(llm_requests_total)", "error", "give the metric a range"),
     ("sum(rate(llm_requests_total[5m])", "error", "a parse error"),
+    ("llm_backend_health offset NaN", "error", "a parse error"),
+    (f"{'(' * 1000}up{')' * 1000}", "error", "nested too deeply"),
+    ('label_replace(llm_backend_health, "instance", "one", "", "")', "error", "gives several series the same labels"),
 ]
 
 
-@pytest.mark.parametrize(("expression", "level", "words"), WRONG, ids=[each[0] for each in WRONG])
+@pytest.mark.parametrize(("expression", "level", "words"), WRONG, ids=[each[0][:80] for each in WRONG])
 def test_wrong(found, expression, level, words):
     (line,) = found(expression)
     assert line.startswith(f"{level} ")
@@ -153,6 +156,11 @@ RIGHT = [
     'label_replace(rate(llm_requests_total[5m]), "vendor", "$1", "backend", "([a-z]+).*") * 60',
     'sum by (vendor) (label_replace(rate(llm_requests_total[5m]), "vendor", "$1", "backend", "([a-z]+).*"))',
     "sum(rate(llm_requests_total[5m])) or vector(0)",
+    'label_replace(llm_backend_health, "backend", "gpt", "backend", "openai-.*")',
+    'label_replace(llm_backend_health, "vendor", "$1-$2", "backend", "(.)(.*)")',
+    'sum by (both) (label_join(rate(llm_requests_total[5m]), "both", "/", "backend", "model"))',
+    "sum(rate(llm_requests_total[5m]) + fill(0) rate(llm_errors_total[5m]))",
+    '{job="a"}',
     "sum(rate(llm_requests_total[5m])) > 2 * sum(rate(llm_requests_total[5m] offset 1d))",
     "sum(rate(llm_requests_total[5m])) / sum(rate(llm_requests_total[5m] offset 1d)) > 3",
     "min by (backend) (llm_backend_health) == 0 unless on (backend) max by (backend) (llm_backend_budget_usd) > 5",

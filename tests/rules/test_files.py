@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmmetrics.cli import main
+from llmmetrics.rules import grafana, prometheus
+from llmmetrics.rules.checking import Checker
+from llmmetrics.rules.queries import UnreadableError
 
 CALLS = "sum by (job, backend) (rate(llm_requests_total[5m]))"
 RATIO = f"sum by (job, backend) (rate(llm_errors_total[5m])) / {CALLS}"
 COST = "increase(llm_estimated_cost_usd[1h])"
+
+# what promtool adds is in test_prometheus_itself.py
+pytestmark = pytest.mark.usefixtures("without_promtool")
 
 
 @pytest.fixture
@@ -133,15 +143,25 @@ def test_panels(said, dashboard):
                 "targets": [{"expr": '{app="llm_x"} |= "a"', "datasource": {"type": "loki"}}],
             },
             {"title": "i", "type": "text"},
+            {"title": "j", "datasource": "Loki", "targets": [{"expr": "sum(rate({a=~`llm_x`} |= `b`[5m]))"}]},
+            {
+                "title": "k",
+                "datasource": {"type": "datasource", "uid": "-- Mixed --"},
+                "targets": [
+                    {"expr": "llm_none", "datasource": {"type": "prometheus", "uid": "${datasource}"}},
+                    {"expr": '{app="a"} |= "b"', "datasource": {"type": "loki"}},
+                ],
+            },
         )
     )
     said_of = {line.partition("panel ")[2].partition(":")[0]: line for line in found}
-    assert {title: " " in line for title, line in said_of.items()} == dict.fromkeys("abcde7", True)
+    assert {title: " " in line for title, line in said_of.items()} == dict.fromkeys("abcde7k", True)
     for title, words in {
         **dict.fromkeys("ab", "stacks the token_type `total`"),
         "c": 'use the unit "percentunit"',
         "d": '"type": "stat"',
         "e": "names the label 'model'",
+        "k": "llm_none does not exist",
         "7": "`yaxes` of a panel is removed",
     }.items():
         assert words in said_of[title]
@@ -247,6 +267,49 @@ def test_a_file_that_is_none_of_these_exits_with_2(tmp_path, rules, capsys, name
     (line,) = err.splitlines()
     assert line.startswith(f"llmmetrics: {path} ")
     assert words in line
+
+
+KEYS = st.sampled_from([
+    *("expr", "title", "type", "id", "panels", "targets", "list", "fieldConfig", "defaults", "custom", "stacking", "mode"),
+    *("query", "name", "current", "value", "datasource", "legendFormat", "dashboard", "spec", "kind", "rows", "unit"),
+    *("alert", "record", "labels", "annotations", "summary", "tsdb", "retention", "target_label", "external_labels"),
+])  # fmt: skip
+WORDS = st.sampled_from(["llm_requests_total", "$x", "label_values(llm_errors_total, model)", "query", "loki", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+OBJECTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6), max_size=3)
+TOPS = {
+    "panels": OBJECTS,
+    "templating": st.fixed_dictionaries({"list": OBJECTS}),
+    "annotations": st.fixed_dictionaries({"list": OBJECTS}),
+    "groups": st.lists(st.fixed_dictionaries({"rules": OBJECTS}), max_size=2),
+    "storage": VALUES,
+    "scrape_configs": VALUES,
+}
+
+
+@given(st.fixed_dictionaries({}, optional={key: each | VALUES for key, each in TOPS.items()}), st.booleans())
+def test_whatever_a_file_holds_it_is_read_or_said_to_be_none(content, is_json):
+    try:
+        document = grafana.dashboard(content) if is_json else prometheus.document(content)
+    except UnreadableError:
+        return
+    checker = Checker(document.queries, document.targets)
+    for each in document.queries:
+        checker.check(each)
+
+
+def test_without_the_extra_it_says_what_to_install(rules):
+    code = (
+        "import sys; sys.modules['promql_parser'] = None; from llmmetrics.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "rules", "check", rules({"alert": "A", "expr": "up"})]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "llmmetrics: promql_parser is not installed: pip install 'llmmetrics[cli]'\n"
 
 
 @pytest.mark.parametrize("arguments", [["rules"], ["rules", "check"], ["rules", "check", "--no", "x"]])

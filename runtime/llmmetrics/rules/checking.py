@@ -49,12 +49,13 @@ class Checker:
         return Checked(query, shape or OTHER, tuple(placed(query, each) for each in dict.fromkeys(found)))
 
     def _read(self, query: Query) -> tuple[Shape | None, list[Finding]]:
+        reading = Reading(query.kind, self._targets, self._recorded, read)
         try:
-            tree = promql_parser.parse(query.expression)
+            shape = reading.of(parsed(query.expression))
         except ValueError as exc:
             return None, [_unparsed(str(exc))]
-        reading = Reading(query.kind, self._targets, self._recorded, read)
-        shape = reading.of(tree)
+        except RecursionError:
+            return None, [error("the expression is nested too deeply to be read", "record parts of it by rules")]
         return reading.rated(shape), reading.found
 
     def _recorded(self, name: str) -> Shape | None:
@@ -78,6 +79,17 @@ class Checker:
 
 def _labelled(row: frozenset[tuple[str, str]], labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((dict(row) | dict(labels)).items())
+
+
+def parsed(expression: str) -> promql_parser.Expr:
+    """The expression's tree. Raises `ValueError` where it is none."""
+    try:
+        return promql_parser.parse(expression)
+    except BaseException as exc:
+        # a panic of the parser's, as at `offset NaN`, is no Exception
+        if type(exc).__name__ == "PanicException":
+            raise ValueError(str(exc)) from None
+        raise
 
 
 def placed(query: Query, finding: Finding) -> Placed:

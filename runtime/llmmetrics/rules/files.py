@@ -26,11 +26,12 @@ def read(path: str) -> Document:
             if path.endswith(".json"):
                 raise UnreadableError(f"is not JSON ({exc}): repair it first") from None
     try:
-        parsed = yaml.safe_load(content)
+        return prometheus.document(yaml.safe_load(content))
+    except UnreadableError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         # its own text quotes the file over several lines
         mark = getattr(exc, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(exc, "problem", None) or type(exc).__name__
         raise UnreadableError(f"is not YAML ({what}{at}): repair it first") from None
-    return prometheus.document(parsed)

@@ -72,7 +72,7 @@ def _quantile(reading: Reading, node: Call) -> Shape:
     inner = text(node.args[-1])
     right = f"histogram_quantile({text(node.args[0])}, sum by (le, backend) ({inner}))"
     if "le" not in labels_of(shape.series):
-        if not any("le" in each.what for each in reading.found):
+        if not any("without `le`" in each.what for each in reading.found):
             reading.say(error(f"histogram_quantile() needs the label le, which {inner} has not", right))
         return OTHER
     if shape.raw:
@@ -83,21 +83,36 @@ def _quantile(reading: Reading, node: Call) -> Shape:
 
 
 def _replaced(reading: Reading, node: Call) -> Shape:
-    """`label_replace` and `label_join`: a label more. Its value is known where it is a copy or a constant."""
+    """`label_replace` and `label_join`: a label more, or another value of one."""
     shape = _arguments(reading, node) or OTHER
     if shape.series is None:
         return OTHER
-    words = [each.val if isinstance(each, StringLiteral) else "" for each in node.args[1:]]
-    target, given = words[0], words[1]
-    source = words[2] if node.func.name == "label_replace" and len(words) > 2 else ""
+    target, *words = [each.val if isinstance(each, StringLiteral) else "" for each in node.args[1:]]
+    if node.func.name == "label_join":
+        separator, *sources = words
+        rows = [row | {target: separator.join(row.get(each, "") for each in sources)} for row in _rows(shape)]
+    else:
+        rows = [row | {target: _value(row, target, *words)} for row in _rows(shape)]
+    # an empty label is none
+    series = frozenset(frozenset(pair for pair in row.items() if pair[1]) for row in rows)
+    if len(series) < len(shape.series):
+        what = f"{node.func.name}() gives several series the same labels, which Prometheus refuses"
+        reading.say(error(what, f"aggregate first, or write to another label than {target!r}"))
+        return OTHER
+    return shape._replace(series=series)
 
-    def made(row: dict[str, str]) -> str:
-        if node.func.name == "label_replace" and "$" not in given:
-            return given
-        return row.get(source, "") if given in ("$1", "${1}") else f"made by {node.func.name}"
 
-    rows = (dict(each) for each in shape.series)
-    return shape._replace(series=frozenset(frozenset((row | {target: made(row)}).items()) for row in rows))
+def _rows(shape: Shape) -> list[dict[str, str]]:
+    return [dict(each) for each in shape.series or ()]
+
+
+def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern: str) -> str:
+    """What `label_replace` writes; where that depends on the values of others than us, something for each of them."""
+    if given in ("$1", "${1}"):
+        return row.get(source, "")
+    if "$" not in given and pattern in ("", ".*", "(.*)"):
+        return given
+    return f"{given} of {row.get(source, '')}, {row.get(target, '')}"
 
 
 def _absent(reading: Reading, node: Call) -> Shape:

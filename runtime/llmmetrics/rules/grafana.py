@@ -91,7 +91,7 @@ def _of_panel(panel: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Q
     stacked = bool(panel.get("stack")) or stacking in ("normal", "percent") or "piechart" in str(panel.get("type"))
     targets = panel.get("targets")
     for each in targets if isinstance(targets, list) else ():
-        if _prometheus(_dict(each)) and _prometheus(panel):
+        if _prometheus(panel, _dict(each)):
             yield from _query(
                 Query(
                     _title(panel),
@@ -105,10 +105,13 @@ def _of_panel(panel: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Q
             )
 
 
-def _prometheus(asks: Mapping[str, Any]) -> bool:
+def _prometheus(panel: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
     """Whether a target has an expression for Prometheus; Loki's are called the same."""
-    kind = str(_dict(asks.get("datasource")).get("type", "prometheus"))
-    return "prometheus" in kind and ("targets" in asks or bool(str(asks.get("expr") or "").strip()))
+    source = target.get("datasource") or panel.get("datasource")
+    # a name, or a type; nobody knows what a variable stands for, and Prometheus is what is asked for here
+    kind = str(_dict(source).get("type", "prometheus") if isinstance(source, dict) else source or "").lower()
+    other = "prometheus" not in kind if isinstance(source, dict) else "loki" in kind
+    return bool(str(target.get("expr") or "").strip()) and not other
 
 
 def _query(query: Query, chosen: Mapping[str, str]) -> Iterator[Query]:
@@ -131,5 +134,5 @@ def _of_variables(variables: Any, chosen: Mapping[str, str]) -> Iterator[Query]:
 def _of_annotations(content: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Query]:
     listed = _dict(content.get("annotations")).get("list")
     for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and _prometheus(each):
+        if isinstance(each, dict) and _prometheus({}, each):
             yield from _query(Query(f"annotation {each.get('name')}", "panel", str(each["expr"])), chosen)

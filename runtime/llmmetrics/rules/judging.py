@@ -26,7 +26,7 @@ def judged(query: Query, shape: Shape) -> Iterator[Finding]:
             yield from _printed(place, text, shape.unit)
     if shape.series is None:
         return
-    labels = labels_of(shape.series) | query.labels.keys()
+    labels = labels_of(shape.series) | (query.labels.keys() if query.kind == "record" else frozenset())
     if shape.raw:
         # and whatever a scrape configuration that nobody has shown us adds
         labels |= TARGETS

@@ -51,12 +51,11 @@ def matched(left: Series, right: Series, modifier: BinModifier | None) -> Matche
     # the many keep their labels, and get those that are asked for from the one
     one = {key(each, modifier): each for each in sides["right" if many == "left" else "left"]}
     taken = frozenset(modifier.group_labels or ())
-    found = (
-        without(each, taken) | frozenset(pair for pair in one[key(each, modifier)] if pair[0] in taken)
-        for each in sides[many]
-        if key(each, modifier) in both
+    rows = [(each, key(each, modifier)) for each in sides[many] if key(each, modifier) in both]
+    found = frozenset(
+        without(each, taken) | frozenset(pair for pair in one[same] if pair[0] in taken) for each, same in rows
     )
-    return Matched(frozenset(found))
+    return Matched(found) if len(found) == len(rows) else Matched(frozenset(), many)
 
 
 def _many(modifier: BinModifier | None) -> str | None:
