@@ -74,9 +74,8 @@ def choose(shape: Shape, name: str, matchers: list[Matcher]) -> Iterator[Finding
         if each.name == "__name__":
             continue
         if each.name not in present:
-            if each.value and each.op in (MatchOp.Equal, MatchOp.Re):
-                do = f"it has {listed(present & OURS)}"
-                yield error(f"{name} has no label {each.name!r}, so {{{each}}} matches nothing", do)
+            if finding := _absent(name, each, present):
+                yield finding
                 return
             continue
         if is_variable(each.value):
@@ -93,6 +92,17 @@ def choose(shape: Shape, name: str, matchers: list[Matcher]) -> Iterator[Finding
                 yield error(f"{{{each}}} excludes every {each.name} of {name}", f"they are {listed(known)}")
             return
     yield shape._replace(series=series)
+
+
+def _absent(name: str, each: Matcher, present: frozenset[str]) -> Finding | None:
+    """What comes of asking for a label that is not there: to Prometheus it is empty."""
+    if _matches(each.op, each.value, "") and (each.op in (MatchOp.Equal, MatchOp.Re) or not each.value):
+        return None
+    effect = "excludes nothing" if _matches(each.op, each.value, "") else "matches nothing"
+    return error(
+        f"{name} has no label {each.name!r}, so {{{each}}} {effect}",
+        f"it has {listed(present & (OURS | {'job', 'instance'}))}",
+    )
 
 
 def _known(shape: Shape, name: str, label: str) -> frozenset[str] | None:

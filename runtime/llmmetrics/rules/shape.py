@@ -49,12 +49,6 @@ def unit_of(sample: str) -> str:
     return "" if sample.endswith("_timestamp_seconds") else "calls"
 
 
-def only(series: Iterable[Labels], names: Iterable[str]) -> frozenset[Labels]:
-    """The series with these labels alone."""
-    kept = frozenset(names)
-    return frozenset(frozenset(pair for pair in each if pair[0] in kept) for each in series)
-
-
 def without(each: Labels, names: Iterable[str]) -> Labels:
     """A series without these labels."""
     dropped = frozenset(names)
