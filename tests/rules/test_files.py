@@ -215,6 +215,9 @@ def test_the_labels_that_a_scrape_configuration_adds(said, rules, tmp_path):
         })
     )  # fmt: skip
     assert said(asking, str(config)) == []
+    naming = rules({"alert": "A", "expr": "llm_active_requests > 9", "annotations": {"summary": "{{ $labels.cell }}"}})
+    assert len(said(naming)) == 1
+    assert said(naming, str(config)) == []
 
 
 def test_other_wrappings(said, tmp_path):

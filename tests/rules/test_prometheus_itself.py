@@ -166,6 +166,19 @@ def test_rules_of_rules_are_evaluated(prometheus, rules, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_recorded_thresholds_hold_too(prometheus, rules, capsys):
+    recorded = [
+        {"record": "llm:busy", "expr": "sum by (backend) (rate(llm_requests_total[5m])) > 1e9"},
+        {
+            "record": "llm:down",
+            "expr": "min by (backend) (llm_backend_health) unless min by (backend) (llm_active_requests)",
+        },
+        {"record": "llm:down:now", "expr": "llm:down + 1"},
+    ]
+    asked = [{"alert": "A", "expr": each} for each in ("llm:busy < 5", "llm:down:now * 2 > 1")]
+    assert main(["rules", "check", rules(*recorded, *asked)]) == 0, capsys.readouterr().out
+
+
 def test_what_prometheus_alone_does_not_load(prometheus, rules, tmp_path, capsys):
     alert = {"alert": "A", "expr": "up == 0", "annotations": {"summary": "{{ nothing }}"}}
     config = tmp_path / "prometheus.yml"

@@ -31,7 +31,8 @@ class Checker:
     """Queries that may ask for each other's results."""
 
     def __init__(self, queries: Sequence[Query], targets: frozenset[str]) -> None:
-        words = frozenset(word for each in queries for word in _WORD.findall(each.expression))
+        texts = (text for each in queries for text in (each.expression, each.label, *each.texts.values()))
+        words = frozenset(word for text in texts for word in _WORD.findall(text))
         self._targets = words & (targets | TARGETS) - {"job", "instance"}
         """Labels that nobody asks for need not be there."""
         self._records: dict[str, list[Query]] = {}

@@ -65,7 +65,7 @@ def _two(reading: Reading, node: BinaryExpr, left: Shape, right: Shape) -> Shape
 
 
 def _filled(modifier: BinModifier | None) -> bool:
-    """Whether a value is given for what does not match: https://prometheus.io/docs/prometheus/latest/querying/operators."""
+    """Whether a value is given for what does not match, by `fill(…)`."""
     return modifier is not None and (modifier.fill_values.lhs, modifier.fill_values.rhs) != (None, None)
 
 

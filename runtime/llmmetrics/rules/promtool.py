@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,7 +65,7 @@ def evaluated(program: str, checked: Sequence[Checked]) -> Iterator[tuple[int, F
         # JSON is YAML
         test.write_text(json.dumps(_test(asked)), "utf8")
         done = _run(program, "test", "rules", str(test))
-    said = _said(done)
+    said, unsure = _said(done), _unsure(checked)
     empty, refused = set(_EMPTY.findall(said)), dict(_REFUSED.findall(said))
     if done.returncode and not empty and not refused:
         yield min(asked), warning(f"promtool could not evaluate the files: {_line(said)}", "run promtool check rules")
@@ -74,9 +74,22 @@ def evaluated(program: str, checked: Sequence[Checked]) -> Iterator[tuple[int, F
             # which series match has been told of already
             if "parse error" in words:
                 yield number, error(f"promtool: {_line(words)}", "repair the expression, or have a newer Prometheus")
-        elif str(number) in empty and not _UNSURE.search(query.expression):
+        elif str(number) in empty and not unsure(query.expression):
             what = "Prometheus gives nothing for it, on traffic of every backend that is scraped every 15 s"
             yield number, error(what, "see its ranges: rate() needs two scrapes in its range, so [1m] or more")
+
+
+def _unsure(checked: Iterable[Checked]) -> Callable[[str], bool]:
+    """Whether an expression may rightly be empty, by itself or by what it asks for of recording rules."""
+    names: set[str] = set()
+
+    def unsure(expression: str) -> bool:
+        return bool(_UNSURE.search(expression)) or any(name in expression for name in names)
+
+    records = [each.query for each in checked if each.query.kind == "record"]
+    while more := {each.name for each in records if each.name not in names and unsure(each.expression)}:
+        names |= more
+    return unsure
 
 
 def _may_be_asked(each: Checked) -> bool:
@@ -100,7 +113,7 @@ def _test(asked: Mapping[int, Query]) -> Mapping[str, object]:
 
 def _rules(checked: Iterable[Checked]) -> Mapping[str, object]:
     records = [each.query for each in checked if each.query.kind == "record" and each.shape.series is not None]
-    rules = [{"record": each.name, "expr": each.expression, "labels": dict(each.labels)} for each in records]
+    rules = [{"record": each.name, "expr": _held(each.expression), "labels": dict(each.labels)} for each in records]
     return {"groups": [{"name": "recorded", "rules": rules}] if rules else []}
 
 

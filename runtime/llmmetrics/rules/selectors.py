@@ -21,19 +21,8 @@ PREFIXES = ("llm_", "llmmetrics_")
 TARGETS = frozenset(
     [
         *("job", "instance", "exported_job", "exported_instance", "endpoint", "host", "hostname", "prometheus"),
-        *(
-            "cluster",
-            "namespace",
-            "deployment",
-            "pod",
-            "container",
-            "node",
-            "service",
-            "component",
-            "release",
-            "replica",
-        ),
-        *("env", "environment", "stage", "stack", "tier", "app", "application", "team", "tenant"),
+        *("cluster", "namespace", "deployment", "replica", "pod", "container", "node", "service", "component"),
+        *("env", "environment", "stage", "stack", "tier", "app", "application", "release", "team", "tenant"),
         *("region", "zone", "az", "site", "datacenter", "dc"),
     ]
 )
