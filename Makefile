@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint gate bench cassettes soak clean
+.PHONY: demo test lint docs gate bench cassettes soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -21,6 +21,9 @@ lint: $(READY) ## types, style, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY) ## the documentation's site, in build/docs
+	$(BIN)/zensical build --clean --strict
 
 # some of the examples are about answers that carry no usage, which proves nothing and need not
 gate: $(READY) ## what the examples' LLM calls cost, against the committed llm-costs.json
@@ -45,4 +48,4 @@ $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/docs .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

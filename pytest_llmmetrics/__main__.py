@@ -82,7 +82,11 @@ def _complain(exc: Exception, code: int) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="llmmetrics-gate", description=__doc__)
+    made = argparse.ArgumentParser(
+        prog="llmmetrics-gate",
+        description="Works on reports that `pytest --llm-report=PATH.json` has written. Exits with 0 where all is "
+        "well, 2 where it was called wrongly, 10 for a regression, 11 where nothing is proved.",
+    )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     def command(act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -91,22 +95,30 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     each = command(diff)
-    each.add_argument("base", type=Path, metavar="BASE")
-    each.add_argument("head", type=Path, metavar="HEAD")
-    each.add_argument("--limit", action="append", metavar="LIMIT", help="such as 'cost 5%% 0.0001'")
-    each.add_argument("--mode", choices=MODES, default="block", help="the most that it does")
-    each.add_argument("--markdown", action="store_true", help="as a comment")
+    each.add_argument("base", type=Path, metavar="BASE", help="the report to compare with")
+    each.add_argument("head", type=Path, metavar="HEAD", help="the report to judge")
+    each.add_argument(
+        "--limit", action="append", metavar="LIMIT", help="such as 'cost 5%% 0.0001'; may be given several times"
+    )
+    each.add_argument("--mode", choices=MODES, default="block", help="the most that it does (default: block)")
+    each.add_argument("--markdown", action="store_true", help="print it as a comment")
     each = command(merge)
-    each.add_argument("shards", type=Path, nargs="+", metavar="SHARD")
-    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
+    each.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="a report of a part of the suite")
+    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="the file to write")
     each = command(comment)
-    each.add_argument("report", type=Path, metavar="REPORT")
+    each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
     each = command(page)
-    each.add_argument("report", type=Path, metavar="REPORT")
-    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
+    each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
+    each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="the file to write")
     each = command(reprice)
-    each.add_argument("report", type=Path, metavar="REPORT")
-    each.add_argument("--model", action="append", required=True, metavar="A=B", help="B instead of A")
+    each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
+    each.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="A=B",
+        help="model B in the place of A; may be given several times",
+    )
     return made
 
 

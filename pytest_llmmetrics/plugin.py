@@ -52,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_llmmetrics.bill import session
 
         session.start(config)
+    elif bill_options.given(config):
+        # nothing is measured, and what is misspelt is so all the same
+        bill_options.read(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -57,7 +57,7 @@ class Probe:
         records = self.records
         if not records:
             raise AssertionError(
-                "no LLM call was metered: the code under test made none, or not through httpx or httpx2"
+                "no LLM call was metered: the code under test made none, or not through httpx, httpx2 or boto3"
             )
         return records[-1]
 

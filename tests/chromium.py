@@ -54,15 +54,15 @@ class Browser:
                 self._loaded = True
         return said
 
-    def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False, script: bool = True) -> None:
-        """Load a file in a window of this size."""
+    def open(self, page: Path | str, width: int, height: int = 900, *, dark: bool = False, script: bool = True) -> None:
+        """Load a file, or a URL, in a window of this size."""
         mobile = width < 600
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.ask("Emulation.setScriptExecutionDisabled", value=not script)
         self._loaded = False
-        self.ask("Page.navigate", url=path.as_uri())
+        self.ask("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
         while not self._loaded:
             self._hear()
 

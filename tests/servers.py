@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -72,6 +74,56 @@ def running(command: list[str], log: Path, **environ: str) -> Iterator[subproces
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class Prometheus:
+    """A running one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def api(self, path: str, **given: str) -> dict:
+        """The data of an answer of its HTTP API."""
+        return json.loads(get(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(given)}"))["data"]
+
+    def query(self, expression: str, **given: str) -> list[tuple[dict[str, str], float]]:
+        """Each series of an instant query: its labels and its value."""
+        found = self.api("query", query=expression, **given)["result"]
+        return [(row["metric"], float(row["value"][1])) for row in found]
+
+
+@contextmanager
+def prometheus(directory: Path, config: str) -> Iterator[Prometheus]:
+    """A real Prometheus with this configuration, whose data and log are in the directory."""
+    written = directory / "prometheus.yml"
+    written.write_text(config, "utf8")
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program("prometheus", "prometheus"),
+        f"--config.file={written}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address={address}",
+    ]
+    with running(command, directory / "prometheus.log"):
+        yield Prometheus(f"http://{address}")
+
+
+@contextmanager
+def alertmanager(directory: Path, config: str) -> Iterator[str]:
+    """The address of a real Alertmanager with this configuration."""
+    written = directory / "alertmanager.yml"
+    written.write_text(config, "utf8")
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program("prometheus-alertmanager", "prometheus-alertmanager"),
+        f"--config.file={written}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    ]
+    with running(command, directory / "alertmanager.log"):
+        until(lambda: get(f"http://{address}/-/ready"), "Alertmanager")
+        yield address
 
 
 class RedisServer:

@@ -33,14 +33,25 @@ _VALUES = (
         "llm_gate_accepted",
         "MODE",
         "report",
-        "what a change does that the baseline was fixed for",
+        "the same for a change that the branch has fixed the baseline for",
     ),
-    ("--llm-gate-inconclusive", "llm_gate_inconclusive", "MODE", "block", "what a comparison does that proves nothing"),
+    (
+        "--llm-gate-inconclusive",
+        "llm_gate_inconclusive",
+        "MODE",
+        "block",
+        "the same for a comparison that proves nothing",
+    ),
 )
 
 _LISTS = (
-    ("--llm-report", None, "PATH", "write what was measured, as .json, .md or .html"),
-    ("--llm-limit", "llm_limits", "LIMIT", "such as 'cost 5%% 0.0001' or 'total tokens 10%% 500 warn'"),
+    ("--llm-report", None, "PATH", "write a report, .json, .md or .html; may be given several times"),
+    (
+        "--llm-limit",
+        "llm_limits",
+        "LIMIT",
+        "a limit of the gate, such as 'cost 5%% 0.0001'; may be given several times",
+    ),
 )
 
 
@@ -65,7 +76,7 @@ def add(parser: pytest.Parser) -> None:
     for option, ini, metavar, default, what in _VALUES:
         if ini:
             parser.addini(ini, what, default=default)
-        group.addoption(option, metavar=metavar, default=None, help=f"{what} ({default or 'off'})")
+        group.addoption(option, metavar=metavar, default=None, help=f"{what} (default: {default})" if default else what)
     for option, ini, metavar, what in _LISTS:
         if ini:
             parser.addini(ini, what.replace("%%", "%"), type="linelist", default=[])
@@ -76,6 +87,11 @@ def wanted(config: pytest.Config) -> bool:
     """Whether this session is to be metered."""
     names = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
     return any(config.getoption(_dest(name), None) for name in names)
+
+
+def given(config: pytest.Config) -> bool:
+    """Whether the command line says anything of how to measure or to judge."""
+    return any(config.getoption(_dest(option), None) is not None for option, *_ in (*_VALUES, *_LISTS))
 
 
 def read(config: pytest.Config) -> Options:

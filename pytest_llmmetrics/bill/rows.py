@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmmetrics.testing import prices
+from llmmetrics.testing import CallRecord, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.attempts import calls_of
 
@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str]
 
 
 class Seen(NamedTuple):
-    """One attempt, as the recorder keeps it: what a record says, without the meter that it would keep alive."""
+    """One attempt: what a record says of it that matters here."""
 
     fingerprint: str
     status: str
@@ -30,6 +30,22 @@ class Seen(NamedTuple):
     known: bool
     parts: tuple[Any, ...]
     wire_usd: Decimal | None
+
+
+def packed(record: CallRecord) -> tuple[Any, ...]:
+    """One attempt as the recorder keeps it: a flat tuple, without the meter that the record would keep alive."""
+    parts = tuple((part.model, *part.usage.buckets.items()) for part in record.parts)
+    error = None if record.error_type is None else record.error_type.value
+    return (
+        *(record.fingerprint, record.status.value, error, record.backend, record.model, record.model_responded),
+        *(record.usage_known, parts, record.wire_cost_usd),
+    )
+
+
+def unpacked(kept: tuple[Any, ...]) -> Seen:
+    """The attempt that `packed` has made a tuple of."""
+    seen = Seen._make(kept)
+    return seen._replace(parts=tuple((model, prices.usage(dict(buckets))) for model, *buckets in seen.parts))
 
 
 class Row(BaseModel):
@@ -117,7 +133,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
 def _charges(where: Mapping[str, Any], attempt: Seen, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
         # a part's own model is of no matter: the wire says what they cost together
-        buckets = dict(prices.usage(_joined(part.usage.buckets for part in attempt.parts)).buckets)
+        buckets = _joined(usage.buckets for _, usage in attempt.parts)
         if buckets or attempt.wire_usd:
             yield Row(**where, wire_tokens=buckets, wire_usd=f"{attempt.wire_usd:f}")
         return

@@ -19,7 +19,7 @@ from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.bill.allowances import BudgetError, allowance_of
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
-from pytest_llmmetrics.bill.rows import Row, Seen, added, rows_of
+from pytest_llmmetrics.bill.rows import Row, Seen, added, packed, rows_of, unpacked
 from pytest_llmmetrics.bill.stale import Watch
 
 if TYPE_CHECKING:
@@ -31,20 +31,8 @@ SESSION = "<session>"
 _KEY = "llmmetrics"
 
 
-class Run:
-    """One run of a test; a test that is run again has several."""
-
-    __slots__ = ("outcome", "test")
-
-    def __init__(self, test: str) -> None:
-        self.test = test
-        self.outcome = ""
-
-    def hear(self, report: pytest.TestReport) -> None:
-        """Take in what pytest says of a phase. A failure in any of them is the run's."""
-        said = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
-        if self.outcome in {"", "passed"} and (report.when == "call" or said != "passed"):
-            self.outcome = said
+Owner = tuple[str, int]
+"""Whose a call is: a test and which of its runs, from 1; 0 for what is beside the tests."""
 
 
 class Recorder:
@@ -56,9 +44,12 @@ class Recorder:
         self.worker = hasattr(config, "workerinput")
         self.controller = not self.worker and config.getoption("dist", "no") != "no"
         self.book = PriceBook()
-        self.seen: list[tuple[object, Seen]] = []
-        self.runs: dict[str, list[Run]] = {}
-        self.stale: list[tuple[object, str]] = []
+        # flat tuples and strings, which the collector does not look at: tens of thousands of objects more would
+        # bring on a collection of everything that a test session holds
+        self.seen: list[tuple[Owner, tuple[Any, ...]]] = []
+        self.runs: dict[str, int] = {}
+        self.outcomes: dict[str, str] = {}
+        self.stale: list[tuple[Owner, str]] = []
         self.budgets: dict[str, dict[str, Any]] = {}
         self.collected: list[str] = []
         self.measured: list[Measured] = []
@@ -66,7 +57,7 @@ class Recorder:
         self.bill: Bill | None = None
         self.merge_base = ""
         self._owner: object = SESSION
-        self._watch = Watch(lambda what: self.stale.append((self._owner, what)))
+        self._watch = Watch(lambda what: self.stale.append((_named(self._owner), what)))
         self._doors = ExitStack()
 
     # from the session's start to its end
@@ -87,18 +78,7 @@ class Recorder:
 
     def _told(self, record: CallRecord) -> None:
         self.book.learn(record)
-        seen = Seen(
-            record.fingerprint,
-            record.status.value,
-            None if record.error_type is None else record.error_type.value,
-            record.backend,
-            record.model,
-            record.model_responded,
-            record.usage_known,
-            record.parts,
-            record.wire_cost_usd,
-        )
-        self.seen.append((record.owner, seen))
+        self.seen.append((_named(record.owner), packed(record)))
 
     # whose a call is
 
@@ -109,7 +89,8 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        self.runs.setdefault(item.nodeid, []).append(Run(item.nodeid))
+        self.runs[item.nodeid] = self.runs.get(item.nodeid, 0) + 1
+        self.outcomes[item.nodeid] = ""
         before = self._enter("<fixtures>")
         try:
             return (yield)
@@ -127,7 +108,7 @@ class Recorder:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         self._watch.look()
-        before = self._enter(self.runs[item.nodeid][-1])
+        before = self._enter((item.nodeid, self.runs[item.nodeid]))
         try:
             return (yield)
         finally:
@@ -142,8 +123,12 @@ class Recorder:
             self._enter(before)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if runs := self.runs.get(report.nodeid):
-            runs[-1].hear(report)
+        before = self.outcomes.get(report.nodeid)
+        if before in {"", "passed"}:
+            said = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
+            # a failure in any phase is the run's
+            if report.when == "call" or said != "passed":
+                self.outcomes[report.nodeid] = said
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -171,6 +156,12 @@ class Recorder:
         if not self.controller:
             self._let_go()
             self.close()
+        if gc.isenabled():
+            # what is made from here on is no garbage, and would have all that the tests left searched for some;
+            # pytest itself collects at the very end
+            gc.disable()
+            self._doors.callback(gc.enable)
+        if not self.controller:
             self.measured.append(self._measure())
         if self.worker:
             self.config.workeroutput[_KEY] = self.measured[0].model_dump_json()  # type: ignore[attr-defined]
@@ -203,24 +194,22 @@ class Recorder:
             meter.flush()
 
     def _measure(self) -> Measured:
-        seen: dict[object, list[Seen]] = {}
+        seen: dict[Owner, list[Seen]] = {}
         for owner, each in self.seen:
-            seen.setdefault(owner, []).append(each)
-        last = {runs[-1] for runs in self.runs.values()}
+            seen.setdefault(owner, []).append(unpacked(each))
         own: list[Row] = []
         again: list[Row] = []
         beside: list[Row] = []
-        for owner, attempts in seen.items():
-            where = own if owner in last else again if isinstance(owner, Run) else beside
-            where.extend(rows_of(_name(owner), attempts, self.book))
-        stale = sorted({(_name(owner), what) for owner, what in self.stale})
+        for (name, run), attempts in seen.items():
+            where = beside if not run else own if run == self.runs[name] else again
+            where.extend(rows_of(name, attempts, self.book))
         return Measured(
             known=self.book.known(),
             rows=own,
             reruns=added(again),
             beside=added(beside),
-            tests={test: runs[-1].outcome or "none" for test, runs in self.runs.items()},
-            stale=stale,
+            tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
+            stale=sorted({(name, what) for (name, _), what in self.stale}),
             budgets=self.budgets,
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
@@ -257,12 +246,11 @@ def start(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder, "llmmetrics-recorder")
 
 
-def _name(owner: object) -> str:
-    if isinstance(owner, Run):
-        return owner.test
-    if isinstance(owner, str):
+def _named(owner: object) -> Owner:
+    """The owner by name: a fixture's definition holds on to much else."""
+    if isinstance(owner, tuple):
         return owner
     if isinstance(owner, pytest.FixtureDef):
         place = f"{owner.baseid}::" if owner.baseid else ""
-        return f"<fixture {place}{owner.argname}>"
-    return SESSION
+        return f"<fixture {place}{owner.argname}>", 0
+    return (owner if isinstance(owner, str) else SESSION), 0

@@ -32,6 +32,9 @@ _ATTO = 10**9
 
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
+LEDGER_ERRORS = ("unavailable", "slow", "shrank", "internal")
+"""Kinds of them, each in the metrics with 0 from the start."""
+
 
 def usd(nano: int) -> Decimal:
     """An amount in USD, without zeros at its end."""
@@ -109,6 +112,8 @@ class Budget:
         for name in lines:
             for reason in REASONS:
                 families["refusals"].labels(name, reason)
+        for kind in LEDGER_ERRORS:
+            families["ledger_errors"].labels(kind)
         workers.on_fork(self._forked)
 
     # before a call
@@ -207,7 +212,7 @@ class Budget:
                 self._families["expired"].inc(balance.expired)
             self._alert(line, window, balance.spent)
             blocked = balance.spent >= line.limit and self._settings.mode is not BudgetMode.SHADOW
-            found[line.backend] = Spend(balance.spent, line.limit, blocked)
+            found[line.backend] = Spend(balance.spent, line.limit, blocked, window)
         return found
 
     def _forked(self) -> None:

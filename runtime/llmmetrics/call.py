@@ -80,6 +80,8 @@ class Call:
     """What the call is booked under, where its backend has a budget."""
     amount: int | None = None
     """Nano-dollars to book; None: nobody knows."""
+    retry = False
+    """Whether its SDK says that it sends again what has failed."""
     asynchronous = False
     """Whether its caller is an event loop, which the ledger must not hold up."""
 

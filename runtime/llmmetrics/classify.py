@@ -65,17 +65,26 @@ CODES: dict[str, ErrorType] = {
 
 _CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "__type")
 
-_FAMILIES = ("httpx2", "httpx", "httpcore2", "httpcore")
+_FAMILIES = ("httpx2", "httpx", "httpcore2", "httpcore", "botocore.exceptions", "urllib3.exceptions")
 
 EXCEPTIONS: dict[str, ErrorType] = {
     "TimeoutException": ErrorType.TIMEOUT,
+    "ConnectTimeoutError": ErrorType.TIMEOUT,
+    "ReadTimeoutError": ErrorType.TIMEOUT,
     "NetworkError": ErrorType.NETWORK,
     "ProtocolError": ErrorType.NETWORK,
     "ProxyError": ErrorType.NETWORK,
+    "SSLError": ErrorType.NETWORK,
+    "ConnectionError": ErrorType.NETWORK,
+    "ConnectionClosedError": ErrorType.NETWORK,
+    "IncompleteReadError": ErrorType.NETWORK,
 }
-"""The HTTP libraries' base classes, by name: neither family is imported to find out."""
+"""The HTTP libraries' classes, by name: none of them is imported to find out. The first that fits holds."""
 
-_UNSENT = ("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol")
+_UNSENT = (
+    *("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol"),
+    *("ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"),
+)
 
 
 def codes(error: Any, depth: int = 3) -> Iterator[str | int]:

@@ -72,7 +72,11 @@ _port.__name__ = "port"
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    made = argparse.ArgumentParser(prog="llmmetrics", description="Meters LLM calls: tokens, cost, errors, latency.")
+    made = argparse.ArgumentParser(
+        prog="llmmetrics",
+        description="Meters LLM calls: tokens, cost, errors, latency.",
+        epilog="`llmmetrics COMMAND --help` says what a command does and takes.",
+    )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -99,13 +103,13 @@ def parser() -> argparse.ArgumentParser:
         help="see whether settings are valid, and what they come to",
         description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
     )
-    check.add_argument("settings", metavar="SETTINGS", help="a JSON file, as the guide writes it")
+    check.add_argument("settings", metavar="SETTINGS", help="the settings, a JSON file")
     doctor = commands.add_parser(
         "doctor",
         help="find out why metrics or costs are missing",
         description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
     )
-    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     doctor.add_argument(
         "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
     )
@@ -113,9 +117,9 @@ def parser() -> argparse.ArgumentParser:
         "verify",
         help="see whether a /metrics keeps the contract",
         description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
-        "documented. Exits with 0: nothing; 1: something; 2: nobody answers there.",
+        "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
     )
-    verify.add_argument("url", metavar="URL", help="as in http://127.0.0.1:5000/metrics")
+    verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
     rules = commands.add_parser(
         "rules",
         help="see whether your own rules and dashboards can work",
@@ -126,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         help="say what cannot work, and what to write instead",
         description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
         "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
-        "Exits with 0: nothing; 1: something; 2: a file is none of these.",
+        "Exits with 0 where there is nothing to say, 1 where there is, 2 where a file is none of these.",
     )
     of_rules.add_argument(
         "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
@@ -134,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
-        description="Asks the ledger, while the application runs or not.",
+        description="Asks the ledger what backends have spent, whether the application runs or not.",
     )
     actions = budget.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, does in _ACTIONS.items():
@@ -150,7 +154,7 @@ _ACTIONS = {
 
 
 def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
-    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="a JSON file, as the guide writes it")
+    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     action.add_argument("--ledger", metavar="URL", help="the ledger, in place of the one that SETTINGS name")
     action.add_argument(
         "--namespace", metavar="NAME", help="whose budgets, where SETTINGS do not say (default: default)"

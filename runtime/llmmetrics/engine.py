@@ -77,6 +77,7 @@ class Engine:
         self._health: dict[str, Health] = {}
         self._said: set[str] = set()
         self._lock = Lock()
+        self._injecting = {each.name for each in self.settings.backends if each.inject_stream_usage}
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
         self.purse: Purse | None = None
@@ -109,6 +110,7 @@ class Engine:
         self._known_backend(backend.name)
         for model in backend.models:
             series = self._new_series(backend.name, model)
+            self.families["without_price"].labels(series.backend, series.model)
             priced = backend.price or (
                 not backend.local
                 and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
@@ -176,6 +178,8 @@ class Engine:
                 self._unpriced(series)
             elif call.admitted is not None:
                 call.amount = nano(cost)
+        if call.retry:
+            self.families["retries"].labels(series.backend).inc()
         state = self._health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             self._unusual(call, outcome, duration, exception, state)
@@ -303,6 +307,7 @@ class Engine:
                 price = self.backends.own_price(backend, model)
                 series = self._series[backend, model] = self.families.series(backend, model, price)
                 series.limited = self._limits(backend)
+                series.injects = backend in self._injecting
             return self._series[backend, model]
 
     # what is said

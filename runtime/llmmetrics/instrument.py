@@ -1,18 +1,18 @@
-"""Meters every httpx and httpx2 client of the process, those that exist and those to come.
+"""Meters every client of httpx, httpx2 and botocore in the process, those that exist and those to come.
 
-The point where it cuts in is `_send_single_request`: it sees each attempt once, whatever transport, mock or
-recorder is below it.
+The point where it cuts in is `_send_single_request`, and botocore's `Endpoint._send`: they see each attempt once,
+whatever transport, mock or recorder is below them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from importlib import import_module
+from functools import partial, wraps
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
-from llmmetrics import outside
+from llmmetrics import arrival, boto, outside
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, send, streams
@@ -24,47 +24,61 @@ _lock = Lock()
 
 
 class Doors:
-    """The clients' method, replaced by one that meters; `beneath`: only while the process is not instrumented."""
+    """The clients' methods, replaced by some that meter; `beneath`: only while the process is not instrumented."""
 
     def __init__(self, *, beneath: bool = False) -> None:
         self.meter: Engine | None = None
         self._beneath = beneath
-        self._replaced: list[tuple[type[Any], Any, Any]] = []
-        """A class, the method that it had, and the one that it got."""
+        self._replaced: list[tuple[type[Any], str, Any, Any]] = []
+        """A class, a method's name, the method that it had, and the one that it got."""
+        self._call_off: list[Callable[[], None]] = []
 
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
-            for family in FAMILIES:
-                self._patch(family)
+            kinds = {**dict.fromkeys(FAMILIES, self._httpx), boto.MODULE: self._botocore}
+            self._call_off = [arrival.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()]
         self.meter = meter
 
     def shut(self) -> None:
         """Undo it."""
         self.meter = None
+        for call_off in self._call_off:
+            call_off()
+        self._call_off = []
         # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
-        for owner, before, after in reversed(self._replaced):
+        for owner, name, before, after in reversed(self._replaced):
             # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
-            if getattr(owner, _METHOD) is after:
-                setattr(owner, _METHOD, before)
+            if getattr(owner, name) is after:
+                setattr(owner, name, before)
         self._replaced.clear()
 
     def now(self) -> Engine | None:
         """Who meters a request of this moment."""
         return None if self._beneath and _doors.meter is not None else self.meter
 
-    def _patch(self, family: str) -> None:
+    def _patch(self, meter: Engine, patch: Callable[[Any], None], module: ModuleType) -> None:
+        """Have the clients of a library metered that has just been imported, by the user's own code."""
         try:
-            library = import_module(family)
-        except ImportError:
-            return
+            patch(module)
+        except Exception as exc:
+            meter.swallow("instrument", exc)
+
+    def _httpx(self, library: Any) -> None:
         stream, async_stream = streams(library)
         for owner, made in (
             (library.Client, self._sync(getattr(library.Client, _METHOD), stream)),
             (library.AsyncClient, self._async(getattr(library.AsyncClient, _METHOD), async_stream)),
         ):
-            self._replaced.append((owner, getattr(owner, _METHOD), made))
-            setattr(owner, _METHOD, made)
+            self._replace(owner, _METHOD, made)
+
+    def _botocore(self, module: Any) -> None:
+        endpoint = module.Endpoint
+        self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
+
+    def _replace(self, owner: type[Any], name: str, made: Any) -> None:
+        self._replaced.append((owner, name, getattr(owner, name), made))
+        setattr(owner, name, made)
 
     def _sync(self, original: Callable[[Any, Any], Any], stream: type[Any]) -> Callable[[Any, Any], Any]:
         doors = self
@@ -90,6 +104,18 @@ class Doors:
 
         return _send_single_request
 
+    def _boto(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        doors = self
+
+        @wraps(original)
+        def _send(self: Any, request: Any) -> Any:
+            meter = doors.now()
+            if meter is None or not boto.takes(self):
+                return original(self, request)
+            return boto.send(meter, None, request, lambda request: original(self, request))
+
+        return _send
+
 
 def _has_its_own(client: Any, request: Any) -> bool:
     """Whether this request will go through a metered transport, which knows its backend better."""
@@ -100,12 +126,13 @@ _doors = Doors()
 
 
 def instrument(meter: Engine) -> None:
-    """Meter every httpx and httpx2 client of this process, existing and future, sync and async.
+    """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
 
-    A client that has a metered transport keeps it: each call counts once, for the backend that its transport
-    names. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
-    What leaves through aiohttp, gRPC, botocore or requests is not metered; a connection of theirs to a known
-    LLM host is warned of, once a host.
+    A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
+    named there. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
+    None of the libraries is imported for it: each is metered as soon as your code imports it. What leaves through
+    aiohttp (as aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned
+    of, once a host.
     """
     if not isinstance(meter, Engine):
         raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")

@@ -21,6 +21,7 @@ from llmmetrics.classify import ErrorType
 from llmmetrics.exact import COST, check_exposition, exact
 from llmmetrics.pricing import Price
 from llmmetrics.tally import Add, Finished, Tally, adder
+from llmmetrics.windows import Window
 
 log = logging.getLogger("llmmetrics")
 
@@ -73,6 +74,12 @@ ROWS: dict[str, Row] = {
         ("backend",),
     ),
     "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
+    "retries": Row(
+        "llmmetrics_retries_total",
+        Counter,
+        "Attempts that their SDK says are retries",
+        ("backend",),
+    ),
     "folded": Row(
         "llmmetrics_folded_models_total",
         Counter,
@@ -107,12 +114,21 @@ def _budget_gauge() -> GaugeMetricFamily:
     )
 
 
+def _window_gauge() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "llmmetrics_budget_window_timestamp_seconds",
+        "Start of the current spend window and of the next one, in seconds since 1970",
+        labels=("backend", "edge"),
+    )
+
+
 class Spend(NamedTuple):
     """What a scrape shows of one backend, in nano-dollars; `blocked` while it takes no calls."""
 
     spent: int
     limit: int
     blocked: bool
+    window: Window
 
 
 NANO = 10**9
@@ -135,6 +151,8 @@ class Series:
     """The configured price of this model."""
     limited: bool = False
     """Whether its backend has a budget."""
+    injects: bool = False
+    """Whether its streams are asked for their usage."""
 
 
 class Families:
@@ -190,11 +208,14 @@ class Families:
                 ]
             yield metric
         if spends:
-            gauge = _budget_gauge()
+            gauge, edges = _budget_gauge(), _window_gauge()
             for backend, spend in spends.items():
                 gauge.add_metric([backend, "current"], spend.spent / NANO)
                 gauge.add_metric([backend, "max"], spend.limit / NANO)
-            yield gauge
+                if spend.window.resets_at is not None:
+                    edges.add_metric([backend, "start"], spend.window.start.timestamp())
+                    edges.add_metric([backend, "end"], spend.window.end.timestamp())
+            yield from (gauge, edges)
 
     def collect(self) -> Iterator[Metric]:
         self.prepare()
@@ -202,7 +223,8 @@ class Families:
         yield from self.with_budgets(ours)
 
     def describe(self) -> Iterable[Metric]:
-        return [*(exact(metric) for family in self._all.values() for metric in family.describe()), _budget_gauge()]
+        ours = (exact(metric) for family in self._all.values() for metric in family.describe())
+        return [*ours, _budget_gauge(), _window_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""
@@ -229,6 +251,7 @@ class Families:
         for each in ErrorType:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
+        self["retries"].labels(backend)
         health = self["health"].labels(backend)
         if self.multiprocess:
             # older than any change, so that a new worker overrules nobody

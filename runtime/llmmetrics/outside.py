@@ -1,4 +1,4 @@
-"""Warns of connections to LLM hosts that no metered request has made: aiohttp, botocore, requests.
+"""Warns of connections to LLM hosts that no metered request has made: aiohttp, requests.
 
 Every library that resolves names through Python raises the audit event `socket.getaddrinfo`.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _meter: Engine | None = None
 _hooked = False
 
-CLIENTS = ("aiohttp", "botocore", "requests")
+CLIENTS = ("aiohttp", "requests")
 
 
 def watch(meter: Engine | None) -> None:

@@ -1,16 +1,17 @@
 """One request on its way through a door of ours: claimed, begun, and followed to its end.
 
-Transports and `instrument` are such doors. One implementation serves both families, sync and async.
+Transports, `instrument` and botocore's sessions are such doors. One implementation serves both families of httpx, sync
+and async, and whatever is made to look like them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from llmmetrics import refusal
+from llmmetrics import injection, refusal
 from llmmetrics.call import Call
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.outcome import End
@@ -26,7 +27,9 @@ _CLAIM = "llmmetrics"
 """The request extension by which the first door that sees an attempt keeps the others from counting it too."""
 
 
-def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Any]) -> Any:
+def send(
+    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
+) -> Any:
     """Meter one attempt: `onward` sends the request, and its answer's body is followed by a `stream`."""
     claims = request.extensions
     if _CLAIM in claims:
@@ -35,8 +38,9 @@ def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], on
     if call is not None and call.series.limited and (exceeded := meter.admit(call)):
         return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
+    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
     try:
-        response = onward(request)
+        response = onward(sent)
     except BaseException as exc:
         if call is not None:
             call.finish(End.RAISED, exc)
@@ -46,6 +50,8 @@ def send(meter: Engine, backend: str | None, request: Any, stream: type[Any], on
         claims.pop(_CLAIM, None)
     if call is not None:
         _follow(call, response, stream)
+        if sent is not request:
+            injection.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
@@ -60,8 +66,9 @@ async def asend(
     if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
         return _refuse(call, request, exceeded)
     claims[_CLAIM] = True
+    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
     try:
-        response = await onward(request)
+        response = await onward(sent)
     except BaseException as exc:
         if call is not None:
             call.finish(End.RAISED, exc)
@@ -70,6 +77,8 @@ async def asend(
         claims.pop(_CLAIM, None)
     if call is not None:
         _follow(call, response, stream)
+        if sent is not request:
+            injection.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
@@ -80,14 +89,32 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     except Exception:
         # a body that is streamed up cannot be read twice: its model is unknown
         body = b""
-    return meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+    call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+    if call is not None:
+        call.retry = _is_retry(request.headers)
+    return call
+
+
+def _is_retry(headers: Mapping[str, str]) -> bool:
+    """Whether an SDK says that it has made this attempt before.
+
+    openai, anthropic, groq and whatever else Stainless has generated count from 0, AWS from 1:
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
+    """
+    said = headers.get("x-stainless-retry-count")
+    if said is None:
+        said = headers.get("amz-sdk-request", "attempt=1").partition(";")[0].removeprefix("attempt=")
+        return said != "1"
+    return said != "0"
 
 
 def _refuse(call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
     """The answer to a call that has spent its budget: nothing was sent, and it is no request."""
     call.discard()
     how = call.meter.settings.budget.on_budget_exceeded
-    return refusal.answer(how, library_of(request, "Request"), request, call.format.vendor, exceeded)
+    # a request that is not httpx's own makes its answers itself
+    library = request if hasattr(request, "Response") else library_of(request, "Request")
+    return refusal.answer(how, library, request, call.format.vendor, exceeded)
 
 
 def library_of(thing: object, *names: str) -> Any:
@@ -101,7 +128,7 @@ def library_of(thing: object, *names: str) -> Any:
     return None
 
 
-def _follow(call: Call, response: Any, stream: type[Any]) -> None:
+def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> None:
     """Follow the answer to its end: through its stream, or at once where a mock has read it already.
 
     A response that is not what its library says is let go, uncounted.

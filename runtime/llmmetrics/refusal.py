@@ -21,7 +21,7 @@ HEADER = "x-llmmetrics-budget-exceeded"
 _SDK = re.compile(
     r"openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm", re.IGNORECASE
 )
-_SDK_HEADERS = ("x-stainless-lang", "x-goog-api-client", "x-fern-language")
+_SDK_HEADERS = ("x-stainless-lang", "x-goog-api-client", "x-fern-language", "amz-sdk-invocation-id")
 
 
 def is_sdk(headers: Any) -> bool:
@@ -44,6 +44,9 @@ _BODIES: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("cohere", "aws-bedrock"), lambda message: {"message": message}),
     "ollama": lambda message: {"error": message},
 }
+# what is no part of the body: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization.
+# Of Bedrock's exceptions for a limit, this is the one that botocore does not retry
+_HEADERS: Mapping[str, Mapping[str, str]] = {"aws-bedrock": {"x-amzn-errortype": "ServiceQuotaExceededException"}}
 
 
 def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str, exceeded: BudgetExceeded) -> Any:
@@ -52,7 +55,7 @@ def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str
         raise exceeded
     response = library.Response(
         402,
-        headers={HEADER: _packed(exceeded), "x-should-retry": "false"},
+        headers={HEADER: _packed(exceeded), "x-should-retry": "false", **_HEADERS.get(vendor, {})},
         json=_BODIES.get(vendor, _openai)(str(exceeded)),
         request=request,
     )
@@ -87,10 +90,18 @@ def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
         if isinstance(each, BudgetExceeded):
             return each
         for holder in (each, getattr(each, "response", None), getattr(each, "raw_response", None)):
-            headers = getattr(holder, "headers", None)
+            headers = _headers(holder)
             if headers is not None and (text := dict(headers).get(HEADER)):
                 return _unpacked(text)
     return None
+
+
+def _headers(holder: Any) -> Any:
+    """An answer's headers; botocore's exceptions have the answer as a dict."""
+    if isinstance(holder, dict):
+        about = holder.get("ResponseMetadata")
+        return about.get("HTTPHeaders") if isinstance(about, dict) else None
+    return getattr(holder, "headers", None)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

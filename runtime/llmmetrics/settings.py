@@ -172,6 +172,8 @@ class Backend(_Section):
     cost_per_million_output_tokens: Dollars | None = None
     cost_per_million_cached_input_tokens: Dollars | None = None
     cost_per_million_cache_write_tokens: Dollars | None = None
+    inject_stream_usage: bool = False
+    """Whether streams of OpenAI-compatible formats are asked for their usage, unseen by the caller."""
     max_spend_usd: Limit | None = None
     """USD in one window; None: no limit."""
     spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY

@@ -12,15 +12,15 @@ from llmmetrics.findings import Finding, error, ok, shown, warning
 from llmmetrics.wire.encodings import DECODERS, UnknownEncodingError
 from llmmetrics.workers import VARIABLE, alive, files, unusable
 
-METERED = ("httpx2", "httpx")
+METERED = ("httpx2", "httpx", "botocore")
 
 FAMILIES = {
     "httpx2": "httpx2",
     "httpx": "httpx",
-    "botocore": "botocore",
     "grpcio": "gRPC",
     "google-api-core": "gRPC",
     "aiohttp": "aiohttp",
+    "botocore": "botocore",
     "requests": "requests",
 }
 """A requirement, and the HTTP library that it stands for. An SDK that has several sends through the first."""
@@ -36,7 +36,7 @@ class Sdk(NamedTuple):
     """What to do about an SDK that no version of can be metered."""
 
 
-BEDROCK = "call Bedrock through an SDK that uses httpx; boto3 for other services is no matter"
+BEDROCK = "call Bedrock through boto3; for other services it is no matter"
 GEMINI = "use google-genai"
 
 SDKS = (
@@ -51,7 +51,8 @@ SDKS = (
     Sdk("litellm"),
     Sdk("huggingface_hub", "1"),
     Sdk("cerebras-cloud-sdk"),
-    Sdk("boto3", instead=BEDROCK),
+    Sdk("boto3"),
+    Sdk("aiobotocore", instead=BEDROCK),
     Sdk("google-generativeai", instead=GEMINI),
     Sdk("google-cloud-aiplatform", instead=GEMINI),
     Sdk("voyageai"),

@@ -1,6 +1,6 @@
 """Meters a client that exists already, in place: its proxies, pool limits, TLS and timeouts stay.
 
-An SDK's client holds its httpx or httpx2 client in an attribute, somewhere: it is found by looking.
+An SDK's client holds its httpx, httpx2 or botocore client in an attribute, somewhere: it is found by looking.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmmetrics import boto
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES
 from llmmetrics.transports import Metered, metered
@@ -31,13 +33,14 @@ _LEAVES = (
 
 
 def wrap(meter: Engine, client: T, backend: str | None) -> T:
-    """Meter every httpx and httpx2 client in `client`, and give `client` back."""
+    """Meter every httpx and httpx2 client in `client`, and botocore's of Bedrock, and give `client` back."""
     if backend is not None:
         meter.require_backend(backend)
     found = list(_clients(client))
     if not found:
         raise ConfigError(_nothing_in(client))
-    if all(each.is_closed for each in found):
+    # a client of botocore's may be used again
+    if all(not boto.is_metered(each) and each.is_closed for each in found):
         raise ConfigError(f"{_name(client)} is closed and cannot be used again: wrap it before its first use")
     for each in found:
         _wrap_one(meter, each, backend)
@@ -45,7 +48,7 @@ def wrap(meter: Engine, client: T, backend: str | None) -> T:
 
 
 def _clients(root: object) -> Iterator[Any]:
-    """The httpx and httpx2 clients among an object's attributes, breadth first."""
+    """The clients among an object's attributes, breadth first: httpx's, httpx2's, and botocore's of Bedrock."""
     kinds = tuple(
         getattr(library, name)
         for library in map(sys.modules.get, FAMILIES)
@@ -59,6 +62,10 @@ def _clients(root: object) -> Iterator[Any]:
         if isinstance(thing, kinds):
             yield thing
             continue
+        if boto.service_of(thing):
+            if boto.is_metered(thing):
+                yield thing
+            continue
         if depth < _DEPTH:
             for each in _held(thing):
                 if id(each) not in seen and not isinstance(each, _LEAVES):
@@ -69,7 +76,9 @@ def _clients(root: object) -> Iterator[Any]:
 def _held(thing: object) -> Iterator[object]:
     """What an object holds itself. No property is asked: it might connect to something."""
     if isinstance(thing, Mapping):
-        yield from list(thing.values())
+        # urllib3 has one that does not let itself be listed
+        with suppress(Exception):
+            yield from list(thing.values())
     elif isinstance(thing, list | tuple):
         yield from thing
     yield from list(getattr(thing, "__dict__", {}).values())
@@ -84,6 +93,12 @@ def _held(thing: object) -> Iterator[object]:
 
 
 def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
+    if boto.is_metered(client):
+        endpoint = client._endpoint  # noqa: SLF001
+        inner = endpoint.http_session
+        metering = isinstance(inner, boto.Session)
+        endpoint.http_session = _same(inner, meter, backend) if metering else boto.Session(meter, inner, backend)
+        return
     asynchronous = hasattr(client, "aclose")
     # google-genai's async client makes an inner one for every event loop, and sends nothing itself
     if make := getattr(client, "_inner_client_cls", None):
@@ -108,6 +123,11 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
 def _around(meter: Engine, inner: Any, backend: str | None, *, asynchronous: bool) -> Any:
     if not isinstance(inner, Metered):
         return metered(meter, inner, backend, "httpx2", asynchronous=asynchronous)
+    return _same(inner, meter, backend)
+
+
+def _same(inner: Any, meter: Engine, backend: str | None) -> Any:
+    """What meters a client already, where it does so as is asked for."""
     if inner.meter.registry is not meter.registry:
         raise ConfigError(
             "this client is metered already by a meter of another registry, which counts its calls: "
@@ -127,8 +147,8 @@ def _name(thing: object) -> str:
 
 _OUTSIDE = {
     "aiohttp": "it goes through aiohttp",
-    "botocore": "it goes through botocore",
-    "boto3": "it goes through botocore",
+    "aiobotocore": "it goes through aiohttp",
+    "aioboto3": "it goes through aiohttp",
     "grpc": "it goes through gRPC",
     "requests": "it goes through requests",
 }
@@ -140,15 +160,22 @@ def _nothing_in(client: object) -> str:
         return f"{client.__name__} is a module: make a client and wrap that, or use llmmetrics.instrument(meter)"
     if isinstance(client, type):
         return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
+    if service := boto.service_of(client):
+        why_not = "goes through aiohttp, which llmmetrics does not meter"
+        if service != boto.SERVICE:
+            why_not = f"is a client of AWS's {service}, which makes no LLM calls"
+        return f"{_name(client)} {why_not}: wrap what boto3.client({boto.SERVICE!r}) gives"
     held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
     reason = next(
         (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None
     )
     if reason:
         return f"{_name(client)} holds no httpx client: {reason}, which llmmetrics does not meter"
+    if _name(client).startswith(("boto3.", "botocore.")):
+        return f"{_name(client)} is no client: wrap what boto3.client({boto.SERVICE!r}) gives"
     inside = ", ".join(held[:8]) or "nothing"
     return (
-        f"{_name(client)} holds no httpx or httpx2 client (it holds {inside}): hand over the SDK's client or an "
-        "httpx client; an SDK that makes its client later, or keeps it in a global, is metered by "
+        f"{_name(client)} holds no httpx, httpx2 or Bedrock client (it holds {inside}): hand over the SDK's client or "
+        "an httpx client; an SDK that makes its client later, or keeps it in a global, is metered by "
         "llmmetrics.instrument(meter); an SDK from before httpx needs an upgrade"
     )

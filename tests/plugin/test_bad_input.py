@@ -90,17 +90,20 @@ def test_a_baseline_that_cannot_be_used_is_left_as_it_is(run, pytester):
         (["--llm-gate-mode=stop"], "*--llm-gate-mode=stop: there are report, warn, block"),
         (["--llm-gate-accepted=yes"], "*--llm-gate-accepted=yes: there are report, warn, block"),
         (["--llm-report=costs.pdf"], "*--llm-report=costs.pdf: its suffix says its format: .json, .md, .html"),
-        (
-            ["--llm-gate-base=main"],
-            "*--llm-gate-base=main: *is in no git repository: run it in a clone, or leave it out",
-        ),
     ],
 )
-def test_wrong_options_end_before_the_tests(run, arguments, said):
-    done = run("--llm-gate", *arguments)
+@pytest.mark.parametrize("gate", [(), ("--llm-gate",)], ids=["alone", "gate"])
+def test_wrong_options_end_before_the_tests(run, arguments, said, gate):
+    done = run(*gate, *arguments)
     assert done.ret == 4
     done.stderr.fnmatch_lines([said])
     assert "passed" not in done.stdout.str()
+
+
+def test_a_base_needs_a_repository(run):
+    done = run("--llm-gate", "--llm-gate-base=main")
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(["*--llm-gate-base=main: *is in no git repository: run it in a clone, or leave it out"])
 
 
 def test_thresholds_in_the_ini_file(run, pytester):

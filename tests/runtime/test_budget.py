@@ -7,7 +7,7 @@ import gc
 import logging
 import pickle
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -66,6 +66,27 @@ def test_the_next_window_begins_at_0_without_a_request(made):
     assert (setup.spent, setup.value("llm_backend_health", backend="b")) == (0, 1)
     assert setup.call().status_code == 200
     assert setup.value("llm_backend_budget_usd", limit_type="max") == 3
+
+
+def test_a_scrape_says_when_the_window_began_and_when_the_next_begins(made):
+    setup = made("3")
+    edges = lambda: [setup.value("llmmetrics_budget_window_timestamp_seconds", edge=each) for each in ("start", "end")]  # noqa: E731
+    today = START.replace(hour=0, minute=0)
+    assert edges() == [(today + timedelta(days=each)).timestamp() for each in (0, 1)]
+    setup.clock.advance(days=1)
+    assert edges() == [(today + timedelta(days=each)).timestamp() for each in (1, 2)]
+
+
+def test_a_window_that_never_ends_has_no_edges(made):
+    setup = made("3", backend={"SpendResetPeriod": "Never"})
+    assert setup.value("llm_backend_budget_usd", limit_type="max") == 3
+    assert setup.value("llmmetrics_budget_window_timestamp_seconds", backend="b") is None
+
+
+def test_what_a_ledger_may_fail_at_is_known_with_0_from_the_start(made):
+    setup = made("3")
+    kinds = ("unavailable", "slow", "shrank", "internal")
+    assert [setup.value("llmmetrics_ledger_errors_total", kind=each) for each in kinds] == [0] * 4
 
 
 def test_calls_in_flight_overshoot_by_their_own_cost_at_most(made):

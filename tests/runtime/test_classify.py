@@ -121,6 +121,29 @@ def test_exceptions_of_both_families(family, name, expected):
     assert error_of(getattr(family, name)("timeout")) == expected
 
 
+BOTO_EXCEPTIONS = [
+    ("botocore.exceptions", "ConnectTimeoutError", "timeout", True),
+    ("botocore.exceptions", "ReadTimeoutError", "timeout", False),
+    ("botocore.exceptions", "EndpointConnectionError", "network", True),
+    ("botocore.exceptions", "ProxyConnectionError", "network", True),
+    ("botocore.exceptions", "SSLError", "network", True),
+    ("botocore.exceptions", "ConnectionClosedError", "network", False),
+    ("botocore.exceptions", "IncompleteReadError", "network", False),
+    ("botocore.exceptions", "HTTPClientError", "unknown", False),
+    # what reading a body raises
+    ("urllib3.exceptions", "ReadTimeoutError", "timeout", False),
+    ("urllib3.exceptions", "ProtocolError", "network", False),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "expected", "unsent"), BOTO_EXCEPTIONS)
+def test_exceptions_of_botocore(module, name, expected, unsent):
+    kind = getattr(pytest.importorskip(module), name)
+    exception = kind.__new__(kind)
+    assert error_of(exception) == expected
+    assert never_sent(exception) == unsent
+
+
 @pytest.mark.parametrize(
     ("exception", "expected"),
     [

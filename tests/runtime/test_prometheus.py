@@ -6,13 +6,14 @@ import json
 import re
 import sys
 import threading
-import urllib.parse
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+import servers
 from prometheus_client import CollectorRegistry
-from servers import free_port, get, program, running, until
+from servers import free_port, get, running, until
 from support import shared
 
 from llmmetrics import Meter
@@ -25,31 +26,11 @@ scrape_configs:
 JOB = "  - {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n"
 
 
-class Prometheus:
-    """A running one."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def query(self, expression, **given):
-        """Each series of an instant query: its labels and its value."""
-        query = urllib.parse.urlencode({"query": expression, **given})
-        answer = json.loads(get(f"{self.url}/api/v1/query?{query}"))
-        return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
-
-
 def start(tmp_path, **ports):
     """A Prometheus that scrapes these jobs every second."""
-    config = tmp_path / "prometheus.yml"
-    config.write_text(CONFIG.format() + "".join(JOB.format(name=name, port=port) for name, port in ports.items()))
-    port = free_port()
-    command = [
-        program("prometheus", "prometheus"),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    return running(command, tmp_path / "prometheus.log"), Prometheus(f"http://127.0.0.1:{port}")
+    return servers.prometheus(
+        tmp_path, CONFIG.format() + "".join(JOB.format(name=name, port=port) for name, port in ports.items())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +75,7 @@ def classic(demo):
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory, demo, classic, clock):
     """A Prometheus that has seen every kind of traffic of the demo, in both formats."""
-    server, client = start(tmp_path_factory.mktemp("prometheus"), demo=demo, classic=classic)
-    with server:
+    with start(tmp_path_factory.mktemp("prometheus"), demo=demo, classic=classic) as client:
         moved = "sum by (job, error_type) (increase(llm_errors_total[5m])) > 0"
         until(lambda: len(client.query(moved)) >= 6, "three kinds of errors in both jobs", 120)
         # the budget that has run dry comes back in the next hour
@@ -219,9 +199,8 @@ def test_increase_sees_the_first_call_s_cost(tmp_path):
     answer = {"model": "m", "usage": {"prompt_tokens": 3_000_000, "completion_tokens": 2_000_000}}
     inner = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     server, thread = meter.start_http_server(0)
-    running_one, client = start(tmp_path, app=server.server_port)
     try:
-        with running_one, httpx.Client(transport=meter.transport(inner)) as http:
+        with start(tmp_path, app=server.server_port) as client, httpx.Client(transport=meter.transport(inner)) as http:
             until(lambda: client.query("llm_estimated_cost_usd") and client.query("up == 1"), "a first scrape")
             http.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
             found = until(lambda: client.query("increase(llm_estimated_cost_usd[1h]) > 0"), "its cost")

@@ -77,3 +77,19 @@ def test_an_sdk(meter, provider, count, counted, door, name, asynchronous, strea
     assert [each.usage_known for each in records] == [True, True]
     row = (name, "async" if asynchronous else "sync", "stream" if stream else "JSON", door)
     print(" ".join(f"{cell:<17}" for cell in row), "prompt, completion, cost, status, error type: equal")  # noqa: T201
+
+
+@pytest.mark.parametrize("name", ["openai.chat", "anthropic", "groq"])
+def test_retries_as_the_sdk_says(meter, provider, count, name):
+    sdk = SDKS[name]
+    client = sdk.make(sdk.load(), provider.url, None, False).with_options(max_retries=2)
+    meter.wrap(client)
+    assert count("llmmetrics_retries_total", backend=sdk.backend) == 0
+    # an answer without Retry-After: the SDK waits for half a second at most
+    provider.script(faults.SERVER_ERROR, ANSWER, ANSWER)
+    call(sdk, client, stream=False)
+    call(sdk, client, stream=False)
+    client.close()
+    assert count("llm_requests_total", backend=sdk.backend) == 3
+    assert count("llmmetrics_retries_total", backend=sdk.backend) == 1
+    assert count("llmmetrics_retries_total") == 1

@@ -179,10 +179,10 @@ class Slotted:
         (lambda: httpx, "httpx is a module: make a client and wrap that"),
         (lambda: httpx2.Client, "httpx2.Client is a class: wrap an instance of it"),
         (OldSdk, "it goes through requests, which llmmetrics does not meter"),
-        (Connecting, "Connecting holds no httpx or httpx2 client .it holds nothing.: hand over the SDK's client"),
+        (Connecting, "no httpx, httpx2 or Bedrock client .it holds nothing.: hand over the SDK's client"),
         (lambda: types.SimpleNamespace(file=io.StringIO()), "it holds _io.StringIO"),
-        (lambda: None, "NoneType holds no httpx or httpx2 client"),
-        (httpx.HTTPTransport, "HTTPTransport holds no httpx or httpx2 client"),
+        (lambda: None, "NoneType holds no httpx, httpx2 or Bedrock client"),
+        (httpx.HTTPTransport, "HTTPTransport holds no httpx, httpx2 or Bedrock client"),
     ],
 )
 def test_what_holds_no_client_is_told_so(meter, make, message):

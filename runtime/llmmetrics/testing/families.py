@@ -36,8 +36,10 @@ _VALUES: Mapping[str, Sequence[str]] = {
     "error_type": [each.value for each in ErrorType],
     "token_type": TOKEN_TYPES,
     "limit_type": ("current", "max"),
+    "edge": ("start", "end"),
 }
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
+_WINDOW = ("llmmetrics_budget_window_timestamp_seconds", "gauge", ("backend", "edge"))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
 
 
@@ -51,6 +53,7 @@ def _family(name: str, type: str, labels: tuple[str, ...]) -> Family:
 _ALL = (
     *(_family(row.name, row.type.__name__.lower(), tuple(row.labels)) for row in ROWS.values()),
     _family(*_BUDGET),
+    _family(*_WINDOW),
 )
 
 FAMILIES: Mapping[str, Family] = {each.name: each for each in _ALL}

@@ -50,7 +50,7 @@ def meters() -> list[Engine]:
 
 @contextmanager
 def metering(meter: Engine) -> Iterator[None]:
-    """Meter, inside the block, every call that goes through httpx or httpx2 and that no other meter counts.
+    """Meter, inside the block, every call through httpx, httpx2 or boto3 that no other meter counts.
 
     Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
     with a meter of its own meanwhile: that one counts, and this one what is left.

@@ -64,6 +64,18 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
     return found, data[:first]
 
 
+def is_damaged(data: bytes) -> bool:
+    """Whether a stream that begins somewhere in these bytes has a message in it that no reader takes."""
+    at = len(split(data)[1])
+    while at + _PRELUDE.size <= len(data):
+        size = _size(data, at)
+        piece = data[at : at + size]
+        if not size or (len(piece) == size and crc32(piece[:-4]) != _WORD.unpack(piece[-4:])[0]):
+            return True
+        at += size
+    return False
+
+
 def message(piece: bytes) -> Message:
     """One of the pieces that `split` gives, taken apart."""
     end = _PRELUDE.size + _PRELUDE.unpack_from(piece)[1]

@@ -147,8 +147,10 @@ def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
 
 
 def is_spoilt(body: Body) -> bool:
-    """Whether the last whole event of a stream carries something, and no JSON."""
+    """Whether the last whole event of a stream carries something, and no JSON; whether a binary one is damaged."""
     start = body.head or body.tail
+    if eventstream.is_eventstream(start):
+        return eventstream.is_damaged(body.tail)
     sse = is_sse(start)
     if not sse and start[:2] != b'{"':
         return False

@@ -10,7 +10,7 @@ from answers import aws, event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.wire.eventstream import is_eventstream, message, split
+from llmmetrics.wire.eventstream import is_damaged, is_eventstream, message, split
 from llmmetrics.wire.frames import first_events, is_stream, last_events
 from llmmetrics.wire.tape import keep
 
@@ -75,6 +75,13 @@ def test_a_damaged_message_is_left_out_and_the_next_is_found():
         # a length that was damaged hides no later message
         assert split(whole + bytes(broken) + whole)[0][-1] == whole
         assert len(split(whole + bytes(broken) + whole)[0]) == 2
+        assert is_damaged(whole + bytes(broken) + whole)
+
+
+@given(start=st.integers(0, 400), end=st.integers(0, 400))
+def test_what_is_kept_of_a_sound_stream_is_not_damaged(start, end):
+    sound = b"".join(event("contentBlockDelta", {"delta": {"text": "x" * n}}) for n in range(4))
+    assert not is_damaged(sound[start:end])
 
 
 def test_documents_are_named_after_their_events_last_first():

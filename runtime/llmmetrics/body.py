@@ -1,0 +1,132 @@
+"""A body as botocore hands it out, an open urllib3 response, followed on its way to the caller.
+
+It may be read in every way that a file may be: by pieces, by lines, into a buffer, as a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from llmmetrics.outcome import End
+
+if TYPE_CHECKING:
+    from llmmetrics.call import Call
+
+T = TypeVar("T")
+
+
+class Around:
+    """Something in the place of another thing, which answers for whatever is not its business."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            # a copy in the making has nothing inside yet
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+class Followed(Around):
+    """A body in the place of urllib3's, which everything that is read of it passes through."""
+
+    def __init__(self, inner: Any, call: Call, length: str | None) -> None:
+        super().__init__(inner)
+        self._call = call
+        self._size = 0
+        self._length = int(length) if length and length.isdecimal() else None
+
+    def passed(self, chunk: bytes) -> None:
+        """Take in what the caller gets."""
+        if chunk:
+            try:
+                if self._call.streamed:
+                    self._call.first_chunk()
+                self._size += len(chunk)
+                self._call.tape.feed(chunk)
+            except Exception as exc:
+                self._call.meter.swallow("follow", exc)
+
+    def ended(self) -> None:
+        """Nothing more comes. botocore has urllib3 take a body that is too short for a whole one."""
+        if self._length is None or self._size >= self._length:
+            self._call.finish(End.EXHAUSTED)
+            return
+        from botocore.exceptions import IncompleteReadError
+
+        cut = IncompleteReadError(actual_bytes=self._size, expected_bytes=self._length)
+        self._call.finish(End.RAISED, cut)
+
+    def _asked(self, read: Callable[..., T], *args: Any, **options: Any) -> T:
+        try:
+            return read(*args, **options)
+        except BaseException as exc:
+            self._call.finish(End.RAISED, exc)
+            raise
+
+    def _got(self, data: bytes, *, last: bool) -> bytes:
+        self.passed(data)
+        if last or self._size == self._length:
+            self.ended()
+        return data
+
+    def read(self, amt: int | None = None, **options: Any) -> bytes:
+        data = self._asked(self._inner.read, amt, **options)
+        return self._got(data, last=amt is None or amt < 0 or (not data and amt > 0))
+
+    def read1(self, amt: int | None = None, **options: Any) -> bytes:
+        data = self._asked(self._inner.read1, amt, **options)
+        return self._got(data, last=not data and amt != 0)
+
+    def readline(self, size: int = -1) -> bytes:
+        data = self._asked(self._inner.readline, size)
+        return self._got(data, last=not data and size != 0)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        lines: list[bytes] = self._asked(self._inner.readlines, hint)
+        self._got(b"".join(lines), last=not lines or not hint or hint < 0)
+        return lines
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        size: int = self._asked(self._inner.readinto, buffer)
+        self._got(bytes(memoryview(buffer)[:size]), last=not size and len(buffer) > 0)
+        return size
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[bytes]:
+        return self._through(self._inner.stream(*args, **options))
+
+    def read_chunked(self, *args: Any, **options: Any) -> Iterator[bytes]:
+        return self._through(self._inner.read_chunked(*args, **options))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._through(self._inner)
+
+    def __next__(self) -> bytes:
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        try:
+            for chunk in chunks:
+                self.passed(chunk)
+                yield chunk
+        except GeneratorExit:
+            # letting go of the iterator is not closing the answer: close() or the collector will tell
+            raise
+        except BaseException as exc:
+            self._call.finish(End.RAISED, exc)
+            raise
+        self.ended()
+
+    def close(self) -> None:
+        self._call.finish(End.CLOSED)
+        self._inner.close()

@@ -1,0 +1,165 @@
+"""The door for botocore, and so for boto3: what its Bedrock clients send, attempt by attempt.
+
+Its seam is where an endpoint hands a signed request to its HTTP session: below the retries, so that each attempt is
+seen with its exception, and above urllib3. What answers before that, as botocore's Stubber or a handler of
+`before-send` does, sends nothing and is no request. botocore is never imported here before a client of it exists.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from llmmetrics import passage
+from llmmetrics.body import Around, Followed
+
+if TYPE_CHECKING:
+    from llmmetrics.call import Call
+    from llmmetrics.engine import Engine
+
+MODULE = "botocore.endpoint"
+"""Where every client's requests go through."""
+
+SERVICE = "bedrock-runtime"
+"""The one service of AWS that makes LLM calls, by its name and by the prefix of its endpoints."""
+
+
+def service_of(thing: object) -> str | None:
+    """The service of a client of botocore's, or None for what is none."""
+    kind = getattr(sys.modules.get("botocore.client"), "BaseClient", None)
+    if kind is None or not isinstance(thing, kind):
+        return None
+    # of what it holds itself: for a name that it does not know, a client makes an event
+    return str(vars(thing)["meta"].service_model.service_name)
+
+
+def is_metered(thing: object) -> bool:
+    """Whether this is a client that makes LLM calls, and makes them through botocore.
+
+    aiobotocore's derive from botocore's, and go through aiohttp.
+    """
+    if service_of(thing) != SERVICE:
+        return False
+    return not iscoroutinefunction(getattr(vars(thing).get("_endpoint"), "_send", None))
+
+
+def takes(endpoint: Any) -> bool:
+    """Whether an endpoint of botocore's sends LLM calls, and not through a session that meters them already."""
+    return getattr(endpoint, "_endpoint_prefix", None) == SERVICE and not isinstance(endpoint.http_session, Session)
+
+
+class Session(Around):
+    """A client's HTTP session, which meters what goes through the one inside it."""
+
+    def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
+        super().__init__(inner)
+        self.meter = meter
+        self.backend = backend
+
+    def send(self, request: Any) -> Any:
+        return send(self.meter, self.backend, request, self._inner.send)
+
+
+def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any], Any]) -> Any:
+    """Meter one attempt of botocore's: `onward` sends its request."""
+    try:
+        known = _Request(request)
+    except Exception as exc:
+        meter.swallow("botocore", exc)
+        return onward(request)
+    return passage.send(
+        meter, backend, known, _followed, lambda _: _Answer(onward(request), read=not request.stream_output)
+    ).made
+
+
+class _Place(NamedTuple):
+    """Where a request goes, as httpx's URL says it."""
+
+    scheme: str
+    host: str
+    port: int | None
+    raw_path: bytes
+
+
+class _Request:
+    """botocore's request, as `passage` knows one."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+        self.method = made.method
+        # of the request itself, which every other door sees as well
+        self.extensions = vars(made)
+        url = urlsplit(made.url)
+        path = url.path + (f"?{url.query}" if url.query else "")
+        self.url = _Place(url.scheme, url.hostname or "", url.port, path.encode())
+
+    @property
+    def content(self) -> bytes:
+        body = self.made.body or b""
+        if isinstance(body, str):
+            return body.encode()
+        if isinstance(body, bytes | bytearray):
+            return bytes(body)
+        raise TypeError("a file, whose place is the request's own")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        found = {}
+        for name, value in self.made.headers.items():
+            found[name.lower()] = value.decode("latin1") if isinstance(value, bytes) else str(value)
+        return found
+
+    def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _Request) -> _Answer:  # noqa: N802 - as of httpx
+        """An answer that nobody has sent."""
+        return _made(request.made.url, status, headers, json)
+
+
+class _Answer:
+    """botocore's answer, as `passage` knows one."""
+
+    is_closed = False
+
+    def __init__(self, made: Any, *, read: bool) -> None:
+        self.made = made
+        self.read = read
+        """Whether botocore has read its body already."""
+
+    @property
+    def status_code(self) -> int:
+        return int(self.made.status_code)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.made.headers  # type: ignore[no-any-return]
+
+    @property
+    def stream(self) -> _Answer:
+        return self
+
+    @stream.setter
+    def stream(self, raw: Any) -> None:
+        self.made.raw = raw
+
+
+def _made(url: str, status: int, headers: Mapping[str, str], body: Any) -> _Answer:
+    from botocore.awsrequest import AWSResponse
+    from urllib3 import HTTPResponse
+
+    raw = HTTPResponse(BytesIO(json.dumps(body).encode()), preload_content=False)
+    return _Answer(AWSResponse(url, status, {"content-type": "application/json", **headers}, raw), read=False)
+
+
+def _followed(answer: _Answer, call: Call) -> Any:
+    """The body of an answer, followed to its end: on its way to the caller, or at once where it was read already."""
+    made = answer.made
+    body = Followed(made.raw, call, made.headers.get("content-length"))
+    if not answer.read:
+        return body
+    body.passed(made.content)
+    body.ended()
+    return made.raw
