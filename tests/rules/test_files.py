@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -322,13 +320,3 @@ def test_a_wrong_call_exits_with_2(arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-
-
-def test_the_example_of_the_docs(tmp_path, monkeypatch, capsys):
-    text = (Path(__file__).parents[2] / "docs/rules.md").read_text("utf8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (shown,) = re.findall(r"```console\n\$ llmmetrics rules check rules.yml\n(.*?)```", text, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    Path("rules.yml").write_text(example)
-    assert main(["rules", "check", "rules.yml"]) == 1
-    assert capsys.readouterr().out == shown

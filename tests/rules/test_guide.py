@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documentation import blocks, name, pages
 from support import shared
 
 from llmmetrics.cli import main
@@ -98,3 +99,12 @@ def test_nothing_is_found_in_ours(capsys):
     code = main(["rules", "check", *map(str, sorted(ours))])
     out, err = capsys.readouterr()
     assert (code, err) == (0, ""), out
+
+
+def test_nothing_is_found_in_what_the_docs_recommend(dashboard, capsys):
+    found = [
+        (f"{name(page)}:{each.line}", each) for page in pages() for each in blocks(page) if each.language == "promql"
+    ]
+    panels = [{"title": where, "targets": [{"expr": each.text}]} for where, each in found if not each.shown]
+    assert len(panels) > 5
+    assert main(["rules", "check", dashboard(*panels)]) == 0, capsys.readouterr().out
