@@ -67,11 +67,9 @@ def _level(query: Query, shape: Shape, labels: frozenset[str]) -> Iterator[Findi
     lost = [each for each in level.split("_") if colon and each in _LEVELS and each not in labels]
     if lost or (shape.unit in ("ratio", "percent") and shape.series == NO_LABELS):
         promised = f", although it is named by {listed(lost)}" if lost else ""
-        yield warning(
-            f"the recorded series has {'no labels' if not labels else f'only {listed(labels)}'}{promised}: one number "
-            "for all backends, among which one that fails does not show",
-            "aggregate each side by (job, backend)",
-        )
+        has = f"only {listed(labels)}" if labels else "no labels"
+        hides = "what asks for more gets nothing" if labels else "a backend that fails does not show among the others"
+        yield warning(f"the recorded series has {has}{promised}: {hides}", "aggregate each side by (job, backend)")
 
 
 def _panel(query: Query, shape: Shape) -> Iterator[Finding]:
