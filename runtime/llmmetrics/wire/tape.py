@@ -14,6 +14,9 @@ HEAD = 8 * 1024
 TAIL = 64 * 1024
 """Bytes kept from the end: the last events carry the usage."""
 
+LARGE = 4 * TAIL
+"""Bytes of a chunk that is cut rather than kept as it is."""
+
 
 class Body(NamedTuple):
     """A body as far as it was kept: all of it in `tail` when `total == len(tail)`."""
@@ -28,7 +31,7 @@ class Body(NamedTuple):
 
 
 class Tape:
-    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length.
+    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length, and of a large chunk its end.
 
     The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
     the size passes `TAIL`; `feed` does the same for everyone else. What is kept depends on the bytes
@@ -76,12 +79,20 @@ class Tape:
             self._unwind()
             return 0
         while chunks and size - len(chunks[0]) >= TAIL:
-            gone = chunks.popleft()
-            size -= len(gone)
-            self._dropped += len(gone)
-            if len(self._head) < HEAD:
-                self._head += gone[: HEAD - len(self._head)]
+            size -= self._drop(chunks.popleft())
+        if chunks and len(chunks[0]) > LARGE:
+            # who refers to a large chunk keeps all of it in memory
+            large = chunks[0]
+            chunks[0] = large[-TAIL:]
+            size -= self._drop(memoryview(large)[:-TAIL])
         return size
+
+    def _drop(self, gone: bytes | memoryview) -> int:
+        """Take note of bytes that go, how many they are, and what of them belongs to the head."""
+        self._dropped += len(gone)
+        if len(self._head) < HEAD:
+            self._head += gone[: HEAD - len(self._head)]
+        return len(gone)
 
     def _unwind(self) -> None:
         """Decode what is held: an encoded body cannot be cut, only a decoded one."""
