@@ -121,7 +121,10 @@ class Bill:
         )
         others = (*agreed.rows, *(base.rows if base else ()))
         every = {price_key(row): row for row in (*own, *beside, *again, *others)}
-        known = {key: self.book.price(row.backend, row.model, row.answered or None) for key, row in every.items()}
+        known = {
+            key: self.book.price(row.backend, row.model, row.answered or None, row.tier or None)
+            for key, row in every.items()
+        }
         rates = {key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price}
         return Report(
             schema=1,

@@ -107,9 +107,9 @@ class Report(BaseModel):
 
 
 def price_key(row: Row) -> str:
-    """What a price is known under: the backend, the model asked for and, where it is another, the one that answered."""
+    """What a price is known under: the backend, the model asked for and, where they say more, who answered and how."""
     names = (row.backend, row.model, *((row.answered,) if row.answered not in {"", row.model} else ()))
-    return " ".join(names)
+    return " ".join((*names, f"[{row.tier}]") if row.tier else names)
 
 
 def priced(rows: Iterable[Row], price_of: Mapping[str, Price | None]) -> list[Priced]:

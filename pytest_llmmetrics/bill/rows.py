@@ -15,7 +15,7 @@ from pytest_llmmetrics.attempts import calls_of
 Count = Annotated[int, Field(ge=0)]
 Tokens = dict[str, Annotated[int, Field(gt=0)]]
 Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
 
 
 class Seen(NamedTuple):
@@ -30,6 +30,7 @@ class Seen(NamedTuple):
     known: bool
     parts: tuple[Any, ...]
     wire_usd: Decimal | None
+    tier: str | None = None
 
 
 def packed(record: CallRecord) -> tuple[Any, ...]:
@@ -38,7 +39,7 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
     error = None if record.error_type is None else record.error_type.value
     return (
         *(record.fingerprint, record.status.value, error, record.backend, record.model, record.model_responded),
-        *(record.usage_known, parts, record.wire_cost_usd),
+        *(record.usage_known, parts, record.wire_cost_usd, record.tier),
     )
 
 
@@ -58,6 +59,8 @@ class Row(BaseModel):
     model: str
     answered: str = ""
     """Empty where nobody answered, or the answer does not say."""
+    tier: str = ""
+    """The service tier that answered, where it has a price of its own."""
     calls: Count = 0
     attempts: Count = 0
     unread: Count = 0
@@ -74,7 +77,7 @@ class Row(BaseModel):
 
     @property
     def key(self) -> Key:
-        return (self.test, self.backend, self.model, self.answered)
+        return (self.test, self.backend, self.model, self.answered, self.tier)
 
     def plain(self) -> dict[str, Any]:
         """The row without what is empty."""
@@ -98,10 +101,10 @@ def added(rows: Iterable[Row]) -> list[Row]:
         if row.wire_usd is not None:
             total["wire_usd"] = f"{Decimal(total['wire_usd'] or 0) + Decimal(row.wire_usd):f}"
     made = []
-    for (test, backend, model, answered), total in sorted(sums.items()):
+    for (test, backend, model, answered, tier), total in sorted(sums.items()):
         for name in _BUCKETS:
             total[name] = dict(sorted(total[name].items()))
-        made.append(Row(test=test, backend=backend, model=model, answered=answered, **total))
+        made.append(Row(test=test, backend=backend, model=model, answered=answered, tier=tier, **total))
     return made
 
 
@@ -118,6 +121,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
         "backend": last.backend,
         "model": last.model,
         "answered": last.answered or "",
+        "tier": last.tier or "",
     }
     errors: dict[str, int] = {}
     for each in call:
@@ -127,6 +131,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
     yield Row(**where, calls=1, attempts=len(call), errors=errors, unread=unread)
     for each in call:
         here = where if each.answered is None or each is last else {**where, "answered": each.answered}
+        here = {**here, "tier": each.tier or ""}
         yield from _charges(here, each, book)
 
 
@@ -139,7 +144,7 @@ def _charges(where: Mapping[str, Any], attempt: Seen, book: PriceBook) -> Iterab
         return
     for model, usage in attempt.parts:
         here = {**where, "answered": model} if model else where
-        price = book.price(attempt.backend, attempt.model, here["answered"])
+        price = book.price(attempt.backend, attempt.model, here["answered"], attempt.tier)
         buckets = prices.in_bands(price, usage)
         counted: dict[str, Any] = {"tokens" if attempt.known else "estimated": buckets}
         if buckets:

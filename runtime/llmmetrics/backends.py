@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.pricing import Price, configured
+from llmmetrics.pricing import Price
 from llmmetrics.settings import Backend, BackendType
 from llmmetrics.wire.hosts import Origin, provider_of
 
@@ -58,6 +58,11 @@ class Configured(NamedTuple):
     path: str
     """The path of its BaseUrl, without a slash at the end."""
 
+    @property
+    def url(self) -> str:
+        """Where it is, without what its BaseUrl may have of a password."""
+        return f"{self.origin}{self.path}"
+
     def own_price(self, model: str) -> Price | None:
         """The configured price of a call that asks for this model."""
         return self.price if not self.models or model in self.models else None
@@ -73,18 +78,10 @@ def _configured(backend: Backend) -> Configured:
     kind = KINDS[backend.type]
     url = urlsplit(backend.base_url_or_default or "")
     origin = normal(Origin(url.scheme, url.hostname or "", url.port)) if url.hostname else None
-    price = None
-    if backend.cost_per_million_input_tokens is not None and backend.cost_per_million_output_tokens is not None:
-        price = configured(
-            prompt=backend.cost_per_million_input_tokens,
-            completion=backend.cost_per_million_output_tokens,
-            cache_read=backend.cost_per_million_cached_input_tokens,
-            cache_write=backend.cost_per_million_cache_write_tokens,
-        )
     return Configured(
         backend.name,
         frozenset(filter(None, (backend.model_name, backend.deployment_name))),
-        price,
+        backend.price,
         kind.provider or (provider_of(origin) if origin else None),
         kind.seller,
         kind.local,

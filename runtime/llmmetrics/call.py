@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from llmmetrics import workers
 from llmmetrics.classify import ErrorType, Status
 from llmmetrics.outcome import End, Outcome, outcome_of
-from llmmetrics.pricing import attodollars, cost_of, dollars
+from llmmetrics.pricing import Price, attodollars, cost_of, dollars
 from llmmetrics.usage import Usage
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Charge, Format
@@ -55,6 +55,8 @@ class CallRecord:
     parts: tuple[Charge, ...]
     wire_cost_usd: Decimal | None
     """The cost that the provider itself put on the wire, where that is what the call is priced at."""
+    tier: str | None
+    """The service tier that answered, where it has a price of its own."""
     fingerprint: str
     url: str
     """Where it went, without the query, which may hold a key."""
@@ -80,6 +82,8 @@ class Call:
     """What the call is booked under, where its backend has a budget."""
     amount: int | None = None
     """Nano-dollars to book; None: nobody knows."""
+    known_amount = 0
+    """Nano-dollars that are known of a cost that nobody knows."""
     retry = False
     """Whether its SDK says that it sends again what has failed."""
     asynchronous = False
@@ -156,13 +160,33 @@ class Call:
         own = self.series.price
         if own is not None and not outcome.charges:
             return own.of(usage)
-        charges = outcome.charges or (Charge(None, usage),)
         if own is not None:
-            return cost_of(charges, lambda _: own)
-        if outcome.wire_cost is not None:
+            return cost_of(outcome.charges, lambda _: own)
+        if outcome.wire_cost is not None and self._by_wire(outcome):
             return attodollars(outcome.wire_cost)
-        names = (outcome.model, self.model)
-        return cost_of(charges, lambda model: self.meter.catalogue_price(self.route, (model, *names)))
+        if outcome.charges:
+            return cost_of(outcome.charges, self._listed(outcome, outcome.tier))
+        price = self.meter.tariff.listed(self.route, (outcome.model, self.model), outcome.tier)
+        return None if price is None else price.of(usage)
+
+    def least(self, outcome: Outcome, usage: Usage) -> int:
+        """Attodollars that a call without a known price costs at least: of its tokens, at standard prices."""
+        listed = self._listed(outcome, None)
+        charges = outcome.charges or (Charge(None, usage),)
+        prices = [(self.series.price or listed(charge.model), charge.usage) for charge in charges]
+        return sum(price.least(used) for price, used in prices if price)
+
+    def _listed(self, outcome: Outcome, tier: str | None) -> Callable[[str | None], Price | None]:
+        """What the price file or the catalogue says of a part's model, of the one that answered, or was asked for."""
+        names, listed = (outcome.model, self.model), self.meter.tariff.listed
+        return lambda model: (model and listed(self.route, (model,), tier)) or listed(self.route, names, tier)
+
+    def _by_wire(self, outcome: Outcome) -> bool:
+        """Whether the call costs what the wire says: nothing of the user's own has a price for it."""
+        if outcome.wire_cost is None or self.series.price is not None:
+            return False
+        names = (*(charge.model for charge in outcome.charges), outcome.model, self.model)
+        return self.meter.tariff.filed(self.route, names, outcome.tier) is None
 
     def record(self, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
         """The finished call as a value."""
@@ -184,7 +208,8 @@ class Call:
             time_to_first_chunk=None if first is None else first - self.started,
             ended_at=self.meter.clock.now(),
             parts=outcome.charges or (() if outcome.usage is None else (Charge(None, outcome.usage),)),
-            wire_cost_usd=outcome.wire_cost if self.series.price is None else None,
+            wire_cost_usd=outcome.wire_cost if self._by_wire(outcome) else None,
+            tier=outcome.tier,
             fingerprint=hashlib.blake2b(self.route.url.encode() + b"\n" + self.request_body, digest_size=8).hexdigest(),
             url=self.route.url,
             meter=self.meter,

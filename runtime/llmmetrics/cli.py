@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`."""
+"""The command line: `llmmetrics demo`, `check`, `doctor`, `price`, `budget`, `verify`, `rules`."""
 
 from __future__ import annotations
 
@@ -34,10 +34,28 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.run(options.settings, options.port)
 
 
+def _price(options: argparse.Namespace) -> int:
+    from llmmetrics import price
+
+    if options.cached > options.input:
+        options.wrong("--cached is a part of --input: it cannot be more")
+    return price.run(price.Asked(**{name: getattr(options, name) for name in price.Asked._fields}))
+
+
 def _verify(options: argparse.Namespace) -> int:
     from llmmetrics import verify
 
     return verify.run(options.url)
+
+
+def _rules(options: argparse.Namespace) -> int:
+    # it reads YAML and PromQL, which nothing else needs
+    try:
+        from llmmetrics.rules import command
+    except ImportError as exc:
+        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+        return 2
+    return command.run(options.files)
 
 
 def _budget(options: argparse.Namespace) -> int:
@@ -54,6 +72,16 @@ def _port(text: str) -> int:
     if not 1 <= port <= 65535:
         raise ValueError
     return port
+
+
+def _count(text: str) -> int:
+    count = int(text.replace("_", ""))
+    if not 0 <= count < 10**12:
+        raise ValueError
+    return count
+
+
+_count.__name__ = "count"
 
 
 _port.__name__ = "port"
@@ -110,6 +138,34 @@ def parser() -> argparse.ArgumentParser:
         "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
     )
     verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
+    price = commands.add_parser(
+        "price",
+        help="see what a call costs, and who says so",
+        description="Prints the price of a call by bucket: the settings' own, the price file's, or the catalogue's. "
+        "Exits with 1 where nobody knows it.",
+    )
+    price.add_argument("model", metavar="MODEL", help="the model, such as gpt-4o-mini")
+    price.add_argument("--provider", metavar="P", help="who sells it, such as openai (default: whoever has that name)")
+    price.add_argument("--input", type=_count, required=True, metavar="N", help="tokens of input, cached ones included")
+    price.add_argument("--output", type=_count, required=True, metavar="N", help="tokens of output, reasoning included")
+    price.add_argument("--cached", type=_count, default=0, metavar="N", help="tokens of the input read from a cache")
+    price.add_argument("--settings", metavar="SETTINGS", help="a JSON file whose own prices and price file count")
+    price.set_defaults(wrong=price.error)
+    rules = commands.add_parser(
+        "rules",
+        help="see whether your own rules and dashboards can work",
+        description="Looks at Prometheus' rules and Grafana's dashboards that ask for these metrics.",
+    )
+    of_rules = rules.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "check",
+        help="say what cannot work, and what to write instead",
+        description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
+        "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
+        "Exits with 0 where there is nothing to say, 1 where there is, 2 where a file is none of these.",
+    )
+    of_rules.add_argument(
+        "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
+    )
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
@@ -145,8 +201,10 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "check": _check,
     "doctor": _doctor,
+    "price": _price,
     "verify": _verify,
     "budget": _budget,
+    "rules": _rules,
 }
 
 

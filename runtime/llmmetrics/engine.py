@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -18,17 +18,20 @@ from llmmetrics import health, locks, telling, wire, workers
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
+from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.pricing import Catalogue, Price
 from llmmetrics.purse import Purse
+from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
 from llmmetrics.tally import TOKEN_TYPES
+from llmmetrics.tariff import Tariff
+from llmmetrics.usage import FEES
 
 log = logging.getLogger("llmmetrics")
 
@@ -69,7 +72,7 @@ class Engine:
         )
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
-        self._catalogue = self._new_catalogue()
+        self.tariff = Tariff(self.settings.price_file, self._new_catalogue(), self.clock.now)
         self.backends = Backends(self.settings.backends)
         self._routes: dict[Place, Route] = {}
         self._series: dict[tuple[str, str | None], Series] = {}
@@ -87,9 +90,12 @@ class Engine:
         workers.on_fork(self._forked)
         if not self.families.multiprocess:
             self._warn_alone()
-        self._guarded("warm", self._catalogue.warm)
+        self._guarded("warm", self.tariff.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
+        self._refresh: Refresh | None = None
+        if self.settings.refresh_prices and not under_test():
+            self._refresh = Refresh(self._stale)
         alive.add(self)
 
     def _new_catalogue(self) -> Catalogue:
@@ -111,11 +117,7 @@ class Engine:
         for model in backend.models:
             series = self._new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
-            priced = backend.price or (
-                not backend.local
-                and self._catalogue.price(model, f"{backend.origin}{backend.path}", backend.seller, self.clock.now)
-            )
-            if priced:
+            if backend.price or self.tariff.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
             elif self.purse is not None:
                 self.purse.require_price(backend.name, model)
@@ -162,6 +164,8 @@ class Engine:
         """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
         self.flush()
         alive.discard(self)
+        if self._refresh is not None:
+            self._refresh.close()
         if self.purse is not None:
             self.purse.close()
 
@@ -175,7 +179,9 @@ class Engine:
             cost = call.cost(outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series)
+                self._unpriced(series, outcome)
+                if call.admitted is not None:
+                    call.known_amount = nano(call.least(outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
         if call.retry:
@@ -209,21 +215,28 @@ class Engine:
             for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
                 self.families["estimated"].labels(series.backend, series.model, name).inc(n)
 
-    def _unpriced(self, series: Series) -> None:
+    def _unpriced(self, series: Series, outcome: Outcome) -> None:
         self.families["without_price"].labels(series.backend, series.model).inc()
+        what = f"{series.model!r} at {series.backend!r}"
+        if outcome.tier:
+            what += f" in the service tier {outcome.tier!r}"
+        if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
+            what += f", or of its {', '.join(sorted(fees))}"
         self.say(
-            f"price of {series.model} at {series.backend}",
-            f"nobody knows the price of {series.model!r} at {series.backend!r}: its calls count no cost. "
-            "Set CostPerMillionInputTokens and CostPerMillionOutputTokens on a backend with this ModelName",
+            f"price of {what}",
+            f"nobody knows the price of {what}: such calls count no cost. Set CostPerMillionInputTokens and "
+            "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)",
         )
 
-    def catalogue_price(self, route: Route, models: Iterable[str | None]) -> Price | None:
-        """The catalogue's price for the first of these models that it knows."""
-        return None if route.local else self._catalogue.first(models, route.url, route.seller, self.clock.now)
-
-    def context_window(self, route: Route, model: str | None) -> int | None:
-        """How many tokens this model takes and gives, where the catalogue knows it."""
-        return None if route.local or model is None else self._catalogue.window(model, route.url, route.seller)
+    def _stale(self, exception: Exception) -> None:
+        """Count and say that the catalogue could not be fetched anew."""
+        self.families["internal"].labels("refresh_prices").inc()
+        self.say(
+            "refresh",
+            f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
+            f"{catalogue_version()}, and it is tried every hour. Set LlmSettings.RefreshPrices to false where this "
+            "process has no way out",
+        )
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
@@ -261,6 +274,8 @@ class Engine:
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
+        if self._refresh is not None:
+            self._refresh.start()
         if not self.families.multiprocess:
             self._warn_alone()
         elif fault := workers.fault():

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from llmmetrics import classify, pricing, wire
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.classify import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
@@ -35,6 +36,10 @@ class Seen(NamedTuple):
     malformed_usage: bool = False
 
 
+_BESIDE = frozenset({"error", "service_tier", "serviceTier", "performanceConfig"})
+"""What no stream need say, and stands beside the usage where it does: nobody waits for it."""
+
+
 def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> Seen:
     """What the body of an answer says, as far as it was kept; its headers, where the body says no usage."""
     merged: Doc
@@ -50,8 +55,11 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         merged, ended, valid = _document(format, body)
     try:
         reading = format.read(merged)
-        if reading.usage is None and headers is not None:
-            reading = reading._replace(usage=format.headers(headers))
+        if headers is not None:
+            if reading.usage is None:
+                reading = reading._replace(usage=format.headers(headers))
+            if format.tier is not None:
+                reading = reading._replace(tier=format.tier(headers) or reading.tier)
         return Seen(reading, ended, valid)
     except MalformedUsageError:
         rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
@@ -86,7 +94,7 @@ def _merge(
     """
     merged: dict[str, Any] = {}
     ended = valid = False
-    wanted = [name for name in format.fields if name != "error"]
+    wanted = [name for name in format.fields if name not in _BESIDE]
     for event in last:
         valid = True
         ended = ended or format.ended(event)
@@ -129,7 +137,7 @@ class Exchange:
     error_type: ErrorType | None
 
 
-_CATALOGUE = pricing.Catalogue()
+_CATALOGUE = Catalogue()
 
 
 def provider_name(origin: Origin, format: Format | None) -> str:
@@ -189,6 +197,7 @@ def read_exchange(
     elif charges and provider not in LOCAL:
         names, where = (reading.model, model), f"{origin}{path}"
         moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices ask for it
-        amount = pricing.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment))
+        tier = reading.tier
+        amount = pricing.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
     cost = None if amount is None else pricing.dollars(amount)
     return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

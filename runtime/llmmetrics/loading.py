@@ -50,15 +50,23 @@ def load(
             raise ConfigError(f"{ROOT} should be a JSON object, not {type(document).__name__}")
     document = _without_elsewhere(document)
     try:
-        problems = [*_unknown_keys(document, Settings, ROOT)]
+        problems = [*unknown_keys(document, Settings, ROOT)]
         if not problems:
-            return Settings.model_validate(_substitute(document, ROOT, environ))
+            found = Settings.model_validate(_substitute(document, ROOT, environ))
+            return _beside(source, found) if isinstance(source, str | os.PathLike) else found
     except RecursionError:
         problems = [f"{where}: nested too deep for settings: keep to the sections that the guide shows"]
     except ValidationError as exc:
-        problems = [_problem(error) for error in exc.errors(include_url=False, include_context=False)]
+        problems = [problem(error, ROOT) for error in exc.errors(include_url=False, include_context=False)]
     # outside the handler: the validation error holds the document's values
-    raise ConfigError(_text(problems))
+    raise ConfigError(said(problems, "the settings have"))
+
+
+def _beside(source: str | os.PathLike[str], found: Settings) -> Settings:
+    """The settings of a file, with the path of the price file that stands beside it."""
+    if found.price_file is None:
+        return found
+    return found.model_copy(update={"price_file": str(Path(source).parent / found.price_file)})
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
@@ -103,7 +111,7 @@ def _plain(key: object) -> str:
     return str(key).replace("_", "").casefold()
 
 
-def _unknown_keys(document: Mapping[str, Any], section: type[BaseModel], path: str) -> Iterator[str]:
+def unknown_keys(document: Mapping[str, Any], section: type[BaseModel], path: str) -> Iterator[str]:
     """What is wrong with the keys of a section and of those inside it."""
     fields = section.model_fields
     by_key = {str(field.alias): name for name, field in fields.items()}
@@ -126,7 +134,7 @@ def _unknown_keys(document: Mapping[str, Any], section: type[BaseModel], path: s
         items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
         for index, item in items:
             if isinstance(item, Mapping):
-                yield from _unknown_keys(item, inner, f"{path}.{key}" + ("" if index is None else f"[{index}]"))
+                yield from unknown_keys(item, inner, f"{path}.{key}" + ("" if index is None else f"[{index}]"))
 
 
 def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
@@ -146,8 +154,8 @@ def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(variable, value)
 
 
-def _problem(error: Any) -> str:
-    path = ROOT
+def problem(error: Any, path: str) -> str:
+    """What one of pydantic's errors comes to, in a line; `path` is where the document begins."""
     for step in error["loc"]:
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     if error["type"] == "missing":
@@ -157,7 +165,8 @@ def _problem(error: Any) -> str:
     return f"{path}: {str(error['msg']).replace('Input should', 'should')}"
 
 
-def _text(problems: list[str]) -> str:
+def said(problems: list[str], whose: str) -> str:
+    """The problems as one message; `whose` is as in "the settings have"."""
     if len(problems) == 1:
         return problems[0]
-    return "\n".join(["the settings have several errors:", *(f"  {each}" for each in problems)])
+    return "\n".join([f"{whose} several errors:", *(f"  {each}" for each in problems)])

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from llmmetrics import locks, workers
+from llmmetrics.catalogue import catalogue_version
 from llmmetrics.classify import ErrorType
 from llmmetrics.exact import COST, check_exposition, exact
 from llmmetrics.pricing import Price
@@ -122,6 +123,16 @@ def _window_gauge() -> GaugeMetricFamily:
     )
 
 
+def catalogue_gauge(*versions: str) -> GaugeMetricFamily:
+    """Which price catalogue is in use."""
+    gauge = GaugeMetricFamily(
+        "llmmetrics_price_catalog_info", "The price catalogue in use: genai-prices of this version", labels=("version",)
+    )
+    for each in versions:
+        gauge.add_metric([each], 1)
+    return gauge
+
+
 class Spend(NamedTuple):
     """What a scrape shows of one backend, in nano-dollars; `blocked` while it takes no calls."""
 
@@ -221,10 +232,11 @@ class Families:
         self.prepare()
         ours = (exact(metric) for family in self._all.values() for metric in family.collect())
         yield from self.with_budgets(ours)
+        yield catalogue_gauge(catalogue_version())
 
     def describe(self) -> Iterable[Metric]:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
-        return [*ours, _budget_gauge(), _window_gauge()]
+        return [*ours, _budget_gauge(), _window_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""

@@ -9,8 +9,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.metrics_core import Metric
 
+from llmmetrics.catalogue import catalogue_version
 from llmmetrics.exact import exact
-from llmmetrics.metrics import registered
+from llmmetrics.metrics import catalogue_gauge, registered
 from llmmetrics.workers import VARIABLE, sweep
 
 
@@ -38,6 +39,9 @@ class MultiProcessCollector:
         for families in registered():
             found = families.with_budgets(found)
         yield from found
+        if registered():
+            # of this process: what the others have is the same, but for the minutes after a refresh
+            yield catalogue_gauge(catalogue_version())
 
     def describe(self) -> Iterable[Metric]:
         """The documented families: the directory holds them under other names."""

@@ -16,6 +16,7 @@ from llmmetrics.wire.encodings import UnknownEncodingError
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError
 from llmmetrics.wire.frames import is_spoilt, parse
 from llmmetrics.wire.tape import Body, Tape
+from llmmetrics.wire.tiers import asked_tier
 
 NOTHING = Body(b"", b"", 0)
 
@@ -56,6 +57,8 @@ class Outcome:
     charges: tuple[Charge, ...] = ()
     """The parts that are priced, where that is not the usage itself."""
     wire_cost: Decimal | None = None
+    tier: str | None = None
+    """The service tier, where it has a price of its own."""
 
 
 def outcome_of(
@@ -78,6 +81,8 @@ def outcome_of(
         out.error = failed
         if exception is None or not classify.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
+            # nobody has said which one answered
+            out.tier = asked_tier(request_body)
     else:
         try:
             body = tape.body()
@@ -114,6 +119,10 @@ def _plain_success(format: Format, tape: Tape) -> Outcome | None:
         out.charges = reading.charges
     if reading.wire_cost is not None:
         out.wire_cost = reading.wire_cost
+    if reading.tier is not None:
+        out.tier = reading.tier
+    if format.tier is not None and (tier := format.tier(tape.headers or {})):
+        out.tier = tier
     return out
 
 
@@ -140,7 +149,7 @@ def _answered(
     let_go = end in (End.CLOSED, End.DROPPED) and not seen.ended
     spoilt = let_go and (is_spoilt(body) or (not body.total and _is_no_answer(headers)))
     gone = gone and (end is End.RAISED or not (seen.ended or reading.error or spoilt))
-    out.model = reading.model
+    out.model, out.tier = reading.model, reading.tier
     if reading.error:
         out.error = classify.error_in(None, reading.error)
     elif (spoilt or (complete and not seen.valid)) and out.unread is None:

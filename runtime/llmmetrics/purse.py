@@ -24,6 +24,7 @@ from llmmetrics.outcome import End
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.windows import Shape
 from llmmetrics.wire import counting
+from llmmetrics.wire.tiers import asked_tier
 from llmmetrics.worst import worst_case
 
 if TYPE_CHECKING:
@@ -138,11 +139,11 @@ class Purse:
             raise
 
     def book(self, call: Call) -> None:
-        """Book what a call came to. What nobody knows the price of is booked at its worst case."""
+        """Book what a call came to: where nobody knows that, its worst case, or what is known where that is more."""
         entry = call.admitted
         if entry is None:
             return
-        amount = entry.amount if call.amount is None else call.amount
+        amount = max(entry.amount, call.known_amount) if call.amount is None else call.amount
         if call.asynchronous and self.ledger.blocking:
             self.clerk.submit(partial(self.budget.book, entry, amount))
         else:
@@ -164,12 +165,12 @@ class Purse:
         meter = call.meter
         if call.format in counting.FORMATS:
             return 0
-        price = call.series.price or meter.catalogue_price(call.route, (call.model,))
+        price = call.series.price or meter.tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
             return None
         if not self._strict:
             return 0
-        window = meter.context_window(call.route, call.model)
+        window = meter.tariff.window(call.route, call.model)
         return nano_up(worst_case(price, call.request_body, window))
 
     def _recur(self) -> None:

@@ -8,13 +8,16 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics.backends import Backends, Configured
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.clock import SystemClock
 from llmmetrics.findings import shown
-from llmmetrics.pricing import Catalogue, Price, dollars
+from llmmetrics.pricing import Price, dollars
 from llmmetrics.settings import Backend, BackendType, Settings
+from llmmetrics.tariff import Tariff
 from llmmetrics.windows import ResetPeriod
 
-CONFIGURED, CATALOGUE, LATER, UNKNOWN = "configured", "catalogue", "catalogue, by the model asked for", "unknown"
+CONFIGURED, FILED, CATALOGUE, UNKNOWN = "configured", "price file", "catalogue", "unknown"
+LATER = "catalogue, by the model asked for"
 """Where a price comes from. LATER: the backend names no model, so a call's own model decides."""
 
 
@@ -40,10 +43,11 @@ class Resolved(NamedTuple):
 
 def resolved(settings: Settings) -> Iterator[Resolved]:
     """Every backend of the settings, in their order."""
-    catalogue = Catalogue()
+    tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
     for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
-        listed = _listed(backend, matched, catalogue)
-        source, price = _price(matched, listed)
+        models = (backend.model_name, backend.deployment_name)
+        listed = tariff.catalogued(matched, models)
+        source, price = _price(matched, tariff.filed(matched, models), listed)
         yield Resolved(
             shown(backend.name),
             backend.type.value,
@@ -57,17 +61,11 @@ def resolved(settings: Settings) -> Iterator[Resolved]:
         )
 
 
-def _listed(backend: Backend, matched: Configured, catalogue: Catalogue) -> Price | None:
-    """What the catalogue says of the backend's own model."""
-    if matched.local:
-        return None
-    url = f"{matched.origin}{matched.path}"
-    return catalogue.first((backend.model_name, backend.deployment_name), url, matched.seller, SystemClock().now)
-
-
-def _price(matched: Configured, listed: Price | None) -> tuple[str, Price | None]:
+def _price(matched: Configured, filed: Price | None, listed: Price | None) -> tuple[str, Price | None]:
     if matched.price:
         return CONFIGURED, matched.price
+    if filed:
+        return FILED, filed
     if listed:
         return CATALOGUE, listed
     return (UNKNOWN if matched.models or matched.local else LATER), None

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from pydantic.alias_generators import to_pascal
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from llmmetrics.rates import BUCKETS, Prices, Section
 from llmmetrics.windows import ResetPeriod, Weekday
 
 
@@ -94,8 +94,6 @@ def _http_url(url: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
-"""USD, exact to twelve decimals."""
 Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=9)]
 """USD, to the nano-dollar; more than this, every ledger could not hold exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -103,13 +101,7 @@ Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid", hide_input_in_errors=True
-    )
-
-
-class Telemetry(_Section):
+class Telemetry(Section):
     """What is exported and logged."""
 
     enable_metrics: bool = True
@@ -131,14 +123,14 @@ class Telemetry(_Section):
         return self
 
 
-class Health(_Section):
+class Health(Section):
     """When a backend counts as unhealthy, and as healthy again: so many calls in a row."""
 
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=2, ge=1)
 
 
-class Budget(_Section):
+class Budget(Section):
     """How limits are enforced; the limits themselves stand with each backend."""
 
     ledger: str | None = Field(default=None, repr=False)
@@ -157,7 +149,7 @@ class Budget(_Section):
     """Shares of a limit: 0.8 is 80 %."""
 
 
-class Backend(_Section):
+class Backend(Prices):
     """One backend: where it is, what it answers to, what it costs and how much it may."""
 
     name: Name
@@ -168,10 +160,6 @@ class Backend(_Section):
     base_url: Url | None = Field(default=None, repr=False)
     """Where its traffic goes; None: the type's public URL. It may hold a password, so no repr shows it."""
     api_key: SecretStr | None = None
-    cost_per_million_input_tokens: Dollars | None = None
-    cost_per_million_output_tokens: Dollars | None = None
-    cost_per_million_cached_input_tokens: Dollars | None = None
-    cost_per_million_cache_write_tokens: Dollars | None = None
     inject_stream_usage: bool = False
     """Whether streams of OpenAI-compatible formats are asked for their usage, unseen by the caller."""
     max_spend_usd: Limit | None = None
@@ -189,9 +177,11 @@ class Backend(_Section):
         if (prompt is None) != (completion is None):
             missing = "CostPerMillionInputTokens" if prompt is None else "CostPerMillionOutputTokens"
             raise ValueError(f"{missing} is missing: the prices of input and output come together")
-        cache = (self.cost_per_million_cached_input_tokens, self.cost_per_million_cache_write_tokens)
-        if prompt is None and cache != (None, None):
-            raise ValueError("the price of a cache needs CostPerMillionInputTokens and CostPerMillionOutputTokens")
+        if prompt is None and self.usd:
+            first = next(name for name, bucket in BUCKETS.items() if bucket in self.usd)
+            raise ValueError(
+                f"{type(self).model_fields[first].alias} needs CostPerMillionInputTokens and CostPerMillionOutputTokens"
+            )
         return self
 
     @property
@@ -210,13 +200,17 @@ DEFAULT_URLS: dict[BackendType, str] = {
 }
 
 
-class Settings(_Section):
+class Settings(Section):
     """The content of `LlmSettings`."""
 
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
     budget: Budget = Budget()
     backends: tuple[Backend, ...] = ()
+    price_file: str | None = Field(default=None, min_length=1)
+    """Prices of the user's own, JSON or YAML; in a settings file, relative to it."""
+    refresh_prices: bool = False
+    """Whether the price catalogue is fetched anew every hour."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -112,9 +112,11 @@ def cancelled_stream(traffic: Traffic) -> None:
 
     async def walk_away() -> None:
         transport = traffic.meter.async_transport()
-        async with httpx2.AsyncClient(base_url=traffic.provider.url, transport=transport) as client:
-            async with client.stream("POST", OPENAI, json={**GPT, "stream": True}) as response:
-                await anext(response.aiter_raw())
+        async with (
+            httpx2.AsyncClient(base_url=traffic.provider.url, transport=transport) as client,
+            client.stream("POST", OPENAI, json={**GPT, "stream": True}) as response,
+        ):
+            await anext(response.aiter_raw())
 
     asyncio.run(walk_away())
 

@@ -39,6 +39,7 @@ SHOWN = {
     "docs/cassettes.md": 1,  # a part of a cassette
     "docs/costs.md": 1,  # a summary
     "docs/errata.md": 10,  # the guide's
+    "docs/prices.md": 1,  # what nobody can run: see there
     "docs/instrumenting.md": 1,  # servers that go on: test_workers.py has them
 }
 

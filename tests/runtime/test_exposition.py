@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from llmmetrics import ConfigError, Meter
+from llmmetrics.catalogue import catalogue_version
 from llmmetrics.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +77,7 @@ def metered(registry):
 
 
 def golden(name: str) -> bytes:
-    return (GOLDEN / name).read_bytes()
+    return (GOLDEN / name).read_bytes().replace(b"CATALOGUE", catalogue_version().encode())
 
 
 def fetch(url: str, **headers: str) -> tuple[bytes, dict]:

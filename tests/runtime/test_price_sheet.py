@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from llmmetrics import pricing, usage
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.wire.format import Charge
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)
@@ -118,18 +119,61 @@ SHEETS = {
         ("voyage-3.5", {"input": 12}, "0.00000072"),
     ],
 }
-ROWS = [(url, *row) for (_, url), rows in SHEETS.items() for row in rows]
-CATALOGUE = pricing.Catalogue()
+# service tiers: where the price of the tier stands, where the calls go, in which tier, and what some of them cost
+LATER = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TIERS = {
+    ("https://openai.com/api-priority-processing/", "https://api.openai.com/v1/responses", "priority"): [
+        ("gpt-5", {"input": 1000, "cache_read": 1000, "output": 100}, "0.00475"),
+        ("gpt-5-mini", {"input": 2000, "output": 500, "reasoning": 500}, "0.0045"),
+        ("gpt-4.1", {"input": 123, "cache_read": 400, "output": 456}, "0.0071645"),
+        ("gpt-5.4", {"input": 1000, "output": 1000}, "0.035"),
+    ],
+    ("https://platform.openai.com/docs/guides/flex-processing", "https://api.openai.com/v1/responses", "flex"): [
+        ("gpt-5", {"input": 1000, "cache_read": 1000, "output": 100}, "0.0011875"),
+        ("o3", {"input": 1000, "output": 500, "reasoning": 2000}, "0.011"),
+        ("gpt-5.4", {"input": 272_001, "output": 1000}, "0.6912525"),
+    ],
+    (
+        "https://platform.claude.com/docs/en/about-claude/pricing#batch-processing",
+        "https://api.anthropic.com/v1/messages",
+        "batch",
+    ): [
+        ("claude-opus-4-5", {"input": 1000, "output": 1000, "web_search": 1}, "0.025"),
+        (
+            "claude-haiku-4-5",
+            {"input": 1000, "cache_read": 1000, "cache_write": 1000, "cache_write_1h": 1000, "output": 1000},
+            "0.004675",
+        ),
+    ],
+    (
+        "https://platform.claude.com/docs/en/about-claude/pricing#fast-mode-pricing",
+        "https://api.anthropic.com/v1/messages",
+        "fast",
+    ): [
+        ("claude-opus-5", {"input": 1000, "cache_write_1h": 1000, "output": 100}, "0.035"),
+    ],
+    (
+        "https://console.groq.com/docs/flex-processing",
+        "https://api.groq.com/openai/v1/chat/completions",
+        "flex",
+    ): [
+        ("llama-3.3-70b-versatile", {"input": 100, "output": 900}, "0.00077"),
+    ],
+}
+ROWS = [(url, None, *row) for (_, url), rows in SHEETS.items() for row in rows]
+ROWS += [(url, tier, *row) for (_, url, tier), rows in TIERS.items() for row in rows]
+CATALOGUE = Catalogue()
 
 
-@pytest.mark.parametrize(("url", "model", "buckets", "expected"), ROWS)
-def test_a_call_costs_what_the_page_says(url, model, buckets, expected):
+@pytest.mark.parametrize(("url", "tier", "model", "buckets", "expected"), ROWS)
+def test_a_call_costs_what_the_page_says(url, tier, model, buckets, expected):
     charge = Charge(None, usage.usage_of(buckets))
-    cost = pricing.cost_of([charge], lambda _: CATALOGUE.first([model], url, None, lambda: AT))
+    moment = LATER if tier else AT
+    cost = pricing.cost_of([charge], lambda _: CATALOGUE.first([model], url, None, lambda: moment, tier))
     assert cost is not None
     assert pricing.dollars(cost) == Decimal(expected)
 
 
 def test_every_bucket_is_on_the_sheet():
     assert len(ROWS) >= 50
-    assert {name for _, _, buckets, _ in ROWS for name in buckets} == usage.PROMPT | usage.COMPLETION | usage.FEES
+    assert {name for row in ROWS for name in row[3]} == usage.PROMPT | usage.COMPLETION | usage.FEES

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.pricing import Catalogue, attodollars, configured, cost_of, dollars
+from llmmetrics.catalogue import Catalogue, from_catalogue
+from llmmetrics.pricing import attodollars, configured, cost_of, dollars
 from llmmetrics.usage import COMPLETION, PROMPT, add, usage_of
 from llmmetrics.wire.format import Charge
 
@@ -27,24 +28,25 @@ def price(model: str, url: str = "", provider: str | None = None, at: datetime =
 
 
 def test_a_configured_price_is_exact():
-    own = configured(prompt=Decimal("0.15"), completion=Decimal("0.60"))
+    own = configured({"input": Decimal("0.15"), "output": Decimal("0.60")})
     assert dollars(own.of(usage_of({"input": 120, "output": 8}))) == Decimal("0.0000228")
 
 
 def test_a_cache_without_a_price_costs_what_fresh_input_does():
-    own = configured(prompt=Decimal(3), completion=Decimal(15))
+    own = configured({"input": Decimal(3), "output": Decimal(15)})
     assert own.of(usage_of({"cache_read": 5, "cache_write_1h": 5})) == own.of(usage_of({"input": 10}))
 
 
 def test_configured_cache_prices():
-    own = configured(prompt=Decimal(3), completion=Decimal(15), cache_read=Decimal("0.3"), cache_write=Decimal("3.75"))
+    usd = {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75"}
+    own = configured({bucket: Decimal(amount) for bucket, amount in usd.items()})
     used = usage_of({"input": 100, "cache_read": 1000, "cache_write": 10, "output": 1})
     assert dollars(own.of(used)) == Decimal("0.0006525")
 
 
 @given(st.dictionaries(st.sampled_from(BUCKETS), st.integers(0, 10**7)), st.decimals(0, 1000, places=12))
 def test_money_adds_up(buckets, per_million):
-    own = configured(prompt=per_million, completion=per_million)
+    own = configured({"input": per_million, "output": per_million})
     parts = [usage_of({name: n}) for name, n in buckets.items()]
     whole = add(parts)
     assert whole.total == sum(buckets.values())
@@ -93,8 +95,8 @@ def test_web_searches_are_charged():
 def test_each_part_of_a_call_is_priced_with_its_own_model():
     used = usage_of({"input": 1_000_000})
     found = {
-        None: configured(prompt=Decimal(1), completion=Decimal(1)),
-        "b": configured(prompt=Decimal(5), completion=Decimal(5)),
+        None: configured({"input": Decimal(1), "output": Decimal(1)}),
+        "b": configured({"input": Decimal(5), "output": Decimal(5)}),
     }
     assert cost_of([Charge(None, used), Charge("b", used)], found.get) == usd("6")
     assert cost_of([Charge(None, used), Charge("c", used)], found.get) is None
@@ -103,13 +105,13 @@ def test_each_part_of_a_call_is_priced_with_its_own_model():
 @pytest.mark.parametrize(("hour", "cheaper"), [(12, False), (20, True)])
 def test_prices_that_depend_on_the_hour(hour, cheaper):
     """DeepSeek's off-peak prices of 2025 were in force from 16:30 to 00:30 UTC."""
-    rows = CATALOGUE._find("deepseek-chat", "https://api.deepseek.com", None)
+    rows = CATALOGUE._find("deepseek-chat", "https://api.deepseek.com", None, None)._rows
     if len(rows) < 2:
         pytest.skip("the catalogue has no such price any more")
     moment = AT.replace(hour=hour)
     found = price("deepseek-chat", "https://api.deepseek.com", at=moment)
-    active = [each for when, each in rows if when is None or when.active(moment)]
-    assert found == (active[-1] if active else rows[0][1])
+    active = [row for row in rows if row.constraint is None or row.constraint.active(moment)]
+    assert found == from_catalogue(vars((active[-1] if active else rows[0]).prices))
 
 
 def test_a_name_that_is_no_bucket():

@@ -99,7 +99,7 @@ WRONG = [
     ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: "),
     (backend(CostPerMillionInputTokens=3), "CostPerMillionOutputTokens is missing"),
     (backend(CostPerMillionOutputTokens=3), "CostPerMillionInputTokens is missing"),
-    (backend(CostPerMillionCachedInputTokens=1), "the price of a cache needs"),
+    (backend(CostPerMillionCachedInputTokens=1), "needs CostPerMillionInputTokens and CostPerMillionOutputTokens"),
     (
         backend(CostPerMillionInputTokens=-1, CostPerMillionOutputTokens=1),
         "CostPerMillionInputTokens: should be greater",
@@ -126,7 +126,7 @@ WRONG = [
         backend(CostPerMillionInputTokens="0.1234567890123", CostPerMillionOutputTokens=1),
         "CostPerMillionInputTokens: Decimal input should have no more than 12 decimal places",
     ),
-    (backend(CostPerMillionCacheWriteTokens=1), "the price of a cache needs"),
+    (backend(CostPerMillionCacheWriteTokens=1), "needs CostPerMillionInputTokens and CostPerMillionOutputTokens"),
     ({"Budget": {"LeaseSeconds": 0}}, "Budget.LeaseSeconds: should be greater than 0"),
     ({"Budget": {"SpendAlerts": [0.5, 0]}}, "Budget.SpendAlerts[1]: should be greater than 0"),
     ({"Telemetry": {"DurationBuckets": [0, 1]}}, "DurationBuckets[0]: should be greater than 0"),

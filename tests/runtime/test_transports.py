@@ -303,4 +303,5 @@ def test_meters_do_not_mix():
     inner = Meter(registry=two).transport(httpx.MockTransport(lambda request: httpx.Response(200, json=BODY)))
     httpx.Client(transport=inner).post(URL, json={"model": "m"})
     Meter(registry=one)
-    assert not any(sample.value for family in one.collect() for sample in family.samples)
+    counted = {sample.name for family in one.collect() for sample in family.samples if sample.value}
+    assert counted == {"llmmetrics_price_catalog_info"}

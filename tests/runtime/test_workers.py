@@ -120,6 +120,8 @@ def test_two_workers_one_killed_in_mid_call(application, provider):
     assert application.value("llm_requests_total") == application.made
     assert application.active() == 0
     assert application.value("llmmetrics_internal_errors_total") == 0
+    # whichever worker answers, there is one
+    assert application.value("llmmetrics_price_catalog_info") == 1
     openmetrics = get(f"{application.url}/metrics?name[]=llm_estimated_cost_usd", Accept="application/openmetrics-text")
     assert re.fullmatch(r"# HELP \S+ .*\n# TYPE \S+ unknown\nllm_estimated_cost_usd\{.*\} \S+\n# EOF\n", openmetrics)
     assert main(["verify", f"{application.url}/metrics"]) == 0

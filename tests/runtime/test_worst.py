@@ -11,8 +11,8 @@ from llmmetrics.pricing import ATTO, Price, configured
 from llmmetrics.worst import MOST_SEARCHES, UNKNOWN_WINDOW, worst_case
 
 PER_MILLION = ATTO // 10**6
-OUTPUT_ONLY = configured(prompt=Decimal(0), completion=Decimal(1))
-INPUT_ONLY = configured(prompt=Decimal(1), completion=Decimal(0))
+OUTPUT_ONLY = configured({"input": Decimal(0), "output": Decimal(1)})
+INPUT_ONLY = configured({"input": Decimal(1), "output": Decimal(0)})
 
 
 def output(request, window=None):

@@ -40,6 +40,7 @@ _VALUES: Mapping[str, Sequence[str]] = {
 }
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
 _WINDOW = ("llmmetrics_budget_window_timestamp_seconds", "gauge", ("backend", "edge"))
+_CATALOGUE = ("llmmetrics_price_catalog_info", "gauge", ("version",))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
 
 
@@ -54,6 +55,7 @@ _ALL = (
     *(_family(row.name, row.type.__name__.lower(), tuple(row.labels)) for row in ROWS.values()),
     _family(*_BUDGET),
     _family(*_WINDOW),
+    _family(*_CATALOGUE),
 )
 
 FAMILIES: Mapping[str, Family] = {each.name: each for each in _ALL}

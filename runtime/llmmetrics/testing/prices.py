@@ -13,8 +13,9 @@ from importlib.metadata import version
 from typing import Any
 
 from llmmetrics.call import CallRecord
-from llmmetrics.pricing import ATTO, Catalogue, Price, attodollars, dollars
-from llmmetrics.usage import FEES, Usage, usage_of
+from llmmetrics.catalogue import Catalogue
+from llmmetrics.pricing import ATTO, Price, attodollars, dollars
+from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
 
 __all__ = [
@@ -48,6 +49,8 @@ class PriceBook:
         self._places: dict[str, tuple[str, str | None]] = {}
         """URL and configured seller of the backends whose seller the catalogue has not been asked for yet."""
         self._configured: dict[str, dict[str, Price]] = {}
+        self._filed: dict[str, dict[str, Price]] = {}
+        """By backend, what a price file says of the models and tiers that were seen: see `_name`."""
         self._seen: dict[tuple[str, int], object] = {}
 
     @property
@@ -58,6 +61,7 @@ class PriceBook:
     def learn(self, record: CallRecord) -> None:
         """Remember what this call's meter and URL say of its backend's prices."""
         backends = record.meter.backends.all
+        self._learn_filed(record)
         key = (record.backend, id(backends))
         if key in self._seen:
             return
@@ -73,6 +77,16 @@ class PriceBook:
             # the catalogue takes a while to load, and whoever is told of a call is in the middle of a test
             self._places.setdefault(record.backend, (record.url, own.seller if own else None))
 
+    def _learn_filed(self, record: CallRecord) -> None:
+        """Remember what the meter's price file says of this call's models."""
+        if (sheet := record.meter.tariff.sheet) is None:
+            return
+        own = next((each for each in record.meter.backends.all if each.name == record.backend), None)
+        seller = own.seller if own else None
+        for model in {record.model, record.model_responded, *(part.model for part in record.parts)} - {None}:
+            if model and (price := sheet.price(model, record.provider, seller, lambda: self.at, record.tier)):
+                _keep_dearest(self._filed.setdefault(record.backend, {}), _name(model, record.tier), price)
+
     def _seller(self, backend: str) -> str | None:
         if backend not in self._sellers and (place := self._places.get(backend)):
             url, own = place
@@ -80,28 +94,27 @@ class PriceBook:
         return self._sellers.get(backend)
 
     def _configure(self, backend: str, model: str, price: Price) -> None:
-        known = self._configured.setdefault(backend, {})
-        # two meters, two prices: whichever test ran first must not matter
-        known[model] = max(known.get(model, price), price, key=lambda each: sorted(each.units.items()))
+        _keep_dearest(self._configured.setdefault(backend, {}), model, price)
 
-    def price(self, backend: str, model: str, answered: str | None = None) -> Price | None:
+    def price(self, backend: str, model: str, answered: str | None = None, tier: str | None = None) -> Price | None:
         """The price of a call that asked this backend for `model`, or None when nobody knows it."""
-        own = self._configured.get(backend, {})
+        own, filed = self._configured.get(backend, {}), self._filed.get(backend, {})
         if found := own.get(model) or own.get(_ANY):
             return found
+        for name in (answered, model):
+            if name and (found := filed.get(_name(name, tier))):
+                return found
         seller = self._seller(backend)
         if seller == _LOCAL:
             return None
-        return self._catalogue.first((answered, model), "", seller, lambda: self.at)
+        return self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)
 
     def known(self) -> dict[str, Any]:
         """What was learnt, as plain values that JSON can hold."""
         return {
             "sellers": {name: self._seller(name) for name in (*self._sellers, *self._places)},
-            "configured": {
-                backend: {model: plain(price) for model, price in own.items()}
-                for backend, own in self._configured.items()
-            },
+            "configured": _plainly(self._configured),
+            "filed": _plainly(self._filed),
         }
 
     def learn_known(self, known: Mapping[str, Any]) -> None:
@@ -111,6 +124,22 @@ class PriceBook:
         for backend, own in known.get("configured", {}).items():
             for model, price in own.items():
                 self._configure(backend, model, price_of(price))
+        for backend, filed in known.get("filed", {}).items():
+            for name, price in filed.items():
+                _keep_dearest(self._filed.setdefault(backend, {}), name, price_of(price))
+
+
+def _name(model: str, tier: str | None) -> str:
+    return f"{model} [{tier}]" if tier else model
+
+
+def _keep_dearest(known: dict[str, Price], name: str, price: Price) -> None:
+    # two meters, two prices: whichever test ran first must not matter
+    known[name] = max(known.get(name, price), price, key=lambda each: sorted(each.units.items()))
+
+
+def _plainly(prices: Mapping[str, Mapping[str, Price]]) -> dict[str, dict[str, Any]]:
+    return {backend: {name: plain(price) for name, price in own.items()} for backend, own in prices.items()}
 
 
 def in_bands(price: Price | None, usage: Usage) -> dict[str, int]:
@@ -128,9 +157,9 @@ def cost(price: Price | None, buckets: Mapping[str, int]) -> int | None:
     for name, n in buckets.items():
         bucket, _, over = name.partition(">")
         units = {} if price is None else price.at(int(over) + 1) if over else price.units
-        if bucket not in units and (price is None or bucket not in FEES):
+        if bucket not in units:
             return None
-        total += units.get(bucket, 0) * n
+        total += units[bucket] * n
     return total
 
 

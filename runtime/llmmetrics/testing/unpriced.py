@@ -7,10 +7,12 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.engine import alive
 from llmmetrics.meter import Meter
 from llmmetrics.metrics import Series
-from llmmetrics.pricing import Catalogue, Price
+from llmmetrics.outcome import Outcome
+from llmmetrics.pricing import Price
 from llmmetrics.settings import Settings, Telemetry
 
 
@@ -18,7 +20,14 @@ class _NoPrices(Catalogue):
     def warm(self) -> None:
         """Nothing to load."""
 
-    def price(self, model: str, url: str, provider: str | None, now: Callable[[], datetime]) -> Price | None:  # noqa: ARG002
+    def price(
+        self,
+        model: str,  # noqa: ARG002 - nothing has a price
+        url: str,  # noqa: ARG002
+        provider: str | None,  # noqa: ARG002
+        now: Callable[[], datetime],  # noqa: ARG002
+        tier: str | None = None,  # noqa: ARG002
+    ) -> Price | None:
         return None
 
 
@@ -33,5 +42,5 @@ class Unpriced(Meter):
     def _new_catalogue(self) -> Catalogue:
         return _NoPrices()
 
-    def _unpriced(self, series: Series) -> None:
+    def _unpriced(self, series: Series, outcome: Outcome) -> None:
         """No news: nothing here has a price."""

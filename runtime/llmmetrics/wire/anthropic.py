@@ -7,6 +7,7 @@ import re
 from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.tiers import tier_of
 
 
 def tokens(usage: Doc) -> Usage:
@@ -47,6 +48,8 @@ def read(body: Doc) -> Reading:
         charges=charges,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
+        # https://docs.anthropic.com/en/docs/build-with-claude/fast-mode
+        tier=tier_of(usage.get("service_tier"), usage.get("speed")),
     )
 
 

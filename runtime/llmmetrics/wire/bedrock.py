@@ -13,6 +13,7 @@ from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
 from llmmetrics.wire.format import MOST, Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.tiers import tier_of
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 """What Bedrock adds to the last chunk of every model's stream."""
@@ -61,6 +62,10 @@ def _headers(headers: Mapping[str, str]) -> Usage | None:
     return _counted(said)
 
 
+def _tier(headers: Mapping[str, str]) -> str | None:
+    return tier_of(headers.get("x-amzn-bedrock-service-tier"), headers.get("x-amzn-bedrock-performanceconfig-latency"))
+
+
 def _metrics(body: Doc) -> Usage | None:
     said = mapping(body.get(_METRICS))
     names = {
@@ -98,6 +103,9 @@ def _converse(body: Doc) -> Reading:
         usage=tokens(usage) if known else None,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
+        tier=tier_of(
+            mapping(body.get("serviceTier")).get("type"), mapping(body.get("performanceConfig")).get("latency")
+        ),
     )
 
 
@@ -132,7 +140,7 @@ FORMATS = (
         id="bedrock.converse",
         vendor="aws-bedrock",
         path=re.compile(_MODEL + r"converse(?P<stream>-stream)?$"),
-        fields=("usage", "trace", "error"),
+        fields=("usage", "trace", "serviceTier", "performanceConfig", "error"),
         read=_converse,
         part=_converse_part,
         ended=lambda event: "metadata" in event or "error" in event,
@@ -146,5 +154,6 @@ FORMATS = (
         part=_invoke_part,
         ended=lambda event: _METRICS in event or "error" in event,
         headers=_headers,
+        tier=_tier,
     ),
 )

@@ -29,6 +29,8 @@ class Reading(NamedTuple):
     """USD, as the provider itself put it on the wire."""
     error: Any = None
     """An error object inside the body."""
+    tier: str | None = None
+    """The service tier that answered, where it has a price of its own."""
 
 
 FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
@@ -45,7 +47,7 @@ class Format(NamedTuple):
     """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for,
     a group `stream` that takes part says that it asks for a stream."""
     fields: tuple[str, ...]
-    """The fields of a body that `read` looks at, the one with the usage first."""
+    """The fields of a body that `read` looks at, the one with the usage first, the error last."""
     read: Callable[[Doc], Reading]
     part: Callable[[Doc], Doc] = lambda event: event
     """What an event of a stream contributes, in the shape of a whole body."""
@@ -53,6 +55,8 @@ class Format(NamedTuple):
     """Whether an event is a stream's last one."""
     headers: Callable[[Mapping[str, str]], Usage | None] = lambda _: None
     """The usage in an answer's headers, under names in lower case; asked for where the body says none."""
+    tier: Callable[[Mapping[str, str]], str | None] | None = None
+    """The tier in an answer's headers, where the format has it there and not in the body."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
 

@@ -8,9 +8,24 @@ from typing import Any
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.format import Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.tiers import tier_of
 
 # Vertex may send the enum's integers; documents are priced like text, and so is what is not said
 _MODALITIES = {"IMAGE": "image", 2: "image", "VIDEO": "video", 3: "video", "AUDIO": "audio", 4: "audio"}
+
+
+# https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/GenerateContentResponse#TrafficType
+_TRAFFIC = {
+    "PROVISIONED_THROUGHPUT": "provisioned",
+    2: "provisioned",
+    "ON_DEMAND_PRIORITY": "priority",
+    "ON_DEMAND_FLEX": "flex",
+}
+"""Vertex's own names for its tiers."""
+
+
+def _traffic(kind: Any) -> Any:
+    return _TRAFFIC.get(kind, kind) if isinstance(kind, str | int) else None
 
 
 def _by_modality(details: Any) -> dict[str, int]:
@@ -55,6 +70,7 @@ def _read(body: Doc) -> Reading:
         usage=tokens(usage) if known else None,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
+        tier=tier_of(usage.get("serviceTier"), _traffic(usage.get("trafficType"))),
     )
 
 

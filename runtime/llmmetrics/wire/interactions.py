@@ -8,6 +8,7 @@ from typing import Any
 from llmmetrics.wire import gemini
 from llmmetrics.wire.format import Format, Reading, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.tiers import tier_of
 
 _COUNTS = {
     "total_input_tokens": "promptTokenCount",
@@ -42,6 +43,7 @@ def _read(body: Doc) -> Reading:
         usage=gemini.tokens(_metadata(usage)) if known else None,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
+        tier=tier_of(body.get("service_tier")),
     )
 
 
@@ -54,7 +56,7 @@ FORMATS = (
         id="gemini.interactions",
         vendor="gemini",
         path=re.compile(r"/v\d\w*/interactions/?$"),
-        fields=("usage", "model", "error"),
+        fields=("usage", "model", "service_tier", "error"),
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.format import Format, Reading, counts, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.tiers import tier_of
 
 _NOTHING: Final[Any] = {}.get
 
@@ -80,7 +81,10 @@ def read(body: Doc) -> Reading:
     if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _COUNTS):
         # a total alone does not say what it is the total of
         known = None
-    return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"))
+    tier = body.get("service_tier")
+    if tier is not None:
+        tier = None if tier == "default" else tier_of(tier)
+    return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"), tier)
 
 
 def _embeddings(body: Doc) -> Reading:
@@ -95,7 +99,12 @@ def chunk(event: Doc) -> Doc:
     """What a chunk of a streamed completion contributes to it."""
     # Groq puts a stream's usage under a key of its own
     usage = event.get("usage") or mapping(event.get("x_groq")).get("usage")
-    return {"usage": usage, "model": event.get("model"), "error": event.get("error")}
+    return {
+        "usage": usage,
+        "model": event.get("model"),
+        "service_tier": event.get("service_tier"),
+        "error": event.get("error"),
+    }
 
 
 def _response(event: Doc) -> Doc:
@@ -105,7 +114,7 @@ def _response(event: Doc) -> Doc:
 
 
 _LAST_EVENTS = ("response.completed", "response.failed", "response.incomplete", "error")
-_FIELDS = ("usage", "model", "error")
+_FIELDS = ("usage", "model", "service_tier", "error")
 # Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
 _DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 

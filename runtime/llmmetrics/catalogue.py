@@ -1,0 +1,235 @@
+"""The genai-prices catalogue: what a model costs at a seller, at a moment, in a service tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from llmmetrics.pricing import Price, filled
+
+# bucket → the catalogue's names for a price of its own, the first that there is
+_NAMES: dict[str, tuple[str, ...]] = {
+    "input": ("input_mtok",),
+    **{f"input_{each}": (f"input_{each}_mtok",) for each in ("audio", "image", "video")},
+    "cache_read": ("cache_read_mtok",),
+    **{f"cache_read_{each}": (f"cache_{each}_read_mtok",) for each in ("audio", "image", "video")},
+    "cache_write": ("cache_write_5m_mtok", "cache_write_mtok"),
+    "cache_write_1h": ("cache_write_1h_mtok",),
+    "output": ("output_mtok",),
+    "reasoning": ("output_reasoning_mtok",),
+    **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image")},
+    "web_search": ("web_searches_kcount",),
+}
+
+
+def from_catalogue(prices: Mapping[str, Any]) -> Price:
+    """The price table of the fields of a genai-prices `ModelPrice`."""
+    named = {name: value for name, value in prices.items() if value is not None}
+    starts = {tier.start for value in named.values() for tier in getattr(value, "tiers", ())}
+
+    def table(prompt: int) -> dict[str, int]:
+        own = {}
+        for bucket, names in _NAMES.items():
+            value = next((named[name] for name in names if name in named), None)
+            if value is None:
+                continue
+            for tier in reversed(getattr(value, "tiers", ())):
+                if prompt > tier.start:
+                    value = tier.price
+                    break
+            own[bucket] = getattr(value, "base", value)
+        return filled(own)
+
+    tiers = tuple((start, table(start + 1)) for start in sorted(starts, reverse=True))
+    return Price(table(0), tiers)
+
+
+# https://aws.amazon.com/bedrock/pricing: Anthropic's older models, which the catalogue lacks there, cost the same
+_MAKERS = {"aws": "anthropic"}
+"""Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
+
+# https://console.groq.com/docs/flex-processing: "Pricing matches the on-demand tier"
+_SAME = frozenset({("groq", "flex")})
+"""Tiers that cost what the standard one does: seller and tier."""
+
+TIERS_SINCE = date(2026, 10, 12)
+"""The catalogue says nothing of tiers before: of an earlier day, its one price is all that there is."""
+
+_WHENS = ("service_tier", "processing", "speed")
+"""What the catalogue calls the ways to be served that have a price of their own."""
+
+
+class Listing:
+    """One model at one seller, in one tier; its prices converted once."""
+
+    def __init__(self, rows: Sequence[Any], variants: Sequence[Any] = (), *, strict: bool = False) -> None:
+        self._rows = rows
+        """Prices with conditions, the last that holds first; the first of all where none does."""
+        self._variants = variants
+        """What the tier changes in them, the first that holds first."""
+        self._strict = strict
+        """Whether the price is unknown where no variant holds."""
+        self._made: dict[tuple[int, ...], Price] = {}
+        self.only = self._price(0, ()) if len(rows) == 1 and not variants and not strict else None
+        """The price, where it does not depend on the moment."""
+
+    def at(self, now: datetime) -> Price | None:
+        """The price at this moment; None: the tier has none that anybody knows."""
+        active = tuple(i for i, each in enumerate(self._variants) if _holds(each, now))
+        if self._strict and not active and now.date() >= TIERS_SINCE:
+            return None
+        rows = range(len(self._rows))
+        row = next((i for i in reversed(rows) if _holds(self._rows[i], now)), 0)
+        return self._price(row, active)
+
+    def _price(self, row: int, active: tuple[int, ...]) -> Price:
+        key = (row, *active)
+        if key not in self._made:
+            fields = dict(vars(self._rows[row].prices))
+            for i in reversed(active):
+                fields |= {name: value for name, value in vars(self._variants[i].prices).items() if value is not None}
+            self._made[key] = from_catalogue(fields)
+        return self._made[key]
+
+
+class _Always:
+    """A price without a condition, in the shape of one with."""
+
+    constraint = None
+
+    def __init__(self, prices: Any) -> None:
+        self.prices = prices
+
+
+def _holds(row: Any, now: datetime) -> bool:
+    return row.constraint is None or row.constraint.active(now)
+
+
+@cache
+def _snapshots() -> Callable[[], Any]:
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot
+
+
+@cache
+def _installed() -> str:
+    try:
+        return version("genai-prices")
+    except PackageNotFoundError:
+        # bundled into an application without its metadata
+        return "unknown"
+
+
+def catalogue_version() -> str:
+    """What the catalogue is: the distribution's version, and after a refresh the moment of it."""
+    snapshot = _snapshots()()
+    if not snapshot.from_auto_update:
+        return _installed()
+    return f"{_installed()}+{snapshot.timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Catalogue:
+    """genai-prices, loaded when first asked, each model's prices converted once, and anew after a refresh.
+
+    A provider of the catalogue is found by URL, else by the id that the backend's type implies, else by
+    the model's name alone, which is how gateways are priced.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None, str, str | None], Listing | None] = {}
+        self._of: Any = None
+        """The snapshot that `_known` is of."""
+
+    def warm(self) -> None:
+        """Load the catalogue now (about 0.3 s), away from any call."""
+        self._snapshot().find_provider_model("gpt-4o-mini", None, "openai", None)
+
+    @staticmethod
+    def _snapshot() -> Any:
+        return _snapshots()()
+
+    def price(
+        self, model: str, url: str, provider: str | None, now: Callable[[], datetime], tier: str | None = None
+    ) -> Price | None:
+        """The price of this model at that moment, or None when nobody knows it."""
+        if (snapshot := _snapshots()()) is not self._of:
+            self._known, self._of = {}, snapshot
+        key = (url, provider, model, tier)
+        try:
+            listing = self._known[key]
+        except KeyError:
+            if len(self._known) > 4096:
+                self._known.clear()
+            listing = self._known[key] = self._find(model, url, provider, tier)
+        if listing is None:
+            return None
+        return listing.only or listing.at(now())
+
+    def first(
+        self,
+        models: Iterable[str | None],
+        url: str,
+        provider: str | None,
+        now: Callable[[], datetime],
+        tier: str | None = None,
+    ) -> Price | None:
+        """The price of the first of these models that has one."""
+        found = (self.price(model, url, provider, now, tier) for model in models if model)
+        return next(filter(None, found), None)
+
+    def seller(self, url: str) -> str | None:
+        """The catalogue's id of whoever sells at this URL, or None for what it does not know."""
+        try:
+            found: str = self._snapshot().find_provider(None, None, url).id
+        except LookupError:
+            return None
+        return found
+
+    def window(self, model: str, url: str, provider: str | None) -> int | None:
+        """How many tokens this model's context holds, or None when nobody knows it."""
+        _, found = self._model(model, url, provider)
+        return None if found is None else found.context_window
+
+    def sellers(self, model: str | None = None) -> frozenset[str]:
+        """The ids of everyone it knows, or of those who have this model."""
+        every = self._snapshot().providers
+        return frozenset(each.id for each in every if model is None or each.find_model(model))
+
+    def names(self, seller: str | None) -> frozenset[str]:
+        """The models that this seller has, or anyone where it is None or unknown."""
+        every = self._snapshot().providers
+        there = [each for each in every if each.id == seller] or every
+        return frozenset(model.id for each in there for model in each.models)
+
+    def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
+        seller, found = self._model(model, url, provider)
+        if found is None:
+            return None
+        rows = found.prices if isinstance(found.prices, list) else [_Always(found.prices)]
+        if tier is None or (seller.id, tier) in _SAME:
+            return Listing(rows)
+        # another seller's model, found here for want of an own: its tiers are that seller's
+        own = any(found is each for each in seller.models)
+        variants = [
+            each
+            for each in (found.price_variants or () if own else ())
+            if any(each.when == {when: tier} for when in _WHENS)
+        ]
+        return Listing(rows, variants, strict=True)
+
+    def _model(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
+        snapshot = self._snapshot()
+        for where in ((None, url), (provider, None), (None, None)):
+            try:
+                seller = snapshot.find_provider(model.lower(), *where)
+            except LookupError:
+                continue
+            found = seller.find_model(model, all_providers=snapshot.providers)
+            if found is None and seller.id in _MAKERS:
+                found = snapshot.find_provider(None, _MAKERS[seller.id], None).find_model(model)
+            return seller, found
+        return None, None

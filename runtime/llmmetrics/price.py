@@ -1,0 +1,106 @@
+"""`llmmetrics price MODEL`: what a call costs, bucket by bucket, and who says so."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from llmmetrics.backends import Backends
+from llmmetrics.catalogue import Catalogue, catalogue_version
+from llmmetrics.clock import SystemClock
+from llmmetrics.columns import aligned, money
+from llmmetrics.findings import shown
+from llmmetrics.loading import load
+from llmmetrics.pricing import Price, dollars
+from llmmetrics.resolved import CATALOGUE, CONFIGURED, FILED
+from llmmetrics.settings import Settings
+from llmmetrics.tariff import Tariff
+from llmmetrics.usage import Usage, usage_of
+
+
+class Asked(NamedTuple):
+    """What is to be priced: `input` is all input in tokens, of which `cached` came from a cache."""
+
+    model: str
+    provider: str | None
+    input: int
+    output: int
+    cached: int
+    settings: str | None
+
+
+class _Anywhere(NamedTuple):
+    """A place that is known by its provider alone."""
+
+    provider: str | None
+    seller: str | None
+    url: str = ""
+    local: bool = False
+
+
+def run(asked: Asked) -> int:
+    """Print the breakdown; 1 where nobody knows the price. Raises `ConfigError` for wrong settings."""
+    settings = load(asked.settings) if asked.settings else Settings()
+    tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
+    where = f" at {shown(asked.provider)}" if asked.provider else ""
+    source, price = _price(asked, settings, tariff)
+    usage = usage_of({"input": asked.input - asked.cached, "cache_read": asked.cached, "output": asked.output})
+    total = None if price is None else price.of(usage)
+    if price is None or total is None:
+        why = _hint(asked, settings, tariff) if price is None else _lacking(price, usage)
+        sys.stderr.write(f"llmmetrics: nobody knows the price of {shown(asked.model)}{where}: {why}\n")
+        return 1
+    sys.stdout.write(f"{shown(asked.model)}{where}: {source}\n")
+    sys.stdout.writelines(aligned([*_rows(price, usage, total)]))
+    return 0
+
+
+def _price(asked: Asked, settings: Settings, tariff: Tariff) -> tuple[str, Price | None]:
+    """The first source that has it, by the order of a meter's own calls."""
+    for backend in Backends(settings.backends).all:
+        here = asked.provider in {None, backend.name, backend.provider, backend.seller}
+        if here and backend.price and asked.model in backend.models:
+            return f"{CONFIGURED}, of backend {shown(backend.name)}", backend.price
+    place = _Anywhere(asked.provider, _SELLERS.get(asked.provider or "", asked.provider))
+    if filed := tariff.filed(place, (asked.model,)):
+        return f"{FILED}, {settings.price_file}", filed
+    if asked.provider and place.seller not in tariff.catalogue.sellers():
+        return "", None
+    return f"{CATALOGUE}, genai-prices {catalogue_version()}", tariff.catalogued(place, (asked.model,))
+
+
+_SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
+"""The catalogue's ids of providers that have another here."""
+
+
+def _lacking(price: Price, usage: Usage) -> str:
+    missing = usage.buckets.keys() - price.at(usage.prompt).keys()
+    return f"there is none for {', '.join(sorted(missing))}"
+
+
+def _hint(asked: Asked, settings: Settings, tariff: Tariff) -> str:
+    """What to ask for instead: who sells the model, or the nearest names."""
+    catalogue = tariff.catalogue
+    seller = asked.provider and _SELLERS.get(asked.provider, asked.provider)
+    if seller and seller not in catalogue.sellers():
+        return _did_you_mean("--provider ", seller, catalogue.sellers())
+    if sellers := catalogue.sellers(asked.model):
+        return _did_you_mean("--provider ", "", sellers)
+    own = [name for backend in settings.backends for name in (backend.model_name, backend.deployment_name) if name]
+    filed = tariff.sheet.names if tariff.sheet else []
+    return _did_you_mean("", asked.model.lower(), {*own, *filed, *catalogue.names(seller)})
+
+
+def _did_you_mean(what: str, word: str, known: Collection[str]) -> str:
+    near = get_close_matches(word, known, 3, 0.5) or sorted(known)[:3]
+    return f"did you mean {what}{' or '.join(map(shown, near))}?"
+
+
+def _rows(price: Price, usage: Usage, total: int) -> Iterator[tuple[str, ...]]:
+    yield ("bucket", "tokens", "USD per million", "USD")
+    units = price.at(usage.prompt)
+    for bucket, n in usage.buckets.items():
+        yield (bucket, f"{n:,}", money(dollars(units[bucket] * 10**6)), money(dollars(units[bucket] * n)))
+    yield ("total", f"{usage.total:,}", "", money(dollars(total)))

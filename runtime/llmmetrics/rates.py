@@ -1,0 +1,76 @@
+"""Prices as a person writes them, in the settings and in a price file: USD by bucket, under the guide's names."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+from llmmetrics.pricing import Price, configured
+
+Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
+"""USD, exact to twelve decimals."""
+
+
+class Section(BaseModel):
+    """A part of a document whose keys may be in PascalCase or in snake_case."""
+
+    model_config = ConfigDict(
+        alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+
+BUCKETS: dict[str, str] = {
+    "cost_per_million_input_tokens": "input",
+    "cost_per_million_audio_input_tokens": "input_audio",
+    "cost_per_million_image_input_tokens": "input_image",
+    "cost_per_million_video_input_tokens": "input_video",
+    "cost_per_million_cached_input_tokens": "cache_read",
+    "cost_per_million_cached_audio_input_tokens": "cache_read_audio",
+    "cost_per_million_cached_image_input_tokens": "cache_read_image",
+    "cost_per_million_cached_video_input_tokens": "cache_read_video",
+    "cost_per_million_cache_write_tokens": "cache_write",
+    "cost_per_million_cache_write_1h_tokens": "cache_write_1h",
+    "cost_per_million_output_tokens": "output",
+    "cost_per_million_reasoning_tokens": "reasoning",
+    "cost_per_million_audio_output_tokens": "output_audio",
+    "cost_per_million_image_output_tokens": "output_image",
+    "cost_per_thousand_web_searches": "web_search",
+}
+"""Which bucket of `llmmetrics.usage` each of them is the price of."""
+
+
+class Prices(Section):
+    """USD for a million tokens of each bucket, or for a thousand of a fee.
+
+    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.ELSE`); a fee has none.
+    """
+
+    cost_per_million_input_tokens: Dollars | None = None
+    cost_per_million_audio_input_tokens: Dollars | None = None
+    cost_per_million_image_input_tokens: Dollars | None = None
+    cost_per_million_video_input_tokens: Dollars | None = None
+    cost_per_million_cached_input_tokens: Dollars | None = None
+    cost_per_million_cached_audio_input_tokens: Dollars | None = None
+    cost_per_million_cached_image_input_tokens: Dollars | None = None
+    cost_per_million_cached_video_input_tokens: Dollars | None = None
+    cost_per_million_cache_write_tokens: Dollars | None = None
+    cost_per_million_cache_write_1h_tokens: Dollars | None = None
+    cost_per_million_output_tokens: Dollars | None = None
+    cost_per_million_reasoning_tokens: Dollars | None = None
+    cost_per_million_audio_output_tokens: Dollars | None = None
+    cost_per_million_image_output_tokens: Dollars | None = None
+    cost_per_thousand_web_searches: Dollars | None = None
+
+    @property
+    def usd(self) -> dict[str, Decimal]:
+        """What is given, by bucket."""
+        given = {bucket: getattr(self, name) for name, bucket in BUCKETS.items()}
+        return {bucket: amount for bucket, amount in given.items() if amount is not None}
+
+    @property
+    def price(self) -> Price | None:
+        """The price, or None where nothing is given."""
+        return configured(self.usd) if self.usd else None

@@ -1,0 +1,95 @@
+"""`llmmetrics price`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmmetrics.catalogue import catalogue_version
+from llmmetrics.cli import main
+
+VERSION = catalogue_version()
+COUNTS = ["--input", "1000", "--output", "500"]
+
+
+def price(*arguments, counts=COUNTS):
+    return main(["price", *arguments, *counts])
+
+
+def test_the_breakdown(capsys):
+    assert price("gpt-4o-mini", "--provider", "openai", "--cached", "400") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"gpt-4o-mini at openai: catalogue, genai-prices {VERSION}",
+        "bucket      tokens  USD per million  USD",
+        "input       600     0.15             0.00009",
+        "cache_read  400     0.075            0.00003",
+        "output      500     0.6              0.0003",
+        "total       1,500                    0.00042",
+    ]
+
+
+def test_a_long_prompt(capsys):
+    assert price("gemini-2.5-pro", counts=["--input", "250_000", "--output", "10"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["total", "250,010", "0.62515"]
+
+
+def test_nothing_costs_nothing(capsys):
+    assert price("gpt-4o-mini", counts=["--input", "0", "--output", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["total", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gpt-4o-mni"], "nobody knows the price of gpt-4o-mni: did you mean gpt-4o-mini or"),
+        (
+            ["gpt-4o", "--provider", "opnai"],
+            "nobody knows the price of gpt-4o at opnai: did you mean --provider openai",
+        ),
+        (["gpt-4o", "--provider", "anthropic"], "did you mean --provider github-copilot or openai?"),
+        (["text-embedding-3-small"], "did you mean --provider azure or openai?"),
+        (["text-embedding-3-small", "--provider", "openai"], "at openai: there is none for output"),
+        (["esc\033[31m"], "nobody knows the price of esc?[31m: did you mean"),
+        (["gpt-4o", "--settings", "none.json"], "none.json: the settings cannot be read"),
+    ],
+)
+def test_an_unknown_price_says_what_to_ask_for(capsys, arguments, says):
+    assert price(*arguments) == 1
+    said = capsys.readouterr()
+    assert says in said.err
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["m", *COUNTS, "--cached", "1001"], ["m", "--input", "-1", "--output", "1"], ["m", "--input", "1"], COUNTS],
+)
+def test_a_wrong_call(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(["price", *arguments])
+    assert caught.value.code == 2
+    assert "usage: llmmetrics price" in capsys.readouterr().err
+
+
+def test_the_settings_own_prices(tmp_path, capsys):
+    rows = [
+        {"Model": "house-*", "From": "2026-01-01T00:00:00Z", "CostPerMillionInputTokens": 2},
+        {"Provider": "aws-bedrock", "Model": "gpt-4o", "From": "2026-01-01T00:00:00Z", "CostPerMillionOutputTokens": 4},
+    ]
+    (tmp_path / "prices.json").write_text(json.dumps({"Schema": 1, "Prices": rows}))
+    own = {"ModelName": "gpt-4o", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 1}
+    settings = {"PriceFile": "prices.json", "Backends": [{"Name": "mine", **own}]}
+    (tmp_path / "settings.json").write_text(json.dumps({"LlmSettings": settings}))
+    given = ["--settings", str(tmp_path / "settings.json")]
+    assert price("gpt-4o", *given) == 0
+    assert capsys.readouterr().out.startswith("gpt-4o: configured, of backend mine\n")
+    assert price("gpt-4o", "--provider", "azure", *given) == 0
+    assert capsys.readouterr().out.startswith("gpt-4o at azure: catalogue, ")
+    assert price("gpt-4o", "--provider", "aws-bedrock", *given, counts=["--input", "0", "--output", "1"]) == 0
+    assert capsys.readouterr().out.startswith(f"gpt-4o at aws-bedrock: price file, {tmp_path}/prices.json\n")
+    assert price("house-7b", *given) == 1
+    assert "house-7b: there is none for output" in capsys.readouterr().err
+    assert price("hous", *given) == 1
+    assert "did you mean house-*" in capsys.readouterr().err
