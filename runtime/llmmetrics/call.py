@@ -124,7 +124,9 @@ class Call:
             return
         try:
             duration = self.meter.clock.monotonic() - self.started
-            outcome = outcome_of(self.format, self.http_status, self.tape, self.request_body, end, exception)
+            outcome = outcome_of(
+                self.format, self.http_status, self.tape, self.request_body, end, exception, self.model
+            )
             self.meter.settle(self, outcome, duration, exception)
         except Exception as exc:
             self.meter.swallow("finish", exc)

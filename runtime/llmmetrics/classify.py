@@ -41,6 +41,8 @@ STATUSES: dict[int, ErrorType] = {
 }
 """HTTP statuses; any other from 400 on is an `api_error`."""
 
+_STATUSES = {str(status): error for status, error in STATUSES.items()}
+
 CODES: dict[str, ErrorType] = {
     "rate_limit_exceeded": ErrorType.RATE_LIMIT,
     "rate_limit_error": ErrorType.RATE_LIMIT,
@@ -116,7 +118,7 @@ def error_in(status: int | None, error: Any) -> ErrorType | None:
     if not error:
         return None
     # gateways put the HTTP status that they got into an error inside a 200
-    statuses = (STATUSES.get(int(code)) for code in found if str(code).isdecimal())
+    statuses = (_STATUSES.get(str(code)) for code in found)
     return next(filter(None, statuses), ErrorType.API_ERROR)
 
 

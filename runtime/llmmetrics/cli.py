@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `price`, `budget`, `verify`."""
+"""The command line: `llmmetrics demo`, `check`, `doctor`, `price`, `budget`, `verify`, `rules`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def _verify(options: argparse.Namespace) -> int:
     from llmmetrics import verify
 
     return verify.run(options.url)
+
+
+def _rules(options: argparse.Namespace) -> int:
+    # it reads YAML and PromQL, which nothing else needs
+    try:
+        from llmmetrics.rules import command
+    except ImportError as exc:
+        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+        return 2
+    return command.run(options.files)
 
 
 def _budget(options: argparse.Namespace) -> int:
@@ -147,6 +157,21 @@ def parser() -> argparse.ArgumentParser:
     price.add_argument("--cached", type=_count, default=0, metavar="N", help="tokens of the input read from a cache")
     price.add_argument("--settings", metavar="SETTINGS", help="a JSON file whose own prices and price file count")
     price.set_defaults(wrong=price.error)
+    rules = commands.add_parser(
+        "rules",
+        help="see whether your own rules and dashboards can work",
+        description="Looks at Prometheus' rules and Grafana's dashboards that ask for these metrics.",
+    )
+    of_rules = rules.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "check",
+        help="say what cannot work, and what to write instead",
+        description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
+        "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
+        "Exits with 0 where there is nothing to say, 1 where there is, 2 where a file is none of these.",
+    )
+    of_rules.add_argument(
+        "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
+    )
     budget = commands.add_parser(
         "budget",
         help="see what budgets have spent, or reset them",
@@ -185,6 +210,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "price": _price,
     "verify": _verify,
     "budget": _budget,
+    "rules": _rules,
 }
 
 

@@ -18,7 +18,7 @@ from llmmetrics.classify import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading
-from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, parse, salvage, torn_json
+from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, may_hold_error, parse, salvage, torn_json
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 from llmmetrics.wire.tape import Body, keep
 
@@ -49,7 +49,8 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         merged, ended, valid = whole, True, True
     elif is_stream(start):
         events, torn = last_events(body)
-        merged, ended, valid = _merge(format, events, lambda: first_events(body), torn)
+        patient = may_hold_error(body.tail)
+        merged, ended, valid = _merge(format, events, lambda: first_events(body), torn, patient=patient)
     else:
         merged, ended, valid = _document(format, body)
     try:
@@ -84,11 +85,12 @@ def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
 
 
 def _merge(
-    format: Format, last: Iterable[Doc], first: Callable[[], Sequence[Doc]], torn: bytes = b""
+    format: Format, last: Iterable[Doc], first: Callable[[], Sequence[Doc]], torn: bytes = b"", *, patient: bool = False
 ) -> tuple[dict[str, Any], bool, bool]:
     """A stream as one body: of each field the last value, the usage merged field by field.
 
-    Reads from the end and stops when it has what it came for: providers put the usage last.
+    Reads from the end and stops when it has what it came for: providers put the usage last. A patient reader goes on,
+    as there may be an error before it.
     """
     merged: dict[str, Any] = {}
     ended = valid = False
@@ -97,7 +99,7 @@ def _merge(
         valid = True
         ended = ended or format.ended(event)
         _fill(merged, format.part(event), format)
-        if all(name in merged for name in wanted):
+        if not patient and all(name in merged for name in wanted):
             return merged, ended, True
     if torn:
         _fill(merged, salvage(torn, format.fields[:-1]), format)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 from llmmetrics import classify
 from llmmetrics.classify import ErrorType, Status
@@ -18,6 +19,14 @@ from llmmetrics.wire.tape import Body, Tape
 from llmmetrics.wire.tiers import asked_tier
 
 NOTHING = Body(b"", b"", 0)
+
+
+class Sent(NamedTuple):
+    """A request, as far as its tokens depend on it."""
+
+    format: Format
+    body: bytes
+    model: str | None
 
 
 class End(Enum):
@@ -59,18 +68,19 @@ def outcome_of(
     request_body: bytes,
     end: End,
     exception: BaseException | None,
+    model: str | None = None,
 ) -> Outcome:
-    """The outcome of a call. `http_status` is None for one that no headers came for."""
+    """The outcome of a call. `http_status` is None for one that no headers came for, `model` what was asked for."""
     if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, tape)):
         return quick
     failed = classify.error_of(exception) if isinstance(exception, Exception) else None
     # the caller went away, or an exception that is no error: a cancelled task, Ctrl-C
     gone = end is not End.EXHAUSTED and failed is None
-    out = Outcome()
+    out, sent = Outcome(), Sent(format, request_body, model)
     if http_status is None:
         out.error = failed
         if exception is None or not classify.never_sent(exception):
-            _estimate(out, None, NOTHING, request_body, "unanswered")
+            _estimate(out, None, NOTHING, sent, "unanswered")
             # nobody has said which one answered
             out.tier = asked_tier(request_body)
     else:
@@ -83,7 +93,7 @@ def outcome_of(
             gone = gone and end is End.RAISED
             out.error = classify.error_in(http_status, parse(body.tail))
         else:
-            gone = _answered(out, see(format, body, tape.headers), body, tape.headers, request_body, end, gone=gone)
+            gone = _answered(out, see(format, body, tape.headers), body, tape.headers, sent, end, gone=gone)
             out.error = out.error or failed
     if gone:
         out.error, out.status = None, Status.CANCELLED
@@ -127,7 +137,7 @@ def _answered(
     seen: Seen,
     body: Body,
     headers: Mapping[str, str] | None,
-    request_body: bytes,
+    sent: Sent,
     end: End,
     *,
     gone: bool,
@@ -150,16 +160,17 @@ def _answered(
     if seen.malformed_usage:
         out.unread = "usage"
     reason = out.unread or ("absent" if complete else "cancelled" if gone else "cut")
-    _estimate(out, reading.usage, body, request_body, reason)
+    _estimate(out, reading.usage, body, sent, reason)
     return gone
 
 
-def _estimate(out: Outcome, read: Usage | None, body: Body, request_body: bytes, reason: str) -> None:
+def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in what the wire did not say: the prompt from the request, the completion from what passed."""
     out.known, out.reason = False, reason
-    passed = estimate.completion_tokens(body) if body.total else 0
+    names = (sent.format.id, sent.format.vendor, out.model or sent.model)
+    passed = estimate.completion_tokens(body, *names)
     if read is None:
-        out.usage = usage_of({"input": estimate.prompt_tokens(request_body), "output": passed})
+        out.usage = usage_of({"input": estimate.prompt_tokens(sent.body, *names), "output": passed})
     else:
         more = max(passed - read.completion, 0)
         out.usage = usage_of({**read.buckets, "output": read.buckets.get("output", 0) + more})

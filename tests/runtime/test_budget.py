@@ -112,8 +112,8 @@ def test_calls_in_flight_overshoot_by_their_own_cost_at_most(made):
     [
         (lambda _: httpx.Response(500, json={}), 0),
         (lambda _: httpx.Response(307, headers={"location": "/elsewhere"}), 0),
-        # no usage on the wire: eight characters of it passed
-        (lambda _: httpx.Response(200, json={"choices": [{"message": {"content": "12345678"}}]}), 2),
+        # no usage on the wire: three digits of it passed, and its end
+        (lambda _: httpx.Response(200, json={"choices": [{"message": {"content": "123"}}]}), 2),
     ],
     ids=["error", "redirect", "estimate"],
 )
@@ -140,7 +140,7 @@ def test_a_call_that_was_never_sent_costs_nothing(made):
 def test_a_dropped_answer_is_booked_without_another_call(made):
     class Body(httpx.SyncByteStream):
         def __iter__(self):
-            yield b'data: {"choices": [{"delta": {"content": "12345678"}}]}\n\n'
+            yield b'data: {"choices": [{"delta": {"content": "123"}}]}\n\n'
             yield b"data: more\n\n"
 
     setup = made("100", answer=lambda _: httpx.Response(200, stream=Body()))

@@ -250,14 +250,15 @@ def test_a_cost_child_exists_from_the_start_where_the_price_is_known():
 
 def test_a_call_without_usage_is_estimated():
     setup = Setup({"Backends": [backend("b", **PRICED)]})
-    setup.body = {"choices": [{"message": {"content": "y" * 80}}]}
-    record = setup.post(messages=[{"role": "user", "content": "x" * 400}])
+    setup.body = {"choices": [{"message": {"content": "No, not at all. " * 5}}]}
+    record = setup.post(messages=[{"role": "user", "content": "Is it so now? " * 40}])
     assert not record.usage_known
-    assert (record.usage.prompt, record.usage.completion) == (100, 20)
-    assert record.cost_usd == Decimal("0.003")
+    prompt, completion, total = record.usage.prompt, record.usage.completion, record.usage.total
+    assert (70 < prompt < 200, 20 < completion < 35) == (True, True)
+    assert record.cost_usd == (10 * prompt + 100 * completion) * Decimal("0.000001")
     assert setup.value("llmmetrics_calls_without_usage_total", reason="absent") == 1
-    assert setup.value("llmmetrics_estimated_tokens_total", token_type="total") == 120
-    assert setup.value("llm_tokens_total", token_type="total") == 120
+    assert setup.value("llmmetrics_estimated_tokens_total", token_type="total") == total
+    assert setup.value("llm_tokens_total", token_type="total") == total
 
 
 def test_an_error_answer_used_nothing():

@@ -12,6 +12,7 @@ from findings import about, only
 
 from llmmetrics import surroundings
 from llmmetrics.findings import Level
+from llmmetrics.wire import encodings
 from llmmetrics.workers import VARIABLE
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR
@@ -93,6 +94,7 @@ def test_no_sdk_at_all(monkeypatch, tmp_path):
 def test_an_encoding_that_cannot_be_read(monkeypatch, name, modules):
     for module in ("brotli", "brotlicffi", "compression.zstd", "backports.zstd", "zstandard"):
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(encodings, "_first_of", encodings._first_of.__wrapped__)
     finding = about(surroundings.encodings(), f"answers in {name}")
     assert finding.level is OK
     assert f"pip install 'llmmetrics[{name}]'" in finding.do

@@ -248,7 +248,7 @@ def test_a_stream_that_stops_in_mid_event(meter, lib, count):
         b'data: {"model": "m-1", "cho',
     ]
     _, record = call(lib, meter, events)
-    assert (record.status, record.usage_known, record.usage.completion) == ("success", False, 2)
+    assert (record.status, record.usage_known, record.usage.completion) == ("success", False, 3)
     assert count("llmmetrics_calls_without_usage_total", reason="absent") == 1
 
 
@@ -294,7 +294,7 @@ def test_a_cut_stream_keeps_the_counts_it_has_seen(meter, lib):
     client = lib.Client(transport=meter.transport(streaming(lib, cut())))
     with observe(records.append), pytest.raises(lib.ReadError):
         client.post("https://api.anthropic.com/v1/messages", json={"model": "c", "stream": True})
-    assert (records[0].usage.prompt, records[0].usage.completion, records[0].usage_known) == (70, 3, False)
+    assert (records[0].usage.prompt, records[0].usage.completion, records[0].usage_known) == (70, 8, False)
     assert (records[0].status, records[0].error_type) == ("failure", "network")
 
 

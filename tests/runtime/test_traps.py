@@ -203,6 +203,7 @@ def test_errors_are_objects_strings_plain_text_or_nothing(status, body, expected
         ({"cost": 0}, "0.00000285"),
         ({"cost": {"total_cost": 0.5}}, "0.5"),
         ({"cost_in_usd_ticks": 5_000_000}, "0.0005"),
+        ({"pydantic_ai_gateway": {"cost_estimate": 0.75}}, "0.75"),
     ],
 )
 def test_the_wires_own_cost_is_preferred_unless_it_is_nothing(usage, expected):

@@ -128,6 +128,28 @@ def test_counting_tokens_uses_none_and_costs_a_known_nothing(url, answer):
     assert seen.api.endswith(".count_tokens")
 
 
+def test_watsonx_counts_the_prompt_in_its_first_event_and_the_text_up_to_each():
+    url = "https://us-south.ml.cloud.ibm.com/ml/v1/text/generation_stream?version=2024-02-15"
+    counted = [(8, 0, "not_finished"), (0, 1, "not_finished"), (0, 11, "eos_token")]
+    names = ("input_token_count", "generated_token_count", "stop_reason")
+    results = [{"generated_text": "a", **dict(zip(names, each, strict=True))} for each in counted]
+    body = sse(*({"model_id": "google/flan-ul2", "results": [each]} for each in results))
+    seen = read(url, body, asked={"model_id": "google/flan-ul2", "input": "?"})
+    assert (seen.provider, seen.api, counts(seen)) == ("watsonx", "watsonx.generate", (8, 11))
+    assert (seen.model_requested, seen.model_responded) == ("google/flan-ul2", "google/flan-ul2")
+    whole = {"model_id": "google/flan-ul2", "results": [{**results[2], "input_token_count": 8}]}
+    assert counts(read(url.replace("_stream", ""), whole)) == (8, 11)
+    older = "https://us-south.ml.cloud.ibm.com/ml/v1-beta/generation/text_stream?version=2024-02-15"
+    assert counts(read(older, body)) == (8, 11)
+    chat = {"model_id": "ibm/granite-3-8b-instruct", "choices": [], "usage": USED}
+    assert counts(read("https://us-south.ml.cloud.ibm.com/ml/v1/text/chat?version=1", chat)) == (3, 4)
+    embedded = {"model_id": "ibm/slate", "results": [{"embedding": [0.1]}], "input_token_count": 9}
+    assert counts(read("https://us-south.ml.cloud.ibm.com/ml/v1/text/embeddings?version=1", embedded)) == (9, 0)
+    deployed = "https://us-south.ml.cloud.ibm.com/ml/v1/deployments/mine/text/generation?version=1"
+    assert read(deployed, whole, asked={"input": "?"}).model_requested == "mine"
+    assert counts(read(deployed, {"model_id": "m", "results": [{"generated_text": "a"}]})) is None
+
+
 def test_anthropic_on_vertex_and_vertexs_own_embeddings():
     usage = {"input_tokens": 1000, "cache_read_input_tokens": 1000, "output_tokens": 0}
     seen = read(f"{VERTEX}/anthropic/models/claude-haiku-4-5@20251001:rawPredict", {"usage": usage})

@@ -9,7 +9,19 @@ import re
 from typing import NamedTuple
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire import anthropic, bedrock, cohere, counting, gemini, interactions, ollama, openai, rerank, vertex
+from llmmetrics.wire import (
+    anthropic,
+    bedrock,
+    cohere,
+    counting,
+    gemini,
+    interactions,
+    ollama,
+    openai,
+    rerank,
+    vertex,
+    watsonx,
+)
 from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
 from llmmetrics.wire.frames import DONE, parse
 
@@ -17,6 +29,8 @@ __all__ = ["DONE", "FORMATS", "Asked", "Charge", "Claim", "Format", "Reading"]
 __all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
 
 FORMATS: list[Format] = [
+    # before OpenAI's, whose path for embeddings ends alike
+    *watsonx.FORMATS,
     *openai.FORMATS,
     *anthropic.FORMATS,
     *gemini.FORMATS,
@@ -80,6 +94,7 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     fields = parse(body)
     if not isinstance(fields, dict):
         return None, claimed.format.always_streams
-    model = fields.get("model")
+    # watsonx has its own name for it
+    model = fields.get("model") or fields.get("model_id")
     streams = fields.get("stream", claimed.format.always_streams) is True
     return (model if isinstance(model, str) and model else None), streams

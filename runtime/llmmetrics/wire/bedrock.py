@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
-from llmmetrics.wire.format import Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.format import MOST, Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -55,7 +55,7 @@ def _headers(headers: Mapping[str, str]) -> Usage | None:
         value = headers.get(_HEADER.format(kind))
         if value is None:
             return None
-        if not value.isdecimal():
+        if not value.isdecimal() or len(value) > len(str(MOST)):
             raise MalformedUsageError
         return int(value)
 

@@ -65,8 +65,11 @@ class MalformedUsageError(ValueError):
     """A count of tokens that cannot be: negative, no number, or absurdly large."""
 
 
-MOST = 10**12
-"""No call has a trillion tokens."""
+MOST = 10**9
+"""No call has a billion tokens."""
+
+MOST_USD = 10**5
+"""No call costs that much."""
 
 
 def count(value: Any) -> int:
@@ -79,7 +82,7 @@ def count(value: Any) -> int:
     if value is None:
         return 0
     # Cohere sends whole numbers as floats
-    if type(value) is float and 0 <= value < MOST:
+    if type(value) is float and 0 <= value < MOST and value.is_integer():
         return int(value)
     raise MalformedUsageError
 
@@ -134,10 +137,10 @@ def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:
             continue
         try:
             cost = Decimal(str(amount(usage[name])))
-        except ArithmeticError:
+            if name == "cost" and usage.get("is_byok"):
+                cost += Decimal(str(mapping(usage.get("cost_details")).get("upstream_inference_cost") or 0))
+        except (ArithmeticError, ValueError):
             continue
-        if name == "cost" and usage.get("is_byok"):
-            cost += Decimal(str(mapping(usage.get("cost_details")).get("upstream_inference_cost") or 0))
-        if cost.is_finite() and cost > 0:
+        if cost.is_finite() and 0 < cost < MOST_USD:
             return cost
     return None

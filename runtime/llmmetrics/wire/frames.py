@@ -26,6 +26,7 @@ DONE: Final[Doc] = {"[DONE]": True}
 
 _DECODER = json.JSONDecoder()
 _COLON = re.compile(r"\s*:\s*")
+_ERROR = re.compile(rb'"error"\s*:\s*[{"]|^(?:event:[ \t]*)?error\b', re.MULTILINE)
 _SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
 
 
@@ -144,6 +145,11 @@ def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
         doc = _event(block) if sse else parse(block)
         if isinstance(doc, dict):
             yield doc
+
+
+def may_hold_error(text: bytes) -> bool:
+    """Whether some event of a stream may be an error, or hold one: a null one is none."""
+    return b"error" in text and _ERROR.search(text) is not None
 
 
 def is_spoilt(body: Body) -> bool:

@@ -36,6 +36,7 @@ HOSTS: dict[str, str] = {
     "api.z.ai": "zai",
     "api.writer.com": "writer",
     "api.voyageai.com": "voyageai",
+    "ml.cloud.ibm.com": "watsonx",
 }
 """Host, or host:port, or a domain and everything below it, to the provider's id."""
 

@@ -19,9 +19,10 @@ _NOTHING: Final[Any] = {}.get
 def tokens(usage: Doc) -> Usage:
     """The buckets of an OpenAI usage object, under the names of chat or of responses."""
     get = usage.get
-    details = get("prompt_tokens_details") or get("input_tokens_details")
+    # Writer writes both with `token` in the singular
+    details = get("prompt_tokens_details") or get("input_tokens_details") or get("prompt_token_details")
     inward = details.get if type(details) is dict else _NOTHING
-    details = get("completion_tokens_details") or get("output_tokens_details")
+    details = get("completion_tokens_details") or get("output_tokens_details") or get("completion_token_details")
     outward = details.get if type(details) is dict else _NOTHING
     prompt, completion, total, said, written, audio_in, audio_out, reasoning = counts(
         get("prompt_tokens") or get("input_tokens") or 0,
@@ -38,13 +39,14 @@ def tokens(usage: Doc) -> Usage:
         outward("audio_tokens") or 0,
         outward("reasoning_tokens") or 0,
     )
-    # tokens that only the total shows: Mistral's audio input, elsewhere hidden reasoning
+    # tokens that only the total shows: Mistral's audio input, elsewhere reasoning, which xAI says in the details too
     hidden = total - prompt - completion
-    if hidden > 0 and completion:
+    if hidden > 0 and (prompt or completion):
         if get("prompt_audio_seconds"):
             prompt, audio_in = prompt + hidden, audio_in + hidden
         else:
-            completion, reasoning = completion + hidden, reasoning + hidden
+            completion += hidden
+            reasoning = reasoning if reasoning == hidden else reasoning + hidden
     # Grok on Azure says that more was cached than the prompt has
     cached = min(said, prompt)
     fresh = prompt - cached - written - audio_in
@@ -67,7 +69,7 @@ def tokens(usage: Doc) -> Usage:
     return Usage(prompt, completion, said, buckets)
 
 
-_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
+_COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 
 
 def read(body: Doc) -> Reading:
@@ -75,7 +77,10 @@ def read(body: Doc) -> Reading:
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = {}
-    known = None if _COUNTS.isdisjoint(usage) else tokens(usage)
+    known = tokens(usage) if usage else None
+    if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _COUNTS):
+        # a total alone does not say what it is the total of
+        known = None
     tier = body.get("service_tier")
     if tier is not None:
         tier = None if tier == "default" else tier_of(tier)
@@ -84,7 +89,7 @@ def read(body: Doc) -> Reading:
 
 def _embeddings(body: Doc) -> Reading:
     usage = mapping(body.get("usage"))
-    if usage.get("total_tokens") and not usage.get("prompt_tokens"):
+    if usage.get("total_tokens"):
         # https://docs.voyageai.com/reference/embeddings-api: only the total, all of which is input
         return read({**body, "usage": {**usage, "prompt_tokens": usage["total_tokens"]}})
     return read(body)
@@ -111,7 +116,7 @@ def _response(event: Doc) -> Doc:
 _LAST_EVENTS = ("response.completed", "response.failed", "response.incomplete", "error")
 _FIELDS = ("usage", "model", "service_tier", "error")
 # Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
-_DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+))?"
+_DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 
 FORMATS = (
     Format(

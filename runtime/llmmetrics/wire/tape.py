@@ -14,6 +14,9 @@ HEAD = 8 * 1024
 TAIL = 64 * 1024
 """Bytes kept from the end: the last events carry the usage."""
 
+LARGE = 4 * TAIL
+"""Bytes of a chunk that is cut rather than kept as it is."""
+
 
 class Body(NamedTuple):
     """A body as far as it was kept: all of it in `tail` when `total == len(tail)`."""
@@ -28,7 +31,7 @@ class Body(NamedTuple):
 
 
 class Tape:
-    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length.
+    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length, and of a large chunk its end.
 
     The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
     the size passes `TAIL`; `feed` does the same for everyone else. What is kept depends on the bytes
@@ -81,7 +84,18 @@ class Tape:
             self._dropped += len(gone)
             if len(self._head) < HEAD:
                 self._head += gone[: HEAD - len(self._head)]
+        if size > LARGE:
+            # only with its first chunk can so much be left; who refers to a piece of it keeps all of it in memory
+            size -= self._shorten(chunks[0])
         return size
+
+    def _shorten(self, large: bytes) -> int:
+        """Keep of the first chunk no more than its end; how many bytes have gone."""
+        gone = len(large) - TAIL
+        self._dropped += gone
+        self._head += large[: min(gone, HEAD - len(self._head))]
+        self.chunks[0] = large[-TAIL:]
+        return gone
 
     def _unwind(self) -> None:
         """Decode what is held: an encoded body cannot be cut, only a decoded one."""

@@ -53,7 +53,7 @@ def test_a_long_page_is_no_answer():
     ],
 )
 def test_the_prompt_is_found_under_every_formats_name(request_body):
-    assert estimate.prompt_tokens(json.dumps(request_body).encode()) == 10
+    assert 5 <= estimate.prompt_tokens(json.dumps({**request_body, "model": "m"}).encode()) <= 15
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_the_prompt_is_found_under_every_formats_name(request_body):
     ],
 )
 def test_the_completion_is_found_under_every_formats_name(answer):
-    assert estimate.completion_tokens(keep(answer)) == 10
+    assert 5 <= estimate.completion_tokens(keep(answer)) <= 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import tracemalloc
 import zlib
 
 import brotli
@@ -85,11 +86,84 @@ def test_deflate_without_a_header():
     assert fed(data, 9, "deflate").body() == keep(b"hello" * 50)
 
 
-def test_a_bomb_is_decoded_in_pieces():
-    decoder = decoder_of("gzip")
-    pieces = list(decoder.decode(gzip.compress(bytes(50 * PIECE))))
+def test_deflate_without_a_header_that_comes_a_byte_at_a_time():
+    raw = zlib.compressobj(wbits=-15)
+    data = raw.compress(b"hello" * 50) + raw.flush()
+    assert fed(data, 1, "deflate").body() == keep(b"hello" * 50)
+    assert fed(data[:1], 1, "deflate").body() == keep(b"")
+
+
+def test_frames_of_zstd_may_follow_each_other():
+    one, two = (zstandard.compress(part) for part in (b"hello " * 50, b"world" * 50))
+    for size in (1, 7, 10**6):
+        assert fed(one + two, size, "zstd").body() == keep(b"hello " * 50 + b"world" * 50)
+
+
+def test_zstd_that_asks_for_more_memory_than_it_may_is_not_decoded():
+    wide = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    data = compressor.compress(bytes(1000)) + compressor.flush()
+    with pytest.raises(UnknownEncodingError):
+        fed(data, 100, "zstd").body()
+
+
+COMPRESSORS = {
+    "gzip": (lambda: zlib.compressobj(wbits=31), "compress", "flush"),
+    "deflate": (zlib.compressobj, "compress", "flush"),
+    "br": (brotli.Compressor, "process", "finish"),
+    "zstd": (lambda: zstandard.ZstdCompressor().compressobj(), "compress", "flush"),
+}
+
+
+def compressed(encoding: str, megabytes: int) -> bytes:
+    """So many megabytes of the same byte, without ever holding them."""
+    make, feed, end = COMPRESSORS[encoding]
+    compressor = make()
+    return b"".join(getattr(compressor, feed)(b" " * 2**20) for _ in range(megabytes)) + getattr(compressor, end)()
+
+
+MEMORY = {"gzip": 2**20, "deflate": 2**20, "br": 2**20, "zstd": 24 * 2**20}
+"""zstandard gives all that comes of a block, up to 8 MiB at a time here; it may remember as much."""
+
+
+@pytest.mark.parametrize("encoding", MEMORY)
+def test_a_bomb_is_never_whole_in_memory(encoding):
+    bomb = compressed(encoding, 100)
+    assert len(bomb) < 200_000
+    tracemalloc.start()
+    tape = Tape(decoder_of(encoding))
+    tape.feed(bomb)
+    body = tape.body()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert body.total == 100 * 2**20
+    assert most < MEMORY[encoding]
+
+
+def test_a_bomb_in_a_bomb():
+    inner = compressed("gzip", 100)
+    pieces = decoder_of("gzip, br").decode(brotli.compress(inner))
     assert max(map(len, pieces)) <= PIECE
-    assert sum(map(len, pieces)) == 50 * PIECE
+
+
+@pytest.mark.parametrize("before", [b"", b"x" * 1000, b"x" * 2 * TAIL], ids=["alone", "after little", "after much"])
+def test_of_a_chunk_of_100_mb_no_more_is_held_than_of_small_ones(before):
+    large = bytearray(100 * 2**20)
+    large[:5], large[-5:] = b"start", b"<end>"
+    tape = Tape()
+    tape.feed(before)
+    tracemalloc.start()
+    chunk = bytes(large)
+    tape.feed(chunk)
+    del chunk
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * TAIL
+    body = tape.body()
+    assert body == keep(before + large)
+    assert body.tail.endswith(b"<end>")
+    tape.feed(b"more")
+    assert tape.body() == keep(before + large + b"more")
 
 
 @pytest.mark.parametrize("encoding", ["aws-chunked", "gzip, snappy"])

@@ -1,0 +1,1 @@
+"""`llmmetrics rules check`: a user's own rules and dashboards, against simulated traffic of known truth."""

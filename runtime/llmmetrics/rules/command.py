@@ -1,0 +1,75 @@
+"""`llmmetrics rules check FILE…`: what in a user's own rules and dashboards cannot work, and what to write instead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from llmmetrics.findings import ok, shown
+from llmmetrics.rules import files, promtool
+from llmmetrics.rules.checking import Checked, Checker, placed
+from llmmetrics.rules.queries import Document, Placed, UnreadableError
+
+WIDTH = 160
+"""So much of an expression is shown."""
+
+
+class Found(NamedTuple):
+    """A finding, and its file."""
+
+    path: str
+    placed: Placed
+
+
+def run(paths: Sequence[str]) -> int:
+    """Print each finding: 0 there is none, 1 there are some, 2 a file is not what this command takes."""
+    documents: dict[str, Document] = {}
+    unreadable = False
+    for path in paths:
+        try:
+            documents[path] = files.read(path)
+        except UnreadableError as exc:
+            sys.stderr.write(f"llmmetrics: {shown(path)} {shown(str(exc))}\n")
+            unreadable = True
+    if unreadable:
+        return 2
+    program = promtool.installed()
+    found = list(findings(documents, program))
+    for each in found:
+        sys.stdout.write(_written(each))
+    if found:
+        return 1
+    count = sum(len(each.queries) for each in documents.values())
+    how = "read, and evaluated by promtool" if program else "read; with promtool installed they are evaluated too"
+    sys.stdout.write(f"{ok(f'{count} expressions of {len(documents)} files have nothing wrong in them ({how})')}\n")
+    return 0
+
+
+def findings(documents: Mapping[str, Document], program: str | None) -> Iterator[Found]:
+    """Everything that is wrong, file by file; with promtool, what a Prometheus says of what seems right."""
+    targets = frozenset[str]().union(*(each.targets for each in documents.values()))
+    checker = Checker([query for each in documents.values() for query in each.queries], targets)
+    everything: list[Checked] = []
+    paths: list[str] = []
+    for path, document in documents.items():
+        checked = [checker.check(each) for each in document.queries]
+        found = [*document.found, *(one for each in checked for one in each.found)]
+        if program and document.checked_by and not found:
+            found = [Placed("", each) for each in promtool.loads(program, document.checked_by, path)]
+        yield from (Found(path, each) for each in found)
+        everything += checked
+        paths += [path] * len(checked)
+    if program:
+        for index, finding in promtool.evaluated(program, everything):
+            yield Found(paths[index], placed(everything[index].query, finding))
+
+
+def _written(found: Found) -> str:
+    path, (where, finding, expression) = found
+    line = finding._replace(
+        what=shown(f"{path}, {where}: {finding.what}" if where else f"{path}: {finding.what}"), do=shown(finding.do)
+    )
+    excerpt = shown(" ".join(expression.split()))
+    more = excerpt if len(excerpt) <= WIDTH else f"{excerpt[: WIDTH - 2]} …"
+    return f"{line}\n" + (f"{'':<8} {more}\n" if more else "")

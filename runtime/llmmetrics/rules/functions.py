@@ -1,0 +1,134 @@
+"""What PromQL's functions make of the series, and which of them are for counters: by name, in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from promql_parser import Call, MatrixSelector, StringLiteral, ValueType
+
+from llmmetrics.findings import error, warning
+from llmmetrics.rules.reading import Reading, text
+from llmmetrics.rules.shape import NO_LABELS, OTHER, SCALAR, Shape, labels_of, listed, without
+
+_RATES = ("rate", "increase", "irate")
+
+_FOR_GAUGES = ("delta", "idelta", "deriv", "predict_linear", "holt_winters", "double_exponential_smoothing")
+
+_BLIND = ("changes", "resets", "count_over_time", "present_over_time", "timestamp")
+"""Those that may look at a counter itself, and whose result is no value of it."""
+
+_SAME_UNIT = (
+    *("abs", "ceil", "floor", "round", "clamp", "clamp_min", "clamp_max"),
+    *("sort", "sort_desc", "sort_by_label", "sort_by_label_desc"),
+    *("avg_over_time", "min_over_time", "max_over_time", "last_over_time", "quantile_over_time"),
+    *("predict_linear", "holt_winters", "double_exponential_smoothing"),
+)
+
+_GROWS = "llm_backend_budget_usd"
+"""A gauge that only grows, and falls to 0 at its window's end as a counter does at a restart: rate() suits it."""
+
+
+def call(reading: Reading, node: Call) -> Shape:
+    """The result of a function."""
+    return _SPECIAL.get(node.func.name, _plain)(reading, node)
+
+
+def _arguments(reading: Reading, node: Call) -> Shape | None:
+    """All of them are read; the vector or matrix among them is given back."""
+    shapes = [reading.of(each) for each in node.args]
+    return next((each for each in shapes if not each.scalar), None)
+
+
+def _plain(reading: Reading, node: Call) -> Shape:
+    name, shape = node.func.name, _arguments(reading, node)
+    if node.func.return_type == ValueType.Scalar:
+        return SCALAR
+    if shape is None:
+        return Shape(NO_LABELS)
+    if name in _FOR_GAUGES and shape.type == "counter":
+        do = f"write rate({listed(shape.names)}[5m]) or increase(…), which know of restarts"
+        reading.say(warning(f"{name}() is for gauges, and {listed(shape.names)} is a counter", do))
+    elif name not in _BLIND:
+        shape = reading.rated(shape)
+    unit = shape.unit if name in _SAME_UNIT else ""
+    return shape._replace(type="", unit=unit, repeated=shape.repeated and bool(unit))
+
+
+def _rate(reading: Reading, node: Call) -> Shape:
+    name, shape = node.func.name, reading.of(node.args[0])
+    if shape.type == "gauge" and isinstance(node.args[0], MatrixSelector) and _GROWS not in shape.names:
+        names = listed(shape.names)
+        do = f"write delta({names}[5m]) or max_over_time({names}[5m])"
+        reading.say(error(f"{name}() is for counters, and {names} is a gauge: each fall counts as a restart", do))
+    return shape._replace(type="", per_second=name != "increase")
+
+
+def _quantile(reading: Reading, node: Call) -> Shape:
+    shapes = [reading.of(each) for each in node.args]
+    shape = reading.rated(shapes[-1])
+    if shape.series is None:
+        return OTHER
+    inner = text(node.args[-1])
+    right = f"histogram_quantile({text(node.args[0])}, sum by (le, backend) ({inner}))"
+    if "le" not in labels_of(shape.series):
+        if not any("without `le`" in each.what for each in reading.found):
+            reading.say(error(f"histogram_quantile() needs the label le, which {inner} has not", right))
+        return OTHER
+    if shape.raw:
+        what = "histogram_quantile() of each series by itself: a quantile an instance and model, none of a backend"
+        reading.say(warning(what, right))
+    series = frozenset(without(each, ["le"]) for each in shape.series)
+    return shape._replace(series=series, unit="latency", type="", per_second=False)
+
+
+def _replaced(reading: Reading, node: Call) -> Shape:
+    """`label_replace` and `label_join`: a label more, or another value of one."""
+    shape = _arguments(reading, node) or OTHER
+    if shape.series is None:
+        return OTHER
+    target, *words = [each.val if isinstance(each, StringLiteral) else "" for each in node.args[1:]]
+    if node.func.name == "label_join":
+        separator, *sources = words
+        rows = [row | {target: separator.join(row.get(each, "") for each in sources)} for row in _rows(shape)]
+    else:
+        rows = [row | {target: _value(row, target, *words)} for row in _rows(shape)]
+    # an empty label is none
+    series = frozenset(frozenset(pair for pair in row.items() if pair[1]) for row in rows)
+    if len(series) < len(shape.series):
+        what = f"{node.func.name}() gives several series the same labels, which Prometheus refuses"
+        reading.say(error(what, f"aggregate first, or write to another label than {target!r}"))
+        return OTHER
+    return shape._replace(series=series)
+
+
+def _rows(shape: Shape) -> list[dict[str, str]]:
+    return [dict(each) for each in shape.series or ()]
+
+
+def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern: str) -> str:
+    """What `label_replace` writes; where that depends on the values of others than us, something for each of them."""
+    if given in ("$1", "${1}"):
+        return row.get(source, "")
+    if "$" not in given and pattern in ("", ".*", "(.*)"):
+        return given
+    return f"{given} of {row.get(source, '')}, {row.get(target, '')}"
+
+
+def _absent(reading: Reading, node: Call) -> Shape:
+    """It gives something only where there is nothing: what it is asked for is looked at, and no more."""
+    reading.of(node.args[0])
+    return OTHER
+
+
+def _vector(reading: Reading, node: Call) -> Shape:
+    return reading.of(node.args[0])._replace(scalar=False)
+
+
+_SPECIAL: Mapping[str, Callable[[Reading, Any], Shape]] = {
+    **dict.fromkeys(_RATES, _rate),
+    **dict.fromkeys(("label_replace", "label_join"), _replaced),
+    **dict.fromkeys(("absent", "absent_over_time"), _absent),
+    "histogram_quantile": _quantile,
+    "vector": _vector,
+}

@@ -1,0 +1,82 @@
+"""An expression read on the simulated traffic: what it gives, and what is wrong with it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from promql_parser import (
+    AggregateExpr,
+    BinaryExpr,
+    Call,
+    Expr,
+    MatrixSelector,
+    NumberLiteral,
+    ParenExpr,
+    StringLiteral,
+    SubqueryExpr,
+    UnaryExpr,
+    VectorSelector,
+)
+
+from llmmetrics.rules import simulated
+from llmmetrics.rules.aggregations import aggregate
+from llmmetrics.rules.functions import call
+from llmmetrics.rules.operators import binary, unary
+from llmmetrics.rules.reading import Reading
+from llmmetrics.rules.selectors import PREFIXES, choose, name_of, unknown_name
+from llmmetrics.rules.shape import OTHER, SCALAR, Shape, unit_of
+from llmmetrics.rules.simulated import REPEATED, SAMPLES
+
+
+def read(reading: Reading, node: Expr) -> Shape:
+    """What this part of an expression gives."""
+    return _READERS[type(node)](reading, node)
+
+
+def _selector(reading: Reading, node: VectorSelector) -> Shape:
+    name = name_of(node)
+    if name is None:
+        return OTHER
+    shape = reading.recorded(name)
+    if shape is None and name in SAMPLES:
+        shape = _sample(name, reading.targets)
+    if shape is None:
+        if name.startswith(PREFIXES):
+            reading.say(unknown_name(name))
+        return OTHER
+    if shape.series is None or node.matchers.or_matchers:
+        return OTHER
+    result = OTHER
+    for each in choose(shape, name, node.matchers.matchers):
+        if isinstance(each, Shape):
+            result = each
+        else:
+            reading.say(each)
+    return result
+
+
+def _sample(name: str, targets: frozenset[str]) -> Shape:
+    kind = "gauge" if SAMPLES[name].type == "gauge" else "counter"
+    return Shape(
+        simulated.series(name, targets),
+        type=kind,
+        names=frozenset([name]),
+        raw=True,
+        repeated=name in REPEATED,
+        unit=unit_of(name),
+    )
+
+
+_READERS: Mapping[type, Callable[[Reading, Any], Shape]] = {
+    AggregateExpr: aggregate,
+    BinaryExpr: binary,
+    Call: call,
+    MatrixSelector: lambda reading, node: reading.of(node.vector_selector),
+    NumberLiteral: lambda _reading, node: SCALAR._replace(number=node.val),
+    ParenExpr: lambda reading, node: reading.of(node.expr),
+    StringLiteral: lambda _reading, _node: SCALAR,
+    SubqueryExpr: lambda reading, node: reading.of(node.expr),
+    UnaryExpr: unary,
+    VectorSelector: _selector,
+}
