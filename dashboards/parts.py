@@ -94,7 +94,7 @@ def number(
     alarm: str = "",
     name: bool = False,
 ) -> stat.Panel:
-    """One number a series, with its course behind it where it has one, and with `name` its name even if it is alone.
+    """One number a series, with its course behind it where it has one, or with `name` its name.
 
     `nothing` is said where there is no series; the series `alarm` is red when it is not 0.
     """
@@ -104,7 +104,7 @@ def number(
         .color_scheme(_color(m.FieldColorModeId.THRESHOLDS))
         .color_mode(c.BigValueColorMode.VALUE)
         .graph_mode(c.BigValueGraphMode.AREA)
-        .text_mode(c.BigValueTextMode.VALUE_AND_NAME if name else c.BigValueTextMode.AUTO)
+        .text_mode(c.BigValueTextMode.NAME if name else c.BigValueTextMode.AUTO)
         .reduce_options(_last())
         .no_value(nothing)
     )

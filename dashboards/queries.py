@@ -97,7 +97,7 @@ UNPRICED_SHARE = (
     f"({grown(UNPRICED, MODELS)} or 0 * {increase(REQUESTS, MODELS)})\n/\n({increase(REQUESTS, MODELS)} > 0)"
 )
 
-CATALOG = f"count by (version) (llmmetrics_price_catalog_info{{{JOBS}}})"
+CATALOG = f"max by (version) (llmmetrics_price_catalog_info{{{JOBS}}})"
 
 # of the jobs that have had our metrics in the range: a job that is down has none now
 UP = f"(up{{{JOBS}}} and on (job) last_over_time(llm_backend_health{{{JOBS}}}[$__range]))"

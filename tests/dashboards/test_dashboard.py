@@ -14,6 +14,7 @@ from alarms import alerts
 from panels import BUILT, DASHBOARDS, annotation, document, expressions, panels
 from servers import program
 
+from llmmetrics.cli import main
 from llmmetrics.testing import FAMILIES
 
 DOCS = DASHBOARDS.parent / "docs"
@@ -128,6 +129,10 @@ def test_every_family_is_asked_for():
 def test_every_alert_that_ships_is_marked():
     (pattern,) = re.findall(r'alertname=~"(.*?)"', annotation())
     assert [name for name in alerts() if not re.fullmatch(pattern, name)] == []
+
+
+def test_our_own_check_finds_nothing(capsys):
+    assert main(["rules", "check", str(BUILT)]) == 0, capsys.readouterr().out
 
 
 SCHEMA = ("@grafana/schema@13.2.3", "typescript@7.0.2")
