@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `budget`, `verify`."""
+"""The command line: `llmmetrics demo`, `top`, `check`, `doctor`, `budget`, `verify`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,22 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from llmmetrics import demo
     except ImportError as exc:
-        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
-        return 1
+        return _not_installed(exc)
     demo.run(port=options.port, once=options.once, clock_port=options.clock_port)
     return 0
+
+
+def _top(options: argparse.Namespace) -> int:
+    try:
+        from llmmetrics import top
+    except ImportError as exc:
+        return _not_installed(exc)
+    return top.run(options.url, interval=options.interval, once=options.once)
+
+
+def _not_installed(exc: ImportError) -> int:
+    sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+    return 1
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -56,8 +68,15 @@ def _port(text: str) -> int:
     return port
 
 
-_port.__name__ = "port"
-"""What argparse calls it in `invalid port value: …`."""
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError
+    return seconds
+
+
+_port.__name__, _interval.__name__ = "port", "interval"
+"""What argparse calls them in `invalid port value: …`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,6 +103,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="where a test moves the demo's clock: POST /advance?seconds=3600, GET /now; 0 takes a free port",
     )
+    top = commands.add_parser(
+        "top",
+        help="watch any /metrics in the terminal",
+        description="Shows the backends of a program that llmmetrics meters: rates, errors, latency, tokens, cost, "
+        "budgets, health. q or Ctrl-C ends it. What is no terminal gets one table. Exits with 2 where there is nothing "
+        "to show.",
+    )
+    top.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        default="http://127.0.0.1:5000/metrics",
+        help="the address of the metrics (default: http://127.0.0.1:5000/metrics)",
+    )
+    top.add_argument(
+        "--interval",
+        type=_interval,
+        metavar="SECONDS",
+        default=2.0,
+        help="the time between two scrapes, from 0.1 to 3600 (default: 2)",
+    )
+    top.add_argument("--once", action="store_true", help="print one table and exit, on a terminal too")
     check = commands.add_parser(
         "check",
         help="see whether settings are valid, and what they come to",
@@ -139,6 +180,7 @@ def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
+    "top": _top,
     "check": _check,
     "doctor": _doctor,
     "verify": _verify,
