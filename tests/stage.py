@@ -18,6 +18,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx2
 from prometheus_client import CollectorRegistry
+from servers import until
+from terminal import terminal
 
 from llmmetrics import BudgetExceeded, Meter
 from llmmetrics.testing import Answer, Reply, Request, faults, reply, serve
@@ -80,8 +82,9 @@ def rows() -> tuple[Row, ...]:
 
 
 BEFORE = (
-    ("anthropic-claude/v1/messages", "claude-sonnet-4-5", 11_000_000),
+    (f"anthropic-claude/{MESSAGES}", "claude-sonnet-4-5", 11_000_000),
     (f"openai-primary/{CHAT}", "gpt-4o-mini", 95_000_000),
+    (f"openai-reasoning/{CHAT}", "o1", 560_000),
 )
 """What a morning has spent, in one call of so many tokens each."""
 
@@ -101,8 +104,9 @@ class Clock:
 class Stage:
     """The process."""
 
-    def __init__(self, acts: int) -> None:
-        self.acts, self.scrapes, self.curtain = acts, 0, Event()
+    def __init__(self) -> None:
+        self._scrapes = 0
+        self.over, self.curtain = Event(), Event()
         self._clock, self._rows = Clock(), rows()
         self._next: tuple[float, Any] = (0.0, Answer())
         self._exit = ExitStack()
@@ -113,9 +117,8 @@ class Stage:
         self._app = self._meter.wsgi_app()
         for path, model, tokens in BEFORE:
             self._call(path, model, Answer("Good morning.", tokens, 1), 0.8)
-        for path, model in ((MESSAGES, "claude-sonnet-4-5"), (CHAT, "gpt-4o-mini")):
-            name = "anthropic-claude" if path == MESSAGES else "openai-primary"
-            self._open(f"{name}/{path}", model)
+        for path, model, _ in BEFORE[:2]:
+            self._open(path, model)
 
     def _answer(self, request: Request) -> Reply:
         seconds, step = self._next
@@ -141,11 +144,12 @@ class Stage:
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Its `/metrics`."""
-        if self.scrapes > self.acts:
+        if self._scrapes > ACTS:
+            self.over.set()
             self.curtain.wait()
-        elif self.scrapes:
-            self._act(self.scrapes)
-        self.scrapes += 1
+        elif self._scrapes:
+            self._act(self._scrapes)
+        self._scrapes += 1
         return self._app(environ, start_response)
 
     def close(self) -> None:
@@ -163,9 +167,9 @@ class Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def staged(acts: int = ACTS) -> Iterator[tuple[Stage, str]]:
+def staged() -> Iterator[tuple[Stage, str]]:
     """The process, and the URL of its metrics."""
-    stage = Stage(acts)
+    stage = Stage()
     server = make_server("127.0.0.1", 0, stage.app, Server, Handler)
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -176,3 +180,15 @@ def staged(acts: int = ACTS) -> Iterator[tuple[Stage, str]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def played(columns: int, lines: int) -> tuple[str, bytes]:
+    """The screen at the end of the play, on a terminal of this size, and how it was drawn. The port is another each time."""
+    with staged() as (stage, url), terminal([*COMMAND, url], columns, lines) as screen:
+        until(stage.over.is_set, "the last act")
+        until(lambda: f"last {ACTS * SECONDS} s".encode() in screen.frame, "its screen")
+        text, frame = screen.text, screen.frame
+        stage.curtain.set()
+        screen.press("q")
+        assert screen.end() == 0
+    return text, frame

@@ -29,11 +29,11 @@ class Terminal:
         self._ours, self.theirs = os.openpty()
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self.theirs)
+        # what a new session opens first is its controlling terminal, whose Ctrl-C interrupts it
+        opening = ("/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&0', os.ttyname(self.theirs))
         self.process = subprocess.Popen(
-            command,
-            stdin=self.theirs,
-            stdout=self.theirs,
-            stderr=self.theirs,
+            [*opening, *command],
+            stdin=subprocess.DEVNULL,
             cwd=cwd,
             env=environment(**environ),
             start_new_session=True,
@@ -65,6 +65,13 @@ class Terminal:
         """The screen as it is now, without what is blank at the ends of its lines, and at its end."""
         with self._lock:
             return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
+
+    @property
+    def frame(self) -> bytes:
+        """What a program that draws the whole screen again and again wrote last; b"" until all of it is there."""
+        with self._lock:
+            drawn = self.wrote.rpartition(b"\x1b[H")[2]
+            return drawn if drawn.count(b"\n") == self._screen.lines - 1 else b""
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())

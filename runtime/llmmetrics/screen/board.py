@@ -17,6 +17,9 @@ from llmmetrics.screen.figures import Backend, Budget, Overview
 BROAD = 110
 """Cells from which on there is room for the models beside their backends, and for the errors by type."""
 
+LOW = 8
+"""Lines below which there is no room for the budgets beside the backends."""
+
 BAR = 40
 """How long a budget's bar is at most."""
 
@@ -54,10 +57,10 @@ def board(overview: Overview, frame: Frame) -> RenderableType:
     if frame.height is not None:
         # but for the title, the table's head and total, what else is said, and an empty line before each part
         room = frame.height - 3 - (len(overview.backends) > 1) - (len(notes) + 1 if notes else 0)
-        most = min(most, max(room // 3, 1))
-        room -= most + 1 + (most < len(budgets)) if budgets else 0
+        most = min(most, room // 3 if room >= LOW else 0)
+        room -= most + 2 + (most < len(budgets)) if most else 0
     parts = [_title(overview, frame), Text(), _backends(overview, frame, room)]
-    if budgets:
+    if most:
         parts += [Text(), _budgets(budgets[:most], len(budgets) - most, frame)]
     if notes:
         parts += [Text(), *notes]
