@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint gate bench cassettes soak clean
+.PHONY: demo test lint gate bench cassettes pictures soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -34,6 +34,9 @@ bench: $(READY) ## what metering, the plugin, a metered suite and the ledgers ad
 
 cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
 	$(BIN)/python cassettes/make.py
+
+pictures: $(READY) ## the README's pictures, from what the real programs draw
+	PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)

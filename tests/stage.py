@@ -1,7 +1,7 @@
 """A metered process for `llmmetrics top` to watch: real calls of fixed amounts between any two scrapes, at fixed times.
 
-Each scrape but the first is two seconds after the one before, in its own time, and so it is for `WATCHER`, the real
-program with its clock replaced. After the last one nobody is answered until the curtain falls: the screen stands still.
+Of the first scrapes each is two seconds after the one before, in the process's own time and in that of `WATCHER`, the
+real program with its clock replaced. Then nothing happens any more, and time stands still, as the screen does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from socketserver import ThreadingMixIn
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -26,10 +26,12 @@ from llmmetrics.testing import Answer, Reply, Request, faults, reply, serve
 
 SECONDS = 2
 ACTS = 12
-WATCHER = (
-    "import sys, itertools; from llmmetrics import top; "
-    f"sys.exit(top.run(sys.argv[1], interval=0.1, clock=itertools.count(0, {SECONDS}).__next__))"
-)
+WATCHER = f"""
+import itertools, sys
+from llmmetrics import top
+clock = itertools.chain(range(0, {ACTS * SECONDS}, {SECONDS}), itertools.repeat({ACTS * SECONDS}))
+sys.exit(top.run(sys.argv[1], interval=0.1, clock=clock.__next__))
+"""
 COMMAND = (sys.executable, "-c", WATCHER)
 
 ASK = [{"role": "user", "content": "Does the bookshop open on Sunday?"}]
@@ -106,7 +108,6 @@ class Stage:
 
     def __init__(self) -> None:
         self._scrapes = 0
-        self.over, self.curtain = Event(), Event()
         self._clock, self._rows = Clock(), rows()
         self._next: tuple[float, Any] = (0.0, Answer())
         self._exit = ExitStack()
@@ -144,16 +145,12 @@ class Stage:
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Its `/metrics`."""
-        if self._scrapes > ACTS:
-            self.over.set()
-            self.curtain.wait()
-        elif self._scrapes:
+        if 0 < self._scrapes <= ACTS:
             self._act(self._scrapes)
         self._scrapes += 1
         return self._app(environ, start_response)
 
     def close(self) -> None:
-        self.curtain.set()
         self._exit.close()
 
 
@@ -167,28 +164,32 @@ class Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def staged() -> Iterator[tuple[Stage, str]]:
-    """The process, and the URL of its metrics."""
+def staged() -> Iterator[str]:
+    """The process: the URL of its metrics."""
     stage = Stage()
     server = make_server("127.0.0.1", 0, stage.app, Server, Handler)
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield stage, f"http://127.0.0.1:{server.server_port}/metrics"
+        yield f"http://127.0.0.1:{server.server_port}/metrics"
     finally:
-        stage.close()
         server.shutdown()
         server.server_close()
         thread.join()
+        stage.close()
 
 
-def played(columns: int, lines: int) -> tuple[str, bytes]:
-    """The screen at the end of the play, on a terminal of this size, and how it was drawn. The port is another each time."""
-    with staged() as (stage, url), terminal([*COMMAND, url], columns, lines) as screen:
-        until(stage.over.is_set, "the last act")
-        until(lambda: f"last {ACTS * SECONDS} s".encode() in screen.frame, "its screen")
-        text, frame = screen.text, screen.frame
-        stage.curtain.set()
+SIZES = ((80, 21), (104, 22), (140, 23))
+"""Columns and lines, no number of lines twice: a screen that is drawn anew is known by it."""
+
+
+def played() -> Iterator[tuple[str, bytes]]:
+    """The screen at the end of the play in a terminal of each size, and how it was drawn. Its port is 50000."""
+    with staged() as url, terminal([*COMMAND, url], *SIZES[0]) as screen:
+        for columns, lines in SIZES:
+            screen.resize(columns, lines)
+            until(lambda: f"last {ACTS * SECONDS} s".encode() in screen.frame, "the last act")
+            port = url.rpartition(":")[2].partition("/")[0].rjust(5)
+            yield screen.text.replace(port, "50000"), screen.frame.replace(port.encode(), b"50000")
         screen.press("q")
         assert screen.end() == 0
-    return text, frame

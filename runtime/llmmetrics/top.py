@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from rich.live import Live
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
 from llmmetrics.screen.amounts import period
-from llmmetrics.screen.board import Frame, board
+from llmmetrics.screen.board import board
 from llmmetrics.screen.figures import overview
+from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.keys import END, keys
 from llmmetrics.screen.readings import Window, is_ours, scraped
 from llmmetrics.testing.exposition_text import Page
@@ -62,6 +64,8 @@ def _page(parts: SplitResult) -> Page:
 
 
 def _watch(console: Console, parts: SplitResult, window: Window, interval: float, clock: Callable[[], float]) -> None:
+    # whatever ends it, the terminal is left as it was
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     trouble = ""
     with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         hint = "Ctrl-C quits" if pressed is None else "q quits"

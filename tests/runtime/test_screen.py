@@ -11,8 +11,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from llmmetrics.screen import amounts
-from llmmetrics.screen.board import Frame, board
-from llmmetrics.screen.figures import Latency, overview, quantile
+from llmmetrics.screen.board import board
+from llmmetrics.screen.figures import overview
+from llmmetrics.screen.frame import Frame
+from llmmetrics.screen.quantiles import Latency, quantile
 from llmmetrics.screen.readings import SECONDS, is_ours, scraped
 from llmmetrics.testing.exposition_text import parse
 

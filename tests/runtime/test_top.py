@@ -22,16 +22,15 @@ TOP = [sys.executable, "-m", "llmmetrics.cli", "top"]
 DEMO = [sys.executable, "-m", "llmmetrics.cli", "demo"]
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (140, 24)])
-def test_its_screen_is_the_golden_one(columns, lines):
+def test_its_screen_is_the_golden_one_at_every_size():
     """Of a real metered process, whose traffic and times are fixed: `stage` says how."""
-    from stage import played
+    from stage import SIZES, played
 
-    text = re.sub(r"127\.0\.0\.1:\d{5}", "127.0.0.1:50000", played(columns, lines)[0])
-    golden = GOLDEN / f"top.{columns}.txt"
-    if os.environ.get("UPDATE_DOCS"):
-        golden.write_text(text, "utf8")
-    assert text == golden.read_text("utf8"), "set UPDATE_DOCS=1 to write it anew"
+    for (columns, _), (text, _) in zip(SIZES, played(), strict=True):
+        golden = GOLDEN / f"top.{columns}.txt"
+        if os.environ.get("UPDATE_DOCS"):
+            golden.write_text(text, "utf8")
+        assert text == golden.read_text("utf8"), "set UPDATE_DOCS=1 to write it anew"
 
 
 def test_it_goes_on_when_the_process_goes_and_comes_back(tmp_path):
@@ -59,8 +58,17 @@ def test_it_goes_on_when_the_process_goes_and_comes_back(tmp_path):
         assert screen.wrote.endswith(b"\x1b[?25h\x1b[?1049l")
 
 
-@pytest.mark.parametrize("keys", ["q", "Q", "\x03", "\x04"], ids=["q", "Q", "Ctrl-C", "Ctrl-D"])
-def test_a_key_ends_it_and_the_terminal_is_as_before(keys):
+ENDINGS = {
+    "q": lambda screen: screen.press("q"),
+    "Q": lambda screen: screen.press("Q"),
+    "Ctrl-C": lambda screen: screen.press("\x03"),
+    "Ctrl-D": lambda screen: screen.press("\x04"),
+    "SIGTERM": lambda screen: screen.process.terminate(),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_ends_it_the_terminal_is_as_before(ending):
     import termios
 
     from terminal import terminal
@@ -69,7 +77,7 @@ def test_a_key_ends_it_and_the_terminal_is_as_before(keys):
         until(lambda: "q quits" in screen.text, "the screen")
         assert termios.tcgetattr(screen.theirs) != screen.before
         screen.press("?")
-        screen.press(keys)
+        ENDINGS[ending](screen)
         assert screen.process.wait(60) == 0
         assert termios.tcgetattr(screen.theirs) == screen.before
         screen.end()

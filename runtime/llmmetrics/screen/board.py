@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -11,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from llmmetrics.screen import amounts
-from llmmetrics.screen.cells import ASCII, NARROW, ONCE, UNICODE, WIDE, Line, Signs, cut
-from llmmetrics.screen.figures import Backend, Budget, Overview
+from llmmetrics.screen.bars import bars, budgets_of
+from llmmetrics.screen.cells import NARROW, ONCE, WIDE, Line
+from llmmetrics.screen.figures import Backend, Overview
+from llmmetrics.screen.frame import Frame, Signs, cut, more
 
 BROAD = 110
 """Cells from which on there is room for the models beside their backends, and for the errors by type."""
@@ -20,39 +21,11 @@ BROAD = 110
 LOW = 8
 """Lines below which there is no room for the budgets beside the backends."""
 
-BAR = 40
-"""How long a budget's bar is at most."""
-
-COLOURS = ((1.0, "red"), (0.8, "yellow"), (0.0, "green"))
-"""Of a budget, by the part of it that is spent from which on it has it: where `SpendAlerts` warn, too."""
-
-
-class Frame(NamedTuple):
-    """Where an overview is shown, and what is said around it."""
-
-    url: str
-    width: int
-    height: int | None = None
-    """In lines; None: as many as it takes."""
-    live: bool = False
-    """Whether it goes on, so that there are rates."""
-    hint: str = ""
-    """What ends it."""
-    trouble: str = ""
-    """Why the last scrape failed."""
-    ascii: bool = False
-    """Whether the terminal has no other letters."""
-
-    @property
-    def signs(self) -> Signs:
-        """What it can draw with."""
-        return ASCII if self.ascii else UNICODE
-
 
 def board(overview: Overview, frame: Frame) -> RenderableType:
     """The whole screen."""
     notes = _notes(overview, frame)
-    budgets = sorted(((each.name, each.budget) for each in overview.backends if each.budget), key=_fullest)
+    budgets = budgets_of(overview.backends)
     room, most = None, len(budgets)
     if frame.height is not None:
         # but for the title, the table's head and total, what else is said, and an empty line before each part
@@ -61,7 +34,7 @@ def board(overview: Overview, frame: Frame) -> RenderableType:
         room -= most + 2 + (most < len(budgets)) if most else 0
     parts = [_title(overview, frame), Text(), _backends(overview, frame, room)]
     if most:
-        parts += [Text(), _budgets(budgets[:most], len(budgets) - most, frame)]
+        parts += [Text(), bars(budgets[:most], len(budgets) - most, frame)]
     if notes:
         parts += [Text(), *notes]
     return Group(*parts)
@@ -107,7 +80,7 @@ def _backends(overview: Overview, frame: Frame, room: int | None) -> RenderableT
     for line in lines:
         add(line, _name(line, names, frame.signs, broad=broad))
     if hidden:
-        made.add_row(_more(hidden))
+        made.add_row(more(hidden))
     if len(overview.backends) > 1:
         add(Line(overview.all), Text("  total"), style="bold")
     return made
@@ -151,56 +124,6 @@ def _errors(line: Line, width: int, frame: Frame) -> Text:
     return Text(
         cut(", ".join(f"{kind} {amounts.count(n)}" for kind, n in errors.items()), width, frame.signs), "yellow"
     )
-
-
-def _more(hidden: int) -> Text:
-    return Text(f"  + {hidden} more", style="dim")
-
-
-def _used(budget: Budget) -> float | None:
-    if budget.spent is None or budget.limit is None:
-        return None
-    return budget.spent / budget.limit if budget.limit else 1.0
-
-
-def _fullest(budget: tuple[str, Budget]) -> tuple[float, str]:
-    """What nobody knows stands first, then what is spent most."""
-    used = _used(budget[1])
-    return -(float("inf") if used is None else used), budget[0]
-
-
-def _budgets(budgets: Sequence[tuple[str, Budget]], hidden: int, frame: Frame) -> RenderableType:
-    rows = [(name, _used(budget), _spent(budget), _refused(budget)) for name, budget in budgets]
-    names = min(max(cell_len(name) + 2 for name, *_ in rows), frame.width // 3)
-    # after it: the part that is spent, and what is said of it, at its longest
-    bar = min(max(frame.width - names - 9 - max(len(spent) + len(refused) for *_, spent, refused in rows), 8), BAR)
-    made = Table.grid(padding=(0, 1, 0, 0))
-    made.add_column(no_wrap=True, width=names)
-    made.add_column(no_wrap=True, width=bar)
-    made.add_column(no_wrap=True, width=5, justify="right")
-    made.add_column(no_wrap=True)
-    made.add_column(no_wrap=True)
-    made.add_row("  budget", style="dim")
-    for name, used, spent, refused in rows:
-        colour = next(colour for part, colour in COLOURS if (used or 0.0) >= part)
-        full = round(min(used or 0.0, 1.0) * bar)
-        drawn = Text.assemble((frame.signs.full * full, colour), (frame.signs.empty * (bar - full), "dim"))
-        name_, part = f"  {cut(name, names - 2, frame.signs)}", Text(amounts.part(used), style=f"bold {colour}")
-        made.add_row(Text(name_), drawn, part, spent, Text(refused, style="yellow"))
-    if hidden:
-        made.add_row(_more(hidden))
-    return made
-
-
-def _spent(budget: Budget) -> str:
-    if budget.spent is None or budget.limit is None:
-        return "unknown"
-    return f"{amounts.usd(budget.spent)} of {amounts.usd(budget.limit)}"
-
-
-def _refused(budget: Budget) -> str:
-    told = (("refused", budget.refused), ("would refuse", budget.would_refuse))
-    return ", ".join(f"{what} {amounts.count(n)}" for what, n in told if n)
 
 
 def _notes(overview: Overview, frame: Frame) -> list[Text]:

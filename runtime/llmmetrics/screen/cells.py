@@ -5,29 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from llmmetrics.findings import shown
 from llmmetrics.screen import amounts
 from llmmetrics.screen.figures import Backend, Figures
 
 FAILING = 0.05
 """The part of the calls from which on it is red that they fail."""
-
-
-class Signs(NamedTuple):
-    """What is drawn with."""
-
-    healthy: str = "●"
-    unhealthy: str = "✗"
-    model: str = "└"
-    full: str = "█"
-    empty: str = "░"
-    cut: str = "…"
-
-
-UNICODE, ASCII = Signs(), Signs("*", "x", "-", "#", ".", "~")
 
 
 class Line(NamedTuple):
@@ -44,12 +28,6 @@ class Column(NamedTuple):
     head: str
     width: int
     cell: Callable[[Line], Text]
-
-
-def cut(text: str, width: int, signs: Signs) -> str:
-    """A name from the page, as a terminal may have it, in so many of its cells at most."""
-    text = shown(text)
-    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + signs.cut
 
 
 def _of(head: str, width: int, say: Callable[[Figures], str]) -> Column:

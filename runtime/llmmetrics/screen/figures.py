@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from llmmetrics.screen.quantiles import Latency, quantile
 from llmmetrics.screen.readings import Series, Window
 
 _KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
 _FAILED = ("failure", "timeout")
 """The statuses that are errors: a caller who goes away makes none."""
 
+_BUCKET = "llm_request_duration_seconds_bucket"
+
 _JOINED: Mapping[str, Callable[[float, float], float]] = {"llm_backend_health": min, "llm_backend_budget_usd": max}
 """How what several instances say of a backend makes one, where it does not add up: they share a budget."""
 
 Sums = dict[tuple[str, str], float]
 """By the sample's name, and the value of the label that has few."""
-
-
-class Latency(NamedTuple):
-    """A quantile in seconds; `above` where it is more than that, the largest bucket's bound."""
-
-    seconds: float
-    above: bool = False
 
 
 class Sides(NamedTuple):
@@ -178,22 +174,19 @@ def _figures(found: Iterable[Sides], seconds: float | None) -> Figures:
 
     dollars = None if cost is None else per_second("llm_estimated_cost_usd")
     return Figures(
-        calls,
-        made,
-        per_second("llm_requests_total"),
-        _sum(grown, "llm_requests_total", *_FAILED) / made if made else None,
-        quantile({kind: value for (name, kind), value in grown.items() if name == _BUCKET}, 0.95),
-        prompt,
-        completion,
-        per_second("llm_tokens_total", "prompt"),
-        per_second("llm_tokens_total", "completion"),
-        None if dollars is None else dollars * 3600,
-        cost,
-        any(_unpriced(each.now) for each in found),
+        calls=calls,
+        made=made,
+        rate=per_second("llm_requests_total"),
+        failed=_sum(grown, "llm_requests_total", *_FAILED) / made if made else None,
+        p95=quantile({kind: value for (name, kind), value in grown.items() if name == _BUCKET}, 0.95),
+        prompt=prompt,
+        completion=completion,
+        prompt_rate=per_second("llm_tokens_total", "prompt"),
+        completion_rate=per_second("llm_tokens_total", "completion"),
+        hourly=None if dollars is None else dollars * 3600,
+        cost=cost,
+        unpriced=any(_unpriced(each.now) for each in found),
     )
-
-
-_BUCKET = "llm_request_duration_seconds_bucket"
 
 
 def _added(found: Iterable[Sums]) -> Sums:
@@ -208,27 +201,3 @@ def _unpriced(now: Sums) -> bool:
     """Whether a model has calls whose cost nobody knows: one whose price is known has a cost, if of 0."""
     priced = ("llm_estimated_cost_usd", "") in now
     return bool(_sum(now, "llmmetrics_calls_without_price_total") or (not priced and _sum(now, "llm_requests_total")))
-
-
-def quantile(buckets: Mapping[str, float], part: float) -> Latency | None:
-    """A histogram's quantile from its cumulative buckets by `le`, as Prometheus' `histogram_quantile` has it."""
-    bounds = sorted((bound, count) for text, count in buckets.items() if (bound := _number(text)) >= 0)
-    total = max((count for _, count in bounds), default=0.0)
-    if total <= 0:
-        return None
-    rank, low, below = part * total, 0.0, 0.0
-    for bound, count in bounds:
-        if count >= rank and bound < float("inf"):
-            # below is less than count here: a bucket that ends at the rank is taken by the one before
-            return Latency(low + (bound - low) * (rank - below) / (count - below) if count > below else bound)
-        if bound < float("inf"):
-            low, below = bound, max(below, count)
-    return Latency(low, above=True)
-
-
-def _number(text: str) -> float:
-    """A bucket's bound; of a page that holds anything, no bound at all."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
