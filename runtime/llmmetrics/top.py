@@ -18,7 +18,7 @@ from llmmetrics.screen.board import board
 from llmmetrics.screen.figures import overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.keys import END, keys
-from llmmetrics.screen.readings import Window, is_ours, scraped
+from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
 from llmmetrics.testing.exposition_text import Page
 from llmmetrics.testing.scrape import ScrapeError, UnreachableError, address, fetched
 
@@ -39,7 +39,7 @@ def run(url: str, *, interval: float, once: bool = False, clock: Callable[[], fl
     except (ConfigError, UnreachableError, ScrapeError) as exc:
         sys.stderr.write(f"llmmetrics: {shown(str(exc))}\n")
         return 2
-    window = scraped((), page, clock())
+    window = scraped(EMPTY, page, clock())
     console = Console()
     if once or not (sys.stdout.isatty() and console.is_interactive):
         console.print(board(overview(window), Frame(_address(parts), console.width, ascii=console.options.ascii_only)))
@@ -89,7 +89,7 @@ def _watch(console: Console, parts: SplitResult, window: Window, interval: float
                 window, trouble = scraped(window, _page(parts), clock()), ""
             except (UnreachableError, ScrapeError) as exc:
                 what = str(exc).partition(": ")[0]
-                trouble = f"{shown(what)}; these figures are {period(clock() - window[-1].at)} old"
+                trouble = f"{shown(what)}; these figures are {period(clock() - window.readings[-1].at)} old"
 
 
 def _slept(seconds: float) -> str:

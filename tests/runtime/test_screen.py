@@ -15,7 +15,7 @@ from llmmetrics.screen.board import board
 from llmmetrics.screen.figures import overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.quantiles import Latency, quantile
-from llmmetrics.screen.readings import SECONDS, is_ours, scraped
+from llmmetrics.screen.readings import EMPTY, SECONDS, is_ours, scraped
 from llmmetrics.testing.exposition_text import parse
 
 URL = "http://127.0.0.1:5000/metrics"
@@ -26,7 +26,7 @@ def page(*lines):
 
 
 def window(*pages, seconds=2.0):
-    made = ()
+    made = EMPTY
     for n, each in enumerate(pages):
         made = scraped(made, page(*each), n * seconds)
     return made
@@ -75,7 +75,7 @@ def test_a_series_that_was_not_there_began_at_0():
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=12))
 def test_growth_is_never_negative_and_loses_nothing(counts):
     made = window(*([calls(n)] for n in counts))
-    (growth,) = (made[-1].grown[key] - made[0].grown[key] for key in made[-1].values)
+    (growth,) = (made.readings[-1].grown[key] - made.readings[0].grown[key] for key in made.values)
     steps = list(itertools.pairwise(counts))
     assert growth == sum(after - before if after >= before else after for before, after in steps) >= 0
 
@@ -83,7 +83,7 @@ def test_growth_is_never_negative_and_loses_nothing(counts):
 def test_a_window_is_a_minute_long():
     made = window(*([calls(n)] for n in range(100)))
     assert overview(made).seconds == SECONDS
-    assert len(made) == SECONDS / 2 + 1
+    assert len(made.readings) == SECONDS / 2 + 1
     # however seldom it is scraped, there are two
     assert overview(window([calls(0)], [calls(300)], [calls(900)], seconds=300.0)).seconds == 300
 

@@ -94,17 +94,17 @@ class Overview(NamedTuple):
 
 def overview(window: Window) -> Overview:
     """What a window of one scrape or more says."""
-    first, last = window[0], window[-1]
-    alone = len(window) == 1
+    first, last = window.readings[0], window.readings[-1]
+    alone = first is last
     seconds = None if alone else max(last.at - first.at, 1e-3)
-    grown = last.values if alone else {each: last.grown[each] - first.grown.get(each, 0.0) for each in last.values}
-    found = _by_backend(last.values, grown)
+    growth = {each: last.grown[each] - first.grown.get(each, 0.0) for each in window.values}
+    found = _by_backend(window.values, window.values if alone else growth)
     backends = (_backend(name, models, seconds) for name, models in found.items())
     return Overview(
         seconds,
         tuple(sorted(backends, key=lambda each: (*_busy(each.all), each.name))),
         _figures([sides for models in found.values() for sides in models.values()], seconds),
-        last.unread,
+        window.unread,
     )
 
 

@@ -15,19 +15,26 @@ Series = tuple[str, Labels]
 
 
 class Reading(NamedTuple):
-    """One scrape."""
+    """What is kept of one scrape."""
 
     at: float
     """In seconds of a clock that never goes back."""
-    values: Mapping[Series, float]
     grown: Mapping[Series, float]
     """What each series would be, had its process never been started anew. Of a gauge it means nothing."""
+
+
+class Window(NamedTuple):
+    """The scrapes that figures are taken over."""
+
+    values: Mapping[Series, float]
+    """Of the last one."""
     unread: int
-    """How many lines could not be read."""
+    """How many lines of it could not be read."""
+    readings: tuple[Reading, ...]
+    """The oldest first."""
 
 
-Window = tuple[Reading, ...]
-"""The oldest first."""
+EMPTY = Window({}, 0, ())
 
 
 def is_ours(page: Page) -> bool:
@@ -44,15 +51,17 @@ def scraped(window: Window, page: Page, at: float) -> Window:
         for each in page.samples
         if each.name.startswith(("llm_", "llmmetrics_")) and math.isfinite(each.value) and each.value >= 0
     }
-    reading = Reading(at, values, _grown(window[-1], values) if window else values, len(page.problems))
-    begun = sum(each.at <= at - SECONDS for each in window)
-    return (*window[max(begun - 1, 0) :], reading)
+    begun = sum(each.at <= at - SECONDS for each in window.readings)
+    reading = Reading(at, _grown(window, values))
+    return Window(values, len(page.problems), (*window.readings[max(begun - 1, 0) :], reading))
 
 
-def _grown(last: Reading, values: Mapping[Series, float]) -> Mapping[Series, float]:
+def _grown(window: Window, values: Mapping[Series, float]) -> Mapping[Series, float]:
     """As Prometheus' `increase` has it: what is less than it was began at 0, and so did what was not there."""
-    grown = dict(last.grown)
+    if not window.readings:
+        return values
+    grown = dict(window.readings[-1].grown)
     for series, value in values.items():
-        before = last.values.get(series, 0.0)
+        before = window.values.get(series, 0.0)
         grown[series] = grown.get(series, 0.0) + (value - before if value >= before else value)
     return grown
