@@ -6,16 +6,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import SplitResult
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderResult
 from rich.live import Live
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
 from llmmetrics.screen.amounts import period
 from llmmetrics.screen.board import board
-from llmmetrics.screen.figures import overview
+from llmmetrics.screen.figures import Overview, overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.keys import END, keys
 from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
@@ -64,18 +65,20 @@ def _page(parts: SplitResult) -> Page:
 
 
 def _watch(console: Console, parts: SplitResult, window: Window, interval: float, clock: Callable[[], float]) -> None:
-    # whatever ends it, the terminal is left as it was
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # whatever ends it, the terminal is left as it was; some shells have what they start ignore Ctrl-C
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     trouble = ""
     with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         hint = "Ctrl-C quits" if pressed is None else "q quits"
 
-        def draw() -> tuple[int, int]:
-            width, height = console.size
-            plain = console.options.ascii_only
-            frame = Frame(_address(parts), width, height, live=True, hint=hint, trouble=trouble, ascii=plain)
-            live.update(board(overview(window), frame), refresh=True)
-            return width, height
+        def draw() -> ConsoleDimensions:
+            size = console.size
+            frame = Frame(
+                _address(parts), *size, live=True, hint=hint, trouble=trouble, ascii=console.options.ascii_only
+            )
+            live.update(_Fitted(overview(window), frame), refresh=True)
+            return size
 
         while True:
             drawn = draw()
@@ -90,6 +93,16 @@ def _watch(console: Console, parts: SplitResult, window: Window, interval: float
             except (UnreachableError, ScrapeError) as exc:
                 what = str(exc).partition(": ")[0]
                 trouble = f"{shown(what)}; these figures are {period(clock() - window.readings[-1].at)} old"
+
+
+class _Fitted(NamedTuple):
+    """A board that is as large as the terminal is when it is drawn: somebody may be dragging its corner."""
+
+    overview: Overview
+    frame: Frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield board(self.overview, self.frame._replace(width=options.max_width, height=options.height))
 
 
 def _slept(seconds: float) -> str:
