@@ -8,7 +8,7 @@ endif
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint docs gate bench cassettes dashboards soak clean
+.PHONY: demo test lint docs gate bench cassettes dashboards pictures soak clean
 
 demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(BIN)/llmmetrics demo $(ARGS)
@@ -40,6 +40,9 @@ cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulat
 
 dashboards: $(READY) ## the Grafana dashboard, from its rows and queries
 	$(BIN)/python dashboards/build.py
+
+pictures: $(READY) ## the README's pictures, from what the real programs draw
+	PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)

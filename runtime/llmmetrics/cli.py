@@ -1,4 +1,4 @@
-"""The command line: `llmmetrics demo`, `check`, `doctor`, `price`, `budget`, `verify`, `rules`."""
+"""The command line: `llmmetrics demo`, `top`, `check`, `doctor`, `price`, `budget`, `verify`, `rules`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 
+from llmmetrics.arguments import parser
 from llmmetrics.errors import ConfigError, LedgerError
 
 
@@ -15,10 +16,22 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from llmmetrics import demo
     except ImportError as exc:
-        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
-        return 1
+        return _not_installed(exc)
     demo.run(host=options.host, port=options.port, once=options.once, clock_port=options.clock_port)
     return 0
+
+
+def _top(options: argparse.Namespace) -> int:
+    try:
+        from llmmetrics import top
+    except ImportError as exc:
+        return _not_installed(exc)
+    return top.run(options.url, interval=options.interval, once=options.once)
+
+
+def _not_installed(exc: ImportError) -> int:
+    sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+    return 1
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -53,7 +66,7 @@ def _rules(options: argparse.Namespace) -> int:
     try:
         from llmmetrics.rules import command
     except ImportError as exc:
-        sys.stderr.write(f"llmmetrics: {exc.name} is not installed: pip install 'llmmetrics[cli]'\n")
+        _not_installed(exc)
         return 2
     return command.run(options.files)
 
@@ -67,144 +80,9 @@ def _budget(options: argparse.Namespace) -> int:
     return books.run(options.action, books.Asked(**given))
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise ValueError
-    return port
-
-
-def _count(text: str) -> int:
-    count = int(text.replace("_", ""))
-    if not 0 <= count < 10**12:
-        raise ValueError
-    return count
-
-
-_count.__name__ = "count"
-
-
-_port.__name__ = "port"
-"""What argparse calls it in `invalid port value: …`."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
-    made = argparse.ArgumentParser(
-        prog="llmmetrics",
-        description="Meters LLM calls: tokens, cost, errors, latency.",
-        epilog="`llmmetrics COMMAND --help` says what a command does and takes.",
-    )
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo",
-        help="see the metrics of simulated providers",
-        description="Starts simulated providers, sends them real HTTP traffic, and serves its metrics until Ctrl-C.",
-    )
-    demo.add_argument(
-        "--port",
-        type=int,
-        default=5000,
-        help="where to serve /metrics; 0 takes a free port (default: 5000)",
-    )
-    demo.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="who may ask for /metrics: 0.0.0.0 for other machines too, as in a container (default: 127.0.0.1)",
-    )
-    demo.add_argument(
-        "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
-    )
-    demo.add_argument(
-        "--clock-port",
-        type=int,
-        metavar="PORT",
-        help="where a test moves the demo's clock: POST /advance?seconds=3600, GET /now; 0 takes a free port",
-    )
-    check = commands.add_parser(
-        "check",
-        help="see whether settings are valid, and what they come to",
-        description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
-    )
-    check.add_argument("settings", metavar="SETTINGS", help="the settings, a JSON file")
-    doctor = commands.add_parser(
-        "doctor",
-        help="find out why metrics or costs are missing",
-        description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
-    )
-    doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
-    doctor.add_argument(
-        "--port", type=_port, default=5000, help="where your application serves /metrics (default: 5000)"
-    )
-    verify = commands.add_parser(
-        "verify",
-        help="see whether a /metrics keeps the contract",
-        description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
-        "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
-    )
-    verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
-    price = commands.add_parser(
-        "price",
-        help="see what a call costs, and who says so",
-        description="Prints the price of a call by bucket: the settings' own, the price file's, or the catalogue's. "
-        "Exits with 1 where nobody knows it.",
-    )
-    price.add_argument("model", metavar="MODEL", help="the model, such as gpt-4o-mini")
-    price.add_argument("--provider", metavar="P", help="who sells it, such as openai (default: whoever has that name)")
-    price.add_argument("--input", type=_count, required=True, metavar="N", help="tokens of input, cached ones included")
-    price.add_argument("--output", type=_count, required=True, metavar="N", help="tokens of output, reasoning included")
-    price.add_argument("--cached", type=_count, default=0, metavar="N", help="tokens of the input read from a cache")
-    price.add_argument("--settings", metavar="SETTINGS", help="a JSON file whose own prices and price file count")
-    price.set_defaults(wrong=price.error)
-    rules = commands.add_parser(
-        "rules",
-        help="see whether your own rules and dashboards can work",
-        description="Looks at Prometheus' rules and Grafana's dashboards that ask for these metrics.",
-    )
-    of_rules = rules.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
-        "check",
-        help="say what cannot work, and what to write instead",
-        description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
-        "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
-        "Exits with 0 where there is nothing to say, 1 where there is, 2 where a file is none of these.",
-    )
-    of_rules.add_argument(
-        "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
-    )
-    budget = commands.add_parser(
-        "budget",
-        help="see what budgets have spent, or reset them",
-        description="Asks the ledger what backends have spent, whether the application runs or not.",
-    )
-    actions = budget.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, does in _ACTIONS.items():
-        _budget_options(actions.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."), name)
-    return made
-
-
-_ACTIONS = {
-    "show": "show what is spent and reserved, the limits, and the next resets",
-    "reset": "take off what is spent in the windows of now, after asking",
-    "history": "show the windows that are kept, and the resets by operators",
-}
-
-
-def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
-    action.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
-    action.add_argument("--ledger", metavar="URL", help="the ledger, in place of the one that SETTINGS name")
-    action.add_argument(
-        "--namespace", metavar="NAME", help="whose budgets, where SETTINGS do not say (default: default)"
-    )
-    action.add_argument("--backend", metavar="NAME", help="of this backend alone")
-    action.add_argument("--json", action="store_true", help="print JSON, amounts as strings")
-    if name == "reset":
-        action.add_argument("--yes", action="store_true", help="do not ask")
-    action.set_defaults(yes=False, wrong=action.error)
-
-
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
+    "top": _top,
     "check": _check,
     "doctor": _doctor,
     "price": _price,

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import pictures
 import pytest
 from bookshop import Bookshop
 
@@ -94,11 +95,29 @@ def test_six_branches(shop, tmp_path):
         else:
             assert regressions == []
             assert "passed: 2 tests judged" in done.stdout
+        if name in PICTURED:
+            assert pictured(PICTURED[name]) <= squeezed(done.stdout.splitlines())
     assert "the price of openai gpt-4o-mini has changed" in comments["vendor-price"].replace("\\", "")
     shown = page(comments)
     if os.environ.get("UPDATE_DOCS"):
         DOC.write_text(shown, "utf8")
     assert DOC.read_text("utf8") == shown, "set UPDATE_DOCS=1 to write it anew"
+
+
+PICTURED = {"refactor": "llm-metrics", "dearer-model": "llm-gate"}
+"""The README's picture of such a run."""
+
+
+def pictured(name: str) -> set[str]:
+    """What a picture says of these tests, and what it says at the end."""
+    lines = squeezed(pictures.shown(name))
+    found = {line for line in lines if ANSWERS in line or SUMMARY in line or line.startswith(("calls ", "blocked: "))}
+    assert len(found) == {"llm-metrics": 3, "llm-gate": 6}[name]
+    return found
+
+
+def squeezed(lines: list[str]) -> set[str]:
+    return {" ".join(line.split()) for line in lines}
 
 
 def accepts(shop: Bookshop, name: str, branch: Branch) -> None:

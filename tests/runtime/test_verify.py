@@ -8,13 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler
+from contextlib import suppress
 from pathlib import Path
-from socketserver import ThreadingTCPServer
 from threading import Thread
 
 import pytest
+from pages import KINDS, serving
 from prometheus_client import CollectorRegistry
 from servers import free_port
 
@@ -23,40 +22,6 @@ from llmmetrics.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
 CLASSIC, OPENMETRICS = ((GOLDEN / name).read_text("utf8") for name in ("metrics.txt", "metrics.openmetrics.txt"))
-KINDS = {False: "text/plain; version=0.0.4; charset=utf-8", True: "application/openmetrics-text; version=1.0.0"}
-
-
-class Server(ThreadingTCPServer):
-    # not http.server's own, which looks its name up in the DNS
-    daemon_threads = True
-
-
-@contextmanager
-def serving(answer):
-    """A server on loopback; `answer` gets its headers, and gives a status, headers and a body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            status, headers, body = answer(self.headers)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def pages(change=lambda text: text, *, classic_only=False):

@@ -47,7 +47,7 @@ def scrapes(source: CollectorRegistry | str, between: Callable[[], object] = _no
 
     Raises `ConfigError` for what is no URL, `UnreachableError` and `ScrapeError`.
     """
-    read = partial(_rendered, source) if isinstance(source, CollectorRegistry) else partial(_fetched, address(source))
+    read = partial(_rendered, source) if isinstance(source, CollectorRegistry) else partial(fetched, address(source))
     first = read(CLASSIC)
     between()
     return Scrapes(first, read(OPENMETRICS), read(CLASSIC))
@@ -80,7 +80,8 @@ class _Answer(NamedTuple):
     body: bytes
 
 
-def _fetched(url: SplitResult, accept: str) -> Page:
+def fetched(url: SplitResult, accept: str = CLASSIC) -> Page:
+    """One scrape of an `address`. Raises `UnreachableError` and `ScrapeError`."""
     shown = f"{url.scheme}://{url.netloc}{url.path}"
     try:
         answer = _get(url, accept)

@@ -1,0 +1,146 @@
+"""What `llmmetrics top` shows: an overview as rich draws it, at any width and height. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llmmetrics.screen import amounts
+from llmmetrics.screen.bars import bars, budgets_of
+from llmmetrics.screen.cells import NARROW, ONCE, WIDE, Line
+from llmmetrics.screen.figures import Backend, Overview
+from llmmetrics.screen.frame import Frame, Signs, cut, more
+
+BROAD = 110
+"""Cells from which on there is room for the models beside their backends, and for the errors by type."""
+
+LOW = 8
+"""Lines below which there is no room for the budgets beside the backends."""
+
+
+def board(overview: Overview, frame: Frame) -> RenderableType:
+    """The whole screen."""
+    notes = _notes(overview, frame)
+    budgets = budgets_of(overview.backends)
+    room, most = None, len(budgets)
+    if frame.height is not None:
+        # but for the title, the table's head and total, what else is said, and an empty line before each part
+        room = frame.height - 3 - (len(overview.backends) > 1) - (len(notes) + 1 if notes else 0)
+        most = min(most, room // 3 if room >= LOW else 0)
+        room -= most + 2 + (most < len(budgets)) if most else 0
+    parts = [_title(overview, frame), Text(), _backends(overview, frame, room)]
+    if most:
+        parts += [Text(), bars(budgets[:most], len(budgets) - most, frame)]
+    if notes:
+        parts += [Text(), *notes]
+    return Group(*parts)
+
+
+def _title(overview: Overview, frame: Frame) -> RenderableType:
+    unhealthy = sum(each.healthy is False for each in overview.backends)
+    health = Text(f"{unhealthy} unhealthy", "bold red") if unhealthy else Text("all healthy", "green")
+    since = "since it began" if overview.seconds is None else f"last {amounts.period(overview.seconds)}"
+    right = Text.assemble(health if any(each.healthy is not None for each in overview.backends) else "", f"  {since}")
+    left = Text.assemble(("llmmetrics top", "bold"), "  ")
+    left.append(cut(frame.url, frame.width - len(left) - len(right) - 2, frame.signs), style="cyan")
+    made = Table.grid(expand=True)
+    made.add_column(no_wrap=True, ratio=1)
+    made.add_column(no_wrap=True, justify="right")
+    made.add_row(left, right)
+    return made
+
+
+def _backends(overview: Overview, frame: Frame, room: int | None) -> RenderableType:
+    if not overview.backends:
+        return Text("no backend is configured there, and none has been called yet", style="yellow")
+    broad = frame.width >= BROAD
+    columns = ONCE if not frame.live else WIDE if broad else NARROW
+    lines, hidden = _lines(overview.backends, room)
+    left = frame.width - sum(1 + each.width for each in columns)
+    names, models, types = _widths(lines, left) if broad else (left, 0, 0)
+    made = Table.grid(padding=(0, 1, 0, 0))
+    for width in (names, models) if broad else (names,):
+        made.add_column(width=width, no_wrap=True)
+    for column in columns:
+        made.add_column(width=column.width, no_wrap=True, justify="right")
+    if broad:
+        made.add_column(width=types, no_wrap=True)
+
+    def add(line: Line, name: Text, *, style: str = "") -> None:
+        model = (Text(cut(line.model or "", models, frame.signs), style="dim"),) if broad else ()
+        errors = (_errors(line, types, frame),) if broad else ()
+        made.add_row(name, *model, *(each.cell(line) for each in columns), *errors, style=style)
+
+    heads = [each.head for each in columns]
+    made.add_row("  backend", *(("model", *heads, "errors by type") if broad else heads), style="dim")
+    for line in lines:
+        add(line, _name(line, names, frame.signs, broad=broad))
+    if hidden:
+        made.add_row(more(hidden))
+    if len(overview.backends) > 1:
+        add(Line(overview.all), Text("  total"), style="bold")
+    return made
+
+
+def _lines(backends: Sequence[Backend], room: int | None) -> tuple[list[Line], int]:
+    """The rows that there is room for, and how many backends are hidden. Models go first."""
+    lines = []
+    for backend in backends:
+        alone = next(iter(backend.models)) if len(backend.models) == 1 else None
+        lines.append(Line(backend.all, backend, alone))
+        if len(backend.models) > 1:
+            lines += [Line(figures, None, model) for model, figures in backend.models.items()]
+    if room is None or len(lines) <= room:
+        return lines, 0
+    lines = [each for each in lines if each.backend]
+    fitting = len(lines) if len(lines) <= room else max(room - 1, 1)
+    return lines[:fitting], len(lines) - fitting
+
+
+def _widths(lines: Sequence[Line], left: int) -> tuple[int, int, int]:
+    """Of the names, the models and the errors, on a broad screen: what is long gets two fifths at most."""
+    names = max(cell_len(each.backend.name) + 2 for each in lines if each.backend)
+    models = max(cell_len(each.model or "") for each in lines)
+    names, models = (min(max(each, 7), left * 2 // 5) for each in (names, models))
+    return names, models, left - names - models - 2
+
+
+def _name(line: Line, width: int, signs: Signs, *, broad: bool) -> Text:
+    if line.backend is None:
+        return Text() if broad else Text(f"    {cut(line.model or '', width - 4, signs)}", style="dim")
+    sign, style = {True: (signs.healthy, "green"), False: (signs.unhealthy, "bold red"), None: ("?", "yellow")}[
+        line.backend.healthy
+    ]
+    name = cut(line.backend.name, width - 2, signs)
+    return Text.assemble((f"{sign} ", style), (name, "red" if line.backend.healthy is False else ""))
+
+
+def _errors(line: Line, width: int, frame: Frame) -> Text:
+    errors = line.backend.errors if line.backend else {}
+    return Text(
+        cut(", ".join(f"{kind} {amounts.count(n)}" for kind, n in errors.items()), width, frame.signs), "yellow"
+    )
+
+
+def _notes(overview: Overview, frame: Frame) -> list[Text]:
+    """What is said below, a line each."""
+    notes = []
+    if overview.all.unpriced:
+        notes.append(
+            Text("unknown, +?: calls whose price nobody knows (llmmetrics check shows prices)", style="yellow")
+        )
+    if overview.unread:
+        lines = "a line of the page" if overview.unread == 1 else f"{overview.unread} lines of the page"
+        notes.append(Text(f"{lines} cannot be read: llmmetrics verify says which", style="yellow"))
+    if frame.trouble:
+        notes.append(Text(frame.trouble, style="bold red"))
+    if frame.hint:
+        notes.append(Text(frame.hint, style="dim"))
+    for each in notes:
+        each.plain = cut(each.plain, frame.width, frame.signs)
+        each.no_wrap = True
+    return notes

@@ -1,0 +1,83 @@
+"""The columns of `llmmetrics top`: what each says of a backend, of one of its models, or of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.text import Text
+
+from llmmetrics.screen import amounts
+from llmmetrics.screen.figures import Backend, Figures
+
+FAILING = 0.05
+"""The part of the calls from which on it is red that they fail."""
+
+
+class Line(NamedTuple):
+    """A row: of a backend, of one of its models (`backend` is None), or of all of them (both are)."""
+
+    figures: Figures
+    backend: Backend | None = None
+    model: str | None = None
+
+
+class Column(NamedTuple):
+    """A column of numbers."""
+
+    head: str
+    width: int
+    cell: Callable[[Line], Text]
+
+
+def _of(head: str, width: int, say: Callable[[Figures], str]) -> Column:
+    def cell(line: Line) -> Text:
+        said = say(line.figures)
+        return Text(said, style="dim" if said in ("0", "$0", amounts.NOBODY_KNOWS) else "")
+
+    return Column(head, width, cell)
+
+
+def _tokens(figures: Figures) -> str:
+    both = figures.prompt_rate, figures.completion_rate
+    return amounts.rate(None if both[0] is None or both[1] is None else both[0] + both[1])
+
+
+def _failed(line: Line) -> Text:
+    failed = line.figures.failed
+    return Text(amounts.part(failed), style="dim" if not failed else "bold red" if failed >= FAILING else "yellow")
+
+
+def _cost(line: Line) -> Text:
+    figures = line.figures
+    if figures.cost is None:
+        return Text("unknown", style="yellow") if figures.unpriced else Text(amounts.NOBODY_KNOWS, style="dim")
+    return Text(amounts.usd(figures.cost)).append("+?" if figures.unpriced else "", style="yellow")
+
+
+def _active(line: Line) -> Text:
+    return Text(amounts.count(line.backend.active) if line.backend and line.backend.active else "", style="bold cyan")
+
+
+_CALLS = _of("calls", 6, lambda of: amounts.count(of.calls))
+_RATE = _of("req/s", 5, lambda of: amounts.rate(of.rate))
+_FAILED = Column("errors", 6, _failed)
+_P95 = _of("p95", 6, lambda of: amounts.seconds(of.p95))
+_HOURLY = _of("$/hour", 9, lambda of: amounts.usd(of.hourly))
+_COST = Column("cost", 10, _cost)
+_ACTIVE = Column("active", 6, _active)
+
+NARROW = (_CALLS, _RATE, _ACTIVE, _FAILED, _P95, _of("tok/s", 6, _tokens), _HOURLY, _COST)
+WIDE = (
+    *(_CALLS, _RATE, _ACTIVE, _FAILED, _P95),
+    _of("in/s", 6, lambda of: amounts.rate(of.prompt_rate)),
+    _of("out/s", 6, lambda of: amounts.rate(of.completion_rate)),
+    *(_HOURLY, _COST),
+)
+ONCE = (
+    *(_CALLS, _ACTIVE, _FAILED, _P95),
+    _of("tokens in", 9, lambda of: amounts.count(of.prompt)),
+    _of("out", 7, lambda of: amounts.count(of.completion)),
+    _COST,
+)
+"""Of one scrape, which has no rates."""

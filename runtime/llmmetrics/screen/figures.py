@@ -1,0 +1,203 @@
+"""What a window of scrapes comes to: rates, errors, latency, tokens, cost and budgets, by backend and model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from llmmetrics.screen.quantiles import Latency, quantile
+from llmmetrics.screen.readings import Series, Window
+
+_KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
+_FAILED = ("failure", "timeout")
+"""The statuses that are errors: a caller who goes away makes none."""
+
+_BUCKET = "llm_request_duration_seconds_bucket"
+
+_JOINED: Mapping[str, Callable[[float, float], float]] = {"llm_backend_health": min, "llm_backend_budget_usd": max}
+"""How what several instances say of a backend makes one, where it does not add up: they share a budget."""
+
+Sums = dict[tuple[str, str], float]
+"""By the sample's name, and the value of the label that has few."""
+
+
+class Sides(NamedTuple):
+    """What the series of a backend and model say."""
+
+    now: Sums
+    """Since the process began."""
+    grown: Sums
+    """In the window."""
+
+
+class Figures(NamedTuple):
+    """What a model, a backend or all of them did. None is what nobody knows."""
+
+    calls: float
+    """Since the process began."""
+    made: float
+    """In the window."""
+    rate: float | None
+    """Calls per second."""
+    failed: float | None
+    """The part of the window's calls, from 0 to 1."""
+    p95: Latency | None
+    prompt: float
+    """Tokens, since the process began."""
+    completion: float
+    prompt_rate: float | None
+    """Tokens per second."""
+    completion_rate: float | None
+    hourly: float | None
+    """USD per hour."""
+    cost: float | None
+    """USD, since the process began."""
+    unpriced: bool
+    """Whether there were calls whose cost nobody knows, beside those of `cost`."""
+
+
+class Budget(NamedTuple):
+    """What a backend has spent of its limit, in USD, and the calls that it refused since the process began."""
+
+    spent: float | None
+    limit: float | None
+    refused: float
+    would_refuse: float
+    """In mode `shadow`."""
+
+
+class Backend(NamedTuple):
+    """One backend."""
+
+    name: str
+    all: Figures
+    models: Mapping[str, Figures]
+    """The busiest first."""
+    errors: Mapping[str, float]
+    """In the window, by their type."""
+    healthy: bool | None
+    active: float | None
+    budget: Budget | None
+
+
+class Overview(NamedTuple):
+    """All that a window says."""
+
+    seconds: float | None
+    """How long it is; None: of one scrape, which says what there was since the process began."""
+    backends: tuple[Backend, ...]
+    """The busiest first."""
+    all: Figures
+    unread: int
+    """How many lines of the last page could not be read."""
+
+
+def overview(window: Window) -> Overview:
+    """What a window of one scrape or more says."""
+    first, last = window.readings[0], window.readings[-1]
+    alone = first is last
+    seconds = None if alone else max(last.at - first.at, 1e-3)
+    growth = {each: last.grown[each] - first.grown.get(each, 0.0) for each in window.values}
+    found = _by_backend(window.values, window.values if alone else growth)
+    backends = (_backend(name, models, seconds) for name, models in found.items())
+    return Overview(
+        seconds,
+        tuple(sorted(backends, key=lambda each: (*_busy(each.all), each.name))),
+        _figures([sides for models in found.values() for sides in models.values()], seconds),
+        window.unread,
+    )
+
+
+def _busy(figures: Figures) -> tuple[float, float]:
+    """The busiest sorts first."""
+    return -figures.made, -figures.calls
+
+
+def _by_backend(now: Mapping[Series, float], grown: Mapping[Series, float]) -> dict[str, dict[str, Sides]]:
+    """By backend and model; what has no model is under ""."""
+    found: dict[str, dict[str, Sides]] = {}
+    for (name, pairs), value in now.items():
+        labels = dict(pairs)
+        if "backend" not in labels:
+            continue
+        sides = found.setdefault(labels["backend"], {}).setdefault(labels.get("model", ""), Sides({}, {}))
+        key = name, next((labels[each] for each in _KINDS if each in labels), "")
+        join = _JOINED.get(name, _plus)
+        for sums, each in ((sides.now, value), (sides.grown, grown[name, pairs])):
+            sums[key] = join(sums[key], each) if key in sums else each
+    return found
+
+
+def _plus(one: float, other: float) -> float:
+    return one + other
+
+
+def _backend(name: str, found: Mapping[str, Sides], seconds: float | None) -> Backend:
+    own = found.get("", Sides({}, {}))
+    health = own.now.get(("llm_backend_health", ""))
+    models = {model: _figures([sides], seconds) for model, sides in found.items() if model}
+    errors = {kind: value for (family, kind), value in own.grown.items() if family == "llm_errors_total" and value}
+    return Backend(
+        name,
+        _figures(found.values(), seconds),
+        dict(sorted(models.items(), key=lambda each: (*_busy(each[1]), each[0]))),
+        dict(sorted(errors.items(), key=lambda each: (-each[1], each[0]))),
+        None if health is None else health > 0,
+        own.now.get(("llm_active_requests", "")),
+        _budget(own.now),
+    )
+
+
+def _budget(now: Sums) -> Budget | None:
+    spent, limit = (now.get(("llm_backend_budget_usd", each)) for each in ("current", "max"))
+    refused, would_refuse = (_sum(now, f"llmmetrics_budget_{each}_total") for each in ("refusals", "shadow_refusals"))
+    # a ledger that does not answer gives no budget, and may be why calls are refused
+    if limit is None and not refused and not would_refuse:
+        return None
+    return Budget(spent, limit, refused, would_refuse)
+
+
+def _sum(sums: Sums, name: str, *kinds: str) -> float:
+    return sum(value for (each, kind), value in sums.items() if each == name and (not kinds or kind in kinds))
+
+
+def _figures(found: Iterable[Sides], seconds: float | None) -> Figures:
+    """Of one backend and model, or of several together."""
+    found = list(found)
+    now, grown = (_added(each[side] for each in found) for side in (0, 1))
+    calls, made = (_sum(each, "llm_requests_total") for each in (now, grown))
+    prompt, completion = (_sum(now, "llm_tokens_total", each) for each in ("prompt", "completion"))
+    cost = now.get(("llm_estimated_cost_usd", ""))
+
+    def per_second(name: str, *kinds: str) -> float | None:
+        return None if seconds is None else _sum(grown, name, *kinds) / seconds
+
+    dollars = None if cost is None else per_second("llm_estimated_cost_usd")
+    return Figures(
+        calls=calls,
+        made=made,
+        rate=per_second("llm_requests_total"),
+        failed=_sum(grown, "llm_requests_total", *_FAILED) / made if made else None,
+        p95=quantile({kind: value for (name, kind), value in grown.items() if name == _BUCKET}, 0.95),
+        prompt=prompt,
+        completion=completion,
+        prompt_rate=per_second("llm_tokens_total", "prompt"),
+        completion_rate=per_second("llm_tokens_total", "completion"),
+        hourly=None if dollars is None else dollars * 3600,
+        cost=cost,
+        unpriced=any(_unpriced(each.now) for each in found),
+    )
+
+
+def _added(found: Iterable[Sums]) -> Sums:
+    sums: Sums = {}
+    for each in found:
+        for key, value in each.items():
+            sums[key] = sums.get(key, 0.0) + value
+    return sums
+
+
+def _unpriced(now: Sums) -> bool:
+    """Whether a model has calls whose cost nobody knows: one whose price is known has a cost, if of 0."""
+    priced = ("llm_estimated_cost_usd", "") in now
+    return bool(_sum(now, "llmmetrics_calls_without_price_total") or (not priced and _sum(now, "llm_requests_total")))

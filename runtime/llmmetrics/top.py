@@ -1,0 +1,110 @@
+"""`llmmetrics top [URL]`: a live view of any program's `/metrics`, in a terminal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import SplitResult
+
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderResult
+from rich.live import Live
+
+from llmmetrics.errors import ConfigError
+from llmmetrics.findings import shown
+from llmmetrics.screen.amounts import period
+from llmmetrics.screen.board import board
+from llmmetrics.screen.figures import Overview, overview
+from llmmetrics.screen.frame import Frame
+from llmmetrics.screen.keys import END, keys
+from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
+from llmmetrics.testing.exposition_text import Page
+from llmmetrics.testing.scrape import ScrapeError, UnreachableError, address, fetched
+
+QUIT = ("q", "Q", END)
+
+PATIENCE = 0.2
+"""Seconds after which a terminal that has another size is drawn anew."""
+
+
+def run(url: str, *, interval: float, once: bool = False, clock: Callable[[], float] = time.monotonic) -> int:
+    """Show it until q or Ctrl-C, or once where nobody watches: 0; there is nothing to show: 2.
+
+    `interval` is in seconds. `clock` says when a scrape was, for the rates; what is waited is real.
+    """
+    try:
+        parts = address(url)
+        page = _page(parts)
+    except (ConfigError, UnreachableError, ScrapeError) as exc:
+        sys.stderr.write(f"llmmetrics: {shown(str(exc))}\n")
+        return 2
+    window = scraped(EMPTY, page, clock())
+    console = Console()
+    if once or not (sys.stdout.isatty() and console.is_interactive):
+        console.print(board(overview(window), Frame(_address(parts), console.width, ascii=console.options.ascii_only)))
+        return 0
+    _watch(console, parts, window, interval, clock)
+    return 0
+
+
+def _address(parts: SplitResult) -> str:
+    """Without a query, which may have a key in it."""
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _page(parts: SplitResult) -> Page:
+    page = fetched(parts)
+    if not is_ours(page):
+        raise ScrapeError(
+            f"{_address(parts)} answers, but shows no llm_ metrics: give the address of a program that llmmetrics "
+            "meters, or route its meter.asgi_app() or meter.wsgi_app() there"
+        )
+    return page
+
+
+def _watch(console: Console, parts: SplitResult, window: Window, interval: float, clock: Callable[[], float]) -> None:
+    # whatever ends it, the terminal is left as it was; some shells have what they start ignore Ctrl-C
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    trouble = ""
+    with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+        hint = "Ctrl-C quits" if pressed is None else "q quits"
+
+        def draw() -> ConsoleDimensions:
+            size = console.size
+            frame = Frame(
+                _address(parts), *size, live=True, hint=hint, trouble=trouble, ascii=console.options.ascii_only
+            )
+            live.update(_Fitted(overview(window), frame), refresh=True)
+            return size
+
+        while True:
+            drawn = draw()
+            due = time.monotonic() + interval
+            while (left := due - time.monotonic()) > 0:
+                if (pressed or _slept)(min(left, PATIENCE)) in QUIT:
+                    return
+                if console.size != drawn:
+                    drawn = draw()
+            try:
+                window, trouble = scraped(window, _page(parts), clock()), ""
+            except (UnreachableError, ScrapeError) as exc:
+                what = str(exc).partition(": ")[0]
+                trouble = f"{shown(what)}; these figures are {period(clock() - window.readings[-1].at)} old"
+
+
+class _Fitted(NamedTuple):
+    """A board that is as large as the terminal is when it is drawn: somebody may be dragging its corner."""
+
+    overview: Overview
+    frame: Frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield board(self.overview, self.frame._replace(width=options.max_width, height=options.height))
+
+
+def _slept(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
