@@ -50,7 +50,7 @@ class Request:
     def model(self) -> str:
         """The model that is asked for, in the path or in the body."""
         named = self.claim.model if self.claim else None
-        return named or str(self.json.get("model", "simulated"))
+        return named or str(self.json.get("model") or self.json.get("model_id", "simulated"))
 
     @property
     def stream(self) -> bool:

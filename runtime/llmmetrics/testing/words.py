@@ -5,7 +5,7 @@ https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/
 https://ai.google.dev/gemini-api/docs/troubleshooting, https://cloud.google.com/apis/design/errors,
 https://docs.cohere.com/reference/errors, https://docs.voyageai.com/docs/error-codes,
 https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html with
-https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html, https://docs.x.ai/docs/key-information/debugging.
+https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html, https://docs.x.ai/docs/key-information/debugging, https://cloud.ibm.com/apidocs/watsonx-ai#error-handling.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ def _xai(_http: int, code: str, message: str) -> Any:
     # a bad key is a bad argument, which only the message tells from the others
     kind, _, said = code.partition("/")
     return {"code": kind, "error": f"{said}: {message}" if said else message}
+
+
+def _watsonx(http: int, code: str, message: str) -> Any:
+    return {"errors": [{"code": code, "message": message}], "trace": "simulated", "status_code": http}
 
 
 def _exception(code: str) -> Headers:
@@ -167,6 +171,21 @@ WORDS: Mapping[str, Words] = {
         {"bad_key": 400, "overloaded": 503},
         _BLOCKS,
         "The service is currently unavailable",
+    ),
+    "watsonx": Words(
+        {
+            "rate_limit": "rate_limit_reached_requests",
+            "rate_limit_bare": "rate_limit_reached_requests",
+            "insufficient_quota": "token_quota_reached",
+            "bad_key": "authentication_token_not_valid",
+            "forbidden": "authorization_rejected",
+            "not_found": "model_not_supported",
+            "context_too_long": "invalid_input_argument",
+        },
+        _watsonx,
+        {"overloaded": 503},
+        _BLOCKS,
+        "downstream_request_failed",
     ),
     "ollama": Words(
         {}, lambda _http, _code, message: {"error": message}, cannot=frozenset(["content_filtered", "overloaded"])

@@ -52,6 +52,9 @@ PATHS = {
     "cohere rerank": ("/v2/rerank", {}),
     "voyage": ("/voyage/v1/rerank", {}),
     "xai": ("/v1/tokenize-text", {}),
+    "watsonx": ("/ml/v1/text/generation", {}),
+    "watsonx stream": ("/ml/v1/text/generation_stream", {}),
+    "watsonx chat stream": ("/ml/v1/text/chat_stream", {}),
     "ollama": ("/api/chat", {"stream": False}),
     "ollama stream": ("/api/chat", {}),
     "ollama embed": ("/api/embed", {}),
@@ -72,6 +75,7 @@ STATUSES = {
     ("bedrock", "gateway_timeout"): 408,
     ("xai", "bad_key"): 400,
     ("xai", "overloaded"): 503,
+    ("watsonx", "overloaded"): 503,
     ("anthropic", "insufficient_quota"): 402,
     ("cohere", "content_filtered"): 498,
 }

@@ -75,6 +75,11 @@ FORMATS: dict[str, tuple[str, dict, bool | None]] = {
     "ollama.chat": ("/ollama/api/chat", {"model": "m", "messages": ASK}, True),
     "ollama.generate": ("/ollama/api/generate", {"model": "m", "prompt": "p"}, True),
     "ollama.embed": ("/ollama/api/embed", {"model": "m", "input": ["a", "b"]}, False),
+    "watsonx.generate": ("/ml/v1/text/generation", {"model_id": "m", "input": "p"}, False),
+    "watsonx.generate stream": ("/ml/v1/text/generation_stream", {"model_id": "m", "input": "p"}, None),
+    "watsonx.chat": ("/ml/v1/text/chat", {"model_id": "m", "messages": ASK}, False),
+    "watsonx.chat stream": ("/ml/v1/text/chat_stream", {"model_id": "m", "messages": ASK}, None),
+    "watsonx.embed": ("/ml/v1/text/embeddings", {"model_id": "m", "inputs": ["a", "b"]}, False),
     "x-ai.count_tokens": ("/v1/tokenize-text", {"model": "m", "text": "t"}, False),
 }
 CASES = [
@@ -87,12 +92,14 @@ CASES = [
 NO_USAGE = {("anthropic.complete", False), ("anthropic.complete", True), ("cohere.v1.chat generate", True)}
 NO_USAGE |= {("rerank", False)}
 NO_COMPLETION = ("openai.embeddings", "gemini.embed", "vertex.predict embed", "cohere.embed", "bedrock.invoke embed")
-NO_COMPLETION += ("rerank", "ollama.embed")
+NO_COMPLETION += ("rerank", "ollama.embed", "watsonx.embed")
 NO_CACHE = ("openai.embeddings", "gemini.embed", "vertex.predict", "cohere.embed", "rerank", "ollama")
+NO_CACHE += ("watsonx.generate", "watsonx.embed")
 NO_CACHE += tuple(f"bedrock.invoke {kind}" for kind in ("amazon.titan whole", "meta.llama whole", "embed titan"))
 # and what only some do
 WRITES = ("anthropic.messages", "vertex.anthropic", "bedrock.converse", "bedrock.invoke")
 THINKS = ("openai.chat", "openai.completions", "openai.responses", "gemini.generate", "gemini.interactions")
+THINKS += ("watsonx.chat",)
 THINKS += ("anthropic.messages", "vertex.anthropic", "vertex.chat", "bedrock.invoke us", "bedrock.invoke openai whole")
 NAMELESS = ("cohere", "gemini.embed", "vertex.predict", "rerank", "bedrock.invoke")
 NAMED = ("rerank voyage", "bedrock.invoke us", "bedrock.invoke openai")

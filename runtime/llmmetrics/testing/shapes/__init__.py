@@ -12,6 +12,7 @@ from llmmetrics.testing.shapes import (
     openai,
     vertex,
     voyage,
+    watsonx,
     xai,
 )
 from llmmetrics.testing.shapes.base import Shape
@@ -30,6 +31,7 @@ SHAPES: tuple[Shape, ...] = (
     *invoke.SHAPES,
     *ollama.SHAPES,
     *xai.SHAPES,
+    *watsonx.SHAPES,
 )
 """The first whose format has the request, and whose path is found in it, answers: any prefix of a path will do."""
 

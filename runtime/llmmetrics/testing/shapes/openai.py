@@ -15,7 +15,8 @@ from llmmetrics.testing.shapes.base import CREATED, VECTOR, Doc, Shape, inputs, 
 from llmmetrics.testing.words import Refusal
 
 
-def _openai_usage(answer: Answer) -> Doc:
+def usage(answer: Answer) -> Doc:
+    """What it used, as chat says it."""
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
@@ -49,9 +50,7 @@ def chat(request: Request, answer: Answer) -> Doc:
         message = {**message, "content": None, "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if answer.tool else "stop"}
     base = {"id": "chatcmpl-1", "object": "chat.completion", "created": CREATED}
-    return with_usage(
-        {**base, "model": model(request, answer), "choices": [choice]}, answer, "usage", _openai_usage(answer)
-    )
+    return with_usage({**base, "model": model(request, answer), "choices": [choice]}, answer, "usage", usage(answer))
 
 
 def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
@@ -74,14 +73,14 @@ def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for doc in chat_chunks(request, answer):
         yield sse({**doc, "usage": None} if asked else doc)
     if asked and answer.usage:
-        yield sse({**doc, "choices": [], "usage": _openai_usage(answer)})
+        yield sse({**doc, "choices": [], "usage": usage(answer)})
     yield b"data: [DONE]\n\n"
 
 
 def _completion(request: Request, answer: Answer) -> Doc:
     doc = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
     choices = [{"index": 0, "text": answer.text, "logprobs": None, "finish_reason": "stop"}]
-    return with_usage({**doc, "choices": choices}, answer, "usage", _openai_usage(answer))
+    return with_usage({**doc, "choices": choices}, answer, "usage", usage(answer))
 
 
 def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
@@ -98,7 +97,7 @@ def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
         yield chunk(piece)
     yield chunk("", "stop")
     if asked and answer.usage:
-        yield sse({**base, "choices": [], "usage": _openai_usage(answer)})
+        yield sse({**base, "choices": [], "usage": usage(answer)})
     yield b"data: [DONE]\n\n"
 
 
