@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from llmmetrics import sheet
 from llmmetrics.catalogue import Catalogue
 from llmmetrics.pricing import Price
+
+if TYPE_CHECKING:
+    from llmmetrics.sheet import Sheet
 
 Models = Sequence[str | None]
 """Names of one model, the one to be asked for first."""
@@ -37,7 +39,12 @@ class Tariff:
     """Prices by place, model and service tier, at the moment of the clock. Raises `ConfigError` for a wrong file."""
 
     def __init__(self, price_file: str | None, catalogue: Catalogue, now: Callable[[], datetime]) -> None:
-        self.sheet = None if price_file is None else sheet.read(price_file)
+        self.sheet: Sheet | None = None
+        if price_file is not None:
+            # most programs have none, and its models take a while to build
+            from llmmetrics import sheet
+
+            self.sheet = sheet.read(price_file)
         self.catalogue = catalogue
         self._now = now
 
