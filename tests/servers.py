@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from socketserver import BaseServer
+from threading import Thread
 from typing import TypeVar
 
 import pytest
@@ -57,6 +59,19 @@ def get(url: str, **headers: str) -> str:
     request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read().decode()
+
+
+@contextmanager
+def in_a_thread(server: BaseServer) -> Iterator[None]:
+    """Have a server of the standard library answer meanwhile."""
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from socketserver import ThreadingMixIn
-from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx2
 from prometheus_client import CollectorRegistry
-from servers import until
+from servers import in_a_thread, until
 from terminal import terminal
 
 from llmmetrics import BudgetExceeded, Meter
@@ -168,15 +167,8 @@ def staged() -> Iterator[str]:
     """The process: the URL of its metrics."""
     stage = Stage()
     server = make_server("127.0.0.1", 0, stage.app, Server, Handler)
-    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with closing(stage), in_a_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/metrics"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        stage.close()
 
 
 SIZES = ((80, 21), (104, 22), (140, 23))

@@ -9,28 +9,26 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise ValueError
-    return port
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)
 
 
 def _count(text: str) -> int:
-    count = int(text.replace("_", ""))
-    if not 0 <= count < 10**12:
-        raise ValueError
-    return count
+    digits = text.replace("_", "")
+    if not digits.isdecimal() or int(digits) >= 10**12:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count of tokens: give a whole number, such as 1000")
+    return int(digits)
 
 
 def _interval(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0.1 <= seconds <= 3600:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no interval: give seconds from 0.1 to 3600")
     return seconds
-
-
-_port.__name__, _count.__name__, _interval.__name__ = "port", "count", "interval"
-"""What argparse calls them in `invalid port value: …`."""
 
 
 def _demo(commands: Commands) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from socketserver import ThreadingMixIn
 from threading import Thread
@@ -162,10 +164,11 @@ def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tupl
     try:
         server = make_server(addr, port, WsgiApp(registry), _Server, _Handler)
     except (OSError, OverflowError, TypeError) as exc:
-        raise ConfigError(
-            f"cannot serve /metrics on {addr}:{port} ({exc}): choose another port, "
-            f"or stop what listens there (on macOS, AirPlay takes port 5000)"
-        ) from None
+        if isinstance(exc, socket.gaierror) or getattr(exc, "errno", None) == errno.EADDRNOTAVAIL:
+            advice = "give an address of this machine, such as 127.0.0.1"
+        else:
+            advice = "choose another port, or stop what listens there (on macOS, AirPlay takes port 5000)"
+        raise ConfigError(f"cannot serve /metrics on {addr}:{port} ({exc}): {advice}") from None
     thread = Thread(target=server.serve_forever, name="llmmetrics-http", daemon=True)
     thread.start()
     return server, thread

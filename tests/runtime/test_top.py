@@ -153,7 +153,7 @@ def test_an_interval_that_is_none(seconds, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["top", "--interval", seconds])
     assert caught.value.code == 2
-    assert f"invalid interval value: '{seconds}'" in capsys.readouterr().err
+    assert f"'{seconds}' is no interval: give seconds from 0.1 to 3600" in capsys.readouterr().err
 
 
 def test_without_rich_it_says_what_to_install(monkeypatch, capsys):
