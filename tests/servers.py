@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socketserver import BaseServer
 from threading import Thread
@@ -33,10 +34,22 @@ def program(name: str, package: str) -> str:
     pytest.skip(reason)
 
 
+# a thousand for each worker, below those that systems give to whoever asks for any: such a port would be taken
+# by somebody's connection before the server that it is meant for has started
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20
+_PORTS = itertools.cycle(range(10_000 + 1_000 * _WORKER, 11_000 + 1_000 * _WORKER))
+# two runs on one machine begin at different ones
+for _ in range(os.getpid() % 1_000):
+    next(_PORTS)
+
+
 def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody has and that nobody is given meanwhile."""
+    for port in _PORTS:
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def until(found: Callable[[], T], what: str, seconds: float = 60) -> T:

@@ -130,19 +130,17 @@ def test_the_clock_s_port_says_what_it_has():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the interrupt that Ctrl-C sends on POSIX")
 def test_it_serves_until_it_is_interrupted():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    running = subprocess.Popen([*DEMO, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    demo = subprocess.Popen([*DEMO, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
     try:
-        for line in running.stdout:
-            if "/metrics" in line:
-                break
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
-            assert b"# TYPE llm_requests_total counter" in page.read()
+        while not (url := re.search(r"Metrics\s+at\s+(\S+),", said)) and (line := demo.stdout.readline()):
+            said += line
+        assert url, (said, demo.stderr.read())
+        assert "# TYPE llm_requests_total counter" in get(url[1])
     finally:
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=20)
-    assert running.returncode == 0
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=20)
+    assert demo.returncode == 0
     assert errors == ""
 
 

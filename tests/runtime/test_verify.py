@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-import signal
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +13,7 @@ from threading import Thread
 import pytest
 from pages import KINDS, serving
 from prometheus_client import CollectorRegistry
-from servers import free_port
+from servers import free_port, get, running, until
 
 from llmmetrics import Meter
 from llmmetrics.cli import main
@@ -158,19 +156,12 @@ def test_something_that_is_not_http_is_one_sentence(capsys):
     server.close()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends the interrupt that Ctrl-C sends on POSIX")
-def test_the_demo_passes_while_its_traffic_goes_on(capsys):
-    port = free_port()
-    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for line in running.stdout:
-            if "/metrics" in line:
-                break
-        assert main(["verify", f"http://127.0.0.1:{port}/metrics"]) == 0, capsys.readouterr().out
-    finally:
-        running.send_signal(signal.SIGINT)
-        running.communicate(timeout=20)
+def test_the_demo_passes_while_its_traffic_goes_on(capsys, tmp_path):
+    port, log = free_port(), tmp_path / "log"
+    url = f"http://127.0.0.1:{port}/metrics"
+    with running([sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)], log):
+        until(lambda: get(url), "the demo")
+        assert main(["verify", url]) == 0, (capsys.readouterr(), log.read_text("utf8"))
 
 
 def test_a_meter_without_a_call_passes():
