@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from threading import Lock
-from traceback import extract_tb
 from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import call as calls
-from llmmetrics import health, locks, telling, wire, workers
-from llmmetrics.backends import Backends, Configured
+from llmmetrics import locks, telling, wire, workers
+from llmmetrics.backends import Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call, CallRecord
 from llmmetrics.catalogue import Catalogue, catalogue_version
-from llmmetrics.classify import is_pool_timeout
 from llmmetrics.clock import Clock, SystemClock
+from llmmetrics.counting import unusual
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.purse import Purse
 from llmmetrics.refresh import Refresh, under_test
-from llmmetrics.routes import Place, Route, route_of
+from llmmetrics.roster import Roster
+from llmmetrics.routes import Place
 from llmmetrics.settings import Settings
-from llmmetrics.tally import TOKEN_TYPES
 from llmmetrics.tariff import Tariff
 from llmmetrics.usage import FEES
-
-log = logging.getLogger("llmmetrics")
-
-OTHER = "other"
-"""The model label of a call whose backend has shown too many models."""
-
-LONGEST_MODEL = 200
-"""A longer name, in characters, is no model's: it is counted as `other`."""
+from llmmetrics.voice import Voice
 
 UNKNOWN = "unknown"
 """The model label of a request that names none."""
-
-
-MOST_ROUTES = 4096
-"""How many places are remembered; Gemini has one for every model."""
 
 alive: WeakSet[Engine] = WeakSet()
 """Every meter of the process, for `llmmetrics.testing.meters` and for what is said of connections past them."""
@@ -73,14 +57,10 @@ class Engine:
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
         self.tariff = Tariff(self.settings.price_file, self._new_catalogue(), self.clock.now)
-        self.backends = Backends(self.settings.backends)
-        self._routes: dict[Place, Route] = {}
-        self._series: dict[tuple[str, str | None], Series] = {}
-        self._models: dict[str, int] = {}
-        self._health: dict[str, Health] = {}
-        self._said: set[str] = set()
-        self._lock = Lock()
-        self._injecting = {each.name for each in self.settings.backends if each.inject_stream_usage}
+        voice = Voice(self.families)
+        self.say, self.swallow, self._guarded = voice.say, voice.swallow, voice.guarded
+        self._roster = Roster(self.settings, self.families, self.say)
+        self.backends = self._roster.backends
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self.flush)
         self.purse: Purse | None = None
@@ -104,18 +84,13 @@ class Engine:
     def fund(self, purse: Purse | None) -> None:
         """Have this purse's limits from now on; None: no limits."""
         self.purse = purse
-        with self._lock:
-            for series in self._series.values():
-                series.limited = self._limits(series.backend)
-
-    def _limits(self, backend: str) -> bool:
-        return self.purse is not None and backend in self.purse.budget.lines
+        self._roster.limit(() if purse is None else purse.budget.lines)
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""
-        self._known_backend(backend.name)
+        self._roster.new_backend(backend.name)
         for model in backend.models:
-            series = self._new_series(backend.name, model)
+            series = self._roster.new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
             if backend.price or self.tariff.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
@@ -129,14 +104,14 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
-            route = self._routes.get(place) or self._new_route(place)
+            route = self._roster.routes.get(place) or self._roster.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
-            series = self._series.get((name, model)) or self._new_series(name, model or UNKNOWN)
+            series = self._roster.series.get((name, model)) or self._roster.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
         except Exception as exc:
@@ -186,34 +161,11 @@ class Engine:
                 call.amount = nano(cost)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
-        state = self._health[series.backend]
+        state = self._roster.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
-            self._unusual(call, outcome, duration, exception, state)
+            unusual(self.families, state, call, outcome, duration, exception)
         if calls.observers or self._logs_calls:
             self._tell(call.record(outcome, duration, 0 if usage is None else cost))
-
-    def _unusual(
-        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None, state: Health
-    ) -> None:
-        """Count what most calls have nothing of: first chunks, errors, estimates, changes of health."""
-        series, families = call.series, self.families
-        if call.first_chunk_at is not None:
-            families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
-        if outcome.error is not None:
-            families["errors"].labels(series.backend, outcome.error.value).inc()
-        if not outcome.known:
-            self._estimated(series, outcome)
-        if outcome.unread:
-            families["unread"].labels(outcome.unread).inc()
-        verdict = health.verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
-        if verdict is not None and state.record(verdict, call.started, call.started + duration):
-            families["health"].labels(series.backend).set(state.up)
-
-    def _estimated(self, series: Series, outcome: Outcome) -> None:
-        self.families["without_usage"].labels(outcome.reason).inc()
-        if (usage := outcome.usage) is not None:
-            for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
-                self.families["estimated"].labels(series.backend, series.model, name).inc(n)
 
     def _unpriced(self, series: Series, outcome: Outcome) -> None:
         self.families["without_price"].labels(series.backend, series.model).inc()
@@ -244,11 +196,11 @@ class Engine:
 
     def names(self) -> set[str]:
         """Every backend of this meter: the configured ones, and the providers that it has counted for."""
-        return set(self._health)
+        return set(self._roster.health)
 
     def knows(self, host: str) -> bool:
         """Whether a metered request has gone to this host."""
-        return any(place[2] == host for place in list(self._routes))
+        return any(place[2] == host for place in list(self._roster.routes))
 
     @property
     def in_flight(self) -> int:
@@ -268,7 +220,8 @@ class Engine:
 
     def _forked(self) -> None:
         """In a process that was forked off: before it has threads of its own."""
-        locks.renew((self, self.registry, *self._health.values()))
+        self._roster.forked()
+        locks.renew((self.registry,))
         self.families.forked()
         # what is said waits for the first call or scrape: most processes that are forked off make none
         self.dropped.appendleft(self._settle_in)
@@ -285,46 +238,6 @@ class Engine:
         if self.settings.telemetry.enable_metrics and (message := workers.alone()):
             self.say("alone", message)
 
-    # what is known once
-
-    def _new_route(self, place: Place) -> Route:
-        if len(self._routes) > MOST_ROUTES:
-            self._routes.clear()
-        route = self._routes[place] = route_of(place, self.backends)
-        if not route.backends:
-            self._known_backend(route.provider)
-            if route.claim and self.backends.all:
-                self.say(
-                    f"host {route.origin}",
-                    f"no configured backend has the BaseUrl {route.origin}: "
-                    f"its calls are counted as {route.provider!r}",
-                )
-        return route
-
-    def _known_backend(self, name: str) -> None:
-        with self._lock:
-            if name not in self._health:
-                limits = self.settings.health
-                self._health[name] = Health(
-                    limits.unhealthy_threshold, limits.healthy_threshold, proven=not self.families.multiprocess
-                )
-                self.families.backend(name)
-
-    def _new_series(self, backend: str, model: str) -> Series:
-        """The series of a backend and model, or of `other` once there are too many."""
-        with self._lock:
-            full = self._models.get(backend, 0) >= self.settings.telemetry.max_models_per_backend
-            if (backend, model) not in self._series and (full or len(model) > LONGEST_MODEL):
-                self.families["folded"].labels(backend).inc()
-                model = OTHER
-            if (backend, model) not in self._series:
-                self._models[backend] = self._models.get(backend, 0) + 1
-                price = self.backends.own_price(backend, model)
-                series = self._series[backend, model] = self.families.series(backend, model, price)
-                series.limited = self._limits(backend)
-                series.injects = backend in self._injecting
-            return self._series[backend, model]
-
     # what is said
 
     def _tell(self, record: CallRecord) -> None:
@@ -332,28 +245,3 @@ class Engine:
             telling.log.info("%s", telling.line(record, self.settings.telemetry))
         for observer in calls.observers:
             self._guarded("observer", partial(observer, record))
-
-    def say(self, topic: str, message: str) -> None:
-        """Log a warning, once a topic."""
-        if topic not in self._said and len(self._said) < 1000:
-            self._said.add(topic)
-            log.warning("%s", message)
-
-    def swallow(self, where: str, exception: Exception) -> None:
-        """Count an error of our own, log it once, and go on."""
-        # a multiprocess directory that is gone fails this as well
-        with suppress(Exception):
-            self.families["internal"].labels(where).inc()
-        if where not in self._said:
-            self._said.add(where)
-            # the exception's own text may hold what was read: where it was raised is what helps
-            frames = extract_tb(exception.__traceback__)
-            place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-            name = type(exception).__name__
-            log.error("llmmetrics failed in %s (%s%s) and went on; the call is not harmed", where, name, place)
-
-    def _guarded(self, where: str, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except Exception as exc:
-            self.swallow(where, exc)

@@ -1,4 +1,4 @@
-"""The metric families, under exactly the documented names, in one Prometheus registry.
+"""The families at work: in one Prometheus registry, under exactly the documented names.
 
 prometheus-client appends `_total` to every counter and `_created` to every family, so the families are
 registered nowhere themselves: one collector of ours stands in the registry and hands them out renamed.
@@ -13,13 +13,14 @@ from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakMethod
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
 from llmmetrics import locks, workers
 from llmmetrics.catalogue import catalogue_version
 from llmmetrics.classify import ErrorType
-from llmmetrics.exact import COST, check_exposition, exact
+from llmmetrics.exact import check_exposition, exact
+from llmmetrics.families import HEALTH, MULTIPROCESS_MODES, ROWS, Row, budget_gauge, catalogue_gauge, window_gauge
 from llmmetrics.pricing import Price
 from llmmetrics.tally import Add, Finished, Tally, adder
 from llmmetrics.windows import Window
@@ -28,109 +29,6 @@ log = logging.getLogger("llmmetrics")
 
 BATCH = 64
 """A registry is told of so many finished calls at once, and of the rest when it is read."""
-
-
-class Row(NamedTuple):
-    """One family of the contract."""
-
-    name: str
-    type: type[Counter | Gauge | Histogram]
-    help: str
-    labels: tuple[str, ...]
-
-
-ROWS: dict[str, Row] = {
-    "requests": Row("llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")),
-    "duration": Row("llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")),
-    "first_chunk": Row(
-        "llm_time_to_first_chunk_seconds",
-        Histogram,
-        "Time from the request to a stream's first bytes, in seconds",
-        ("backend", "model"),
-    ),
-    "tokens": Row("llm_tokens_total", Counter, "Total token usage", ("backend", "model", "token_type")),
-    "cost": Row(COST, Counter, "Estimated cost in USD", ("backend", "model")),
-    "errors": Row("llm_errors_total", Counter, "Total number of LLM errors", ("backend", "error_type")),
-    "health": Row("llm_backend_health", Gauge, "Backend health (1 = healthy, 0 = unhealthy)", ("backend",)),
-    "active": Row("llm_active_requests", Gauge, "Number of LLM requests in flight", ("backend",)),
-    "estimated": Row(
-        "llmmetrics_estimated_tokens_total",
-        Counter,
-        "Tokens in llm_tokens_total that were estimated, not read",
-        ("backend", "model", "token_type"),
-    ),
-    "without_usage": Row(
-        "llmmetrics_calls_without_usage_total", Counter, "Calls whose usage the wire did not carry", ("reason",)
-    ),
-    "without_price": Row(
-        "llmmetrics_calls_without_price_total",
-        Counter,
-        "Calls that used tokens whose price nobody knows",
-        ("backend", "model"),
-    ),
-    "unmetered": Row(
-        "llmmetrics_unmetered_requests_total",
-        Counter,
-        "Requests that passed through and are no LLM call",
-        ("backend",),
-    ),
-    "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
-    "retries": Row(
-        "llmmetrics_retries_total",
-        Counter,
-        "Attempts that their SDK says are retries",
-        ("backend",),
-    ),
-    "folded": Row(
-        "llmmetrics_folded_models_total",
-        Counter,
-        "Calls whose model is counted as `other`, to bound the number of series",
-        ("backend",),
-    ),
-    "refusals": Row(
-        "llmmetrics_budget_refusals_total",
-        Counter,
-        "Calls that were refused before anything was sent",
-        ("backend", "reason"),
-    ),
-    "shadow_refusals": Row(
-        "llmmetrics_budget_shadow_refusals_total",
-        Counter,
-        "Calls that would have been refused, were the mode not `shadow`",
-        ("backend", "reason"),
-    ),
-    "expired": Row(
-        "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call did", ()
-    ),
-    "ledger_errors": Row("llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)),
-    "internal": Row(
-        "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
-    ),
-}
-
-
-def _budget_gauge() -> GaugeMetricFamily:
-    return GaugeMetricFamily(
-        "llm_backend_budget_usd", "Spend of the current window and its limit, in USD", labels=("backend", "limit_type")
-    )
-
-
-def _window_gauge() -> GaugeMetricFamily:
-    return GaugeMetricFamily(
-        "llmmetrics_budget_window_timestamp_seconds",
-        "Start of the current spend window and of the next one, in seconds since 1970",
-        labels=("backend", "edge"),
-    )
-
-
-def catalogue_gauge(*versions: str) -> GaugeMetricFamily:
-    """Which price catalogue is in use."""
-    gauge = GaugeMetricFamily(
-        "llmmetrics_price_catalog_info", "The price catalogue in use: genai-prices of this version", labels=("version",)
-    )
-    for each in versions:
-        gauge.add_metric([each], 1)
-    return gauge
 
 
 class Spend(NamedTuple):
@@ -143,11 +41,6 @@ class Spend(NamedTuple):
 
 
 NANO = 10**9
-
-HEALTH = "llm_backend_health"
-
-MULTIPROCESS_MODES = {HEALTH: "mostrecent", "llm_active_requests": "livesum"}
-"""How a gauge's values of several worker processes make one: the last change holds; the living add up."""
 
 
 @dataclass(slots=True)
@@ -219,7 +112,7 @@ class Families:
                 ]
             yield metric
         if spends:
-            gauge, edges = _budget_gauge(), _window_gauge()
+            gauge, edges = budget_gauge(), window_gauge()
             for backend, spend in spends.items():
                 gauge.add_metric([backend, "current"], spend.spent / NANO)
                 gauge.add_metric([backend, "max"], spend.limit / NANO)
@@ -236,7 +129,7 @@ class Families:
 
     def describe(self) -> Iterable[Metric]:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
-        return [*ours, _budget_gauge(), _window_gauge(), catalogue_gauge()]
+        return [*ours, budget_gauge(), window_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> Series:
         """The children of a backend and model; they exist with 0 from now on."""

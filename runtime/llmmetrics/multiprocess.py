@@ -11,7 +11,8 @@ from prometheus_client.metrics_core import Metric
 
 from llmmetrics.catalogue import catalogue_version
 from llmmetrics.exact import exact
-from llmmetrics.metrics import catalogue_gauge, registered
+from llmmetrics.families import catalogue_gauge
+from llmmetrics.metrics import registered
 from llmmetrics.workers import VARIABLE, sweep
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmmetrics.metrics import ROWS
+from llmmetrics.families import ROWS
 from llmmetrics.settings import Backend, Budget, Health, Settings, Telemetry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from itertools import product
 from math import inf
 
 from llmmetrics.exact import COST
-from llmmetrics.metrics import MULTIPROCESS_MODES
+from llmmetrics.families import MULTIPROCESS_MODES
 from llmmetrics.settings import Telemetry
 from llmmetrics.testing.families import FAMILIES, Family
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmmetrics.budget import REASONS
 from llmmetrics.classify import ErrorType, Status
-from llmmetrics.metrics import ROWS
+from llmmetrics.families import ROWS
 from llmmetrics.tally import TOKEN_TYPES
 
 

@@ -1,0 +1,35 @@
+"""What most finished calls have nothing of: first chunks, errors, estimates, changes of health."""
+
+from __future__ import annotations
+
+from llmmetrics.call import Call
+from llmmetrics.classify import is_pool_timeout
+from llmmetrics.health import Health, verdict
+from llmmetrics.metrics import Families, Series
+from llmmetrics.outcome import Outcome
+from llmmetrics.tally import TOKEN_TYPES
+
+
+def unusual(
+    families: Families, health: Health, call: Call, outcome: Outcome, duration: float, exception: BaseException | None
+) -> None:
+    """Count it where there is something of it. `health` is that of the call's backend; `duration` is in seconds."""
+    series = call.series
+    if call.first_chunk_at is not None:
+        families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
+    if outcome.error is not None:
+        families["errors"].labels(series.backend, outcome.error.value).inc()
+    if not outcome.known:
+        _estimated(families, series, outcome)
+    if outcome.unread:
+        families["unread"].labels(outcome.unread).inc()
+    says = verdict(outcome.status, outcome.error, call.http_status, pool=is_pool_timeout(exception))
+    if says is not None and health.record(says, call.started, call.started + duration):
+        families["health"].labels(series.backend).set(health.up)
+
+
+def _estimated(families: Families, series: Series, outcome: Outcome) -> None:
+    families["without_usage"].labels(outcome.reason).inc()
+    if (usage := outcome.usage) is not None:
+        for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):
+            families["estimated"].labels(series.backend, series.model, name).inc(n)

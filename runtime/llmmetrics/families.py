@@ -1,0 +1,120 @@
+"""The metric families of the contract: their documented names, types, help and labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily
+
+from llmmetrics.exact import COST
+
+
+class Row(NamedTuple):
+    """One family of the contract."""
+
+    name: str
+    type: type[Counter | Gauge | Histogram]
+    help: str
+    labels: tuple[str, ...]
+
+
+HEALTH = "llm_backend_health"
+
+MULTIPROCESS_MODES = {HEALTH: "mostrecent", "llm_active_requests": "livesum"}
+"""How a gauge's values of several worker processes make one: the last change holds; the living add up."""
+
+ROWS: dict[str, Row] = {
+    "requests": Row("llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")),
+    "duration": Row("llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")),
+    "first_chunk": Row(
+        "llm_time_to_first_chunk_seconds",
+        Histogram,
+        "Time from the request to a stream's first bytes, in seconds",
+        ("backend", "model"),
+    ),
+    "tokens": Row("llm_tokens_total", Counter, "Total token usage", ("backend", "model", "token_type")),
+    "cost": Row(COST, Counter, "Estimated cost in USD", ("backend", "model")),
+    "errors": Row("llm_errors_total", Counter, "Total number of LLM errors", ("backend", "error_type")),
+    "health": Row(HEALTH, Gauge, "Backend health (1 = healthy, 0 = unhealthy)", ("backend",)),
+    "active": Row("llm_active_requests", Gauge, "Number of LLM requests in flight", ("backend",)),
+    "estimated": Row(
+        "llmmetrics_estimated_tokens_total",
+        Counter,
+        "Tokens in llm_tokens_total that were estimated, not read",
+        ("backend", "model", "token_type"),
+    ),
+    "without_usage": Row(
+        "llmmetrics_calls_without_usage_total", Counter, "Calls whose usage the wire did not carry", ("reason",)
+    ),
+    "without_price": Row(
+        "llmmetrics_calls_without_price_total",
+        Counter,
+        "Calls that used tokens whose price nobody knows",
+        ("backend", "model"),
+    ),
+    "unmetered": Row(
+        "llmmetrics_unmetered_requests_total",
+        Counter,
+        "Requests that passed through and are no LLM call",
+        ("backend",),
+    ),
+    "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
+    "retries": Row(
+        "llmmetrics_retries_total",
+        Counter,
+        "Attempts that their SDK says are retries",
+        ("backend",),
+    ),
+    "folded": Row(
+        "llmmetrics_folded_models_total",
+        Counter,
+        "Calls whose model is counted as `other`, to bound the number of series",
+        ("backend",),
+    ),
+    "refusals": Row(
+        "llmmetrics_budget_refusals_total",
+        Counter,
+        "Calls that were refused before anything was sent",
+        ("backend", "reason"),
+    ),
+    "shadow_refusals": Row(
+        "llmmetrics_budget_shadow_refusals_total",
+        Counter,
+        "Calls that would have been refused, were the mode not `shadow`",
+        ("backend", "reason"),
+    ),
+    "expired": Row(
+        "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call did", ()
+    ),
+    "ledger_errors": Row("llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)),
+    "internal": Row(
+        "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
+    ),
+}
+
+
+def budget_gauge() -> GaugeMetricFamily:
+    """What each limited backend has spent, and its limit."""
+    return GaugeMetricFamily(
+        "llm_backend_budget_usd", "Spend of the current window and its limit, in USD", labels=("backend", "limit_type")
+    )
+
+
+def window_gauge() -> GaugeMetricFamily:
+    """When each spend window began and ends."""
+    return GaugeMetricFamily(
+        "llmmetrics_budget_window_timestamp_seconds",
+        "Start of the current spend window and of the next one, in seconds since 1970",
+        labels=("backend", "edge"),
+    )
+
+
+def catalogue_gauge(*versions: str) -> GaugeMetricFamily:
+    """Which price catalogue is in use."""
+    gauge = GaugeMetricFamily(
+        "llmmetrics_price_catalog_info", "The price catalogue in use: genai-prices of this version", labels=("version",)
+    )
+    for each in versions:
+        gauge.add_metric([each], 1)
+    return gauge

@@ -1,0 +1,89 @@
+"""Whom a meter counts for: the routes of its requests, each backend's health, each model's series, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from threading import Lock
+
+from llmmetrics import locks
+from llmmetrics.backends import Backends
+from llmmetrics.health import Health
+from llmmetrics.metrics import Families, Series
+from llmmetrics.routes import Place, Route, route_of
+from llmmetrics.settings import Settings
+
+OTHER = "other"
+"""The model label of a call whose backend has shown too many models."""
+
+LONGEST_MODEL = 200
+"""A longer name, in characters, is no model's: it is counted as `other`."""
+
+MOST_ROUTES = 4096
+"""How many places are remembered; Gemini has one for every model."""
+
+
+class Roster:
+    """Grows with what a process calls. What is there already is read without a lock, by whoever makes a call."""
+
+    def __init__(self, settings: Settings, families: Families, say: Callable[[str, str], None]) -> None:
+        self.backends = Backends(settings.backends)
+        self.routes: dict[Place, Route] = {}
+        self.series: dict[tuple[str, str | None], Series] = {}
+        self.health: dict[str, Health] = {}
+        """Of every backend: the configured ones, and the providers that calls went to."""
+        self._settings = settings
+        self._families = families
+        self._say = say
+        self._models: dict[str, int] = {}
+        self._limited: Collection[str] = ()
+        self._injecting = {each.name for each in settings.backends if each.inject_stream_usage}
+        self._lock = Lock()
+
+    def limit(self, backends: Collection[str]) -> None:
+        """Say that these backends have a budget, and no other."""
+        with self._lock:
+            self._limited = backends
+            for series in self.series.values():
+                series.limited = series.backend in backends
+
+    def new_route(self, place: Place) -> Route:
+        """Where a request goes that nobody has sent yet."""
+        if len(self.routes) > MOST_ROUTES:
+            self.routes.clear()
+        route = self.routes[place] = route_of(place, self.backends)
+        if not route.backends:
+            self.new_backend(route.provider)
+            if route.claim and self.backends.all:
+                self._say(
+                    f"host {route.origin}",
+                    f"no configured backend has the BaseUrl {route.origin}: "
+                    f"its calls are counted as {route.provider!r}",
+                )
+        return route
+
+    def new_backend(self, name: str) -> None:
+        """Have a backend's series at 0, and its health, if it has none yet."""
+        with self._lock:
+            if name not in self.health:
+                limits, proven = self._settings.health, not self._families.multiprocess
+                self.health[name] = Health(limits.unhealthy_threshold, limits.healthy_threshold, proven=proven)
+                self._families.backend(name)
+
+    def new_series(self, backend: str, model: str) -> Series:
+        """The series of a backend and model, or of `other` once there are too many."""
+        with self._lock:
+            full = self._models.get(backend, 0) >= self._settings.telemetry.max_models_per_backend
+            if (backend, model) not in self.series and (full or len(model) > LONGEST_MODEL):
+                self._families["folded"].labels(backend).inc()
+                model = OTHER
+            if (backend, model) not in self.series:
+                self._models[backend] = self._models.get(backend, 0) + 1
+                price = self.backends.own_price(backend, model)
+                series = self.series[backend, model] = self._families.series(backend, model, price)
+                series.limited = backend in self._limited
+                series.injects = backend in self._injecting
+            return self.series[backend, model]
+
+    def forked(self) -> None:
+        """Go on in a process that was forked off: another thread of the parent may have held a lock."""
+        locks.renew((self, *self.health.values()))
