@@ -21,6 +21,8 @@ class Baseline(BaseModel):
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     book: str = ""
+    estimator: int = 0
+    """The version of the estimator that all estimates in it are at least of; 0: nobody says."""
     prices: dict[str, str] = {}
     sellers: dict[str, str | None] = {}
     rows: list[Row] = []
@@ -31,7 +33,13 @@ class Baseline(BaseModel):
 
     def text(self) -> str:
         """The document: sorted, one line a row, so that two branches' changes merge."""
-        head = {"schema": SCHEMA, "book": self.book, "prices": self.prices, "sellers": self.sellers}
+        head = {
+            "schema": SCHEMA,
+            "book": self.book,
+            "estimator": self.estimator,
+            "prices": self.prices,
+            "sellers": self.sellers,
+        }
         lines = [
             f'"{name}": {line(dict(sorted(it.items())) if isinstance(it, dict) else it)},' for name, it in head.items()
         ]
@@ -75,13 +83,14 @@ def amended(
     """
     rows = old.by_test()
     changes = Changes([], [], [])
+    other = old.estimator != header.estimator
     for test in sorted(passed):
         now = plain(measured.get(test, ()))
         if test not in rows:
             if now and "create" in acts:
                 rows[test] = now
                 changes.created.append(test)
-        elif "fix" in acts and now != plain(rows[test]):
+        elif "fix" in acts and (now != plain(rows[test]) or (other and any(row.estimated for row in now))):
             rows[test] = now
             changes.fixed.append(test)
     if "trim" in acts:
@@ -92,9 +101,12 @@ def amended(
         return old, changes
     kept = [row for each in rows.values() for row in each]
     used = set(map(price_key, kept))
+    left = {row.test for row in old.rows if row.estimated} & rows.keys() - set(changes.fixed)
     sellers = {**old.sellers, **header.sellers}
     new = Baseline(
         book=header.book,
+        # what was estimated before, and has not been since, may be of the old version
+        estimator=old.estimator if left else header.estimator,
         prices={key: digest for key, digest in {**old.prices, **header.prices}.items() if key in used},
         sellers={name: sellers[name] for name in {row.backend for row in kept} if name in sellers},
         rows=kept,

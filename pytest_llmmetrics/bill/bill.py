@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llmmetrics.testing import prices
+from llmmetrics.testing import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import history, summary
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
-from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, verdict_of
+from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, price_key, priced
@@ -129,6 +129,7 @@ class Bill:
         return Report(
             schema=1,
             book=self.book.version,
+            estimator=ESTIMATOR,
             priced_at=f"{self.book.at:%Y-%m-%dT%H:%M:%SZ}",
             sellers=self.book.known()["sellers"],
             prices=rates,
@@ -147,7 +148,13 @@ class Bill:
         if left := sorted(doubtful & set(report.passed)):
             some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
             self.notices.append(f"not written to the baseline, for their answers are another request's: {some}")
-        header = Baseline(schema=1, book=report.book, prices=digests(report), sellers=report.sellers)
+        header = Baseline(
+            schema=1,
+            book=report.book,
+            estimator=report.estimator,
+            prices=digests(report),
+            sellers=report.sellers,
+        )
         new, self.changes = amended(
             agreed,
             self.options.acts,
@@ -181,9 +188,13 @@ class Bill:
         notices = list(self.notices)
         if vanished := sorted(self._vanished(agreed)):
             notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
+        others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
+        if incomparable := other_estimates(report.estimator, *others):
+            notices.append(f"{incomparable}; --llm-baseline=fix writes the baseline's anew")
         return Gate(
             agreed=agreed.rows if readable else None,
             base=None if base is None else base.rows,
+            estimates=not incomparable,
             limits=[str(limit) for limit in rules.limits],
             mode=rules.mode,
             accepted=rules.accepted,

@@ -11,7 +11,7 @@ from pytest_llmmetrics.bill.figures import Figures, PriceOf, figures
 from pytest_llmmetrics.bill.limits import Limit, Rules, limit_of
 from pytest_llmmetrics.bill.modes import MODES
 from pytest_llmmetrics.bill.report import Reason, Report
-from pytest_llmmetrics.bill.rows import Row
+from pytest_llmmetrics.bill.rows import Row, read_alone
 from pytest_llmmetrics.bill.split import Split, causes, split
 
 REGRESSION, INCONCLUSIVE = 10, 11
@@ -182,19 +182,32 @@ def drifted(before: Mapping[str, str], now: Mapping[str, str], books: tuple[str,
     return [f"the price of {key} has changed since the baseline was written{versions}" for key in changed]
 
 
+def other_estimates(ours: int, *others: tuple[int, Iterable[Row]]) -> str:
+    """Why the estimates of these baselines or reports are not compared with ours, in words; empty: they are."""
+    versions = sorted({version for version, rows in others if version != ours and any(row.estimated for row in rows)})
+    if not versions:
+        return ""
+    said = " and ".join(f"version {each}" if each else "an unknown version" for each in versions)
+    return f"estimated tokens are not compared: they are by {said} of the estimator there, by version {ours} here"
+
+
 def verdict_of(report: Report) -> Verdict | None:
     """The verdict on a report whose session was asked for one."""
     gate = report.gate
     if gate is None:
         return None
-    base = None if gate.base is None else by_test(gate.base)
+
+    def side(rows: Iterable[Row]) -> dict[str, list[Row]]:
+        return by_test(rows if gate.estimates else read_alone(rows))
+
     rules = Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive)
     if gate.agreed is None:
         nothing = figures((), report.price_of)
         total = Change("", "same", nothing, nothing, Split())
         return Verdict((), total, 0, tuple(report.doubts), (), tuple(gate.notices), rules)
+    base = None if gate.base is None else side(gate.base)
     return judge(
-        Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
+        Sides(side(report.rows), side(gate.agreed), base, report.price_of, report.price_of),
         report.passed,
         rules,
         budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},

@@ -20,6 +20,11 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
                 f"{name} was priced with {shard.book}, {first_name} with {whole.book}: install one version of "
                 "genai-prices everywhere and run the shards again"
             )
+        if shard.estimator != whole.estimator:
+            raise DocumentError(
+                f"{name} was estimated by version {shard.estimator}, {first_name} by version {whole.estimator}: "
+                "install one version of llmmetrics everywhere and run the shards again"
+            )
         for key, rates in shard.prices.items():
             if whole.prices.setdefault(key, rates) != rates:
                 raise DocumentError(f"{name} has another price of {key} than the shards before it: run all with one")
@@ -42,7 +47,7 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
 def _gates(one: Gate | None, other: Gate | None, name: str) -> Gate | None:
     if one is None or other is None:
         return None
-    if (one.agreed, one.base, one.limits) != (other.agreed, other.base, other.limits):
+    if (one.agreed, one.base, one.estimates, one.limits) != (other.agreed, other.base, other.estimates, other.limits):
         raise DocumentError(f"{name} was judged by another baseline or other limits than the shards before it")
     budgets = {**one.budgets, **other.budgets}
     drift = sorted({*one.drift, *other.drift})

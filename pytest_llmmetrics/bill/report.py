@@ -52,6 +52,8 @@ class Gate(BaseModel):
     """The baseline in the work tree; None where it cannot be read, so that nothing can be judged."""
     base: list[Row] | None = None
     """The baseline at the merge base, where it was asked for and is there."""
+    estimates: bool = True
+    """Whether estimated tokens are compared: not with those of another version of the estimator."""
     limits: list[str] = []
     mode: Mode = "block"
     accepted: Mode = "report"
@@ -70,6 +72,8 @@ class Report(BaseModel):
     schema_: Literal[1] = Field(default=1, alias="schema")
     book: str
     """The price book's version."""
+    estimator: int = 0
+    """The estimator's version; 0: nobody says."""
     priced_at: str
     """The moment whose prices hold, ISO 8601."""
     sellers: dict[str, str | None] = {}

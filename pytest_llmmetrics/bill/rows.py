@@ -108,6 +108,11 @@ def added(rows: Iterable[Row]) -> list[Row]:
     return made
 
 
+def read_alone(rows: Iterable[Row]) -> list[Row]:
+    """The rows without what is estimated in them: calls, attempts, errors, and the tokens that were read."""
+    return [row.model_copy(update={"estimated": {}}) for row in rows]
+
+
 def rows_of(test: str, attempts: Iterable[Seen], book: PriceBook) -> list[Row]:
     """The rows of one test's attempts, in the order in which they ended."""
     return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book))

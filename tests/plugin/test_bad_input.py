@@ -9,6 +9,7 @@ import sys
 import pytest
 from reports import report, row
 
+from llmmetrics.testing import ESTIMATOR
 from pytest_llmmetrics.__main__ import main
 
 pytest_plugins = ["pytester"]
@@ -79,6 +80,24 @@ def test_a_baseline_that_cannot_be_used_is_left_as_it_is(run, pytester):
     done = run("--llm-gate", "--llm-gate-inconclusive=report")
     assert done.ret == 0
     done.stdout.fnmatch_lines(["let pass, though inconclusive*"])
+
+
+def test_estimates_of_another_version_are_not_compared(run, pytester):
+    asked = '"model": "gpt-4o-mini", "messages": [{"content": "Why?"}]'
+    pytester.makepyfile(test_it=SUITE.replace('"usage"', '"no_usage"').replace('"model": "gpt-4o-mini"', asked))
+    guessed = {**LINE, "unread": 1, "estimated": {"output": 1}}
+    path = pytester.path / "llm-costs.json"
+    path.write_text(baseline(estimator=999, rows=[guessed]), "utf8")
+    let_pass = "--llm-gate-inconclusive=report"
+    done = run("--llm-gate", let_pass)
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(
+        ["note: estimated tokens are not compared: they are by version 999 of*--llm-baseline=fix*"]
+    )
+    assert run("--llm-baseline=fix", let_pass).ret == 0
+    assert json.loads(path.read_text("utf8"))["estimator"] == ESTIMATOR
+    done = run("--llm-gate", let_pass)
+    assert "not compared" not in done.stdout.str()
 
 
 @pytest.mark.parametrize(

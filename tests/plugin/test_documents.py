@@ -66,6 +66,23 @@ def test_a_baseline_that_is_right_is_not_touched():
     assert new.book == "then"
 
 
+@pytest.mark.parametrize(
+    ("acts", "passed", "version", "fixed"),
+    [
+        ({"fix"}, [A, B], 2, [A]),
+        # the guesses of a test that did not run are still of the old version
+        ({"create", "fix"}, [B, C], 1, []),
+        ({"create"}, [A, B, C], 1, []),
+    ],
+)
+def test_estimates_keep_the_version_that_made_them(acts, passed, version, fixed):
+    guessed = row(A, tokens={}, estimated={"output": 5})
+    old = Baseline(schema=1, estimator=1, rows=[guessed, row(B)])
+    measured = {A: [guessed], B: [row(B)], C: [row(C)]}
+    new, changes = amended(old, acts, measured, passed, (), header=Baseline(schema=1, estimator=2))
+    assert (new.estimator, changes.fixed) == (version, fixed)
+
+
 def test_a_baseline_has_a_line_for_each_row_and_no_money():
     text = Baseline(schema=1, book="b", rows=[row(B), row(A, wire_tokens={"input": 1}, wire_usd="0.25")]).text()
     lines = [json.loads(line.rstrip(",")) for line in text.splitlines() if line.startswith('{"test"')]
@@ -125,6 +142,24 @@ def test_diff(saved, capsys):
     capsys.readouterr()
     assert main(["diff", base, head, "--markdown"]) == 10
     assert capsys.readouterr().out.startswith(MARKER)
+
+
+def test_diff_leaves_the_estimates_of_two_versions_alone(saved, capsys):
+    base, head = (report([row(A, estimated={"output": n})]) for n in (10, 1000))
+    assert main(["diff", saved("base.json", base), saved("head.json", head)]) == 10
+    base.estimator = 1
+    capsys.readouterr()
+    assert main(["diff", saved("base.json", base), saved("head.json", head)]) == 0
+    said = "by version 1 of the estimator there, by version 0 here: measure both with one version"
+    assert said in capsys.readouterr().out
+
+
+def test_merge_takes_one_version_of_the_estimator(saved, tmp_path, capsys):
+    one, two = (report([row(each)], tests={each: "passed"}) for each in (A, B))
+    two.estimator = 2
+    out = str(tmp_path / "all.json")
+    assert main(["merge", saved("1.json", one), saved("2.json", two), "-o", out]) == 2
+    assert "install one version of llmmetrics everywhere" in capsys.readouterr().err
 
 
 def test_merge_judges_the_whole(saved, tmp_path):

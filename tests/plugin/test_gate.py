@@ -125,6 +125,16 @@ def test_a_change_that_the_branch_wrote_down_is_accepted():
     assert judged(now, [row(T)], base=[row(T)]).code == 10
 
 
+def test_estimates_of_another_version_are_not_compared():
+    was, now = (row(T, estimated={"input": 100, "output": n}) for n in (50, 500))
+    assert judged([now], [was]).code == 10
+    other = judged([now], [was], estimates=False)
+    assert (other.code, other.changes) == (0, ())
+    # what was read is
+    dearer = row(T, tokens={"input": 900, "output": 8}, estimated={"input": 100, "output": 50})
+    assert judged([dearer], [was], estimates=False).code == 10
+
+
 def test_doubts_are_inconclusive_unless_told_otherwise():
     mute = row(T, unread=1, tokens={}, estimated={"input": 120})
     nobody = row(T, "nobody-7b")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from base64 import b64encode
+from hashlib import blake2b
 from pathlib import Path
 from struct import pack
 
@@ -14,7 +15,7 @@ from answers import event, sse
 from support import shared
 
 from llmmetrics.wire import media
-from llmmetrics.wire.estimate import completion_tokens, prompt_tokens, text_tokens
+from llmmetrics.wire.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
 from llmmetrics.wire.tape import TAIL, keep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,29 @@ def test_the_documented_errors_are_what_the_command_measures():
     script = ROOT / "benchmarks/estimates.py"
     done = subprocess.run([sys.executable, script, corpus], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in (ROOT / "docs/estimates.md").read_text()
+
+
+def test_other_estimates_are_another_version():
+    """A baseline's estimates are compared with those of the same `VERSION` alone."""
+    texts = ("", PROSE, "天地玄黄宇宙洪荒", "Привет, мир!", "café 🙂 12,345", '{"a": [1, 2]}')
+    sizes = [(0, 0), (100, 50), (1024, 1024), (4000, 300)]
+    png = [b"\x89PNG\r\n\x1a\n" + pack(">I4sII", 13, b"IHDR", *size) for size in sizes]
+    images = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{b64encode(each).decode()}"}} for each in png
+    ]
+    found = []
+    for api, vendor, model in (
+        ("openai.chat", "openai", "gpt-4o"),
+        ("openai.chat", "openai", "gpt-4o-mini"),
+        ("anthropic.messages", "anthropic", "claude-sonnet-4-5"),
+        ("gemini.generate", "google", "gemini-2.5-flash"),
+    ):
+        contents = [*texts, *([each] for each in images)]
+        found += [prompt({"messages": [{"role": "user", "content": each}]}, api, vendor, model) for each in contents]
+        answers = [{"choices": [{"message": {"content": each}}]} for each in texts]
+        found += [completion(each, api, vendor, model) for each in answers]
+    digest = blake2b(repr(found).encode(), digest_size=8).hexdigest()
+    assert (VERSION, digest) == (1, "47605373a526dbde"), "raise VERSION, and put both here"
 
 
 def test_prose_is_about_four_characters_a_token():

@@ -18,6 +18,9 @@ from llmmetrics.wire.passed import passed_of
 from llmmetrics.wire.prompt import parts_of
 from llmmetrics.wire.tape import Body
 
+VERSION = 1
+"""One more whenever other counts come out for the same bytes: estimates of two versions are not to be compared."""
+
 _WEIGHTS = (
     (b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.16),
     # a space stands for a word, which is the most of what a token is
