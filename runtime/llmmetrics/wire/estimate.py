@@ -19,7 +19,7 @@ from llmmetrics.wire.prompt import parts_of
 from llmmetrics.wire.tape import Body
 
 VERSION = 1
-"""One more whenever other counts come out for the same bytes: estimates of two versions are not to be compared."""
+"""The estimator's version: one more when other counts come out for the same bytes, since they do not compare."""
 
 _WEIGHTS = (
     (b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.16),
