@@ -18,6 +18,7 @@ from rich.table import Table
 
 from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.meter import Meter
+from llmmetrics.stopping import stopping
 from llmmetrics.testing import LoopbackProvider, serve
 from llmmetrics.traffic import STEPS, Traffic
 
@@ -151,13 +152,16 @@ def run(*, host: str = "127.0.0.1", port: int, once: bool, clock_port: int | Non
 def _live(
     console: Console, registry: CollectorRegistry, traffic: Traffic, url: str, provider: LoopbackProvider
 ) -> None:
-    console.print(f"Simulated providers at {provider.url}. Metrics at [link={url}]{url}[/link], for example:")
-    console.print(f"  curl {url} | grep llm_tokens_total")
-    console.print("Point a Prometheus at that address to see the guide's queries work. Ctrl-C ends it.")
-    with Live(table(registry.collect()), console=console, refresh_per_second=4) as live:
-        for name, step in itertools.cycle(STEPS):
-            step(traffic)
-            shown = table(registry.collect())
-            shown.caption = f"just sent: {name}"
-            live.update(shown)
-            time.sleep(0.4)
+    with stopping() as asked_to_stop:
+        console.print(f"Simulated providers at {provider.url}. Metrics at [link={url}]{url}[/link], for example:")
+        console.print(f"  curl {url} | grep llm_tokens_total")
+        console.print("Point a Prometheus at that address to see the guide's queries work. Ctrl-C ends it.")
+        with Live(table(registry.collect()), console=console, refresh_per_second=4) as live:
+            for name, step in itertools.cycle(STEPS):
+                if asked_to_stop():
+                    return
+                step(traffic)
+                shown = table(registry.collect())
+                shown.caption = f"just sent: {name}"
+                live.update(shown)
+                time.sleep(0.4)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from servers import free_port, get, running, until
 
 from llmmetrics.cli import main
 from llmmetrics.clockwork import MovedClock, served
+from llmmetrics.stopping import stopping
 
 DEMO = [sys.executable, "-m", "llmmetrics.cli", "demo"]
 FAMILIES = (
@@ -142,6 +144,21 @@ def test_it_serves_until_it_is_interrupted():
         _, errors = demo.communicate(timeout=20)
     assert demo.returncode == 0
     assert errors == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot send itself Ctrl-C")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_not_lost_where_exceptions_are(number):
+    before = signal.getsignal(number)
+    with stopping() as asked:
+        assert not asked()
+        with suppress(BaseException):
+            signal.raise_signal(number)
+        assert asked()
+        # whoever cannot wait
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(
