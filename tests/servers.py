@@ -45,11 +45,11 @@ for _ in range(os.getpid() % 1_000):
 
 def free_port() -> int:
     """A port of this machine that nobody has and that nobody is given meanwhile."""
-    for port in _PORTS:
+    for port in itertools.islice(_PORTS, 1_000):
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError
+    raise AssertionError("every port that this worker may have is taken")
 
 
 def until(found: Callable[[], T], what: str, seconds: float = 60) -> T:

@@ -10,7 +10,7 @@ from pytest_llmmetrics.bill.documents import DocumentError, foreign
 from pytest_llmmetrics.bill.gate import Sides, Verdict, drifted, judge, other_estimates
 from pytest_llmmetrics.bill.limits import Rules
 from pytest_llmmetrics.bill.report import Reason, Report, digests
-from pytest_llmmetrics.bill.rows import Row, read_alone
+from pytest_llmmetrics.bill.rows import Row
 
 
 def compared(base: Report, head: Report, rules: Rules) -> Verdict:
@@ -29,18 +29,16 @@ def compared(base: Report, head: Report, rules: Rules) -> Verdict:
     notices = [f"priced with {base.book} and {head.book}"] if base.book != head.book else []
     if gone := sorted({row.test for row in base.rows} - head.tests.keys()):
         notices.append(f"in BASE and not in HEAD: {', '.join(gone)}")
-    sides: tuple[Sequence[Row], Sequence[Row]] = head.rows, base.rows
     if incomparable := other_estimates(head.estimator, (base.estimator, base.rows)):
         notices.append(f"{incomparable}: measure both with one version of llmmetrics")
-        sides = read_alone(head.rows), read_alone(base.rows)
-    after, before = map(by_test, sides)
     return judge(
-        Sides(after, before, None, now, base.price_of),
+        Sides(by_test(head.rows), by_test(base.rows), None, now, base.price_of),
         head.passed,
         rules,
         reasons=reasons,
         drift=drifted(then, later, (base.book, head.book)),
         notices=notices,
+        estimates=not incomparable,
     )
 
 

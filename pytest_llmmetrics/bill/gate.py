@@ -85,13 +85,24 @@ def judge(
     reasons: Iterable[Reason] = (),
     drift: Sequence[str] = (),
     notices: Sequence[str] = (),
+    estimates: bool = True,
 ) -> Verdict:
-    """The verdict on the tests that ran and passed."""
+    """The verdict on the tests that ran and passed. Without `estimates`, what is estimated is not compared."""
+    whole = sides
+    if not estimates:
+        read = None if sides.base is None else _read(sides.base)
+        sides = sides._replace(measured=_read(sides.measured), agreed=_read(sides.agreed), base=read)
     measured, agreed, base, *_ = sides
     known = measured.keys() | agreed.keys() | (base.keys() if base else set())
     tests = sorted(known & set(passed))
-    changes = [_judged(sides, test, rules, (budgets or {}).get(test)) for test in tests]
-    doubts = [*reasons, *(each for test in tests for each in _doubts(sides, test))]
+    changes = [_judged(sides, test, rules) for test in tests]
+    if budgets:
+        # what a test may use at all is compared with nothing
+        used = {test: figures(whole.measured.get(test, ()), sides.now) for test in tests if test in budgets}
+        changes = [
+            _within(each, budgets[each.test], used[each.test], rules) if each.test in used else each for each in changes
+        ]
+    doubts = [*reasons, *(each for test in tests for each in _doubts(whole, test))]
     if not any(row.attempts for test in tests for row in measured.get(test, ())):
         doubts.append(Reason(what="no test that passed made an LLM call: are the clients mocked above httpx?"))
     agreed_changes = [each for each in changes if each.state == "accepted"]
@@ -104,7 +115,11 @@ def judge(
     return Verdict(tuple(seen), total, len(tests), tuple(doubts), tuple(drift), tuple(notices), rules)
 
 
-def _judged(sides: Sides, test: str, rules: Rules, budget: Allowance | None) -> Change:
+def _read(side: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    return {test: read_alone(rows) for test, rows in side.items()}
+
+
+def _judged(sides: Sides, test: str, rules: Rules) -> Change:
     now, agreed = sides.measured.get(test, ()), sides.agreed.get(test, ())
     change = _change(sides, test, agreed, now, rules)
     if sides.base is not None and change.state in {"same", "changed", "improved"}:
@@ -115,11 +130,15 @@ def _judged(sides: Sides, test: str, rules: Rules, budget: Allowance | None) -> 
             change = since._replace(state="regression" if blocked else "accepted")
         elif since.reached or plain(before) != plain(now):
             change = since
-    if budget is not None and (spent := over(budget, change.after)):
-        state = _OF_MODE[rules.capped("block")]
-        state = min(state, change.state, key=STATES.index)
-        change = change._replace(state=state, causes=(*spent, *change.causes), reached=(*change.reached, "budget"))
     return change
+
+
+def _within(change: Change, budget: Allowance, used: Figures, rules: Rules) -> Change:
+    """The change of a test, and whether it has spent its budget."""
+    if not (spent := over(budget, used)):
+        return change
+    state = min(_OF_MODE[rules.capped("block")], change.state, key=STATES.index)
+    return change._replace(state=state, causes=(*spent, *change.causes), reached=(*change.reached, "budget"))
 
 
 def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row], rules: Rules) -> Change:
@@ -197,21 +216,19 @@ def verdict_of(report: Report) -> Verdict | None:
     if gate is None:
         return None
 
-    def side(rows: Iterable[Row]) -> dict[str, list[Row]]:
-        return by_test(rows if gate.estimates else read_alone(rows))
-
     rules = Rules([limit_of(each) for each in gate.limits], gate.mode, gate.accepted, gate.inconclusive)
     if gate.agreed is None:
         nothing = figures((), report.price_of)
         total = Change("", "same", nothing, nothing, Split())
         return Verdict((), total, 0, tuple(report.doubts), (), tuple(gate.notices), rules)
-    base = None if gate.base is None else side(gate.base)
+    base = None if gate.base is None else by_test(gate.base)
     return judge(
-        Sides(side(report.rows), side(gate.agreed), base, report.price_of, report.price_of),
+        Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
         report.passed,
         rules,
         budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
         reasons=report.doubts,
         drift=gate.drift,
         notices=gate.notices,
+        estimates=gate.estimates,
     )

@@ -133,6 +133,9 @@ def test_estimates_of_another_version_are_not_compared():
     # what was read is
     dearer = row(T, tokens={"input": 900, "output": 8}, estimated={"input": 100, "output": 50})
     assert judged([dearer], [was], estimates=False).code == 10
+    # and what a test may use at all is no comparison
+    spent = judged([now], [was], estimates=False, budgets={T: {"tokens": 400}})
+    assert (spent.code, only(spent).reached) == (10, ("budget",))
 
 
 def test_doubts_are_inconclusive_unless_told_otherwise():
