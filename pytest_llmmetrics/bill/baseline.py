@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_llmmetrics.bill.documents import line
 from pytest_llmmetrics.bill.report import SCHEMA, price_key
-from pytest_llmmetrics.bill.rows import Row, added
+from pytest_llmmetrics.bill.rows import Count, Row, added
 
 ACTS = ("create", "fix", "trim")
 
@@ -21,7 +21,7 @@ class Baseline(BaseModel):
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     book: str = ""
-    estimator: int = 0
+    estimator: Count = 0
     """The version of the estimator that all estimates in it are at least of; 0: nobody says."""
     prices: dict[str, str] = {}
     sellers: dict[str, str | None] = {}

@@ -48,7 +48,8 @@ def parsed(kind: type[D], text: str, name: str) -> D:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DocumentError(
-            f"{name} is no valid {what}: {where}: {first['msg']} ({exc.error_count()} in all)"
+            f"{name} is no valid {what}: {where}: {first['msg']} ({exc.error_count()} in all): correct it, or write "
+            "the file anew"
         ) from None
     check_rows(getattr(found, "rows", ()), name)
     return found

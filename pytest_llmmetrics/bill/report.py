@@ -12,7 +12,7 @@ from llmmetrics.testing import prices
 from llmmetrics.testing.prices import Price
 from pytest_llmmetrics.bill.figures import cost_of
 from pytest_llmmetrics.bill.modes import Mode
-from pytest_llmmetrics.bill.rows import Money, Row, added
+from pytest_llmmetrics.bill.rows import Count, Money, Row, added
 
 SCHEMA = 1
 
@@ -72,7 +72,7 @@ class Report(BaseModel):
     schema_: Literal[1] = Field(default=1, alias="schema")
     book: str
     """The price book's version."""
-    estimator: int = 0
+    estimator: Count = 0
     """The estimator's version; 0: nobody says."""
     priced_at: str
     """The moment whose prices hold, ISO 8601."""

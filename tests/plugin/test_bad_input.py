@@ -52,7 +52,11 @@ def baseline(**more) -> str:
         ),
         (baseline(rows=[LINE, LINE]), "llm-costs.json has two rows of test_it.py::test_it with *keep one, then run*"),
         (baseline(rows=[{**LINE, "calls": -1}]), "llm-costs.json is no valid baseline: rows.0.calls: *"),
-        (baseline(rows=[{**LINE, "usd": "1"}]), "llm-costs.json is no valid baseline: rows.0.usd: *"),
+        (baseline(rows=[{**LINE, "usd": "1"}]), "llm-costs.json is no valid baseline: rows.0.usd: *: correct it, or *"),
+        (
+            baseline(estimator=-1),
+            "llm-costs.json is no valid baseline: estimator: *: correct it, or write the file anew",
+        ),
         (
             baseline(rows=[{**LINE, "test": "/home/ada/shop/test_it.py::test_it"}]),
             "llm-costs.json has the test '/home/ada/shop/test_it.py::test_it', which is a path of one machine: run*",
