@@ -28,6 +28,9 @@ ROOT = "LlmSettings"
 ELSEWHERE = ("Memory", "PromptBuilders", "Plugins", "Secrets", "Caching")
 """Sections that the guide's own library has and this one has not."""
 
+_OTHERWISE = {".toml": "tomllib.loads", ".yaml": "yaml.safe_load", ".yml": "yaml.safe_load"}
+"""What reads a file of settings that is no JSON, by its suffix."""
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -79,6 +82,8 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
         problem = f"{path}: not UTF-8, so no settings file: save it as UTF-8"
     except json.JSONDecodeError as exc:
         problem = f"{path}:{exc.lineno}:{exc.colno}: not JSON: {exc.msg}"
+        if parse := _OTHERWISE.get(path.suffix.lower()):
+            problem = f"{path}: a settings file is JSON: convert it, or give Meter.from_settings what {parse} reads"
     except RecursionError:
         problem = f"{path}: nested too deep for a settings file: keep to the sections that the guide shows"
     except OSError as exc:

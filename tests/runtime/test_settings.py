@@ -8,6 +8,7 @@ import re
 import traceback
 from contextlib import suppress
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 from hypothesis import given
@@ -182,6 +183,28 @@ def test_a_file_that_is_no_settings(tmp_path, content, message):
 
 
 # the empty name is the directory itself
+@pytest.mark.parametrize(
+    ("name", "text", "reads"),
+    [
+        ("settings.yaml", "Backends:\n- Name: a\n", "yaml.safe_load"),
+        ("SETTINGS.YML", "Backends:\n- Name: a\n", "yaml.safe_load"),
+        ("settings.toml", '[[Backends]]\nName = "a"\n', "tomllib.loads"),
+    ],
+)
+def test_a_file_of_another_language_is_told_that_settings_are_json(tmp_path, name, text, reads):
+    path = tmp_path / name
+    path.write_text(text, "utf8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}: a settings file is JSON: convert it, or give Meter.from_settings what {reads} reads"
+    )
+    module, _, function = reads.partition(".")
+    assert load(getattr(import_module(module), function)(text)).backends[0].name == "a"
+    path.write_text('{"Backends": []}', "utf8")
+    assert load(path) == Settings()
+
+
 @pytest.mark.parametrize("name", ["missing.json", ""])
 def test_a_file_that_cannot_be_read(tmp_path, name):
     with pytest.raises(ConfigError, match="cannot be read"):

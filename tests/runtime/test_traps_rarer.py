@@ -27,6 +27,22 @@ def test_gemini_that_thought_until_it_was_cut_says_so_in_the_total_only():
 
 
 @pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"completion_tokens": 5, "total_tokens": 40}, (10, 30)),  # what is hidden is output that nobody saw
+        ({"completion_tokens": 5, "total_tokens": 7}, (10, 5)),  # too small a total says nothing
+        ({"total_tokens": 40}, (10, 30)),
+    ],
+)
+def test_a_streams_total_that_contradicts_its_parts(parts, expected):
+    piece = {"model": "m", "choices": [{"delta": {"content": "hi"}}]}
+    last = {"model": "m", "choices": [], "usage": {"prompt_tokens": 10, **parts}}
+    seen = read(XAI, sse(piece, last), headers=[("content-type", "text/event-stream")])
+    assert counts(seen) == expected
+    assert seen.usage.reasoning == expected[1] - parts.get("completion_tokens", 0)
+
+
+@pytest.mark.parametrize(
     "usage",
     [
         {"total_tokens": 40},
