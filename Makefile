@@ -41,7 +41,7 @@ cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulat
 dashboards: $(READY) ## the Grafana dashboard, from its rows and queries
 	$(BIN)/python dashboards/build.py
 
-pictures: $(READY) ## the README's pictures, from what the real programs draw
+pictures: $(READY) ## the documentation's pictures, from what the real programs draw
 	PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of

@@ -1,4 +1,4 @@
-"""What the README's pictures show, as text."""
+"""What the documentation's pictures show, as text."""
 
 from __future__ import annotations
 

@@ -43,14 +43,14 @@ class Shell:
 
 
 @contextmanager
-def shell(directory: Path, environ: Mapping[str, str]) -> Iterator[Shell]:
-    """A shell in this directory, with this environment's Python first; at the end all that it started is killed."""
+def shell(directory: Path, environ: Mapping[str, str], python: str = sys.executable) -> Iterator[Shell]:
+    """A shell in this directory, with this Python's programs first; at the end all that it started is killed."""
     inherited = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("COV", "PYTEST", "LLM", "MAKE", "MFLAGS"))
     }
-    path = os.pathsep.join((str(Path(sys.executable).parent), inherited["PATH"]))
+    path = os.pathsep.join((str(Path(python).parent), inherited["PATH"]))
     process = subprocess.Popen(
         ["bash", "--norc", "--noprofile"],
         stdin=subprocess.PIPE,

@@ -28,14 +28,15 @@ from llmmetrics.testing import Answer, serve
 EXAMPLES = DOCS / "examples"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "CO_API_KEY", "GROQ_API_KEY")
 ELSEWHERE = {
+    "README.md": "tests/installed/test_documents.py",
     "docs/errata.md": "tests/docs/test_errata.py",
     "docs/formats.md": "tests/runtime/wire/test_register.py",
+    "docs/install.md": "tests/installed/test_documents.py",
     "docs/tutorial.md": "tests/docs/test_tutorial.py",
 }
 """Pages whose blocks have a test of their own."""
 
 SHOWN = {
-    "README.md": 2,  # make demo and make test: CI runs them
     "docs/cassettes.md": 1,  # a part of a cassette
     "docs/costs.md": 1,  # a summary
     "docs/dashboards.md": 1,  # images: test_compose.py has the real Docker Compose read the file

@@ -105,7 +105,7 @@ def test_six_branches(shop, tmp_path):
 
 
 PICTURED = {"refactor": "llm-metrics", "dearer-model": "llm-gate"}
-"""The README's picture of such a run."""
+"""The picture of such a run."""
 
 
 def pictured(name: str) -> set[str]:
