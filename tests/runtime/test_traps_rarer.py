@@ -58,6 +58,12 @@ def test_a_usage_without_a_count_is_unknown_and_not_nothing(usage):
     assert (seen.usage, seen.cost_usd) == (None, None)
 
 
+@pytest.mark.parametrize(("usage", "expected"), [({"totalTokenCount": 40}, None), ({"totalTokenCount": 0}, (0, 0))])
+def test_so_is_geminis_total_alone(usage, expected):
+    url = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent"
+    assert counts(read(url, {"candidates": [], "usageMetadata": usage})) == expected
+
+
 def test_a_usage_that_counts_nothing_is_known():
     seen = read(XAI, {"model": "grok-4", "usage": {"prompt_tokens": 0, "completion_tokens": 0}})
     assert (counts(seen), seen.cost_usd) == ((0, 0), 0)

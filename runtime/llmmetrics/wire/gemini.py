@@ -65,9 +65,13 @@ def tokens(usage: Doc) -> Usage:
 def _read(body: Doc) -> Reading:
     usage = mapping(body.get("usageMetadata"))
     known = any(name in usage for name in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount"))
+    used = tokens(usage) if known else None
+    if used and not used.total and count(usage.get("totalTokenCount")):
+        # a total alone does not say what it is the total of
+        used = None
     return Reading(
         model=text(body.get("modelVersion")),
-        usage=tokens(usage) if known else None,
+        usage=used,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
         tier=tier_of(usage.get("serviceTier"), _traffic(usage.get("trafficType"))),
