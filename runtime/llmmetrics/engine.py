@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -18,6 +19,7 @@ from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
 from llmmetrics.errors import BudgetExceeded
+from llmmetrics.loading import load
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.purse import Purse
@@ -41,13 +43,13 @@ class Engine:
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
         *,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock | None = None,
         on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = Settings() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
         telemetry = self.settings.telemetry
@@ -62,14 +64,13 @@ class Engine:
         self._roster = Roster(self.settings, self.families, self.say)
         self.backends = self._roster.backends
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
-        self.families.before_collect(self.flush)
+        self.families.before_collect(self._scraped)
+        self._alone_told = False
         self.purse: Purse | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if limited:
             self.fund(Purse(self.settings, limited, self, on_spend_alert))
         workers.on_fork(self._forked)
-        if not self.families.multiprocess:
-            self._warn_alone()
         self._guarded("warm", self.tariff.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
@@ -223,20 +224,23 @@ class Engine:
         self._roster.forked()
         locks.renew((self.registry,))
         self.families.forked()
+        self._alone_told = False
         # what is said waits for the first call or scrape: most processes that are forked off make none
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
         if self._refresh is not None:
             self._refresh.start()
-        if not self.families.multiprocess:
-            self._warn_alone()
-        elif fault := workers.fault():
+        if self.families.multiprocess and (fault := workers.fault()):
             self.say("directory", f"{fault}. Until then the calls of this process are not counted")
 
-    def _warn_alone(self) -> None:
-        if self.settings.telemetry.enable_metrics and (message := workers.alone()):
-            self.say("alone", message)
+    def _scraped(self) -> None:
+        self.flush()
+        # only here: a worker that serves no metrics has nobody who reads one of several by chance
+        if not (self._alone_told or self.families.multiprocess):
+            self._alone_told = True
+            if message := workers.alone():
+                self.say("alone", message)
 
     # what is said
 

@@ -437,15 +437,17 @@ PREFORK = """
 import os, sys, logging
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 import llmmetrics
-from prometheus_client import CollectorRegistry
-count = int(sys.argv[1])
+from prometheus_client import CollectorRegistry, generate_latest
+count, scrapes = map(int, sys.argv[1:])
 (begin, have_begin), (told, tell), (stay, let_go) = os.pipe(), os.pipe(), os.pipe()
 for _ in range(count):
     if not os.fork():
         os.close(let_go)
         # all are there when the first begins, and until the last has begun
         os.read(begin, 1)
-        llmmetrics.Meter(registry=CollectorRegistry())
+        meter = llmmetrics.Meter(registry=(registry := CollectorRegistry()))
+        for _ in range(scrapes):
+            generate_latest(registry)
         sys.stdout.flush()
         os.write(tell, b"x")
         os.read(stay, 1)
@@ -459,11 +461,13 @@ for _ in range(count):
 """
 
 
-@pytest.mark.parametrize("count", ["1", "2"])
-def test_workers_whose_meters_are_made_after_their_fork_are_warned_of(count, monkeypatch):
+@pytest.mark.parametrize(("count", "scrapes", "warned"), [(1, 1, 0), (2, 2, 2), (2, 0, 0)])
+def test_workers_whose_meters_are_made_after_their_fork_are_warned_of_where_they_serve(
+    count, scrapes, warned, monkeypatch
+):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    lines = [line for line in alone(PREFORK, count).splitlines() if "PROMETHEUS_MULTIPROC_DIR is not set" in line]
-    assert len(lines) == (2 if count == "2" else 0)
+    said = alone(PREFORK, str(count), str(scrapes))
+    assert said.count("PROMETHEUS_MULTIPROC_DIR is not set") == warned
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
