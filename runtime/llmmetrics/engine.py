@@ -18,11 +18,11 @@ from llmmetrics.call import Call, CallRecord
 from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
-from llmmetrics.errors import BudgetExceeded
-from llmmetrics.loading import load
+from llmmetrics.errors import BudgetExceeded, ConfigError
+from llmmetrics.loading import load, said
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.purse import Purse
+from llmmetrics.purse import Purse, unpriced
 from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place
@@ -68,6 +68,8 @@ class Engine:
         self._alone_told = False
         self.purse: Purse | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
+        if problems := [*unpriced(self.settings, self.backends, self.tariff)]:
+            raise ConfigError(said(problems, "the settings have"))
         if limited:
             self.fund(Purse(self.settings, limited, self, on_spend_alert))
         workers.on_fork(self._forked)
@@ -95,8 +97,6 @@ class Engine:
             self.families["without_price"].labels(series.backend, series.model)
             if backend.price or self.tariff.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
-            elif self.purse is not None:
-                self.purse.require_price(backend.name, model)
 
     # what a transport asks for
 
@@ -237,10 +237,9 @@ class Engine:
     def _scraped(self) -> None:
         self.flush()
         # only here: a worker that serves no metrics has nobody who reads one of several by chance
-        if not (self._alone_told or self.families.multiprocess):
+        if not (self._alone_told or self.families.multiprocess) and (message := workers.alone()):
             self._alone_told = True
-            if message := workers.alone():
-                self.say("alone", message)
+            self.say("alone", message)
 
     # what is said
 

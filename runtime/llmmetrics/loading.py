@@ -36,7 +36,7 @@ _KEY = ".apikey"
 """How the path of an API key ends, in any spelling."""
 
 
-class UnreadableError(ConfigError):
+class UnreadableSettingsError(ConfigError):
     """There is no JSON document at the path of the settings."""
 
 
@@ -122,7 +122,7 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
         # an integer of thousands of digits, an exponent that no Decimal has; or the path holds a NUL
         problem = f"{path}: the settings cannot be read: look for a number that is far too large, or a wrong path"
     # outside the handlers: their exceptions hold the document's text
-    raise UnreadableError(problem)
+    raise UnreadableSettingsError(problem)
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

@@ -474,7 +474,7 @@ def test_workers_whose_meters_are_made_after_their_fork_are_warned_of_where_they
 @pytest.mark.parametrize("server", SERVERS)
 def test_several_workers_without_a_directory_are_warned_of(server, count, tmp_path, provider, monkeypatch):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    port, log = free_port(), tmp_path / "log"
+    port, log, warning = free_port(), tmp_path / "log", "PROMETHEUS_MULTIPROC_DIR is not set"
     command = [sys.executable, *SERVERS[server], str(port) if server == "uvicorn" else f"127.0.0.1:{port}"]
     command[command.index("--workers") + 1] = count
     with running(command, log, PROVIDER=provider.url):
@@ -482,6 +482,7 @@ def test_several_workers_without_a_directory_are_warned_of(server, count, tmp_pa
         until(lambda: get(f"{url}/metrics"), "the server")
         seen: set[str] = set()
         until(lambda: seen.add(get(f"{url}/call").split()[0]) or len(seen) == int(count), "every worker")
-    lines = [line for line in log.read_text().splitlines() if "PROMETHEUS_MULTIPROC_DIR is not set" in line]
-    # each says so once; the first may have answered before it had a sibling
+        until(lambda: get(f"{url}/metrics") and (count == "1" or warning in log.read_text()), "the warning")
+    lines = [line for line in log.read_text().splitlines() if warning in line]
+    # each that is scraped says so once
     assert len(lines) in ({1, 2} if count == "2" else {0})

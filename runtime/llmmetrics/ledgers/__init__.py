@@ -18,6 +18,7 @@ __all__ = [
     "beside",
     "default_url",
     "file_of",
+    "look",
     "open_ledger",
     "state_directory",
 ]
@@ -66,6 +67,19 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
         f"LlmSettings.Budget.Ledger begins with {scheme + '://' if scheme else 'no scheme'}: it should be memory://, "
         "sqlite:///path/to/file, redis://host:port/0 or rediss://…"
     )
+
+
+def look(url: str) -> None:
+    """See whether a ledger could be opened there. Nothing is made, changed, or asked over a network.
+
+    Raises `ConfigError` and `LedgerError` as `open_ledger` does.
+    """
+    if url.startswith("sqlite://"):
+        from llmmetrics.ledgers import sqlite
+
+        sqlite.look(file_of(url))
+    else:
+        open_ledger(url, namespace="default").close()
 
 
 def file_of(url: str) -> Path:
