@@ -75,7 +75,10 @@ def of_settings(source: str | None) -> Iterator[Finding]:
     # a price file that is wrong is among the faults, and without it no price is known
     with suppress(ConfigError):
         for backend in resolved(settings):
-            yield from _backend(backend, settings)
+            yield from _backend(backend)
+            # where something is wrong, nobody knows where a limit will be kept
+            if backend.limit is not None and not wrong:
+                yield from _limit(backend, settings)
 
 
 def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
@@ -95,7 +98,7 @@ def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
         yield ok(f"MaxModelsPerBackend is {most}", "the models of a backend above that are counted as `other`")
 
 
-def _backend(backend: Resolved, settings: Settings) -> Iterator[Finding]:
+def _backend(backend: Resolved) -> Iterator[Finding]:
     name = f"backend {backend.name!r}"
     if backend.url is None:
         yield warning(f"{name} has no BaseUrl, and its Type has none of its own", "set BaseUrl: no call can match it")
@@ -113,8 +116,6 @@ def _backend(backend: Resolved, settings: Settings) -> Iterator[Finding]:
             f"tokens ({backend.source})",
             _compared(backend),
         )
-    if backend.limit is not None:
-        yield from _limit(name, backend, settings)
 
 
 def _compared(backend: Resolved) -> str:
@@ -125,8 +126,8 @@ def _compared(backend: Resolved) -> str:
     return f"the catalogue says {money(prompt)} in and {money(completion)} out: see which one you are billed"
 
 
-def _limit(name: str, backend: Resolved, settings: Settings) -> Iterator[Finding]:
-    limit = f"{name} has a limit of {money(backend.limit)} USD ({backend.window})"
+def _limit(backend: Resolved, settings: Settings) -> Iterator[Finding]:
+    limit = f"backend {backend.name!r} has a limit of {money(backend.limit)} USD ({backend.window})"
     ledger = settings.budget.ledger
     if ledger is None or ledger.startswith(("sqlite:", "memory:")):
         where = "in this process alone" if ledger == "memory://" else "on this machine alone"

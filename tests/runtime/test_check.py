@@ -173,6 +173,7 @@ def test_what_no_meter_can_be_made_of(file, beside, capsys, backends, sections, 
     assert says in err
     assert len(err.splitlines()) == 1
     assert any(each.level is Level.ERROR and says in each.what for each in doctor.of_settings(path))
+    assert not [each for each in doctor.of_settings(path) if "has a limit" in each.what]
     assert everything(beside) == before
     # the truth
     with pytest.raises(ConfigError, match=re.escape(says)):
