@@ -13,6 +13,7 @@ from documentation import ROOT
 import llmmetrics.testing
 import pytest_llmmetrics.bill.options as bill
 from llmmetrics import cli
+from llmmetrics.findings import EXITS
 from pytest_llmmetrics import __main__ as gate
 from pytest_llmmetrics import options as plugin
 
@@ -30,6 +31,7 @@ def options() -> str:
             "pytest with the plugin.",
             "",
             *_commands(cli.parser(), "##"),
+            *_exits(),
             *_commands(gate.parser(), "##"),
             *_pytest(),
         ]
@@ -44,6 +46,13 @@ def _commands(parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
         yield from ("| | |", "|---|---|", *rows, "")
     for each in inner.choices.values() if inner else ():
         yield from _commands(each, f"{level}#" if len(level) < 4 else level)
+
+
+def _exits() -> Iterator[str]:
+    looking = ", ".join(f"`llmmetrics {each}`" for each in ("check", "doctor", "verify", "rules check"))
+    yield from ("### Exit statuses", "", f"Of {looking}:", "", "| | |", "|---|---|")
+    yield from (_row(str(status.value), when) for status, when in EXITS.items())
+    yield from ("", "A file that cannot be read, an address where nobody answers, a wrong call: it cannot look.", "")
 
 
 def _argument(action: argparse.Action) -> str:

@@ -1,10 +1,14 @@
 """Django: `gunicorn django_app:application --bind 127.0.0.1:5000`, then /ask and /metrics.
 
-Needs OPENAI_API_KEY, and LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is.
+Needs LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is; for a call, OPENAI_API_KEY too.
 """
 
 import os
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import openai
 from django.conf import settings
@@ -19,20 +23,26 @@ settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["127.0.0.1", "localhost
 meter = llmmetrics.Meter.from_settings(Path(__file__).with_name("settings.json"))
 llmmetrics.instrument(meter)
 
-client = openai.OpenAI(base_url=os.environ["LLM_BASE_URL"])
+
+@cache
+def client() -> openai.OpenAI:
+    """Made for the first question: to import this needs no key."""
+    return openai.OpenAI(base_url=os.environ["LLM_BASE_URL"])
 
 
 def ask(request: HttpRequest) -> JsonResponse:
     """One call of the model."""
     question = request.GET.get("question", "Say hi.")
-    answer = client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
+    answer = client().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
     return JsonResponse({"answer": answer.choices[0].message.content})
 
 
 urlpatterns = [path("ask", ask)]
-pages, metrics = get_wsgi_application(), meter.wsgi_app()
+pages: Any = get_wsgi_application()
+metrics = meter.wsgi_app()
 
 
-def application(environ, start_response):
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Django's application, and /metrics beside it: no middleware stands before a scrape."""
-    return (metrics if environ["PATH_INFO"] == "/metrics" else pages)(environ, start_response)
+    body: Iterable[bytes] = (metrics if environ["PATH_INFO"] == "/metrics" else pages)(environ, start_response)
+    return body

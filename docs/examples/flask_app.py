@@ -1,9 +1,10 @@
-"""Flask: `gunicorn flask_app:app --bind 127.0.0.1:5000`, then /ask and /metrics.
+"""Flask: `gunicorn flask_app:application --bind 127.0.0.1:5000`, then /ask and /metrics.
 
-Needs OPENAI_API_KEY, and LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is.
+Needs LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is; for a call, OPENAI_API_KEY too.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 import openai
@@ -14,15 +15,19 @@ import llmmetrics
 
 meter = llmmetrics.Meter.from_settings(Path(__file__).with_name("settings.json"))
 llmmetrics.instrument(meter)
-
-client = openai.OpenAI(base_url=os.environ["LLM_BASE_URL"])
 app = Flask(__name__)
-app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/metrics": meter.wsgi_app()})
+application = DispatcherMiddleware(app, {"/metrics": meter.wsgi_app()})
+
+
+@cache
+def client() -> openai.OpenAI:
+    """Made for the first question: to import this needs no key."""
+    return openai.OpenAI(base_url=os.environ["LLM_BASE_URL"])
 
 
 @app.get("/ask")
 def ask() -> dict[str, str | None]:
     """One call of the model."""
     question = request.args.get("question", "Say hi.")
-    answer = client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
+    answer = client().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": question}])
     return {"answer": answer.choices[0].message.content}

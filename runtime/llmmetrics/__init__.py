@@ -1,5 +1,7 @@
 """Meters LLM calls: documented Prometheus metrics, prices and budgets for every official SDK, unmodified."""
 
+from typing import TYPE_CHECKING
+
 from llmmetrics.budget import SpendAlert
 from llmmetrics.classify import ErrorType, Status
 from llmmetrics.clock import Clock
@@ -29,3 +31,15 @@ __all__ = [
     "read_exchange",
     "uninstrument",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - hidden from type checkers, so that they see misspelt names
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # most programs never ask, and reading the distribution's metadata takes a while
+        from importlib.metadata import version
+
+        return version("llmmetrics")

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TypeAlias
 
+import llmmetrics
+from llmmetrics.findings import EXITS
+
+_EXITS = "Exits with {}.".format(", ".join(f"{status:d} where {when}" for status, when in EXITS.items()))
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 
 
@@ -89,7 +94,8 @@ def _check(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
         help="see whether settings are valid, and what they come to",
-        description="Says what is wrong with a settings file, or shows its backends, their prices and limits.",
+        description="Says what is wrong with a settings file, or shows its backends, their prices and limits. Looks at "
+        f"the price file and the ledger too, as an application does at its start. {_EXITS}",
     )
     check.add_argument("settings", metavar="SETTINGS", help="the settings, a JSON file")
 
@@ -98,7 +104,8 @@ def _doctor(commands: Commands) -> None:
     doctor = commands.add_parser(
         "doctor",
         help="find out why metrics or costs are missing",
-        description="Looks at the SDKs, the settings, the environment and the port, and says what to do.",
+        description="Looks at the SDKs, the settings, the environment and the port, and says what to do. A warning is "
+        f"nothing wrong. {_EXITS}",
     )
     doctor.add_argument("settings", metavar="SETTINGS", nargs="?", help="the settings, a JSON file")
     doctor.add_argument(
@@ -111,7 +118,7 @@ def _verify(commands: Commands) -> None:
         "verify",
         help="see whether a /metrics keeps the contract",
         description="Scrapes the metrics of a program in any language, in both formats, and says what is not as "
-        "documented. Exits with 0 where everything is, 1 where something is not, 2 where nobody answers.",
+        f"documented. {_EXITS}",
     )
     verify.add_argument("url", metavar="URL", help="where the metrics are, such as http://127.0.0.1:5000/metrics")
 
@@ -119,14 +126,14 @@ def _verify(commands: Commands) -> None:
 def _price(commands: Commands) -> None:
     price = commands.add_parser(
         "price",
-        help="see what a call costs, and who says so",
-        description="Prints the price of a call by bucket: the settings' own, the price file's, or the catalogue's. "
-        "Exits with 1 where nobody knows it.",
+        help="see what a model or a call costs, and who says so",
+        description="Prints the price of a model per million tokens, or with --input and --output that of a call: the "
+        "settings' own, the price file's, or the catalogue's. Exits with 1 where nobody knows it.",
     )
     price.add_argument("model", metavar="MODEL", help="the model, such as gpt-4o-mini")
     price.add_argument("--provider", metavar="P", help="who sells it, such as openai (default: whoever has that name)")
-    price.add_argument("--input", type=_count, required=True, metavar="N", help="tokens of input, cached ones included")
-    price.add_argument("--output", type=_count, required=True, metavar="N", help="tokens of output, reasoning included")
+    price.add_argument("--input", type=_count, metavar="N", help="tokens of input, cached ones included")
+    price.add_argument("--output", type=_count, metavar="N", help="tokens of output, reasoning included")
     price.add_argument("--cached", type=_count, default=0, metavar="N", help="tokens of the input read from a cache")
     price.add_argument("--settings", metavar="SETTINGS", help="a JSON file whose own prices and price file count")
     price.set_defaults(wrong=price.error)
@@ -143,7 +150,7 @@ def _rules(commands: Commands) -> None:
         help="say what cannot work, and what to write instead",
         description="Reads each expression on simulated traffic (with promtool, evaluates it too): names, labels and "
         "values that do not exist, results that are always empty, counters without rate(), tokens counted twice. "
-        "Exits with 0 where there is nothing to say, 1 where there is, 2 where a file is none of these.",
+        f"{_EXITS}",
     )
     of_rules.add_argument(
         "files", metavar="FILE", nargs="+", help="rules or prometheus.yml in YAML, or a dashboard in JSON"
@@ -188,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
         description="Meters LLM calls: tokens, cost, errors, latency.",
         epilog="`llmmetrics COMMAND --help` says what a command does and takes.",
     )
+    made.add_argument("--version", action="version", version=f"llmmetrics {llmmetrics.__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_demo, _top, _check, _doctor, _verify, _price, _rules, _budget):
         add(commands)

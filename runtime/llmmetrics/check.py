@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
+from llmmetrics import workers
 from llmmetrics.columns import aligned, money
-from llmmetrics.loading import load
+from llmmetrics.errors import ConfigError
+from llmmetrics.findings import Exit
+from llmmetrics.loading import UnreadableSettingsError, load, said
 from llmmetrics.resolved import Resolved, resolved
+from llmmetrics.trial import faults
 
 _COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
 
 
-def run(source: str) -> None:
-    """Print the backends of a settings file. Raises `ConfigError`, which names each key that is wrong."""
-    settings = load(source)
+def run(source: str) -> Exit:
+    """Print the backends of a settings file. Raises `ConfigError`, which names each thing that is wrong."""
+    try:
+        settings = load(source)
+    except UnreadableSettingsError as exc:
+        sys.stderr.write(f"llmmetrics: {exc}\n")
+        return Exit.CANNOT_LOOK
+    around = [fault] if workers.VARIABLE in os.environ and (fault := workers.fault()) else []
+    if problems := [*around, *faults(settings)]:
+        raise ConfigError(said(problems, "the settings have"))
     rows = [_COLUMNS, *map(_row, resolved(settings))]
     sys.stdout.write(f"ok: {source} is valid, with {len(rows) - 1} backends\n")
     if settings.backends:
         sys.stdout.writelines(aligned(rows))
     if not settings.telemetry.enable_metrics:
         sys.stdout.write("EnableMetrics is false: no metrics are exported\n")
+    return Exit.FINE
 
 
 def _row(backend: Resolved) -> Sequence[str]:

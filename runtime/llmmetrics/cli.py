@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from llmmetrics.arguments import parser
 from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.findings import Exit
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -37,8 +39,7 @@ def _not_installed(exc: ImportError) -> int:
 def _check(options: argparse.Namespace) -> int:
     from llmmetrics import check
 
-    check.run(options.settings)
-    return 0
+    return check.run(options.settings)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -50,7 +51,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _price(options: argparse.Namespace) -> int:
     from llmmetrics import price
 
-    if options.cached > options.input:
+    given = (options.input, options.output)
+    if None in given and (given != (None, None) or options.cached):
+        options.wrong("--input and --output go together: give both for the cost of a call, neither for the price alone")
+    if options.cached > (options.input or 0):
         options.wrong("--cached is a part of --input: it cannot be more")
     return price.run(price.Asked(**{name: getattr(options, name) for name in price.Asked._fields}))
 
@@ -67,7 +71,7 @@ def _rules(options: argparse.Namespace) -> int:
         from llmmetrics.rules import command
     except ImportError as exc:
         _not_installed(exc)
-        return 2
+        return Exit.CANNOT_LOOK
     return command.run(options.files)
 
 
@@ -92,8 +96,25 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
+UNREAD = 141
+"""The exit status where who reads the output has gone: what a shell says of a program that SIGPIPE has ended."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 fine, 1 it failed, 2 it was called wrongly."""
+    """Run a command and give its exit status: 0 fine, 1 it failed, 2 it was called wrongly (more in `Exit`)."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # what waits in the buffer, while the reader's going can still be handled
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # as in `llmmetrics check … | head -1`; the interpreter flushes again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a backend's name may be in a script that the terminal has no letters for

@@ -7,59 +7,78 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from llmmetrics import endpoint, surroundings
 from llmmetrics.columns import money
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import Finding, Level, error, ok, warning
-from llmmetrics.loading import load
+from llmmetrics.findings import Exit, Finding, Level, error, ok, warning
+from llmmetrics.loading import UnreadableSettingsError, load
 from llmmetrics.resolved import UNKNOWN, Resolved, resolved
-from llmmetrics.settings import OnUnknownPrice, Settings, Telemetry
+from llmmetrics.settings import Settings, Telemetry
+from llmmetrics.trial import faults
 
 MANY_MODELS = 1000
 
 MODELS = Telemetry().max_models_per_backend
 
 
-def run(source: str | None, port: int) -> int:
-    """Print a line a finding; 1 where one is an error."""
-    failed = False
-    for finding in findings(source, port):
-        failed |= finding.level is Level.ERROR
-        sys.stdout.write(f"{finding}\n")
-    return int(failed)
+def run(source: str | None, port: int) -> Exit:
+    """Print a line a finding. A warning is no reason to fail."""
+    status = Exit.FINE
+    try:
+        for finding in findings(source, port):
+            if finding.level is Level.ERROR:
+                status = Exit.FINDINGS
+            sys.stdout.write(f"{finding}\n")
+    except UnreadableSettingsError as exc:
+        sys.stdout.write(f"{error(str(exc))}\n")
+        status = Exit.CANNOT_LOOK
+    return status
 
 
 def findings(source: str | None, port: int) -> Iterator[Finding]:
-    """Everything there is to say of this Python, these settings and this port."""
+    """Everything there is to say of this Python, this port and these settings.
+
+    Raises `UnreadableSettingsError` after all else.
+    """
     yield from surroundings.sdks()
     yield from surroundings.encodings()
     yield from surroundings.processes()
-    yield from of_settings(source)
     yield from endpoint.port(port)
+    yield from of_settings(source)
 
 
 def of_settings(source: str | None) -> Iterator[Finding]:
-    """What is to be said of a settings file."""
+    """What is to be said of a settings file. Raises `UnreadableSettingsError`."""
     if source is None:
         yield ok("no settings given", "`llmmetrics doctor SETTINGS` looks at them too")
         return
     try:
         settings = load(source)
+    except UnreadableSettingsError:
+        raise
     except ConfigError as exc:
         # of several, the first line only says that there are several
         first, *several = str(exc).splitlines()
         yield from (error(each.strip()) for each in several or [first])
         return
     yield ok(f"{source} is valid, with {len(settings.backends)} backends")
+    wrong = [*faults(settings)]
+    yield from map(error, wrong)
     yield from _telemetry(settings.telemetry)
     if not settings.backends:
         yield warning(
             "no Backends are configured, so calls are counted under the provider's name, at the catalogue's price",
             "name them under LlmSettings.Backends",
         )
-    for backend in resolved(settings):
-        yield from _backend(backend, settings)
+    # a price file that is wrong is among the faults, and without it no price is known
+    with suppress(ConfigError):
+        for backend in resolved(settings):
+            yield from _backend(backend)
+            # where something is wrong, nobody knows where a limit will be kept
+            if backend.limit is not None and not wrong:
+                yield from _limit(backend, settings)
 
 
 def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
@@ -79,7 +98,7 @@ def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
         yield ok(f"MaxModelsPerBackend is {most}", "the models of a backend above that are counted as `other`")
 
 
-def _backend(backend: Resolved, settings: Settings) -> Iterator[Finding]:
+def _backend(backend: Resolved) -> Iterator[Finding]:
     name = f"backend {backend.name!r}"
     if backend.url is None:
         yield warning(f"{name} has no BaseUrl, and its Type has none of its own", "set BaseUrl: no call can match it")
@@ -97,8 +116,6 @@ def _backend(backend: Resolved, settings: Settings) -> Iterator[Finding]:
             f"tokens ({backend.source})",
             _compared(backend),
         )
-    if backend.limit is not None:
-        yield from _limit(name, backend, settings)
 
 
 def _compared(backend: Resolved) -> str:
@@ -109,11 +126,8 @@ def _compared(backend: Resolved) -> str:
     return f"the catalogue says {money(prompt)} in and {money(completion)} out: see which one you are billed"
 
 
-def _limit(name: str, backend: Resolved, settings: Settings) -> Iterator[Finding]:
-    limit = f"{name} has a limit of {money(backend.limit)} USD ({backend.window})"
-    if backend.source == UNKNOWN and settings.budget.on_unknown_price is OnUnknownPrice.REFUSE:
-        yield error(f"{limit} and no price, so its spend cannot be known", "set its price, or remove MaxSpendUsd")
-        return
+def _limit(backend: Resolved, settings: Settings) -> Iterator[Finding]:
+    limit = f"backend {backend.name!r} has a limit of {money(backend.limit)} USD ({backend.window})"
     ledger = settings.budget.ledger
     if ledger is None or ledger.startswith(("sqlite:", "memory:")):
         where = "in this process alone" if ledger == "memory://" else "on this machine alone"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -17,10 +18,11 @@ from llmmetrics.call import Call, CallRecord
 from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
-from llmmetrics.errors import BudgetExceeded
+from llmmetrics.errors import BudgetExceeded, ConfigError
+from llmmetrics.loading import load, said
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
-from llmmetrics.purse import Purse
+from llmmetrics.purse import Purse, unpriced
 from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place
@@ -41,13 +43,13 @@ class Engine:
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
         *,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock | None = None,
         on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = Settings() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
         telemetry = self.settings.telemetry
@@ -62,14 +64,15 @@ class Engine:
         self._roster = Roster(self.settings, self.families, self.say)
         self.backends = self._roster.backends
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
-        self.families.before_collect(self.flush)
+        self.families.before_collect(self._scraped)
+        self._alone_told = False
         self.purse: Purse | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
+        if problems := [*unpriced(self.settings, self.backends, self.tariff)]:
+            raise ConfigError(said(problems, "the settings have"))
         if limited:
             self.fund(Purse(self.settings, limited, self, on_spend_alert))
         workers.on_fork(self._forked)
-        if not self.families.multiprocess:
-            self._warn_alone()
         self._guarded("warm", self.tariff.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
@@ -94,8 +97,6 @@ class Engine:
             self.families["without_price"].labels(series.backend, series.model)
             if backend.price or self.tariff.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
-            elif self.purse is not None:
-                self.purse.require_price(backend.name, model)
 
     # what a transport asks for
 
@@ -223,19 +224,21 @@ class Engine:
         self._roster.forked()
         locks.renew((self.registry,))
         self.families.forked()
+        self._alone_told = False
         # what is said waits for the first call or scrape: most processes that are forked off make none
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
         if self._refresh is not None:
             self._refresh.start()
-        if not self.families.multiprocess:
-            self._warn_alone()
-        elif fault := workers.fault():
+        if self.families.multiprocess and (fault := workers.fault()):
             self.say("directory", f"{fault}. Until then the calls of this process are not counted")
 
-    def _warn_alone(self) -> None:
-        if self.settings.telemetry.enable_metrics and (message := workers.alone()):
+    def _scraped(self) -> None:
+        self.flush()
+        # only here: a worker that serves no metrics has nobody who reads one of several by chance
+        if not (self._alone_told or self.families.multiprocess) and (message := workers.alone()):
+            self._alone_told = True
             self.say("alone", message)
 
     # what is said

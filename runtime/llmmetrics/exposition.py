@@ -160,10 +160,15 @@ class _Handler(WSGIRequestHandler):
 
 
 def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tuple[WSGIServer, Thread]:
-    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that is taken."""
+    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that cannot be."""
     try:
         server = make_server(addr, port, WsgiApp(registry), _Server, _Handler)
-    except (OSError, OverflowError, TypeError) as exc:
+    except TypeError:
+        raise ConfigError(
+            f"cannot serve /metrics on address {addr!r}, port {port!r}: the port should be a number, such as 5000, and "
+            "the address a string, such as '127.0.0.1'"
+        ) from None
+    except (OSError, OverflowError) as exc:
         if isinstance(exc, socket.gaierror) or getattr(exc, "errno", None) == errno.EADDRNOTAVAIL:
             advice = "give an address of this machine, such as 127.0.0.1"
         else:

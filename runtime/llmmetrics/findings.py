@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
@@ -12,6 +13,22 @@ class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
+
+
+class Exit(IntEnum):
+    """How a command ends that looks for something wrong: `check`, `doctor`, `verify`, `rules check`."""
+
+    FINE = 0
+    FINDINGS = 1
+    CANNOT_LOOK = 2
+
+
+EXITS: Mapping[Exit, str] = {
+    Exit.FINE: "nothing is wrong",
+    Exit.FINDINGS: "something is wrong",
+    Exit.CANNOT_LOOK: "it cannot look",
+}
+"""When a command ends so. It cannot look at a file that cannot be read, where nobody answers, when called wrongly."""
 
 
 class Finding(NamedTuple):

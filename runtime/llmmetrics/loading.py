@@ -9,21 +9,22 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from llmmetrics.errors import ConfigError
+from llmmetrics.ledgers import beside
 from llmmetrics.settings import Settings
 
 log = logging.getLogger("llmmetrics")
 
-ROOT = "LlmSettings"
+ROOT, SNAKE_ROOT = "LlmSettings", "llm_settings"
 
 ELSEWHERE = ("Memory", "PromptBuilders", "Plugins", "Secrets", "Caching")
 """Sections that the guide's own library has and this one has not."""
@@ -32,6 +33,29 @@ _OTHERWISE = {".toml": "tomllib.loads", ".yaml": "yaml.safe_load", ".yml": "yaml
 """What reads a file of settings that is no JSON, by its suffix."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_BARE = re.compile(r"\$([A-Za-z_]\w*)")
+
+_KEY = ".apikey"
+"""How the path of an API key ends, in any spelling."""
+
+
+class UnreadableSettingsError(ConfigError):
+    """There is no JSON document at the path of the settings."""
+
+
+class JsonObject(dict[str, Any]):
+    """An object of a JSON document, and which of its keys stand there twice: a dict keeps the last."""
+
+    twice: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, pairs: list[tuple[str, Any]]) -> Self:
+        """As the `object_pairs_hook` of `json.loads`."""
+        made = cls(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            made.twice = [key for key in made if keys.count(key) > 1]
+        return made
 
 
 def load(
@@ -40,20 +64,27 @@ def load(
     """Settings from a JSON file's path, from its content, or as they are.
 
     The document is `{"LlmSettings": {...}}`, beside which an application may have sections of its own, or
-    what stands inside. `${NAME}` in a string is replaced from `environ`. Raises `ConfigError`.
+    what stands inside. `${NAME}` in a string is replaced from `environ`; an `ApiKey` whose variable is not set is
+    None. Raises `ConfigError`.
     """
     if isinstance(source, Settings):
         return source
     where, document = _read(source) if isinstance(source, str | os.PathLike) else (ROOT, source)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{where}: the settings should be a JSON object, not {type(document).__name__}")
-    if ROOT in document:
-        document = document[ROOT]
+    roots = [name for name in document if name in (ROOT, SNAKE_ROOT)]
+    if len(roots) > 1 or set(roots) & {*_twice(document)}:
+        raise ConfigError(f"{where}: {ROOT} stands there twice: keep one")
+    if roots:
+        document = document[roots[0]]
         if not isinstance(document, Mapping):
-            raise ConfigError(f"{ROOT} should be a JSON object, not {type(document).__name__}")
-    document = _without_elsewhere(document)
+            raise ConfigError(f"{roots[0]} should be a JSON object, not {type(document).__name__}")
+    ignored = [name for name in document if _plain(name) in map(_plain, ELSEWHERE)]
+    if ignored:
+        log.warning("%s: sections of another library are ignored: %s", ROOT, ", ".join(ignored))
     try:
-        problems = [*unknown_keys(document, Settings, ROOT)]
+        problems = [*unknown_keys(document, Settings, ROOT, ignored)]
+        document = {name: value for name, value in document.items() if name not in ignored}
         if not problems:
             found = Settings.model_validate(_substitute(document, ROOT, environ))
             return _beside(source, found) if isinstance(source, str | os.PathLike) else found
@@ -66,10 +97,14 @@ def load(
 
 
 def _beside(source: str | os.PathLike[str], found: Settings) -> Settings:
-    """The settings of a file, with the path of the price file that stands beside it."""
-    if found.price_file is None:
-        return found
-    return found.model_copy(update={"price_file": str(Path(source).parent / found.price_file)})
+    """The settings of a file, with the paths of the price file and of the ledger from its directory on."""
+    directory = Path(source).parent
+    price_file, budget = found.price_file, found.budget
+    if price_file is not None:
+        price_file = str(directory / price_file)
+    if budget.ledger is not None:
+        budget = budget.model_copy(update={"ledger": beside(budget.ledger, directory)})
+    return found.model_copy(update={"price_file": price_file, "budget": budget})
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
@@ -77,7 +112,7 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
     if str(path).lstrip().startswith("{"):
         raise ConfigError("the settings should be a path or a mapping, not JSON text: pass json.loads(text)")
     try:
-        return str(path), json.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
+        return str(path), json.loads(path.read_text("utf-8-sig"), parse_float=Decimal, object_pairs_hook=JsonObject.of)
     except UnicodeDecodeError:
         problem = f"{path}: not UTF-8, so no settings file: save it as UTF-8"
     except json.JSONDecodeError as exc:
@@ -92,14 +127,7 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
         # an integer of thousands of digits, an exponent that no Decimal has; or the path holds a NUL
         problem = f"{path}: the settings cannot be read: look for a number that is far too large, or a wrong path"
     # outside the handlers: their exceptions hold the document's text
-    raise ConfigError(problem)
-
-
-def _without_elsewhere(document: Mapping[str, Any]) -> dict[str, Any]:
-    ignored = [name for name in document if name in ELSEWHERE]
-    if ignored:
-        log.warning("%s: sections of another library are ignored: %s", ROOT, ", ".join(ignored))
-    return {name: value for name, value in document.items() if name not in ignored}
+    raise UnreadableSettingsError(problem)
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
@@ -116,13 +144,22 @@ def _plain(key: object) -> str:
     return str(key).replace("_", "").casefold()
 
 
-def unknown_keys(document: Mapping[str, Any], section: type[BaseModel], path: str) -> Iterator[str]:
-    """What is wrong with the keys of a section and of those inside it."""
+def _twice(document: Mapping[str, Any]) -> Sequence[str]:
+    return document.twice if isinstance(document, JsonObject) else ()
+
+
+def unknown_keys(
+    document: Mapping[str, Any], section: type[BaseModel], path: str, ignored: Collection[str] = ()
+) -> Iterator[str]:
+    """What is wrong with the keys of a section and of those inside it, but for the ignored ones."""
+    yield from (f"{path}.{key} stands there twice: keep one" for key in _twice(document) if key not in ignored)
     fields = section.model_fields
     by_key = {str(field.alias): name for name, field in fields.items()}
     known = {**by_key, **{name: name for name in fields}}
     seen: dict[str, str] = {}
     for key, value in document.items():
+        if key in ignored:
+            continue
         name = known.get(key)
         if name is None:
             near = get_close_matches(_plain(key), [*map(_plain, known), _plain(ROOT)], 1, 0.7)
@@ -151,12 +188,29 @@ def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match[str]) -> str:
-        if match[1] not in environ:
-            raise ConfigError(f"{path}: the environment variable {match[1]} is not set: set it, or leave the key out")
-        return environ[match[1]]
+    for bare in _BARE.finditer(value):
+        if bare[0] == value or bare[1] in environ:
+            log.warning("%s holds a $ and a name without braces, and is taken as it stands: write ${NAME}", path)
+            break
+    unset = [name for name in _VARIABLE.findall(value) if name not in environ]
+    if not unset:
+        return _VARIABLE.sub(lambda match: environ[match[1]], value)
+    if _plain(path).endswith(_KEY):
+        # nothing here needs the key, and an application without one can still be imported
+        return None
+    raise ConfigError(f"{path}: the environment variable {unset[0]} is not set: set it, or leave the key out")
 
-    return _VARIABLE.sub(variable, value)
+
+_WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list, as in [1, 2]"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), 'should be an object, as in {"Key": 1}'),
+    "string_type": "should be a string in quotes",
+    "string_too_short": "should not be empty",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "should be a number"),
+}
+"""What pydantic says in Python's terms, by its type of error, in words for who writes JSON."""
 
 
 def problem(error: Any, path: str) -> str:
@@ -167,7 +221,7 @@ def problem(error: Any, path: str) -> str:
         return f"{path} is missing"
     if error["type"] == "value_error":
         return f"{path}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{path}: {str(error['msg']).replace('Input should', 'should')}"
+    return f"{path}: {_WORDS.get(error['type']) or re.sub(r'^[A-Z][a-z]+ (input )?should', 'should', error['msg'])}"
 
 
 def said(problems: list[str], whose: str) -> str:

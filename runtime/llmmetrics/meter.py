@@ -25,10 +25,17 @@ T = TypeVar("T")
 class Meter(Engine):
     """Meters LLM calls into the metric families of a Prometheus registry.
 
-    `settings` are the guide's; `registry` is where the families are registered (prometheus-client's own by
-    default; several meters may share one); `clock` is asked for every reading of time; `on_spend_alert` is told,
-    once a window, of each share of a limit in `SpendAlerts` that the spend reaches.
+    `settings` are the guide's, as `Settings` or as the content of a JSON file; `registry` is where the families are
+    registered (prometheus-client's own by default; several meters may share one); `clock` is asked for every reading
+    of time; `on_spend_alert` is told, once a window, of each share of a limit in `SpendAlerts` that the spend reaches.
+    `with Meter() as meter:` closes it at the end. Raises `ConfigError`, which names each setting that is wrong.
     """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @classmethod
     def from_settings(
@@ -78,6 +85,6 @@ class Meter(Engine):
         """Serve the registry on a port of its own, from a daemon thread; port 0 takes a free one.
 
         Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` for a port that
-        is taken.
+        is taken or no number.
         """
         return exposition.start_http_server(self.registry, port, addr)

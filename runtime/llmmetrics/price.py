@@ -1,4 +1,4 @@
-"""`llmmetrics price MODEL`: what a call costs, bucket by bucket, and who says so."""
+"""`llmmetrics price MODEL`: what a model or a call costs, bucket by bucket, and who says so."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from llmmetrics.usage import Usage, usage_of
 
 
 class Asked(NamedTuple):
-    """What is to be priced: `input` is all input in tokens, of which `cached` came from a cache."""
+    """What is to be priced: `input` is all input in tokens, of which `cached` came from a cache.
+
+    Without `input` and `output` it is a million tokens of each bucket.
+    """
 
     model: str
     provider: str | None
-    input: int
-    output: int
+    input: int | None
+    output: int | None
     cached: int
     settings: str | None
 
@@ -41,20 +44,33 @@ class _Anywhere(NamedTuple):
 
 
 def run(asked: Asked) -> int:
-    """Print the breakdown; 1 where nobody knows the price. Raises `ConfigError` for wrong settings."""
+    """Print the table; 1 where nobody knows the price. Raises `ConfigError` for wrong settings."""
     settings = load(asked.settings) if asked.settings else Settings()
-    tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
-    where = f" at {shown(asked.provider)}" if asked.provider else ""
+    now = SystemClock().now()
+    tariff = Tariff(settings.price_file, Catalogue(), lambda: now)
     source, price = _price(asked, settings, tariff)
-    usage = usage_of({"input": asked.input - asked.cached, "cache_read": asked.cached, "output": asked.output})
-    total = None if price is None else price.of(usage)
-    if price is None or total is None:
-        why = _hint(asked, settings, tariff) if price is None else _lacking(price, usage)
-        sys.stderr.write(f"llmmetrics: nobody knows the price of {shown(asked.model)}{where}: {why}\n")
-        return 1
-    sys.stdout.write(f"{shown(asked.model)}{where}: {source}\n")
-    sys.stdout.writelines(aligned([*_rows(price, usage, total)]))
+    if price is None:
+        return _unknown(asked, _hint(asked, settings, tariff))
+    if asked.input is None or asked.output is None:
+        source, rows = f"{source}, prices of {now:%Y-%m-%d}", [*_list(price)]
+    else:
+        usage = usage_of({"input": asked.input - asked.cached, "cache_read": asked.cached, "output": asked.output})
+        total = price.of(usage)
+        if total is None:
+            return _unknown(asked, _lacking(price, usage))
+        rows = [*_bill(price, usage, total)]
+    sys.stdout.write(f"{_what(asked)}: {source}\n")
+    sys.stdout.writelines(aligned(rows))
     return 0
+
+
+def _what(asked: Asked) -> str:
+    return shown(asked.model) + (f" at {shown(asked.provider)}" if asked.provider else "")
+
+
+def _unknown(asked: Asked, why: str) -> int:
+    sys.stderr.write(f"llmmetrics: nobody knows the price of {_what(asked)}: {why}\n")
+    return 1
 
 
 def _price(asked: Asked, settings: Settings, tariff: Tariff) -> tuple[str, Price | None]:
@@ -98,7 +114,18 @@ def _did_you_mean(what: str, word: str, known: Collection[str]) -> str:
     return f"did you mean {what}{' or '.join(map(shown, near))}?"
 
 
-def _rows(price: Price, usage: Usage, total: int) -> Iterator[tuple[str, ...]]:
+def _list(price: Price) -> Iterator[tuple[str, ...]]:
+    """The price of a million tokens of each bucket of text, and what it is for longer prompts."""
+    starts = [start for start, _ in reversed(price.tiers)]
+    yield ("bucket", "USD per million", *(f"prompts over {start:,} tokens" for start in starts))
+    tables = [price.units, *(price.at(start + 1) for start in starts)]
+    for bucket in ("input", "cache_read", "cache_write", "output"):
+        units = (table.get(bucket) for table in tables)
+        yield (bucket, *(money(None if unit is None else dollars(unit * 10**6)) for unit in units))
+
+
+def _bill(price: Price, usage: Usage, total: int) -> Iterator[tuple[str, ...]]:
+    """What this usage costs."""
     yield ("bucket", "tokens", "USD per million", "USD")
     units = price.at(usage.prompt)
     for bucket, n in usage.buckets.items():

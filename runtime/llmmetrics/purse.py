@@ -7,13 +7,14 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakMethod, finalize
 
+from llmmetrics.backends import Backends
 from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
 from llmmetrics.clerk import Clerk
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
@@ -22,6 +23,7 @@ from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.metrics import NANO, Spend
 from llmmetrics.outcome import End
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
+from llmmetrics.tariff import Tariff
 from llmmetrics.windows import Shape
 from llmmetrics.wire import counting
 from llmmetrics.wire.tiers import asked_tier
@@ -58,6 +60,24 @@ def place_of(settings: Settings) -> tuple[str, str]:
     namespace = settings.budget.namespace or settings.telemetry.service_name
     ledger = settings.budget.ledger
     return default_url(namespace) if ledger is None else ledger, namespace
+
+
+def unpriced(settings: Settings, backends: Backends, tariff: Tariff) -> Iterator[str]:
+    """What to say of each limited backend whose own models have no price: it could take no call."""
+    budget = settings.budget
+    if budget.on_unknown_price is not OnUnknownPrice.REFUSE or budget.mode is BudgetMode.SHADOW:
+        return
+    for backend, matched in zip(settings.backends, backends.all, strict=True):
+        if backend.max_spend_usd is None or matched.price:
+            continue
+        whose = [f"its model {model!r}" for model in sorted(matched.models) if not tariff.listed(matched, (model,))]
+        if matched.local and not matched.models and tariff.sheet is None:
+            whose = ["a model that runs at home"]
+        for what in whose:
+            yield (
+                f"backend {backend.name!r} has MaxSpendUsd, and nobody knows the price of {what}: set "
+                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
+            )
 
 
 class Purse:
@@ -99,16 +119,6 @@ class Purse:
         engine.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
         self.close = finalize(self, _goodbye, self.clerk, self.budget, engine.dropped)
-
-    def require_price(self, backend: str, model: str) -> None:
-        """Raises `ConfigError` for a limited backend whose own model has no price: it could take no call."""
-        if backend not in self.budget.lines:
-            return
-        if self.settings.on_unknown_price is OnUnknownPrice.REFUSE and self.settings.mode is not BudgetMode.SHADOW:
-            raise ConfigError(
-                f"backend {backend!r} has MaxSpendUsd, and nobody knows the price of its model {model!r}: set "
-                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
-            )
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask for a call; the refusal, where it may not be made."""

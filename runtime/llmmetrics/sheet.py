@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.loading import problem, said, unknown_keys
+from llmmetrics.loading import JsonObject, problem, said, unknown_keys
 from llmmetrics.pricing import Price
 from llmmetrics.rates import Prices, Section
 
@@ -166,7 +166,7 @@ def _first_line(exc: Exception) -> str:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(text, parse_float=Decimal, object_pairs_hook=JsonObject.of)
 
 
 def _yaml(text: str) -> Any:

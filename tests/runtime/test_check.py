@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from llmmetrics import ConfigError, Meter, doctor, ledgers
 from llmmetrics.cli import main
+from llmmetrics.findings import Exit, Level
+from llmmetrics.workers import VARIABLE
 
 KEY, PASSWORD = "sk-a-key", "a-password"
 BACKENDS = [
@@ -56,7 +63,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_table(file, capsys):
-    path = file(BACKENDS)
+    path = file(BACKENDS, Budget={"OnUnknownPrice": "warn", "Ledger": "memory://"})
     assert main(["check", path]) == 0
     out, err = capsys.readouterr()
     verdict, header, *rows = out.splitlines()
@@ -108,8 +115,102 @@ def test_a_wrong_value_does_not_show_it(file, capsys):
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
-    assert main(["check", str(tmp_path / "no.json")]) == 1
+    assert main(["check", str(tmp_path / "no.json")]) == Exit.CANNOT_LOOK
     assert "the settings cannot be read" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_json(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text("Telemetry: {}")
+    assert main(["check", str(tmp_path / "settings.json")]) == Exit.CANNOT_LOOK
+    assert "settings.json:1:1: not JSON" in capsys.readouterr().err
+
+
+LIMITED = {"Name": "a", "ModelName": "gpt-4o-mini", "MaxSpendUsd": 1}
+OWN_MODEL = {"Name": "b", "ModelName": "of-our-own", "MaxSpendUsd": 1}
+NO_METER = {
+    "no scheme that is known": ([LIMITED], {"Budget": {"Ledger": "postgres://h/d"}}, "begins with postgres://"),
+    "no scheme": ([LIMITED], {"Budget": {"Ledger": "spend.db"}}, "begins with no scheme"),
+    "no SQLite": ([LIMITED], {"Budget": {"Ledger": "sqlite:///text.db"}}, "it is no SQLite file"),
+    "a directory": ([LIMITED], {"Budget": {"Ledger": "sqlite:///directory"}}, "LlmSettings.Budget.Ledger: sqlite:///"),
+    "below a file": ([LIMITED], {"Budget": {"Ledger": "sqlite:///text.db/spend.db"}}, "LlmSettings.Budget.Ledger"),
+    "written by a newer one": ([LIMITED], {"Budget": {"Ledger": "sqlite:///newer.db"}}, "upgrade llmmetrics"),
+    "no redis-py": ([LIMITED], {"Budget": {"Ledger": "redis://h"}}, "pip install 'llmmetrics[redis]'"),
+    "a limit without a price": ([OWN_MODEL], {}, "nobody knows the price of its model 'of-our-own'"),
+    "a limit on any model at home": (
+        [{"Name": "c", "Type": "Ollama", "MaxSpendUsd": 1}],
+        {},
+        "nobody knows the price of a model that runs at home",
+    ),
+    "no price file": ([LIMITED], {"PriceFile": "none.json"}, "the price file cannot be read"),
+    "a price file that is wrong": ([LIMITED], {"PriceFile": "text.db"}, "the price file cannot be read"),
+}
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """What stands beside the settings, and no redis-py."""
+    (tmp_path / "text.db").write_text("spent: 7 USD, and so on, for as long as a header of SQLite is\n" * 100)
+    (tmp_path / "directory").mkdir()
+    with closing(sqlite3.connect(tmp_path / "newer.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delitem(sys.modules, "llmmetrics.ledgers.redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    return tmp_path
+
+
+def everything(directory):
+    return {path: path.read_bytes() if path.is_file() else b"" for path in directory.rglob("*")}
+
+
+@pytest.mark.parametrize(("backends", "sections", "says"), NO_METER.values(), ids=NO_METER)
+def test_what_no_meter_can_be_made_of(file, beside, capsys, backends, sections, says):
+    path = file(backends, **sections)
+    before = everything(beside)
+    assert main(["check", path]) == Exit.FINDINGS
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert any(each.level is Level.ERROR and says in each.what for each in doctor.of_settings(path))
+    assert not [each for each in doctor.of_settings(path) if "has a limit" in each.what]
+    assert everything(beside) == before
+    # the truth
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        Meter.from_settings(path, registry=CollectorRegistry())
+
+
+SOME_METER = {
+    "a file that is there": ([LIMITED], {"Budget": {"Ledger": "sqlite:///there.db"}}),
+    "a file that is not there": ([LIMITED], {"Budget": {"Ledger": "sqlite:///a/new/directory/spend.db"}}),
+    "the file of this user": ([LIMITED], {}),
+    "memory": ([LIMITED], {"Budget": {"Ledger": "memory://"}}),
+    "unknown prices are let through": ([OWN_MODEL], {"Budget": {"OnUnknownPrice": "warn"}}),
+    "nothing is refused": ([OWN_MODEL], {"Budget": {"Mode": "shadow"}}),
+    "no limit": ([{**OWN_MODEL, "MaxSpendUsd": None}], {}),
+}
+
+
+@pytest.mark.parametrize(("backends", "sections"), SOME_METER.values(), ids=SOME_METER)
+def test_what_a_meter_can_be_made_of(file, beside, capsys, backends, sections):
+    ledgers.open_ledger(f"sqlite:///{beside}/there.db", namespace="default").close()
+    path = file(backends, **sections)
+    before = everything(beside)
+    assert main(["check", path]) == Exit.FINE, capsys.readouterr()
+    assert not [each for each in doctor.of_settings(path) if each.level is Level.ERROR]
+    assert everything(beside) == before
+    Meter.from_settings(path, registry=CollectorRegistry()).close()
+
+
+def test_every_fault_is_named_at_once(file, beside, capsys):
+    assert main(["check", file([OWN_MODEL, {**OWN_MODEL, "Name": "c"}], Budget={"Ledger": "redis://h"})]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 4
+
+
+def test_a_directory_of_workers_that_is_not_there(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
+    assert main(["check", file([LIMITED])]) == Exit.FINDINGS
+    assert "does not exist: make it, empty" in capsys.readouterr().err
 
 
 def test_metrics_that_are_off_are_told(file, capsys):

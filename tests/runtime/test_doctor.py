@@ -14,7 +14,8 @@ from servers import free_port
 
 from llmmetrics import doctor
 from llmmetrics.cli import main
-from llmmetrics.findings import Level
+from llmmetrics.findings import Exit, Level
+from llmmetrics.loading import UnreadableSettingsError
 from llmmetrics.workers import VARIABLE
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR
@@ -66,9 +67,17 @@ def test_each_wrong_key_is_a_line(file):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    finding = only(doctor.of_settings(str(tmp_path / "no.json")))
-    assert finding.level is ERROR
-    assert "cannot be read" in finding.what
+    with pytest.raises(UnreadableSettingsError, match="cannot be read"):
+        list(doctor.of_settings(str(tmp_path / "no.json")))
+
+
+def test_settings_that_cannot_be_read_leave_the_rest_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert main(["doctor", str(tmp_path / "no.json"), "--port", str(free_port())]) == Exit.CANNOT_LOOK
+    *rest, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("error    ")
+    assert "cannot be read" in last
+    assert any("is free" in each for each in rest)
 
 
 def test_metrics_that_are_off(file):
@@ -122,10 +131,10 @@ def test_where_a_limit_is_kept(file, ledger, where):
     assert about(doctor.of_settings(path), "has a limit").what.endswith(f"kept {where}")
 
 
-@pytest.mark.parametrize(("choice", "levels"), [("refuse", [ERROR]), ("warn", [OK])])
+@pytest.mark.parametrize(("choice", "levels"), [("refuse", [ERROR]), ("warn", [])])
 def test_a_limit_without_a_price(file, choice, levels):
     path = file({**UNPRICED, "MaxSpendUsd": 10}, Budget={"OnUnknownPrice": choice})
-    assert [each.level for each in doctor.of_settings(path) if "limit of" in each.what] == levels
+    assert [each.level for each in doctor.of_settings(path) if "has MaxSpendUsd" in each.what] == levels
 
 
 # the command

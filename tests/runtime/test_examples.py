@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from servers import free_port, running, until
+from support import alone
 
 from llmmetrics.loading import load
 from llmmetrics.testing import Answer
@@ -92,6 +93,15 @@ def test_a_call_is_on_the_page(port, provider):
         assert value(page, 'llm_active_requests{backend="openai-primary"}') == 0
 
 
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.stem)
+def test_to_import_one_needs_no_key(path, monkeypatch):
+    pytest.importorskip("openai")
+    pytest.importorskip(path.stem.removesuffix("_app"))
+    monkeypatch.setenv("LLM_BASE_URL", "https://api.openai.com/v1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert alone(f"import runpy; print('meter' in runpy.run_path({str(path)!r}))") == "True\n"
+
+
 def test_their_settings_are_settings():
     settings = load(EXAMPLES / "settings.json", {"LLM_BASE_URL": "https://api.openai.com/v1"})
     assert settings.backends[0].base_url == "https://api.openai.com/v1"
@@ -100,4 +110,4 @@ def test_their_settings_are_settings():
 def test_there_is_one_for_each_framework():
     assert [path.stem for path in examples()] == ["django_app", "fastapi_app", "flask_app", "starlette_app"]
     for path in examples():
-        assert len(path.read_text().splitlines()) <= 42
+        assert len(path.read_text().splitlines()) <= 48

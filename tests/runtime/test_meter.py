@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.metadata import version
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import Meter
+import llmmetrics
+from llmmetrics import ConfigError, Meter
 from llmmetrics.testing import observe
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
@@ -382,3 +384,24 @@ def test_health_has_hysteresis():
     assert after(200, 400) == 0
     assert after(500, 200) == 0, "in a row"
     assert after(200) == 1
+
+
+def test_a_meter_takes_the_content_of_a_file():
+    meter = Meter({"llm_settings": {"Backends": [backend("a")]}}, registry=CollectorRegistry())
+    assert [each.name for each in meter.settings.backends] == ["a"]
+    with pytest.raises(ConfigError, match="did you mean Backends"):
+        Meter({"Backend": []}, registry=CollectorRegistry())
+
+
+def test_a_meter_closes_at_the_end_of_its_with(tmp_path):
+    limited = {"Backends": [backend("a", MaxSpendUsd=1)], "Budget": {"Ledger": f"sqlite:///{tmp_path}/spend.db"}}
+    with Meter(limited, registry=CollectorRegistry()) as meter:
+        assert isinstance(meter, Meter)
+        assert meter.purse.close.alive
+    assert not meter.purse.close.alive
+
+
+def test_the_version_is_the_distributions():
+    assert llmmetrics.__version__ == version("llmmetrics")
+    with pytest.raises(AttributeError, match="has no attribute '__versoin__'"):
+        llmmetrics.__versoin__  # noqa: B018

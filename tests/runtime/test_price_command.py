@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -27,6 +28,37 @@ def test_the_breakdown(capsys):
         "output      500     0.6              0.0003",
         "total       1,500                    0.00042",
     ]
+
+
+def listed(capsys):
+    """The lines of a table, by bucket."""
+    first, heads, *lines = capsys.readouterr().out.splitlines()
+    return first, heads, dict(line.split(maxsplit=1) for line in lines)
+
+
+def test_a_model_alone_has_its_price_per_million(capsys):
+    assert price("gpt-4o", counts=[]) == 0
+    first, heads, rows = listed(capsys)
+    assert re.fullmatch(rf"gpt-4o: catalogue, genai-prices {VERSION}, prices of \d{{4}}-\d\d-\d\d", first)
+    assert heads == "bucket       USD per million"
+    assert rows == {"input": "2.5", "cache_read": "1.25", "cache_write": "2.5", "output": "10"}
+
+
+def test_a_model_alone_has_its_price_for_long_prompts(capsys):
+    assert price("gemini-2.5-pro", "--provider", "google", counts=[]) == 0
+    _, heads, rows = listed(capsys)
+    assert heads == "bucket       USD per million  prompts over 200,000 tokens"
+    assert rows["output"].split() == ["10", "15"]
+
+
+def test_a_price_that_nobody_knows_is_a_dash(capsys):
+    assert price("text-embedding-3-small", "--provider", "openai", counts=[]) == 0
+    assert listed(capsys)[2]["output"] == "-"
+
+
+def test_a_model_alone_that_nobody_knows(capsys):
+    assert price("gpt-4o-mni", counts=[]) == 1
+    assert "did you mean gpt-4o-mini" in capsys.readouterr().err
 
 
 def test_a_long_prompt(capsys):
@@ -64,7 +96,14 @@ def test_an_unknown_price_says_what_to_ask_for(capsys, arguments, says):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["m", *COUNTS, "--cached", "1001"], ["m", "--input", "-1", "--output", "1"], ["m", "--input", "1"], COUNTS],
+    [
+        ["m", *COUNTS, "--cached", "1001"],
+        ["m", "--input", "-1", "--output", "1"],
+        ["m", "--input", "1"],
+        ["m", "--output", "1"],
+        ["m", "--cached", "1"],
+        COUNTS,
+    ],
 )
 def test_a_wrong_call(capsys, arguments):
     with pytest.raises(SystemExit) as caught:

@@ -134,7 +134,7 @@ WRONG = {
     "negative": ((row(CostPerMillionInputTokens=-1),), "Prices[0].CostPerMillionInputTokens: should be greater than"),
     "NaN": ((row(CostPerMillionInputTokens="NaN"),), "Prices[0].CostPerMillionInputTokens: should be a finite number"),
     "endless": ((row(CostPerMillionInputTokens="Infinity"),), "should be a finite number"),
-    "no number": ((row(CostPerMillionInputTokens="free"),), "should be a valid decimal"),
+    "no number": ((row(CostPerMillionInputTokens="free"),), "should be a number"),
     "an unknown key": (
         (row(CostPerMillionInputToken=1),),
         "Prices[0].CostPerMillionInputToken is unknown: did you mean",
@@ -144,7 +144,7 @@ WRONG = {
     "no model": (({"From": START, "CostPerMillionInputTokens": 1},), "Prices[0].Model is missing"),
     "no From": (({"Model": "m", "CostPerMillionInputTokens": 1},), "Prices[0].From is missing"),
     "no price": (({"Model": "m", "From": START},), "Prices[0]: has no price: give CostPerMillionInputTokens"),
-    "an empty name": ((row(Model=""),), "Prices[0].Model: String should have at least 1 character"),
+    "an empty name": ((row(Model=""),), "Prices[0].Model: should not be empty"),
     "not a row": ((3,), "Prices[0]: "),
 }
 
@@ -162,8 +162,9 @@ def test_a_wrong_row_says_where_and_what(write, tmp_path, rows, message):
 
 TEXTS = {
     ("prices.json", '{"Schema": 2, "Prices": []}'): "has Schema 2, and this llmmetrics knows 1: install a newer one",
-    ("prices.json", '{"Schema": "one"}'): "Schema: should be a valid integer",
+    ("prices.json", '{"Schema": "one"}'): "Schema: should be a whole number",
     ("prices.json", '{"Schema": 0}'): "Schema: should be greater than or equal to 1",
+    ("prices.json", '{"Schema": 1, "Schema": 1}'): "Schema stands there twice: keep one",
     ("prices.json", '{"Prices": []}'): "Schema is missing",
     ("prices.json", "[]"): "a price file should be an object such as",
     ("prices.json", '{"Schema": 1,'): "the price file cannot be read: Expecting property name",

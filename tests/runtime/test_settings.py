@@ -95,9 +95,19 @@ WRONG = [
     (backend(model_nam="x"), "did you mean ModelName?"),
     (backend(name="b"), "LlmSettings.Backends[0].name stands there twice, also as Name: keep one"),
     ({"Backends": [{"Type": "OpenAI"}]}, "LlmSettings.Backends[0].Name is missing"),
-    (backend(Name=""), "LlmSettings.Backends[0].Name: String should have at least 1 character"),
+    (backend(Name="x" * 201), "LlmSettings.Backends[0].Name: should have at most 200 characters"),
+    (backend(Name=""), "LlmSettings.Backends[0].Name: should not be empty"),
     ({"Backends": [{"Name": "a", "Type": "Bard"}]}, "LlmSettings.Backends[0].Type: should be 'OpenAI', 'AzureOpenAI'"),
-    ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: "),
+    ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: should be a list"),
+    ({"Backends": ["a"]}, 'LlmSettings.Backends[0]: should be an object, as in {"Key": 1}'),
+    ({"Telemetry": 1}, "LlmSettings.Telemetry: should be an object"),
+    ({"Telemetry": {"LogTiming": "maybe"}}, "LlmSettings.Telemetry.LogTiming: should be true or false"),
+    ({"Telemetry": {"DurationBuckets": 1}}, "LlmSettings.Telemetry.DurationBuckets: should be a list"),
+    ({"Telemetry": {"DurationBuckets": ["x"]}}, "LlmSettings.Telemetry.DurationBuckets[0]: should be a number"),
+    ({"Health": {"HealthyThreshold": 1.5}}, "LlmSettings.Health.HealthyThreshold: should be a whole number"),
+    ({"PriceFile": 1}, "LlmSettings.PriceFile: should be a string in quotes"),
+    ({"llm_settings": []}, "llm_settings should be a JSON object, not list"),
+    ({"llm_settings": {}, "LlmSettings": {}}, "LlmSettings stands there twice: keep one"),
     (backend(CostPerMillionInputTokens=3), "CostPerMillionOutputTokens is missing"),
     (backend(CostPerMillionOutputTokens=3), "CostPerMillionInputTokens is missing"),
     (backend(CostPerMillionCachedInputTokens=1), "needs CostPerMillionInputTokens and CostPerMillionOutputTokens"),
@@ -107,8 +117,8 @@ WRONG = [
     ),
     (backend(CostPerMillionInputTokens=float("nan"), CostPerMillionOutputTokens=1), "finite number"),
     (backend(MaxSpendUsd=0), "MaxSpendUsd: should be greater than 0"),
-    (backend(MaxSpendUsd="0.1234567891"), "MaxSpendUsd: Decimal input should have no more than 9 decimal places"),
-    (backend(MaxSpendUsd="ten"), "MaxSpendUsd: should be a valid decimal"),
+    (backend(MaxSpendUsd="0.1234567891"), "MaxSpendUsd: should have no more than 9 decimal places"),
+    (backend(MaxSpendUsd="ten"), "MaxSpendUsd: should be a number"),
     (backend(SpendResetPeriod="Yearly"), "SpendResetPeriod: should be 'Hourly', 'Daily'"),
     (backend(SpendResetDayOfMonth=32), "SpendResetDayOfMonth: should be less than or equal to 31"),
     (backend(SpendResetTimeZone="Mars/Olympus"), "SpendResetTimeZone: should be an IANA time zone"),
@@ -125,7 +135,7 @@ WRONG = [
     (backend(MaxSpendUsd=-0.01), "MaxSpendUsd: should be greater than 0"),
     (
         backend(CostPerMillionInputTokens="0.1234567890123", CostPerMillionOutputTokens=1),
-        "CostPerMillionInputTokens: Decimal input should have no more than 12 decimal places",
+        "CostPerMillionInputTokens: should have no more than 12 decimal places",
     ),
     (backend(CostPerMillionCacheWriteTokens=1), "needs CostPerMillionInputTokens and CostPerMillionOutputTokens"),
     ({"Budget": {"LeaseSeconds": 0}}, "Budget.LeaseSeconds: should be greater than 0"),
@@ -227,9 +237,88 @@ def test_variables_come_from_the_environment():
 
 def test_a_variable_that_is_not_set_is_named():
     with pytest.raises(
-        ConfigError, match=re.escape("LlmSettings.Backends[0].ApiKey: the environment variable KEY is not set")
+        ConfigError, match=re.escape("LlmSettings.Backends[0].BaseUrl: the environment variable HOST is not set")
     ):
-        load(backend(ApiKey="${KEY}"), {})
+        load(backend(BaseUrl="https://${HOST}/v1"), {})
+
+
+@pytest.mark.parametrize("key", ["ApiKey", "api_key"])
+def test_a_key_that_is_not_set_is_none(key):
+    assert load(backend(**{key: "${KEY}"}), {}).backends[0].api_key is None
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "warned"),
+    [
+        ("$HOST", {}, True),
+        ("https://$HOST/v1", {"HOST": "example.com"}, True),
+        # a password may have anything in it
+        ("https://u:pa$HOST@example.com", {}, False),
+        ("https://u:${HOST}@example.com", {"HOST": "a$HOST"}, False),
+    ],
+)
+def test_a_variable_without_braces_gives_a_warning(text, environ, warned, caplog):
+    with suppress(ConfigError):
+        load(backend(BaseUrl=text), environ)
+    says = (
+        "LlmSettings.Backends[0].BaseUrl holds a $ and a name without braces, and is taken as it stands: write ${NAME}"
+    )
+    assert [each.getMessage() for each in caplog.records] == ([says] if warned else [])
+
+
+def test_the_root_in_snake_case():
+    assert load({"llm_settings": {"telemetry": {"log_timing": True}}, "Logging": {}}).telemetry.log_timing
+
+
+@pytest.mark.parametrize("name", ["Memory", "prompt_builders", "plugins"])
+def test_a_section_of_the_guides_own_library_in_either_spelling(name, caplog):
+    assert load({name: {}}) == Settings()
+    assert name in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ('{"LlmSettings": {}, "LlmSettings": {}}', "LlmSettings"),
+        ('{"LlmSettings": {"Health": {}, "Health": {}}}', "LlmSettings.Health"),
+        ('{"Backends": [{"Name": "a", "Name": "b"}]}', "LlmSettings.Backends[0].Name"),
+        ('{"Budget": {"Mode": "strict", "Mode": "shadow", "Mode": "strict"}}', "LlmSettings.Budget.Mode"),
+    ],
+)
+def test_a_key_that_a_file_has_twice(tmp_path, text, twice):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).removeprefix(f"{path}: ") == f"{twice} stands there twice: keep one"
+
+
+def test_a_key_that_anothers_section_has_twice_is_its_own_matter(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(
+        '{"LlmSettings": {"Memory": {}, "Memory": {}, "Plugins": {"a": 1, "a": 2}}, "Logging": 1, "Logging": 2}'
+    )
+    assert load(path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("ledger", "place"),
+    [
+        ("sqlite:///spend.db", "sqlite:///{}/conf/spend.db"),
+        ("sqlite:///../spend.db", "sqlite:///{}/conf/../spend.db"),
+        ("sqlite:////var/spend.db", "sqlite:////var/spend.db"),
+        ("sqlite:///~/spend.db", "sqlite:///~/spend.db"),
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_a_relative_ledger_is_beside_the_settings_file(tmp_path, monkeypatch, ledger, place):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/settings.json").write_text(json.dumps({"Budget": {"Ledger": ledger}}))
+    monkeypatch.chdir(tmp_path)
+    assert load("conf/settings.json").budget.ledger == place.format(tmp_path)
+    # what comes from no file has no directory
+    assert load({"Budget": {"Ledger": ledger}}).budget.ledger == ledger
 
 
 SECRET = "sk-live-4711"

@@ -437,15 +437,17 @@ PREFORK = """
 import os, sys, logging
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 import llmmetrics
-from prometheus_client import CollectorRegistry
-count = int(sys.argv[1])
+from prometheus_client import CollectorRegistry, generate_latest
+count, scrapes = map(int, sys.argv[1:])
 (begin, have_begin), (told, tell), (stay, let_go) = os.pipe(), os.pipe(), os.pipe()
 for _ in range(count):
     if not os.fork():
         os.close(let_go)
         # all are there when the first begins, and until the last has begun
         os.read(begin, 1)
-        llmmetrics.Meter(registry=CollectorRegistry())
+        meter = llmmetrics.Meter(registry=(registry := CollectorRegistry()))
+        for _ in range(scrapes):
+            generate_latest(registry)
         sys.stdout.flush()
         os.write(tell, b"x")
         os.read(stay, 1)
@@ -459,18 +461,20 @@ for _ in range(count):
 """
 
 
-@pytest.mark.parametrize("count", ["1", "2"])
-def test_workers_whose_meters_are_made_after_their_fork_are_warned_of(count, monkeypatch):
+@pytest.mark.parametrize(("count", "scrapes", "warned"), [(1, 1, 0), (2, 2, 2), (2, 0, 0)])
+def test_workers_whose_meters_are_made_after_their_fork_are_warned_of_where_they_serve(
+    count, scrapes, warned, monkeypatch
+):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    lines = [line for line in alone(PREFORK, count).splitlines() if "PROMETHEUS_MULTIPROC_DIR is not set" in line]
-    assert len(lines) == (2 if count == "2" else 0)
+    said = alone(PREFORK, str(count), str(scrapes))
+    assert said.count("PROMETHEUS_MULTIPROC_DIR is not set") == warned
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
 @pytest.mark.parametrize("server", SERVERS)
 def test_several_workers_without_a_directory_are_warned_of(server, count, tmp_path, provider, monkeypatch):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    port, log = free_port(), tmp_path / "log"
+    port, log, warning = free_port(), tmp_path / "log", "PROMETHEUS_MULTIPROC_DIR is not set"
     command = [sys.executable, *SERVERS[server], str(port) if server == "uvicorn" else f"127.0.0.1:{port}"]
     command[command.index("--workers") + 1] = count
     with running(command, log, PROVIDER=provider.url):
@@ -478,6 +482,7 @@ def test_several_workers_without_a_directory_are_warned_of(server, count, tmp_pa
         until(lambda: get(f"{url}/metrics"), "the server")
         seen: set[str] = set()
         until(lambda: seen.add(get(f"{url}/call").split()[0]) or len(seen) == int(count), "every worker")
-    lines = [line for line in log.read_text().splitlines() if "PROMETHEUS_MULTIPROC_DIR is not set" in line]
-    # each says so once; the first may have answered before it had a sibling
+        until(lambda: get(f"{url}/metrics") and (count == "1" or warning in log.read_text()), "the warning")
+    lines = [line for line in log.read_text().splitlines() if warning in line]
+    # each that is scraped says so once
     assert len(lines) in ({1, 2} if count == "2" else {0})

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import assert_type
+from wsgiref.types import WSGIApplication
 
 import httpx
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
+import llmmetrics
 from llmmetrics import (
     ConfigError,
     ErrorType,
@@ -33,6 +38,16 @@ meter.transport(family="requests")  # type: ignore[arg-type]
 assert_type(meter.wrap(httpx.Client(), backend="openai-primary"), httpx.Client)
 instrument(meter)
 uninstrument()
+
+with Meter({"llm_settings": {}}) as own:
+    assert_type(own, Meter)
+    Meter(own.settings)
+Meter(1)  # type: ignore[arg-type]
+assert_type(llmmetrics.__version__, str)
+llmmetrics.__versoin__  # type: ignore[attr-defined]  # noqa: B018
+starlette: ASGIApp = meter.asgi_app()
+Starlette(routes=[Route("/metrics", meter.asgi_app()), Mount("/mounted", meter.asgi_app())])
+standard: WSGIApplication = meter.wsgi_app()
 
 seen = read_exchange(
     method="POST",

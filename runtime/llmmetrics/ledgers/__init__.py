@@ -15,8 +15,10 @@ __all__ = [
     "Reset",
     "Row",
     "Standing",
+    "beside",
     "default_url",
     "file_of",
+    "look",
     "open_ledger",
     "state_directory",
 ]
@@ -67,6 +69,19 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
     )
 
 
+def look(url: str) -> None:
+    """See whether a ledger could be opened there. Nothing is made, changed, or asked over a network.
+
+    Raises `ConfigError` and `LedgerError` as `open_ledger` does.
+    """
+    if url.startswith("sqlite://"):
+        from llmmetrics.ledgers import sqlite
+
+        sqlite.look(file_of(url))
+    else:
+        open_ledger(url, namespace="default").close()
+
+
 def file_of(url: str) -> Path:
     """The file of an sqlite:// URL. Raises `ConfigError` for one that names none."""
     path = url.removeprefix("sqlite:///")
@@ -75,3 +90,11 @@ def file_of(url: str) -> Path:
             "LlmSettings.Budget.Ledger: a file is written sqlite:///relative/path or sqlite:////absolute/path"
         )
     return Path(path).expanduser().absolute()
+
+
+def beside(url: str, directory: Path) -> str:
+    """The URL with the path of an sqlite:// file that is relative made absolute, from this directory on."""
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path or path.startswith("~"):
+        return url
+    return f"sqlite:///{directory.absolute() / path}"

@@ -5,9 +5,11 @@ One file lock is taken around each transaction: waiting for SQLite's own (`busy_
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -200,11 +202,11 @@ class SqliteLedger:
     # the file
 
     def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, self._told():
+        with self._lock, _told(self.name):
             return look(self._db())
 
     def _do(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, self._told(), self._file_lock:
+        with self._lock, _told(self.name), self._file_lock:
             db = self._db()
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -229,33 +231,59 @@ class SqliteLedger:
         return self._connection
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA:
-            raise ConfigError(
-                f"{self.name} was written by a newer llmmetrics (its schema is {version}, this one knows {SCHEMA}): "
-                "upgrade llmmetrics, or name another file in LlmSettings.Budget.Ledger"
-            )
+        version = _version(db, self.name)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._durability}")
         if version < SCHEMA:
             db.executescript(_TABLES)
             db.execute(f"PRAGMA user_version = {SCHEMA}")
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            hint = next(
-                (hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written"
-            )
-            raise LedgerError(f"{self.name}: {exc}: {hint}") from None
-        except OSError as exc:
-            raise LedgerError(f"{self.name}: {exc.strerror}: see that it can be read and written") from None
-
     def _forked(self) -> None:
         self._lock, self._connection = RLock(), None
         self._file_lock.forked()
+
+
+def look(path: Path) -> None:
+    """See whether this file can be a ledger, and change nothing. One that is not there could be made.
+
+    Raises `ConfigError` and `LedgerError` as `SqliteLedger` does.
+    """
+    name = f"sqlite:///{path}"
+    there = path if path.exists() else next(each for each in path.parents if each.exists())
+    with _told(name):
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if there is not path:
+            if not there.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            return
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # as if nobody wrote to it: else even a reader leaves files of its own
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+            _version(db, name)
+
+
+def _version(db: sqlite3.Connection, name: str) -> int:
+    """Which schema a file has; 0 where it has none yet."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise ConfigError(
+            f"{name} was written by a newer llmmetrics (its schema is {version}, this one knows {SCHEMA}): "
+            "upgrade llmmetrics, or name another file in LlmSettings.Budget.Ledger"
+        )
+    return version
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        hint = next((hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written")
+        raise LedgerError(f"{name}: {exc}: {hint}") from None
+    except OSError as exc:
+        raise LedgerError(f"{name}: {exc.strerror}: see that it can be read and written") from None
 
 
 _HINTS = {

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from llmmetrics.findings import ok, shown
+from llmmetrics.findings import Exit, ok, shown
 from llmmetrics.rules import files, promtool
 from llmmetrics.rules.checking import Checked, Checker, placed
 from llmmetrics.rules.queries import Document, Placed, UnreadableError
@@ -22,8 +22,8 @@ class Found(NamedTuple):
     placed: Placed
 
 
-def run(paths: Sequence[str]) -> int:
-    """Print each finding: 0 there is none, 1 there are some, 2 a file is not what this command takes."""
+def run(paths: Sequence[str]) -> Exit:
+    """Print each finding."""
     documents: dict[str, Document] = {}
     unreadable = False
     for path in paths:
@@ -33,17 +33,17 @@ def run(paths: Sequence[str]) -> int:
             sys.stderr.write(f"llmmetrics: {shown(path)} {shown(str(exc))}\n")
             unreadable = True
     if unreadable:
-        return 2
+        return Exit.CANNOT_LOOK
     program = promtool.installed()
     found = list(findings(documents, program))
     for each in found:
         sys.stdout.write(_written(each))
     if found:
-        return 1
+        return Exit.FINDINGS
     count = sum(len(each.queries) for each in documents.values())
     how = "read, and evaluated by promtool" if program else "read; with promtool installed they are evaluated too"
     sys.stdout.write(f"{ok(f'{count} expressions of {len(documents)} files have nothing wrong in them ({how})')}\n")
-    return 0
+    return Exit.FINE
 
 
 def findings(documents: Mapping[str, Document], program: str | None) -> Iterator[Found]:

@@ -1,0 +1,30 @@
+"""What would keep a meter of these settings from starting. Nothing is made, and nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmmetrics import ledgers
+from llmmetrics.backends import Backends
+from llmmetrics.catalogue import Catalogue
+from llmmetrics.clock import SystemClock
+from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.purse import place_of, unpriced
+from llmmetrics.settings import Settings
+from llmmetrics.tariff import Tariff
+
+
+def faults(settings: Settings) -> Iterator[str]:
+    """What `Meter.from_settings` says of valid settings where they meet this machine, each fault in a sentence."""
+    if settings.budget.ledger is not None or any(each.max_spend_usd is not None for each in settings.backends):
+        try:
+            ledgers.look(place_of(settings)[0])
+        except (ConfigError, LedgerError) as exc:
+            what = str(exc)
+            yield what if "LlmSettings.Budget.Ledger" in what else f"LlmSettings.Budget.Ledger: {what}"
+    try:
+        tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
+    except ConfigError as exc:
+        yield str(exc)
+        return
+    yield from unpriced(settings, Backends(settings.backends), tariff)
