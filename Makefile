@@ -10,13 +10,16 @@ BIN := $(VENV)/$(PROGRAMS)
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint docs gate bench cassettes dashboards pictures soak clean
+.PHONY: demo test smoke lint docs gate bench cassettes dashboards pictures soak clean
 
 demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(DEMO)/$(PROGRAMS)/llmmetrics demo $(ARGS)
 
 test: $(READY) ## the whole test suite, in parallel, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+smoke: $(READY) ## the wheels with the oldest and the newest versions that they allow, on the Pythons of this machine
+	$(BIN)/python tests/smoke.py
 
 lint: $(READY) ## types, style, floors
 	$(BIN)/ruff check .
