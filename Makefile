@@ -1,20 +1,25 @@
 # Everything a fresh machine needs is set up by the first target that is called: Python and make are enough.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+DEMO := .cache/demo
+PROGRAMS := bin
 ifeq ($(OS),Windows_NT)
-BIN := $(VENV)/Scripts
+PROGRAMS := Scripts
 endif
+BIN := $(VENV)/$(PROGRAMS)
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: demo test lint docs gate bench cassettes dashboards pictures soak clean
+.PHONY: demo test smoke lint docs gate bench cassettes dashboards pictures soak clean
 
-demo: $(READY) ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
-	$(BIN)/llmmetrics demo $(ARGS)
+demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
+	$(DEMO)/$(PROGRAMS)/llmmetrics demo $(ARGS)
 
 test: $(READY) ## the whole test suite, in parallel, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+smoke: $(READY) ## the wheels with the oldest and the newest versions that they allow, on the Pythons of this machine
+	$(BIN)/python tests/smoke.py
 
 lint: $(READY) ## types, style, floors
 	$(BIN)/ruff check .
@@ -52,6 +57,12 @@ $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-warn-conflicts --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
+
+# what a user of the demo has: none of the SDKs, frameworks and tools of the tests
+$(DEMO)/ready: runtime/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/$(PROGRAMS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e 'runtime[cli]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build/docs .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import anthropic
 import openai
 import pytest
 from summariser import Summariser
+
+if TYPE_CHECKING:
+    import anthropic
 
 
 @pytest.fixture
@@ -29,9 +32,14 @@ def llm_settings():
 
 @pytest.fixture
 def app() -> Iterator[Summariser]:
-    """The application, whose SDKs try once."""
-    with (
-        openai.OpenAI(api_key="no-key", max_retries=0) as client,
-        anthropic.Anthropic(api_key="no-key", max_retries=0) as other,
-    ):
-        yield Summariser(client, other)
+    """The application, whose SDK tries once."""
+    with openai.OpenAI(api_key="no-key", max_retries=0) as client:
+        yield Summariser(client)
+
+
+@pytest.fixture
+def claude() -> Iterator[anthropic.Anthropic]:
+    """The other provider's SDK, which tries once; not every application has it."""
+    sdk = pytest.importorskip("anthropic", reason="needs another SDK: pip install anthropic")
+    with sdk.Anthropic(api_key="no-key", max_retries=0) as client:
+        yield client

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import anthropic
 import openai
+
+if TYPE_CHECKING:
+    import anthropic
 
 ASK = "Summarise in one sentence: "
 
 
 class Summariser:
-    """Asks OpenAI's model, or Anthropic's where a second opinion is wanted."""
+    """Asks OpenAI's model."""
 
-    def __init__(self, client: openai.OpenAI, other: anthropic.Anthropic) -> None:
+    def __init__(self, client: openai.OpenAI) -> None:
         self.client = client
-        self.other = other
 
     def summarise(self, text: str) -> str:
         """One call."""
@@ -36,13 +38,6 @@ class Summariser:
                 if event.choices and (piece := event.choices[0].delta.content):
                     yield piece
 
-    def second_opinion(self, text: str) -> str:
-        """One call of the other model."""
-        answer = self.other.messages.create(
-            model="claude-haiku-4-5", messages=[{"role": "user", "content": ASK + text}], max_tokens=100
-        )
-        return "".join(block.text for block in answer.content if block.type == "text")
-
 
 async def summarise(client: openai.AsyncOpenAI, text: str) -> str:
     """One call, async."""
@@ -50,3 +45,11 @@ async def summarise(client: openai.AsyncOpenAI, text: str) -> str:
         model="gpt-4o-mini", messages=[{"role": "user", "content": ASK + text}], max_tokens=100
     )
     return answer.choices[0].message.content or ""
+
+
+def second_opinion(client: anthropic.Anthropic, text: str) -> str:
+    """One call of Anthropic's model."""
+    answer = client.messages.create(
+        model="claude-haiku-4-5", messages=[{"role": "user", "content": ASK + text}], max_tokens=100
+    )
+    return "".join(block.text for block in answer.content if block.type == "text")

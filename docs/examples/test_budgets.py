@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import openai
 import pytest
+from summariser import second_opinion
 
 import llmmetrics
 
@@ -20,11 +21,11 @@ def test_budget_spent_and_reset(llm_budget, llm_clock, llm_metrics, llm_provider
     assert llm_metrics.attempts == 1  # what was refused was never sent
 
 
-def test_a_budget_for_each_backend(llm_budget, llm_metrics, llm_provider, app):
+def test_a_budget_for_each_backend(llm_budget, llm_metrics, llm_provider, app, claude):
     llm_budget.set("openai-primary", "0.01")
     llm_budget.exhaust("openai-primary")
     with pytest.raises(openai.APIStatusError):
         app.summarise("a long text")
     llm_provider.reply("Short.")
-    assert app.second_opinion("a long text") == "Short."
+    assert second_opinion(claude, "a long text") == "Short."
     assert llm_metrics.last.backend == "anthropic-claude"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anthropic
 import openai
 import pytest
 from summariser import Summariser
@@ -20,8 +19,8 @@ class TestSummariser(LlmClientContract):
 
     @pytest.fixture(autouse=True)
     def _app(self):
-        with openai.OpenAI(api_key=KEY, timeout=15) as client, anthropic.Anthropic(api_key=KEY) as other:
-            self.app = Summariser(client, other)
+        with openai.OpenAI(api_key=KEY, timeout=15) as client:
+            self.app = Summariser(client)
             yield
 
     def call(self):

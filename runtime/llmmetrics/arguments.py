@@ -55,7 +55,9 @@ def _demo(commands: Commands) -> None:
         help="who may ask for /metrics: 0.0.0.0 for other machines too, as in a container (default: 127.0.0.1)",
     )
     demo.add_argument(
-        "--once", action="store_true", help="run the traffic once, print the table and the metrics, and exit"
+        "--once",
+        action="store_true",
+        help="run the traffic once, print the board of `llmmetrics top` and the metrics, and exit",
     )
     demo.add_argument(
         "--clock-port",

@@ -1,26 +1,28 @@
-"""`llmmetrics demo`: simulated providers, real HTTP traffic, a live table, and `/metrics` to look at."""
+"""`llmmetrics demo`: simulated providers, real HTTP traffic, the board of `llmmetrics top`, and `/metrics`."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import ExitStack
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.meter import Meter
+from llmmetrics.screen.board import Fitted
+from llmmetrics.screen.figures import overview
+from llmmetrics.screen.frame import Frame
+from llmmetrics.screen.readings import EMPTY, scraped
 from llmmetrics.stopping import stopping
 from llmmetrics.testing import LoopbackProvider, serve
+from llmmetrics.testing.exposition_text import parse
 from llmmetrics.traffic import STEPS, Traffic
+
+TITLE = "llmmetrics demo"
 
 
 def settings(url: str) -> dict[str, object]:
@@ -74,51 +76,21 @@ def settings(url: str) -> dict[str, object]:
     }
 
 
-_KINDS = ("status", "token_type", "error_type", "limit_type", "reason")
-_REFUSALS = "llmmetrics_budget_refusals_total"
+class View:
+    """What the board of `llmmetrics top` shows of the demo's own metrics."""
 
+    def __init__(self, console: Console, registry: CollectorRegistry, url: str) -> None:
+        self._console, self._registry, self._url = console, registry, url
+        self._window = EMPTY
 
-def table(families: Iterable[Metric]) -> Table:
-    """What the registry says, a row a backend."""
-    sums: dict[tuple[str, str, str], float] = defaultdict(float)
-    backends: list[str] = []
-    for family in families:
-        for sample in family.samples:
-            labels = sample.labels
-            kind = next((labels[name] for name in _KINDS if name in labels), "")
-            if sample.name.startswith(("llm_", _REFUSALS)) and "le" not in labels:
-                sums[sample.name, labels["backend"], kind] += sample.value
-                if labels["backend"] not in backends:
-                    backends.append(labels["backend"])
-    # narrow enough for a terminal of 80 columns
-    made = Table(title="llmmetrics demo", box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
-    made.add_column("backend", no_wrap=True)
-    for column in (
-        *("ok", "fail", "time\nout", "can-\ncel.", "token\nin", "token\nout", "cost\nUSD", "mean\ns", "budget\nUSD"),
-    ):
-        made.add_column(column, justify="right", no_wrap=True)
-    made.add_column("errors")
-    for backend in backends:
-
-        def value(name: str, kind: str = "", backend: str = backend) -> float:
-            return sums[name, backend, kind]
-
-        calls = value("llm_request_duration_seconds_count")
-        mean = f"{value('llm_request_duration_seconds_sum') / calls:.3f}" if calls else "-"
-        errors = {kind: n for (name, of, kind), n in sums.items() if name == "llm_errors_total" and of == backend and n}
-        statuses = (
-            f"{value('llm_requests_total', each):.0f}" for each in ("success", "failure", "timeout", "cancelled")
+    def now(self, hint: str = "", *, live: bool = False) -> Fitted:
+        """The board after one more look."""
+        page = parse(generate_latest(self._registry), openmetrics=False)
+        self._window = scraped(self._window, page, time.monotonic())
+        frame = Frame(
+            self._url, self._console.width, live=live, hint=hint, ascii=self._console.options.ascii_only, title=TITLE
         )
-        tokens = (f"{value('llm_tokens_total', each):.0f}" for each in ("prompt", "completion"))
-        priced = ("llm_estimated_cost_usd", backend, "") in sums
-        cost = f"{value('llm_estimated_cost_usd'):.5f}" if priced else "unknown"
-        healthy = "" if value("llm_backend_health") else "unhealthy "
-        refused = sum(n for (name, of, _), n in sums.items() if name == _REFUSALS and of == backend)
-        shown = ", ".join(f"{kind} {n:.0f}" for kind, n in [*errors.items(), ("refused", refused)] if n)
-        spent, limit = (value("llm_backend_budget_usd", each) for each in ("current", "max"))
-        budget = f"{spent:.4f}\n/{limit:g}" if limit else ""
-        made.add_row(backend, *statuses, *tokens, cost, mean, budget, healthy + shown)
-    return made
+        return Fitted(overview(self._window), frame)
 
 
 def run(*, host: str = "127.0.0.1", port: int, once: bool, clock_port: int | None = None) -> None:
@@ -136,32 +108,30 @@ def run(*, host: str = "127.0.0.1", port: int, once: bool, clock_port: int | Non
         server, thread = meter.start_http_server(port, host)
         try:
             traffic = Traffic(meter, provider)
+            url = f"http://{host}:{server.server_port}/metrics"
+            view = View(console, registry, url)
             if once:
                 for _, step in STEPS:
                     step(traffic)
-                console.print(table(registry.collect()))
+                console.print(view.now())
                 sys.stdout.write(generate_latest(registry).decode())
             else:
-                _live(console, registry, traffic, f"http://{host}:{server.server_port}/metrics", provider)
+                _live(console, view, traffic, url, provider)
         finally:
             server.shutdown()
             server.server_close()
             thread.join()
 
 
-def _live(
-    console: Console, registry: CollectorRegistry, traffic: Traffic, url: str, provider: LoopbackProvider
-) -> None:
+def _live(console: Console, view: View, traffic: Traffic, url: str, provider: LoopbackProvider) -> None:
     with stopping() as asked_to_stop:
         console.print(f"Simulated providers at {provider.url}. Metrics at [link={url}]{url}[/link], for example:")
         console.print(f"  curl {url} | grep llm_tokens_total")
         console.print("Point a Prometheus at that address to see the guide's queries work. Ctrl-C ends it.")
-        with Live(table(registry.collect()), console=console, refresh_per_second=4) as live:
+        with Live(view.now(live=True), console=console, refresh_per_second=4) as live:
             for name, step in itertools.cycle(STEPS):
                 if asked_to_stop():
                     return
                 step(traffic)
-                shown = table(registry.collect())
-                shown.caption = f"just sent: {name}"
-                live.update(shown)
+                live.update(view.now(f"just sent: {name}; Ctrl-C ends it", live=True))
                 time.sleep(0.4)

@@ -6,17 +6,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 from urllib.parse import SplitResult
 
-from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
 from llmmetrics.screen.amounts import period
-from llmmetrics.screen.board import board
-from llmmetrics.screen.figures import Overview, overview
+from llmmetrics.screen.board import Fitted, board
+from llmmetrics.screen.figures import overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.keys import END, keys
 from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
@@ -77,7 +76,7 @@ def _watch(console: Console, parts: SplitResult, window: Window, interval: float
             frame = Frame(
                 _address(parts), *size, live=True, hint=hint, trouble=trouble, ascii=console.options.ascii_only
             )
-            live.update(_Fitted(overview(window), frame), refresh=True)
+            live.update(Fitted(overview(window), frame), refresh=True)
             return size
 
         while True:
@@ -93,16 +92,6 @@ def _watch(console: Console, parts: SplitResult, window: Window, interval: float
             except (UnreachableError, ScrapeError) as exc:
                 what = str(exc).partition(": ")[0]
                 trouble = f"{shown(what)}; these figures are {period(clock() - window.readings[-1].at)} old"
-
-
-class _Fitted(NamedTuple):
-    """A board that is as large as the terminal is when it is drawn: somebody may be dragging its corner."""
-
-    overview: Overview
-    frame: Frame
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield board(self.overview, self.frame._replace(width=options.max_width, height=options.height))
 
 
 def _slept(seconds: float) -> str:

@@ -32,7 +32,7 @@ def value(text: str, sample: str) -> float:
     return float(re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)[1])
 
 
-def test_once_prints_the_table_and_the_metrics():
+def test_once_prints_the_board_and_the_metrics():
     done = subprocess.run(
         [*DEMO, "--once", "--port", "0"],
         capture_output=True,
@@ -44,8 +44,12 @@ def test_once_prints_the_table_and_the_metrics():
     text = done.stdout
     for family in FAMILIES:
         assert f"# TYPE {family} " in text
-    assert re.search(r"openai-primary .* rate_limit 1", text)
-    assert re.search(r"openai-capped .* 0\.0102 unhealthy *\n +/0\.01 +refused 1", text)
+    board = text.partition("# HELP")[0]
+    assert board.startswith("llmmetrics demo  http://127.0.0.1:")
+    assert "1 unhealthy  since it began" in board
+    assert re.search(r"openai-primary +5 .* 20% ", board)
+    assert re.search(r"openai-capped .* 102% \$0\.0102 of \$0\.0100 refused 1", board)
+    assert max(map(len, board.splitlines())) <= 80
     openai = 'backend="openai-primary",model="gpt-4o-mini"'
     statuses = {
         each: value(text, f'llm_requests_total{{{openai},status="{each}"}}')
@@ -144,6 +148,19 @@ def test_it_serves_until_it_is_interrupted():
         _, errors = demo.communicate(timeout=20)
     assert demo.returncode == 0
     assert errors == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its terminal is POSIX's")
+def test_it_shows_the_board_of_top_while_it_goes_on():
+    from terminal import terminal
+
+    with terminal([*DEMO, "--port", "0"]) as screen:
+        until(lambda: re.search(r"openai-capped .* 102% .* refused \d", screen.text), "a spent budget")
+        assert re.search(r"llmmetrics demo +http://\S+ +1 unhealthy  last (\d+ min )?\d+ s", screen.text)
+        assert re.search(r"backend +calls +req/s +active +errors +p95", screen.text)
+        assert re.search(r"just sent: .*; Ctrl-C ends it", screen.text)
+        screen.press("\x03")
+        assert screen.end() == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot send itself Ctrl-C")

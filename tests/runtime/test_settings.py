@@ -178,7 +178,7 @@ def test_every_problem_is_named_at_once():
         (b"\xff\xfe{", "not UTF-8"),
         (b"[1]", "should be a JSON object, not list"),
         (b"[" * 100_000, "nested too deep"),
-        (b'{"Backends": ' + b"[" * 900 + b"]" * 900 + b"}", "nested too deep"),
+        (b'{"Backends": ' + b"[" * 1500 + b"]" * 1500 + b"}", "nested too deep"),
         (b'{"Health": {"UnhealthyThreshold": ' + b"1" * 5000 + b"}}", "number that is far too large"),
         (b'{"Budget": {"LeaseSeconds": 1e99999999999999999999}}', "number that is far too large"),
     ],

@@ -1,11 +1,12 @@
-"""What `llmmetrics top` shows: an overview as rich draws it, at any width and height. Pure."""
+"""What `llmmetrics top` and the demo show: an overview as rich draws it, at any width and height. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -40,12 +41,22 @@ def board(overview: Overview, frame: Frame) -> RenderableType:
     return Group(*parts)
 
 
+class Fitted(NamedTuple):
+    """A board that is as large as the terminal is when it is drawn: somebody may be dragging its corner."""
+
+    overview: Overview
+    frame: Frame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield board(self.overview, self.frame._replace(width=options.max_width, height=options.height))
+
+
 def _title(overview: Overview, frame: Frame) -> RenderableType:
     unhealthy = sum(each.healthy is False for each in overview.backends)
     health = Text(f"{unhealthy} unhealthy", "bold red") if unhealthy else Text("all healthy", "green")
     since = "since it began" if overview.seconds is None else f"last {amounts.period(overview.seconds)}"
     right = Text.assemble(health if any(each.healthy is not None for each in overview.backends) else "", f"  {since}")
-    left = Text.assemble(("llmmetrics top", "bold"), "  ")
+    left = Text.assemble((frame.title, "bold"), "  ")
     left.append(cut(frame.url, frame.width - len(left) - len(right) - 2, frame.signs), style="cyan")
     made = Table.grid(expand=True)
     made.add_column(no_wrap=True, ratio=1)

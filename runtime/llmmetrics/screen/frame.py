@@ -38,6 +38,8 @@ class Frame(NamedTuple):
     """Why the last scrape failed."""
     ascii: bool = False
     """Whether the terminal has no other letters."""
+    title: str = "llmmetrics top"
+    """The program that shows it."""
 
     @property
     def signs(self) -> Signs:

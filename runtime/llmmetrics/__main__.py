@@ -1,0 +1,8 @@
+"""`python -m llmmetrics`: the command line, where its script is not on the PATH."""
+
+import sys
+
+from llmmetrics.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
