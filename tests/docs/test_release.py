@@ -8,6 +8,7 @@ import sys
 import tomllib
 
 import pytest
+from actions import Runner, clean_environ, load
 from documentation import ROOT
 from packaging.requirements import Requirement
 
@@ -21,6 +22,53 @@ def test_both_distributions_have_one_version():
     assert PLUGIN["version"] == RUNTIME["version"]
     (needed,) = [each for each in map(Requirement, PLUGIN["dependencies"]) if each.name == "llmmetrics"]
     assert str(needed.specifier) == f"=={PLUGIN['version']}"
+
+
+def test_the_actions_install_and_the_documentation_names_this_version():
+    for each in ("llm-gate", "llm-comment"):
+        action = load((ROOT / f".github/actions/{each}/action.yml").read_text("utf8"))
+        assert action["inputs"]["install"]["default"] == f"{PLUGIN['name']}=={PLUGIN['version']}"
+    named = re.findall(r"/\.github/actions/[\w-]+@(\S+)", (ROOT / "docs/costs.md").read_text("utf8"))
+    assert named == [f"v{PLUGIN['version']}"] * 2
+
+
+WORKFLOW = load((ROOT / ".github/workflows/release.yml").read_text("utf8"))
+
+
+def test_only_the_job_that_publishes_may_publish():
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    allowed = {name: job["permissions"] for name, job in WORKFLOW["jobs"].items() if "permissions" in job}
+    assert allowed == {"publish": {"id-token": "write"}}
+    publish = WORKFLOW["jobs"]["publish"]
+    assert set(publish["needs"]) == WORKFLOW["jobs"].keys() - {"publish"}
+    assert not any("run" in step for step in publish["steps"])
+
+
+@pytest.mark.parametrize(
+    ("tag", "runtime", "heading", "piece", "said"),
+    [
+        ("v1.2.3", "1.2.3", "1.2.3 (2030-01-02)", False, ""),
+        ("v1.2.4", "1.2.3", "1.2.4 (2030-01-02)", False, "file=pyproject.toml::the tag is v1.2.4"),
+        ("v1.2.3", "1.2.2", "1.2.3 (2030-01-02)", False, "file=runtime/pyproject.toml::"),
+        ("v1.2.3", "1.2.3", "1.2.3 (not yet released)", False, "1.2.3 has no date here"),
+        ("v1.2.3", "1.2.3", "1.2.3 (2030-01-02)", True, "changelog.d has pieces left"),
+    ],
+)
+def test_a_tag_is_the_version_of_both(tmp_path, tag, runtime, heading, piece, said):
+    files = {
+        "pyproject.toml": 'version = "1.2.3"\n',
+        "runtime/pyproject.toml": f'version = "{runtime}"\n',
+        "CHANGELOG.md": f"# Changelog\n\n## {heading}\n",
+        "changelog.d/template.md.j2": "",
+        **({"changelog.d/x.fixed.md": "x"} if piece else {}),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (step,) = [each for each in WORKFLOW["jobs"]["build"]["steps"] if "TAG" in each.get("env", {})]
+    done = Runner({}, {}, {"ref_name": tag}, tmp_path, tmp_path / "temp", clean_environ()).run({"steps": [step]})
+    assert said in done.log
+    assert done.failed == bool(said)
 
 
 def test_both_distributions_name_the_same_pythons():
