@@ -34,6 +34,18 @@ def program(name: str, package: str) -> str:
     pytest.skip(reason)
 
 
+def npm(directory: Path, *packages: str) -> Path:
+    """Install npm's packages below a directory; where they are. In CI it fails where they are not to be had."""
+    options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+    (directory / "package.json").write_text("{}")
+    command = [program("npm", "nodejs npm"), "install", *options, *packages]
+    done = subprocess.run(command, cwd=directory, capture_output=True, check=False)
+    if done.returncode and not os.environ.get("CI"):
+        pytest.skip(f"npm could not install {', '.join(packages)}")
+    assert done.returncode == 0, done.stderr
+    return directory / "node_modules"
+
+
 # a thousand for each worker, below those that systems give to whoever asks for any: such a port would be taken
 # by somebody's connection before the server that it is meant for has started
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20

@@ -104,7 +104,12 @@ def judge(
         ]
     doubts = [*reasons, *(each for test in tests for each in _doubts(whole, test))]
     if not any(row.attempts for test in tests for row in measured.get(test, ())):
-        doubts.append(Reason(what="no test that passed made an LLM call: are the clients mocked above httpx?"))
+        nothing = "no test that passed made an LLM call: are the clients mocked above httpx?"
+        if any(row.attempts for test in tests for side in whole[:3] if side for row in side.get(test, ())):
+            doubts.append(Reason(what=nothing))
+        else:
+            # nothing was agreed on either: there is nothing to prove
+            notices = (*notices, nothing)
     agreed_changes = [each for each in changes if each.state == "accepted"]
     rest = set(tests) - {each.test for each in agreed_changes}
     total = _total(sides, rest, changes, rules)

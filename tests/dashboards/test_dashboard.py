@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from alarms import alerts
 from panels import BUILT, DASHBOARDS, annotation, document, expressions, panels
-from servers import program
+from servers import npm
 
 from llmmetrics.cli import main
 from llmmetrics.testing import FAMILIES
@@ -152,13 +151,7 @@ WRONG = {
 
 
 def test_it_is_of_grafana_s_types(tmp_path):
-    npm = program("npm", "nodejs npm")
-    (tmp_path / "package.json").write_text("{}")
-    options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
-    installed = subprocess.run([npm, "install", *options, *SCHEMA], cwd=tmp_path, capture_output=True, check=False)
-    if installed.returncode and not os.environ.get("CI"):
-        pytest.skip("needs Grafana's types: npm could not install them")
-    assert installed.returncode == 0, installed.stderr
+    modules = npm(tmp_path, *SCHEMA)
     whole = document()
     inside = whole.pop("panels")
     lines = [TYPES, f"export const whole: Whole = {json.dumps(whole)};"]
@@ -169,7 +162,7 @@ def test_it_is_of_grafana_s_types(tmp_path):
         change(panel)
         lines.append(f"export const wrong{len(lines)}: Panels[{kind!r}] = {json.dumps(panel)};")
     (tmp_path / "check.ts").write_text("\n".join(lines), "utf8")
-    compiler = tmp_path / "node_modules/.bin/tsc"
+    compiler = modules / ".bin/tsc"
     said = subprocess.run([compiler, *COMPILER, "check.ts"], cwd=tmp_path, capture_output=True, text=True, check=False)
     found = {int(line): text for line, text in re.findall(r"^check\.ts\((\d+),\d+\): (.*)$", said.stdout, re.MULTILINE)}
     assert {line: text for line, text in found.items() if line <= good} == {}, said.stdout

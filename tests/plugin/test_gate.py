@@ -141,7 +141,7 @@ def test_estimates_of_another_version_are_not_compared():
 def test_doubts_are_inconclusive_unless_told_otherwise():
     mute = row(T, unread=1, tokens={}, estimated={"input": 120})
     nobody = row(T, "nobody-7b")
-    for verdict in (judged([mute], [mute]), judged([nobody], [nobody]), judged([], [])):
+    for verdict in (judged([mute], [mute]), judged([nobody], [nobody]), judged([], [row(T)])):
         assert verdict.code == 11
         assert len(verdict.inconclusive) == 1
     assert judged([nobody], [nobody], inconclusive="report").code == 0
@@ -151,6 +151,15 @@ def test_doubts_are_inconclusive_unless_told_otherwise():
     # an estimate of what failed is no doubt: a test of a timeout has nothing else
     late = row(T, tokens={}, estimated={"input": 120}, errors={"timeout": 1})
     assert judged([late], [late]).code == 0
+
+
+@pytest.mark.parametrize("base", [None, [row("test_b.py::another")]])
+def test_a_run_without_calls_of_which_none_were_agreed_on_passes(base):
+    verdict = judged([], [], base=base, tests={T: "passed"})
+    assert (verdict.code, verdict.inconclusive, verdict.changes) == (0, (), ())
+    assert verdict.notices == ("no test that passed made an LLM call: are the clients mocked above httpx?",)
+    # one that the branch itself took out of the baseline is missed
+    assert judged([], [], base=[row(T)], tests={T: "passed"}).code == 11
 
 
 def test_budgets():

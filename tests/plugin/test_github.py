@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import actions
 import pytest
-import yaml
 from reports import report, rich, row
 
 from pytest_llmmetrics.bill import github, markdown
 from pytest_llmmetrics.bill.gate import verdict_of
 
 ROOT = Path(__file__).resolve().parents[2] / ".github"
-ACTION = ROOT / "actions/llm-gate/action.yml"
+ACTION, COMMENT = (ROOT / f"actions/{each}/action.yml" for each in ("llm-gate", "llm-comment"))
 SUITE = """
 import httpx2
 def test_it():
@@ -28,25 +27,23 @@ def test_it():
 
 
 def load(path: Path) -> dict:
-    # YAML 1.1 reads the key `on` as true
-    return {("on" if key is True else key): value for key, value in yaml.safe_load(path.read_text("utf8")).items()}
+    return actions.load(path.read_text("utf8"))
 
 
 def steps(path: Path) -> list[dict]:
     made = load(path)
     jobs = made.get("jobs") or {"action": made["runs"]}
-    return [step for job in jobs.values() for step in job["steps"]]
+    return [step for job in jobs.values() for step in job.get("steps", [])]
 
 
 def shell(script: str, where: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "GITHUB"))}
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=where,
         capture_output=True,
         text=True,
         check=False,
-        env={**kept, **environ},
+        env={**actions.clean_environ(), **environ},
     )
 
 
@@ -71,30 +68,31 @@ def test_the_commenting_workflow_runs_nothing_of_the_pull_request():
             assert "repository" not in step["with"]
 
 
-@pytest.mark.parametrize("path", [ACTION, *sorted((ROOT / "workflows").glob("*.yml"))], ids=lambda path: path.stem)
+EVERY = [ACTION, COMMENT, *sorted((ROOT / "workflows").glob("*.yml"))]
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_expression_becomes_shell_or_script(path):
     for step in steps(path):
         for text in (step.get("run", ""), step.get("with", {}).get("script", "")):
             assert "${{" not in text
         if "run" in step:
             assert subprocess.run(["bash", "-n"], input=step["run"], text=True, check=False).returncode == 0
-        assert re.fullmatch(r"[\w./-]+(@v\d+)?", step.get("uses", "./"))
+        assert re.fullmatch(r"\.?[\w./-]+(@(release/)?v\d+)?", step.get("uses", "./"))
 
 
 def test_the_scripts_javascript_parses(tmp_path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node")
-    (script,) = [
-        step["with"]["script"] for step in steps(ROOT / "workflows/llm-comment.yml") if "script" in step.get("with", {})
-    ]
+    (script,) = [step["with"]["script"] for step in steps(COMMENT) if "script" in step.get("with", {})]
     path = tmp_path / "script.mjs"
     path.write_text(f"async () => {{\n{script}\n}};\n")
     assert subprocess.run([node, "--check", str(path)], check=False).returncode == 0
 
 
 def test_the_actions_shell(tmp_path):
-    (gate,) = [step["run"] for step in steps(ACTION) if "run" in step]
+    (gate,) = [step["run"] for step in steps(ACTION) if step.get("id") == "gate"]
     (tmp_path / "test_it.py").write_text(SUITE)
     made = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider --llm-baseline=create", tmp_path)
     assert made.returncode == 0, made.stdout + made.stderr
@@ -115,23 +113,26 @@ def test_the_actions_shell(tmp_path):
 
 
 def test_the_comments_shell(tmp_path):
-    (render,) = [
-        step["run"]
-        for step in steps(ROOT / "workflows/llm-comment.yml")
-        if "COMMENT" in step.get("env", {}) and "run" in step
-    ]
+    (render,) = [step["run"] for step in steps(COMMENT) if step.get("id") == "render"]
     path = tmp_path / "llm-report.json"
     path.write_text(rich().text(), "utf8")
-    places = {"REPORT": str(path), "COMMENT": str(tmp_path / "comment.md")}
-    there = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    assert shell(render, tmp_path, **places, PATH=there).returncode == 0
+    output = tmp_path / "output"
+    places = {
+        "REPORT": str(path),
+        "COMMENT": str(tmp_path / "comment.md"),
+        "GITHUB_OUTPUT": str(output),
+        "LLM_PYTHON": sys.executable,
+    }
+    assert shell(render, tmp_path, **places).returncode == 0
+    assert output.read_text() == "made=true\n"
     assert (tmp_path / "comment.md").read_text("utf8") == markdown.comment(rich())
     for spoilt in ('{"schema": 1}', "x"):
         path.write_text(spoilt)
-        assert shell(render, tmp_path, **places, PATH=there).returncode != 0
+        assert shell(render, tmp_path, **places).returncode != 0
     link = tmp_path / "link.json"
     link.symlink_to("/etc/hostname")
-    assert shell(render, tmp_path, **{**places, "REPORT": str(link)}, PATH=there).returncode == 1
+    assert shell(render, tmp_path, **{**places, "REPORT": str(link)}).returncode == 1
+    assert output.read_text() == "made=true\n"
 
 
 EVIL = "test_a.py::test_it[`x` | <img src=x onerror=1> @everyone [a](http://b) <!-- -->\n# h]"
