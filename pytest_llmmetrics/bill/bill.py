@@ -186,6 +186,12 @@ class Bill:
     def _gate(self, report: Report, agreed: Baseline, base: Baseline | None, *, readable: bool) -> Gate:
         rules = self.options.rules
         notices = list(self.notices)
+        notices += [
+            f"{test} failed by its @pytest.mark.llm_limit ({what}) and is not judged: use less, "
+            "or raise the marker's limit"
+            for one in self.measured
+            for test, what in sorted(one.exceeded.items())
+        ]
         if vanished := sorted(self._vanished(agreed)):
             notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
         others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
@@ -199,9 +205,6 @@ class Bill:
             mode=rules.mode,
             accepted=rules.accepted,
             inconclusive=rules.inconclusive,
-            budgets={
-                test: budget for one in self.measured for test, budget in one.budgets.items() if test in self.tests
-            },
             drift=drifted((base or agreed).prices, digests(report), ((base or agreed).book, report.book)),
             notices=notices,
         )

@@ -14,7 +14,10 @@ MODES = ("report", "warn", "block")
 ACTS = ("create", "fix", "trim")
 SUFFIXES = (".json", ".md", ".html")
 
-MARKERS = ("llm_budget(usd, calls, tokens): what this test's LLM calls may come to at most; `--llm-gate` judges it",)
+MARKERS = (
+    "llm_limit(usd, calls, tokens, attempts): the most that this test's LLM calls may use: a test that uses more fails",
+    "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
+)
 
 _FLAGS = (
     ("--llm-metrics", "meter every LLM call of the session and print what it cost"),

@@ -33,9 +33,9 @@ class ClientContract:
     """How often one call may go over the wire: the official SDKs try twice more."""
     deadline: float | None = None
     """Seconds that one call may take, with every timeout and back-off in it; None: any, but not forever."""
-    faults_excluded: Collection[str] = ()
+    faults_excluded: Collection[str | Fault] = ()
     """Faults to leave out."""
-    handled: Collection[str] = ()
+    handled: Collection[str | Fault] = ()
     """Faults after which `call` returns something instead of raising, and `budget`."""
     price: tuple[str, str] | None = None
     """USD per million prompt and completion tokens; None: whatever is configured, or the catalogue says."""

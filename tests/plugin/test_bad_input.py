@@ -181,26 +181,6 @@ def test_a_shallow_clone(run, pytester, repository):
     done.stderr.fnmatch_lines(["*this clone is shallow: fetch the whole history (fetch-depth: 0 for actions/checkout)"])
 
 
-@pytest.mark.parametrize(
-    ("marker", "said"),
-    [
-        ("usd=0.002", 'llm_budget(usd=0.002) is a float, which is not exact: write usd="0.002"'),
-        ("usd='cheap'", "llm_budget(usd='cheap') is no amount: write*"),
-        ("calls='3'", "llm_budget(calls='3') is no count: write*"),
-        ("price='1'", "llm_budget has no argument 'price': write*"),
-        ("'1'", "llm_budget takes no argument without a name: write*"),
-        ("", "llm_budget limits nothing: write*"),
-    ],
-)
-def test_a_budget_that_is_none(run, pytester, marker, said):
-    body = SUITE.replace("def test_it", f"import pytest\n@pytest.mark.llm_budget({marker})\ndef test_it")
-    pytester.makepyfile(test_it=body)
-    done = run("--llm-gate")
-    assert done.ret == 4
-    done.stderr.fnmatch_lines([f"*test_it.py::test_it: {said}"])
-    assert run().ret == 0
-
-
 def test_a_report_that_cannot_be_written(run, pytester):
     (pytester.path / "there").write_text("a file")
     done = run("--llm-report=there/report.json")
