@@ -123,6 +123,32 @@ def test_wrong_options_end_before_the_tests(run, arguments, said, gate):
     assert "passed" not in done.stdout.str()
 
 
+@pytest.mark.parametrize(
+    ("option", "needs"),
+    [
+        ("--llm-gate-base=main", "--llm-gate"),
+        ("--llm-gate-mode=warn", "--llm-gate"),
+        ("--llm-gate-accepted=warn", "--llm-gate"),
+        ("--llm-gate-inconclusive=warn", "--llm-gate or --llm-baseline"),
+        ("--llm-limit=cost 5%", "--llm-gate"),
+        ("--llm-baseline-file=costs.json", "--llm-gate or --llm-baseline"),
+        ("--llm-top=3", "--llm-metrics or --llm-gate or --llm-baseline or --llm-report"),
+    ],
+)
+def test_an_option_that_does_nothing_alone(pytester, option, needs):
+    done = pytester.runpytest("-p", "no:asyncio", option)
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(
+        [f"ERROR: {option.partition('=')[0]} does nothing without {needs}: add it, or leave it out*"]
+    )
+
+
+def test_the_gates_options_beside_another_that_meters(pytester):
+    done = pytester.runpytest("-p", "no:asyncio", "--llm-metrics", "--llm-limit=cost 5%")
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(["*--llm-limit does nothing without --llm-gate: *@pytest.mark.llm_limit"])
+
+
 def test_a_base_needs_a_repository(run):
     done = run("--llm-gate", "--llm-gate-base=main")
     assert done.ret == 4

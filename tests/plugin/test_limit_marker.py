@@ -247,3 +247,10 @@ def pytest_collection_modifyitems(items):
 """
     )
     suite("def test_it(): ask(2)").assert_outcomes(failed=1)
+
+
+def test_a_baseline_of_nothing_says_why(suite):
+    said = "no test was written to llm-costs.json: *"
+    suite("def test_it(): pass", "--llm-baseline=create").stdout.fnmatch_lines([f"{said}no test made an LLM call*"])
+    code = "@pytest.mark.llm_limit(calls=1)\ndef test_it(): ask(2)"
+    suite(code, "--llm-baseline=create").stdout.fnmatch_lines([f"{said}of the tests that made LLM calls, none passed"])
