@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmmetrics.probe import Probe
+    from pytest_llmmetrics.probe import LlmMetrics
 
-PROBE: pytest.StashKey[Probe] = pytest.StashKey()
+PROBE: pytest.StashKey[LlmMetrics] = pytest.StashKey()
 """The probe of a test that has one."""
 FAILED = pytest.StashKey[bool]()
 """Whether the test's own code has failed."""

@@ -20,7 +20,7 @@ _EXACT = Decimal("1e-12")
 LabelValues = str | tuple[str, ...]
 
 
-class Probe:
+class LlmMetrics:
     """The calls of a test and what they moved, on whichever meters counted them, since the test's start.
 
     `value` and `delta` take sample names as a dashboard writes them, such as `llm_request_duration_seconds_count`.

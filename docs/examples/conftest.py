@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import openai
@@ -11,7 +12,7 @@ from summariser import Summariser
 
 
 @pytest.fixture
-def llm_settings():
+def llm_settings() -> dict[str, Any]:
     """The backends and their prices, as production has them."""
     return {
         "Backends": [
