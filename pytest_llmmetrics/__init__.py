@@ -7,14 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmmetrics.testing import Fault, Script
+    from llmmetrics.testing import Fault
     from pytest_llmmetrics.budgets import LlmBudget
     from pytest_llmmetrics.cassettes.playing import LlmCassette
     from pytest_llmmetrics.cassettes.replay import CassetteMissError
     from pytest_llmmetrics.clock import LlmClock
-    from pytest_llmmetrics.probe import Probe
+    from pytest_llmmetrics.probe import LlmMetrics
+    from pytest_llmmetrics.provider import LlmProvider, LlmServer
 
-__all__ = ["CassetteMissError", "Fault", "LlmBudget", "LlmCassette", "LlmClock", "Probe", "Script", "usd"]
+__all__ = [
+    "CassetteMissError",
+    "Fault",
+    "LlmBudget",
+    "LlmCassette",
+    "LlmClock",
+    "LlmMetrics",
+    "LlmProvider",
+    "LlmServer",
+    "usd",
+]
 
 _TYPES = {
     "CassetteMissError": "pytest_llmmetrics.cassettes.replay",
@@ -22,10 +33,11 @@ _TYPES = {
     "LlmBudget": "pytest_llmmetrics.budgets",
     "LlmCassette": "pytest_llmmetrics.cassettes.playing",
     "LlmClock": "pytest_llmmetrics.clock",
-    "Probe": "pytest_llmmetrics.probe",
-    "Script": "llmmetrics.testing",
+    "LlmMetrics": "pytest_llmmetrics.probe",
+    "LlmProvider": "pytest_llmmetrics.provider",
+    "LlmServer": "pytest_llmmetrics.provider",
 }
-"""The fixtures' types, for annotations. pytest imports this package at every start: they are loaded when asked for."""
+"""The fixtures' types, for annotations. pytest imports this package at every start: they are loaded on first use."""
 
 
 def __getattr__(name: str) -> Any:

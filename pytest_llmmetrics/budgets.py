@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from llmmetrics import ConfigError
 from llmmetrics.testing import Engine, TestBudget, meters
+from pytest_llmmetrics.exact import Usd
 from pytest_llmmetrics.names import PROVIDERS, nearest
 
 
@@ -75,11 +76,11 @@ class LlmBudget:
 
     def spent(self, backend: str) -> Decimal:
         """USD in the window of this moment."""
-        return self._limited(backend)[0].spent(backend)
+        return Usd(self._limited(backend)[0].spent(backend))
 
     def remaining(self, backend: str) -> Decimal:
         """USD until the limit; never below 0."""
-        return self._limited(backend)[0].remaining(backend)
+        return Usd(self._limited(backend)[0].remaining(backend))
 
     def _limited(self, backend: str) -> list[TestBudget]:
         return [self._of(meter) for meter in meters_of(backend)]

@@ -68,20 +68,28 @@ def chosen(only: Collection[str | Fault] | None = None, exclude: Collection[str 
 
     Raises `ValueError` for a name that is no fault's.
     """
-    for given in (only, exclude):
-        if isinstance(given, str):
-            raise ValueError(  # noqa: TRY004 - one kind of error for a wrong argument
-                f"{given!r} should be a list of faults, as in [{given!r}]"
-            )
-    wanted = FAULTS.keys() if only is None else _names(only)
-    dropped = _names(exclude)
+    wanted = FAULTS.keys() if only is None else names_of(only)
+    dropped = names_of(exclude)
     return [fault for name, fault in FAULTS.items() if name in wanted and name not in dropped]
 
 
-def _names(given: Collection[str | Fault]) -> set[str]:
-    names = {each.name if isinstance(each, Fault) else each for each in given}
-    for name in names - FAULTS.keys():
-        near = get_close_matches(str(name), FAULTS, 1)
+def names_of(faults: Collection[str | Fault]) -> set[str]:
+    """The names of faults that are given as such, as `"BAD_KEY"` or as `"bad_key"`. Raises `ValueError` for others."""
+    if isinstance(faults, str):
+        raise ValueError(  # noqa: TRY004 - one kind of error for a wrong argument
+            f"{faults!r} should be a list of faults, as in [{faults!r}]"
+        )
+    return {each.name if isinstance(each, Fault) else _name_of(each) for each in faults}
+
+
+def _name_of(text: str) -> str:
+    name = _CONSTANTS.get(text, text)
+    if name not in FAULTS:
+        near = get_close_matches(str(text).lower(), FAULTS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FAULTS)}"
-        raise ValueError(f"no fault is called {name!r}: {hint}")
-    return names
+        raise ValueError(f"no fault is called {text!r}: {hint}")
+    return name
+
+
+_CONSTANTS = {constant: fault.name for constant, fault in list(globals().items()) if isinstance(fault, Fault)}
+"""The names of faults by those of this module."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pytest_llmmetrics.budgets import LlmBudget
     from pytest_llmmetrics.cassettes.playing import LlmCassette
     from pytest_llmmetrics.clock import LlmClock
-    from pytest_llmmetrics.probe import Probe
-    from pytest_llmmetrics.provider import ServedScript
+    from pytest_llmmetrics.probe import LlmMetrics
+    from pytest_llmmetrics.provider import LlmProvider, LlmServer
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def llm_meter(llm_settings: Mapping[str, Any]) -> Iterator[Meter]:
 
 
 @pytest.fixture
-def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Probe]:
+def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[LlmMetrics]:
     """The calls of this test and what they moved, on whichever meter; what nobody meters is metered by `llm_meter`."""
     from llmmetrics.testing import metering
-    from pytest_llmmetrics.probe import Probe
+    from pytest_llmmetrics.probe import LlmMetrics
     from pytest_llmmetrics.series import watching
 
     with watching() as watcher, metering(llm_meter):
         _reporting(request.config)
-        probe = Probe(watcher)
+        probe = LlmMetrics(watcher)
         request.node.stash[PROBE] = probe
         yield probe
         # an item lives as long as the session, and must not keep the test's meters alive
@@ -57,20 +57,19 @@ def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Pr
 
 
 @pytest.fixture
-def llm_provider(request: pytest.FixtureRequest) -> Iterator[Script]:
+def llm_provider(request: pytest.FixtureRequest) -> Iterator[LlmProvider]:
     """A simulated provider inside the client: every LLM request through httpx or httpx2 is answered from its script."""
     if "httpx_mock" in request.fixturenames:
         pytest.fail("llm_provider and httpx_mock both answer for httpx: use one of them in a test", pytrace=False)
-    from llmmetrics.testing import Script
-    from pytest_llmmetrics.provider import answering
+    from pytest_llmmetrics.provider import LlmProvider, answering
 
-    script = Script()
+    script = LlmProvider()
     with _guarded(request, script), answering(script):
         yield script
 
 
 @pytest.fixture
-def llm_server(request: pytest.FixtureRequest) -> Iterator[ServedScript]:
+def llm_server(request: pytest.FixtureRequest) -> Iterator[LlmServer]:
     """The same over loopback HTTP, at `llm_server.url`, for other clients, processes and languages."""
     from pytest_llmmetrics.provider import served
 

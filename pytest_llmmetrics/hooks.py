@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmmetrics.probe import Probe
+    from pytest_llmmetrics.probe import LlmMetrics
 
-PROBE: pytest.StashKey[Probe] = pytest.StashKey()
+PROBE: pytest.StashKey[LlmMetrics] = pytest.StashKey()
 """The probe of a test that has one."""
 FAILED = pytest.StashKey[bool]()
 """Whether the test's own code has failed."""
@@ -42,3 +42,22 @@ class Denies:
             yield
         if tried:
             pytest.fail(sentence(tried[0]), pytrace=False)
+
+
+class Refusals:
+    """A test with a marker that cannot be read is an error before any of its fixtures runs."""
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if message := item.stash.get(_REFUSED, ""):
+            pytest.fail(message, pytrace=False)
+
+
+def refuse(item: pytest.Item, message: str) -> None:
+    """Have this test alone end in an error, with this message."""
+    item.stash[_REFUSED] = message
+    if not item.config.pluginmanager.has_plugin(_REFUSALS):
+        item.config.pluginmanager.register(Refusals(), _REFUSALS)
+
+
+_REFUSED = pytest.StashKey[str]()
+_REFUSALS = "llmmetrics-refusals"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from pytest_llmmetrics import options
+from pytest_llmmetrics import markers, options
 from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.fixtures import (
     llm_budget,
@@ -44,8 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in (*options.MARKERS, *bill_options.MARKERS):
-        config.addinivalue_line("markers", marker)
+    for line in (*options.MARKERS, *bill_options.MARKERS):
+        config.addinivalue_line("markers", line)
     if config.getoption("llm_network", "auto") == "deny":
         config.pluginmanager.register(Denies(), "llmmetrics-denies")
     if bill_options.wanted(config):
@@ -86,6 +87,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from pytest_llmmetrics.cassettes.joining import prepare
 
         prepare(config, marked)
+
+
+# when every plugin and conftest.py has added and taken away what it wants
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not (used := markers.used(session.items)):
+        return
+    if used & {"llm_limit", "llm_budget"}:
+        from pytest_llmmetrics.bill.enforcing import prepare
+
+        prepare(session.config, session.items)
+    if messages := markers.misspelt(session.config, used):
+        markers.refuse_misspelt(session.items, messages)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.failed:
+        markers.hint(collector.config, report)
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ from typing import Self
 
 from llmmetrics.testing import FAMILIES, CallRecord
 from pytest_llmmetrics.attempts import calls_of
+from pytest_llmmetrics.exact import Usd
 from pytest_llmmetrics.names import require
 from pytest_llmmetrics.series import Series, Snapshot, Watcher
 
@@ -19,7 +20,7 @@ _EXACT = Decimal("1e-12")
 LabelValues = str | tuple[str, ...]
 
 
-class Probe:
+class LlmMetrics:
     """The calls of a test and what they moved, on whichever meters counted them, since the test's start.
 
     `value` and `delta` take sample names as a dashboard writes them, such as `llm_request_duration_seconds_count`.
@@ -78,11 +79,11 @@ class Probe:
 
     @property
     def cost(self) -> Decimal | None:
-        """USD, exact to twelve decimals. None: there was a call whose price nobody knows."""
+        """USD, exact to twelve decimals, to compare with `usd("0.01")`. None: a call's price is not known."""
         self._require_exported()
         if self.delta("llmmetrics_calls_without_price_total"):
             return None
-        return Decimal(self.delta("llm_estimated_cost_usd")).quantize(_EXACT).normalize() + 0
+        return Usd(Decimal(self.delta("llm_estimated_cost_usd")).quantize(_EXACT).normalize() + 0)
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the series with these labels, as it is now."""

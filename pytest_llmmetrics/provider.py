@@ -21,7 +21,7 @@ from respx.models import AllMockedAssertionError
 
 from llmmetrics.testing import Answer, Reply, Request, Script, is_llm_request, serve
 
-__all__ = ["ServedScript", "answering", "pytest_httpx2", "served"]
+__all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
 
 CORES = ("httpcore", "httpcore2")
 
@@ -83,8 +83,12 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield chunk
 
 
-class ServedScript(Script):
-    """The same over loopback HTTP, at `url`, for other clients, processes and languages."""
+class LlmProvider(Script):
+    """The fixture `llm_provider`: a `Script` for every LLM request of this process through httpx or httpx2."""
+
+
+class LlmServer(Script):
+    """The fixture `llm_server`: a `Script` over loopback HTTP, at `url`, for other clients, processes and languages."""
 
     def __init__(self) -> None:
         super().__init__(served=True)
@@ -101,9 +105,9 @@ class ServedScript(Script):
 
 
 @contextmanager
-def served() -> Iterator[ServedScript]:
+def served() -> Iterator[LlmServer]:
     """A script that a loopback server answers from."""
-    script = ServedScript()
+    script = LlmServer()
     with serve(answering=script.serve_one) as running:
         script.url = running.url
         yield script

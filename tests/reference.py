@@ -133,7 +133,12 @@ def api() -> str:
         names = [str(name) for name in module.exports or ()]
         again = [name for name in names if f"### `{name}`" in lines]
         told = " and ".join(f"[`{name}`](#{name.lower()})" for name in again)
-        lines += ["", f"## `{package}`", "", f"{about} {told} are those above." if again else about]
+        lines += [
+            "",
+            f"## `{package}`",
+            "",
+            f"{about} {told} {'is that' if len(again) == 1 else 'are those'} above." if again else about,
+        ]
         for name in names:
             lines += () if name in again else _named(name, module[name])
     return "\n".join([*lines, "", *_fixtures(code.modules_collection["pytest_llmmetrics.fixtures"])])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import openai
 import pytest
+from prometheus_client import CollectorRegistry
 from summariser import Summariser
 
+from llmmetrics import Meter
+from pytest_llmmetrics import LlmProvider
 from pytest_llmmetrics.contract import LlmClientContract, MeteredMetricsContract
 
 KEY = "nobodys-key-at-all"
@@ -18,16 +23,16 @@ class TestSummariser(LlmClientContract):
     price = ("0.15", "0.60")
 
     @pytest.fixture(autouse=True)
-    def _app(self):
+    def _app(self) -> Iterator[None]:
         with openai.OpenAI(api_key=KEY, timeout=15) as client:
             self.app = Summariser(client)
             yield
 
-    def call(self):
+    def call(self) -> str:
         """One call."""
         return self.app.summarise("a long text")
 
-    def stream(self):
+    def stream(self) -> Iterator[str]:
         """One call, piece by piece."""
         return self.app.stream("a long text")
 
@@ -37,11 +42,14 @@ class TestMetrics(MeteredMetricsContract):
     """What is exported while calls are made; a URL does as well as a registry."""
 
     @pytest.fixture(autouse=True)
-    def _app(self, llm_meter, llm_provider, app):
-        self.registry = llm_meter.registry
+    def _app(self, llm_meter: Meter, llm_provider: LlmProvider, app: Summariser) -> None:
+        self.registry, self.app = llm_meter.registry, app
         llm_provider.reply("Short.")
-        self.between = lambda: app.summarise("a long text")
 
-    def metrics(self):
+    def between(self) -> None:
+        """What moves the counters between two looks."""
+        self.app.summarise("a long text")
+
+    def metrics(self) -> CollectorRegistry:
         """What to look at."""
         return self.registry

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import openai
-from summariser import summarise
+from summariser import Summariser, summarise
 
-from pytest_llmmetrics import usd
+from pytest_llmmetrics import LlmMetrics, LlmProvider, usd
 
 
-def test_tokens(llm_metrics, llm_provider, app):
+def test_tokens(llm_metrics: LlmMetrics, llm_provider: LlmProvider, app: Summariser) -> None:
     llm_provider.reply("Short.", prompt_tokens=120, completion_tokens=8)
     assert app.summarise("a long text") == "Short."
     assert llm_metrics.tokens == {"prompt": 120, "completion": 8, "total": 128}
@@ -18,13 +18,13 @@ def test_tokens(llm_metrics, llm_provider, app):
     llm_metrics.assert_delta("llm_errors_total", {})  # nothing else moved
 
 
-def test_cost(llm_metrics, llm_provider, app):
+def test_cost(llm_metrics: LlmMetrics, llm_provider: LlmProvider, app: Summariser) -> None:
     llm_provider.stream(["Sh", "ort."], prompt_tokens=120, completion_tokens=8)
     assert list(app.stream("a long text")) == ["Sh", "ort."]
     assert llm_metrics.cost == usd("0.0000228")  # $0.15 and $0.60 a million
 
 
-def test_async(llm_metrics, llm_provider):
+def test_async(llm_metrics: LlmMetrics, llm_provider: LlmProvider) -> None:
     llm_provider.reply("Short.", prompt_tokens=120, completion_tokens=8)
 
     async def main() -> str:

@@ -1,64 +1,78 @@
-"""`@pytest.mark.llm_budget`: what one test may cost at most. Pure."""
+"""What `@pytest.mark.llm_limit` allows one test: reads the marker, and compares it with what was spent. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from llmmetrics.testing import prices
-from pytest_llmmetrics.bill.figures import Figures, usd
+from pytest_llmmetrics.bill.figures import Figures, money, usd
 
 
-class BudgetError(ValueError):
+class LimitMarkerError(ValueError):
     """A marker that cannot be read; the message says what to write."""
 
 
 class Allowance(NamedTuple):
     """What one test may do at most. None: there is no limit."""
 
-    usd: str | None = None
+    usd: Decimal | None = None
     calls: int | None = None
     tokens: int | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """What is limited."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+    attempts: int | None = None
 
 
-EXAMPLE = 'write @pytest.mark.llm_budget(usd="0.002", calls=3, tokens=1000)'
+EXAMPLE = 'write @pytest.mark.llm_limit(usd="0.002", calls=3)'
 
 
-def allowance_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Allowance:
-    """The allowance that a marker gives. Raises `BudgetError`."""
+def allowance_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Allowance:
+    """The allowance that the marker of this name gives. Raises `LimitMarkerError`."""
     if args:
-        raise BudgetError(f"llm_budget takes no argument without a name: {EXAMPLE}")
+        raise LimitMarkerError(f"{name} takes no argument without a name: {EXAMPLE}")
     if not kwargs:
-        raise BudgetError(f"llm_budget limits nothing: {EXAMPLE}")
-    for name, value in kwargs.items():
-        if name not in Allowance._fields:
-            raise BudgetError(f"llm_budget has no argument {name!r}: {EXAMPLE}")
-        if name != "usd" and (type(value) is not int or value < 0):
-            raise BudgetError(f"llm_budget({name}={value!r}) is no count: {EXAMPLE}")
-    amount = kwargs.get("usd")
-    if isinstance(amount, float):
-        raise BudgetError(f'llm_budget(usd={amount!r}) is a float, which is not exact: write usd="{amount}"')
+        raise LimitMarkerError(f"{name} limits nothing: {EXAMPLE}")
+    for key, value in kwargs.items():
+        if key == "enforce":
+            raise LimitMarkerError(f"{name}(enforce=…) is not there yet: a limit refuses no call, it fails the test")
+        if key not in Allowance._fields:
+            near = get_close_matches(key, Allowance._fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(Allowance._fields)}"
+            raise LimitMarkerError(f"{name} has no argument {key!r}: {hint}")
+        if key != "usd" and (type(value) is not int or value < 0):
+            raise LimitMarkerError(f"{name}({key}={value!r}) is no count: write a whole number from 0 on")
+    return Allowance(**{**kwargs, "usd": _amount(name, kwargs["usd"]) if "usd" in kwargs else None})
+
+
+def _amount(name: str, value: Any) -> Decimal:
+    if isinstance(value, float) and value >= 0:
+        raise LimitMarkerError(f'{name}(usd={value!r}) is a float, which is not exact: write usd="{value}"')
     try:
-        exact = Decimal(0 if amount is None else amount)
-    except (InvalidOperation, TypeError, ValueError):
+        exact = Decimal("NaN" if type(value) not in {str, int, Decimal} else value)
+    except InvalidOperation:
         exact = Decimal("NaN")
     if not exact.is_finite() or exact < 0:
-        raise BudgetError(f"llm_budget(usd={amount!r}) is no amount: {EXAMPLE}")
-    return Allowance(None if amount is None else f"{exact:f}", kwargs.get("calls"), kwargs.get("tokens"))
+        raise LimitMarkerError(f'{name}(usd={value!r}) is no amount: write it as text in USD, such as usd="0.002"')
+    return exact
 
 
-def over(allowance: Allowance, figures: Figures) -> tuple[str, ...]:
-    """What of an allowance is exceeded, in words."""
+def over(allowance: Allowance, spent: Figures, unknown: Sequence[str] = ()) -> tuple[str, ...]:
+    """What of an allowance is exceeded, in words; `unknown` are the models without a price.
+
+    A cost that is only partly known is never within a limit in USD.
+    """
     found = []
-    if allowance.usd is not None and figures.cost.total > prices.attodollars(limit := Decimal(allowance.usd)):
-        found.append(f"over its budget: {usd(figures.cost.total)} of {usd(limit)}")
-    for name in ("calls", "tokens"):
-        limit_of, n = getattr(allowance, name), getattr(figures, name)
-        if limit_of is not None and n > limit_of:
-            found.append(f"over its budget: {n:,} of {limit_of:,} {name}")
+    if (limit := allowance.usd) is not None:
+        if spent.cost.total > prices.attodollars(limit):
+            found.append(f"{money(spent.cost)}, the limit is {usd(limit)}")
+        elif spent.cost.unknown:
+            found.append(
+                f"the cost is unknown, the limit is {usd(limit)}: no price is known for {', '.join(unknown)} "
+                "(configure CostPerMillionInputTokens and CostPerMillionOutputTokens, 0 if it is free, or limit tokens)"
+            )
+    for name in ("calls", "tokens", "attempts"):
+        most, n = getattr(allowance, name), getattr(spent, name)
+        if most is not None and n > most:
+            found.append(f"{n:,} {name}, the limit is {most:,}")
     return tuple(found)

@@ -112,3 +112,21 @@ def amended(
         rows=kept,
     )
     return new, changes
+
+
+def unchanged(acts: Collection[str], old: Baseline, calling: Collection[str], passed: Collection[str]) -> str:
+    """Why these acts left a baseline as it was, in words; empty: it agrees with what was measured.
+
+    `calling` are the tests that made calls, `passed` those whose figures may be written.
+    """
+    if not {"create", "fix"} & set(acts):
+        return ""
+    if not calling:
+        return "no test made an LLM call (a fixture's calls are not a test's)"
+    if not set(calling) & set(passed):
+        return "of the tests that made LLM calls, none passed"
+    if set(calling) & set(passed) - old.by_test().keys():
+        return "the tests that made LLM calls are not in it: --llm-baseline=create adds them"
+    if "fix" not in acts:
+        return "the tests that made LLM calls are in it already: --llm-baseline=fix rewrites those that changed"
+    return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from llmmetrics.testing import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import history, summary
-from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test
+from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
@@ -46,6 +46,8 @@ class Bill:
         """Whether every test of the files that were collected was collected."""
         self.verdict: Verdict | None = None
         self.changes: Changes | None = None
+        self.unchanged = ""
+        """Why nothing was written to the baseline."""
         self.problems: list[str] = []
         self.notices: list[str] = []
         for each in measured:
@@ -156,11 +158,12 @@ class Bill:
             prices=digests(report),
             sellers=report.sellers,
         )
+        passed = set(report.passed) - doubtful
         new, self.changes = amended(
             agreed,
             self.options.acts,
             by_test(report.rows),
-            set(report.passed) - doubtful,
+            passed,
             self._vanished(agreed),
             header=header,
         )
@@ -168,6 +171,8 @@ class Bill:
             check_rows(new.rows, self.options.baseline.name)
             if any(self.changes) or not self.options.baseline.exists():
                 write(self.options.baseline, new.text())
+            if not any(self.changes):
+                self.unchanged = unchanged(self.options.acts, agreed, {row.test for row in report.rows}, passed)
         except DocumentError as exc:
             self.problems.append(str(exc))
             return agreed
@@ -187,6 +192,12 @@ class Bill:
     def _gate(self, report: Report, agreed: Baseline, base: Baseline | None, *, readable: bool) -> Gate:
         rules = self.options.rules
         notices = list(self.notices)
+        notices += [
+            f"{test} failed by its @pytest.mark.llm_limit ({what}) and is not judged: use less, "
+            "or raise the marker's limit"
+            for one in self.measured
+            for test, what in sorted(one.exceeded.items())
+        ]
         if vanished := sorted(self._vanished(agreed)):
             notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
         others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
@@ -200,9 +211,6 @@ class Bill:
             mode=rules.mode,
             accepted=rules.accepted,
             inconclusive=rules.inconclusive,
-            budgets={
-                test: budget for one in self.measured for test, budget in one.budgets.items() if test in self.tests
-            },
             drift=drifted((base or agreed).prices, digests(report), ((base or agreed).book, report.book)),
             notices=notices,
         )
@@ -231,7 +239,7 @@ class Bill:
         if self.report is not None and self._something:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
-            yield from summary.of_baseline(self.changes, self.options.baseline.name)
+            yield from summary.of_baseline(self.changes, self.options.baseline.name, self.unchanged)
         if self.verdict is not None:
             yield from summary.of_verdict(self.verdict, self.options.baseline.name)
             if os.environ.get("GITHUB_ACTIONS"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_llmmetrics.bill.allowances import Allowance, allowance_of, over
 from pytest_llmmetrics.bill.baseline import by_test, plain
 from pytest_llmmetrics.bill.figures import Figures, PriceOf, figures
 from pytest_llmmetrics.bill.limits import Limit, Rules, limit_of
@@ -35,7 +34,7 @@ class Change(NamedTuple):
     """Why the cost changed; None where a price is unknown."""
     causes: tuple[str, ...] = ()
     reached: tuple[str, ...] = ()
-    """The measures whose limits are reached, and budgets that are spent."""
+    """The measures whose limits are reached."""
 
 
 class Verdict(NamedTuple):
@@ -81,7 +80,6 @@ def judge(
     passed: Collection[str],
     rules: Rules,
     *,
-    budgets: Mapping[str, Allowance] | None = None,
     reasons: Iterable[Reason] = (),
     drift: Sequence[str] = (),
     notices: Sequence[str] = (),
@@ -96,12 +94,6 @@ def judge(
     known = measured.keys() | agreed.keys() | (base.keys() if base else set())
     tests = sorted(known & set(passed))
     changes = [_judged(sides, test, rules) for test in tests]
-    if budgets:
-        # what a test may use at all is compared with nothing
-        used = {test: figures(whole.measured.get(test, ()), sides.now) for test in tests if test in budgets}
-        changes = [
-            _within(each, budgets[each.test], used[each.test], rules) if each.test in used else each for each in changes
-        ]
     doubts = [*reasons, *(each for test in tests for each in _doubts(whole, test))]
     if not any(row.attempts for test in tests for row in measured.get(test, ())):
         nothing = "no test that passed made an LLM call: are the clients mocked above httpx?"
@@ -136,14 +128,6 @@ def _judged(sides: Sides, test: str, rules: Rules) -> Change:
         elif since.reached or plain(before) != plain(now):
             change = since
     return change
-
-
-def _within(change: Change, budget: Allowance, used: Figures, rules: Rules) -> Change:
-    """The change of a test, and whether it has spent its budget."""
-    if not (spent := over(budget, used)):
-        return change
-    state = min(_OF_MODE[rules.capped("block")], change.state, key=STATES.index)
-    return change._replace(state=state, causes=(*spent, *change.causes), reached=(*change.reached, "budget"))
 
 
 def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row], rules: Rules) -> Change:
@@ -231,7 +215,6 @@ def verdict_of(report: Report) -> Verdict | None:
         Sides(by_test(report.rows), by_test(gate.agreed), base, report.price_of, report.price_of),
         report.passed,
         rules,
-        budgets={test: allowance_of((), each) for test, each in gate.budgets.items()},
         reasons=report.doubts,
         drift=gate.drift,
         notices=gate.notices,

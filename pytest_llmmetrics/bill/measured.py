@@ -19,7 +19,8 @@ class Measured(BaseModel):
     beside: list[Row]
     tests: dict[str, str]
     stale: list[tuple[str, str]]
-    budgets: dict[str, dict[str, str | int]]
+    exceeded: dict[str, str]
+    """Tests that failed by their `llm_limit`, and what was exceeded."""
     collected: list[str]
 
     @property

@@ -49,10 +49,9 @@ def _gates(one: Gate | None, other: Gate | None, name: str) -> Gate | None:
         return None
     if (one.agreed, one.base, one.estimates, one.limits) != (other.agreed, other.base, other.estimates, other.limits):
         raise DocumentError(f"{name} was judged by another baseline or other limits than the shards before it")
-    budgets = {**one.budgets, **other.budgets}
     drift = sorted({*one.drift, *other.drift})
     notices = list(dict.fromkeys((*one.notices, *other.notices)))
-    return one.model_copy(update={"budgets": budgets, "drift": drift, "notices": notices})
+    return one.model_copy(update={"drift": drift, "notices": notices})
 
 
 def _repriced(report: Report, rows: Sequence[Row]) -> list[Priced]:

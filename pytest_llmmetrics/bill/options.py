@@ -14,33 +14,36 @@ MODES = ("report", "warn", "block")
 ACTS = ("create", "fix", "trim")
 SUFFIXES = (".json", ".md", ".html")
 
-MARKERS = ("llm_budget(usd, calls, tokens): what this test's LLM calls may come to at most; `--llm-gate` judges it",)
+MARKERS = (
+    "llm_limit(usd, calls, tokens, attempts): the most that this test's LLM calls may use: a test that uses more fails",
+    "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
+)
 
 _FLAGS = (
     ("--llm-metrics", "meter every LLM call of the session and print what it cost"),
-    ("--llm-gate", "fail where the tests' LLM calls cost more than the committed baseline allows"),
+    ("--llm-gate", "fail if the tests' LLM calls cost more than the committed baseline allows"),
 )
 
 # the option, its ini option, its metavar, its default, what it is
 _VALUES = (
     ("--llm-top", "llm_top", "N", "10", "how many tests the summary lists"),
-    ("--llm-baseline", None, "ACTS", "", "write the baseline: create, fix or trim, or several with commas between"),
+    ("--llm-baseline", None, "ACTS", "", "write the baseline: create, fix or trim, or several separated by commas"),
     ("--llm-baseline-file", "llm_baseline_file", "PATH", "llm-costs.json", "the baseline, below the root directory"),
-    ("--llm-gate-base", "llm_gate_base", "REV", "", "compare with the baseline at the merge base with REV, too"),
+    ("--llm-gate-base", "llm_gate_base", "REV", "", "also compare with the baseline at the merge base with REV"),
     ("--llm-gate-mode", "llm_gate_mode", "MODE", "block", "the most that the gate does: report, warn or block"),
     (
         "--llm-gate-accepted",
         "llm_gate_accepted",
         "MODE",
         "report",
-        "the same for a change that the branch has fixed the baseline for",
+        "the most that the gate does about a change that the branch has written into the baseline",
     ),
     (
         "--llm-gate-inconclusive",
         "llm_gate_inconclusive",
         "MODE",
         "block",
-        "the same for a comparison that proves nothing",
+        "the most that the gate does if it cannot tell, such as for a model without a known price",
     ),
 )
 
@@ -50,9 +53,23 @@ _LISTS = (
         "--llm-limit",
         "llm_limits",
         "LIMIT",
-        "a limit of the gate, such as 'cost 5%% 0.0001'; may be given several times",
+        "by how much a test may exceed the baseline, such as 'cost 5%% 0.0001'; may be given several times",
     ),
 )
+
+_JUDGES = ("--llm-gate",)
+_JUDGES_OR_WRITES = ("--llm-gate", "--llm-baseline")
+_METERS = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
+_NEEDS = {
+    "--llm-top": _METERS,
+    "--llm-baseline-file": _JUDGES_OR_WRITES,
+    "--llm-gate-base": _JUDGES,
+    "--llm-gate-mode": _JUDGES,
+    "--llm-gate-accepted": _JUDGES,
+    "--llm-gate-inconclusive": _JUDGES_OR_WRITES,
+    "--llm-limit": _JUDGES,
+}
+"""Options that do nothing without one of others."""
 
 
 class Options(NamedTuple):
@@ -85,8 +102,7 @@ def add(parser: pytest.Parser) -> None:
 
 def wanted(config: pytest.Config) -> bool:
     """Whether this session is to be metered."""
-    names = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
-    return any(config.getoption(_dest(name), None) for name in names)
+    return _any(config, _METERS)
 
 
 def given(config: pytest.Config) -> bool:
@@ -114,6 +130,7 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError(f"--llm-baseline={','.join(sorted(unknown))}: there are {', '.join(ACTS)}")
     if not values["--llm-top"].isdecimal():
         raise pytest.UsageError(f"--llm-top={values['--llm-top']}: say how many tests to list, such as 10")
+    _require_company(config)
     root = config.invocation_params.dir
     reports = tuple(root / path for path in config.getoption("llm_report", None) or ())
     for path in reports:
@@ -134,6 +151,19 @@ def read(config: pytest.Config) -> Options:
             values["--llm-gate-inconclusive"],
         ),
     )
+
+
+def _require_company(config: pytest.Config) -> None:
+    for option, needs in _NEEDS.items():
+        if config.getoption(_dest(option), None) is not None and not _any(config, needs):
+            hint = ". A limit of one test is @pytest.mark.llm_limit" if option == "--llm-limit" else ""
+            raise pytest.UsageError(
+                f"{option} does nothing without {' or '.join(needs)}: add it, or leave it out{hint}"
+            )
+
+
+def _any(config: pytest.Config, options: tuple[str, ...]) -> bool:
+    return any(config.getoption(_dest(option), None) for option in options)
 
 
 def _dest(option: str) -> str:

@@ -58,8 +58,6 @@ class Gate(BaseModel):
     mode: Mode = "block"
     accepted: Mode = "report"
     inconclusive: Mode = "block"
-    budgets: dict[str, dict[str, str | int]] = {}
-    """What `llm_budget` allows a test."""
     drift: list[str] = []
     notices: list[str] = []
 

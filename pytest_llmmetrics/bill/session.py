@@ -16,23 +16,17 @@ import pytest
 from llmmetrics.testing import CallRecord, Unpriced, metering, meters, observe, set_owner
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import options as bill_options
-from pytest_llmmetrics.bill.allowances import BudgetError, allowance_of
+from pytest_llmmetrics.bill.enforcing import exceeded
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
+from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
 from pytest_llmmetrics.bill.rows import Row, Seen, added, packed, rows_of, unpacked
 from pytest_llmmetrics.bill.stale import Watch
 
 if TYPE_CHECKING:
     from pytest_llmmetrics.bill.bill import Bill
 
-SESSION = "<session>"
-"""What calls outside of any test and fixture belong to."""
-
 _KEY = "llmmetrics"
-
-
-Owner = tuple[str, int]
-"""Whose a call is: a test and which of its runs, from 1; 0 for what is beside the tests."""
 
 
 class Recorder:
@@ -47,17 +41,15 @@ class Recorder:
         # flat tuples and strings, which the collector does not look at: tens of thousands of objects more would
         # bring on a collection of everything that a test session holds
         self.seen: list[tuple[Owner, tuple[Any, ...]]] = []
-        self.runs: dict[str, int] = {}
+        self.owners = owners_of(config)
         self.outcomes: dict[str, str] = {}
         self.stale: list[tuple[Owner, str]] = []
-        self.budgets: dict[str, dict[str, Any]] = {}
         self.collected: list[str] = []
         self.measured: list[Measured] = []
         self.crashed: list[str] = []
         self.bill: Bill | None = None
         self.merge_base = ""
-        self._owner: object = SESSION
-        self._watch = Watch(lambda what: self.stale.append((_named(self._owner), what)))
+        self._watch = Watch(lambda what: self.stale.append((named(self.owners.current), what)))
         self._doors = ExitStack()
 
     # from the session's start to its end
@@ -78,49 +70,19 @@ class Recorder:
 
     def _told(self, record: CallRecord) -> None:
         self.book.learn(record)
-        self.seen.append((_named(record.owner), packed(record)))
+        self.seen.append((named(record.owner), packed(record)))
 
-    # whose a call is
-
-    def _enter(self, owner: object) -> object:
-        before, self._owner = self._owner, owner
-        set_owner(owner)
-        return before
+    # as the tests run
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        self.runs[item.nodeid] = self.runs.get(item.nodeid, 0) + 1
         self.outcomes[item.nodeid] = ""
-        before = self._enter("<fixtures>")
-        try:
-            return (yield)
-        finally:
-            self._enter(before)
+        return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
-        before = self._enter(fixturedef)
-        try:
-            return (yield)
-        finally:
-            self._enter(before)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
         self._watch.look()
-        before = self._enter((item.nodeid, self.runs[item.nodeid]))
-        try:
-            return (yield)
-        finally:
-            self._enter(before)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        before = self._enter("<fixtures>")
-        try:
-            return (yield)
-        finally:
-            self._enter(before)
+        return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before = self.outcomes.get(report.nodeid)
@@ -134,12 +96,6 @@ class Recorder:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # before -k and others take some away
         self.collected = [item.nodeid for item in items]
-        for item in items:
-            if marker := item.get_closest_marker("llm_budget"):
-                try:
-                    self.budgets[item.nodeid] = allowance_of(marker.args, marker.kwargs).plain()
-                except BudgetError as exc:
-                    raise pytest.UsageError(f"{item.nodeid}: {exc}") from None
 
     # what it comes to
 
@@ -201,7 +157,7 @@ class Recorder:
         again: list[Row] = []
         beside: list[Row] = []
         for (name, run), attempts in seen.items():
-            where = beside if not run else own if run == self.runs[name] else again
+            where = beside if not run else own if run == self.owners.runs[name] else again
             where.extend(rows_of(name, attempts, self.book))
         return Measured(
             known=self.book.known(),
@@ -210,7 +166,7 @@ class Recorder:
             beside=added(beside),
             tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
             stale=sorted({(name, what) for (name, _), what in self.stale}),
-            budgets=self.budgets,
+            exceeded=exceeded(self.config),
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
 
@@ -244,13 +200,3 @@ def start(config: pytest.Config) -> None:
             raise pytest.UsageError(str(exc)) from None
     recorder.open()
     config.pluginmanager.register(recorder, "llmmetrics-recorder")
-
-
-def _named(owner: object) -> Owner:
-    """The owner by name: a fixture's definition holds on to much else."""
-    if isinstance(owner, tuple):
-        return owner
-    if isinstance(owner, pytest.FixtureDef):
-        place = f"{owner.baseid}::" if owner.baseid else ""
-        return f"<fixture {place}{owner.argname}>", 0
-    return (owner if isinstance(owner, str) else SESSION), 0

@@ -62,7 +62,7 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         yield f"unknown: nobody knows the price of {', '.join(models)}", "yellow"
 
 
-def of_baseline(changes: Changes, name: str) -> Iterable[Line]:
+def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
     """What was done to the baseline."""
     yield "LLM baseline", "title"
     for what, tests in zip(("created", "fixed", "trimmed"), changes, strict=True):
@@ -70,8 +70,10 @@ def of_baseline(changes: Changes, name: str) -> Iterable[Line]:
             yield f"{what} {test}", ""
     if any(changes):
         yield f"{sum(map(len, changes))} tests changed in {name}: commit it", "green"
+    elif unchanged:
+        yield f"no test was written to {name}: {unchanged}", "yellow"
     else:
-        yield f"{name} is as it should be", ""
+        yield f"no test was written to {name}: it is as it should be", ""
 
 
 _COLOURS = {"regression": "red", "warning": "yellow", "accepted": "cyan", "improved": "green"}

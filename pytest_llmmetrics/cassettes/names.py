@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
 from pytest_llmmetrics.cassettes.files import CassetteError
 
@@ -52,11 +54,34 @@ def names(places: Iterable[Path]) -> list[str]:
 
 
 def missing(name: str, places: Sequence[Path]) -> CassetteError:
-    """What is said of a name that nobody has."""
+    """What is said of a name that no cassette has: the nearest one, else those of its directory, else all."""
     known = names(places)
     near = get_close_matches(name, known, 1)
-    if not near:
-        # a provider's name without a case, or a case at another provider
-        near = [each for each in known if each.startswith(f"{name.partition('/')[0]}/")]
-    hint = f"did you mean {near[0]}?" if len(near) == 1 else f"there are {', '.join(near or known) or 'none'}."
-    return CassetteError(f"no cassette {name}: {hint} A new one is recorded with --llm-record=once")
+    if near:
+        return CassetteError(f"no cassette {name}: did you mean {near[0]}? {_RECORD}")
+    # a provider's name without a case, or a case at another provider
+    there = [each for each in known if each.startswith(f"{name.partition('/')[0]}/")]
+    return CassetteError("\n".join([f"no cassette {name}: there are", *_listed(there or known), _RECORD]))
+
+
+_RECORD = "A new one is recorded with --llm-record=once"
+
+
+def _listed(names: Sequence[str]) -> Iterator[str]:
+    """The names by directory, wrapped; the directory stands once."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        directory, slash, case = name.rpartition("/")
+        groups.setdefault(directory + slash, []).append(case)
+    for directory, cases in groups.items():
+        yield from wrap(", ".join(cases), initial_indent=f"  {directory}: " if directory else "  ", **_WRAP)
+    if not names:
+        yield "  none"
+
+
+_WRAP: Mapping[str, Any] = {
+    "width": 100,
+    "subsequent_indent": "      ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from llmmetrics.testing import Fault, Script
+from llmmetrics.testing import Fault
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.bench import Bench, Outcome, bench
-from pytest_llmmetrics.probe import Probe
+from pytest_llmmetrics.probe import LlmMetrics
+from pytest_llmmetrics.provider import LlmProvider
 
 BUDGET = "budget"
 """What `handled` calls a refusal by the budget."""
@@ -33,9 +34,9 @@ class ClientContract:
     """How often one call may go over the wire: the official SDKs try twice more."""
     deadline: float | None = None
     """Seconds that one call may take, with every timeout and back-off in it; None: any, but not forever."""
-    faults_excluded: Collection[str] = ()
+    faults_excluded: Collection[str | Fault] = ()
     """Faults to leave out."""
-    handled: Collection[str] = ()
+    handled: Collection[str | Fault] = ()
     """Faults after which `call` returns something instead of raising, and `budget`."""
     price: tuple[str, str] | None = None
     """USD per million prompt and completion tokens; None: whatever is configured, or the catalogue says."""
@@ -45,7 +46,9 @@ class ClientContract:
         raise NotImplementedError("say in call() how the code under test makes one LLM call")
 
     @pytest.fixture
-    def llm_bench(self, llm_metrics: Probe, llm_provider: Script, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
+    def llm_bench(
+        self, llm_metrics: LlmMetrics, llm_provider: LlmProvider, caplog: pytest.LogCaptureFixture
+    ) -> Iterator[Bench]:
         with bench(llm_metrics, llm_provider, caplog, self.call, self.max_attempts + MORE) as made:
             yield made
 

@@ -17,7 +17,7 @@ from llmmetrics.testing import Answer, Fault, Script
 from pytest_llmmetrics.contract.patience import DeadlockError, Patience, impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire
-from pytest_llmmetrics.probe import LabelValues, Probe
+from pytest_llmmetrics.probe import LabelValues, LlmMetrics
 
 ANSWER = Answer("Hello from the contract.", prompt_tokens=1234, completion_tokens=56)
 """What the provider answers where nothing else is said."""
@@ -57,7 +57,7 @@ class Outcome:
 class Bench:
     """One test's code under test, with the provider, the wire, the time and the counters around it."""
 
-    probe: Probe
+    probe: LlmMetrics
     script: Script
     wire: Wire
     patience: Patience
@@ -168,7 +168,7 @@ def _whole(value: Any) -> Any:
 
 @contextmanager
 def bench(
-    probe: Probe, script: Script, caplog: pytest.LogCaptureFixture, act: Callable[[], Any], most: int
+    probe: LlmMetrics, script: Script, caplog: pytest.LogCaptureFixture, act: Callable[[], Any], most: int
 ) -> Iterator[Bench]:
     """A bench around the code under test, which is stopped after so many attempts."""
     with impatient() as patience, caplog.at_level(logging.DEBUG):

@@ -27,7 +27,7 @@ class LlmClientContract(SuccessContract, FailureContract, RetryContract, StreamC
             cls.__test__ = True
         handled = cls.handled if isinstance(cls.handled, str) else [each for each in cls.handled if each != BUDGET]
         try:
-            faults.chosen(exclude=cls.faults_excluded)
-            faults.chosen(exclude=handled)
+            cls.faults_excluded = faults.names_of(cls.faults_excluded)
+            cls.handled = faults.names_of(handled) | ({BUDGET} & set(cls.handled))
         except ValueError as exc:
             raise ValueError(f"{cls.__name__}: {exc}") from None

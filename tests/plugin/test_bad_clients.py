@@ -277,3 +277,16 @@ def test_what_is_not_said_is_asked_for(pytester):
     assert "say in call() how the code under test makes one LLM call" in said
     assert "say in metrics() what to look at" in said
     assert "nobody listens at http://127.0.0.1:9/metrics" in said
+
+
+def test_faults_are_declared_in_any_spelling():
+    from pytest_llmmetrics import faults
+    from pytest_llmmetrics.contract import LlmClientContract
+
+    class TestIt(LlmClientContract):
+        __test__ = False
+        handled = ("budget", "BAD_KEY", faults.CUT)
+        faults_excluded = ("STALL", "dns")
+
+    assert TestIt.handled == {"budget", "bad_key", "cut"}
+    assert TestIt.faults_excluded == {"stall", "dns"}

@@ -123,6 +123,32 @@ def test_wrong_options_end_before_the_tests(run, arguments, said, gate):
     assert "passed" not in done.stdout.str()
 
 
+@pytest.mark.parametrize(
+    ("option", "needs"),
+    [
+        ("--llm-gate-base=main", "--llm-gate"),
+        ("--llm-gate-mode=warn", "--llm-gate"),
+        ("--llm-gate-accepted=warn", "--llm-gate"),
+        ("--llm-gate-inconclusive=warn", "--llm-gate or --llm-baseline"),
+        ("--llm-limit=cost 5%", "--llm-gate"),
+        ("--llm-baseline-file=costs.json", "--llm-gate or --llm-baseline"),
+        ("--llm-top=3", "--llm-metrics or --llm-gate or --llm-baseline or --llm-report"),
+    ],
+)
+def test_an_option_that_does_nothing_alone(pytester, option, needs):
+    done = pytester.runpytest("-p", "no:asyncio", option)
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(
+        [f"ERROR: {option.partition('=')[0]} does nothing without {needs}: add it, or leave it out*"]
+    )
+
+
+def test_the_gates_options_beside_another_that_meters(pytester):
+    done = pytester.runpytest("-p", "no:asyncio", "--llm-metrics", "--llm-limit=cost 5%")
+    assert done.ret == 4
+    done.stderr.fnmatch_lines(["*--llm-limit does nothing without --llm-gate: *@pytest.mark.llm_limit"])
+
+
 def test_a_base_needs_a_repository(run):
     done = run("--llm-gate", "--llm-gate-base=main")
     assert done.ret == 4
@@ -179,26 +205,6 @@ def test_a_shallow_clone(run, pytester, repository):
     done = run("--llm-gate", "--llm-gate-base=HEAD~1", "--rootdir=shallow", "shallow")
     assert done.ret == 4
     done.stderr.fnmatch_lines(["*this clone is shallow: fetch the whole history (fetch-depth: 0 for actions/checkout)"])
-
-
-@pytest.mark.parametrize(
-    ("marker", "said"),
-    [
-        ("usd=0.002", 'llm_budget(usd=0.002) is a float, which is not exact: write usd="0.002"'),
-        ("usd='cheap'", "llm_budget(usd='cheap') is no amount: write*"),
-        ("calls='3'", "llm_budget(calls='3') is no count: write*"),
-        ("price='1'", "llm_budget has no argument 'price': write*"),
-        ("'1'", "llm_budget takes no argument without a name: write*"),
-        ("", "llm_budget limits nothing: write*"),
-    ],
-)
-def test_a_budget_that_is_none(run, pytester, marker, said):
-    body = SUITE.replace("def test_it", f"import pytest\n@pytest.mark.llm_budget({marker})\ndef test_it")
-    pytester.makepyfile(test_it=body)
-    done = run("--llm-gate")
-    assert done.ret == 4
-    done.stderr.fnmatch_lines([f"*test_it.py::test_it: {said}"])
-    assert run().ret == 0
 
 
 def test_a_report_that_cannot_be_written(run, pytester):

@@ -46,8 +46,8 @@ def said(result):
 WRONG = {
     "no name": ("()", "names no cassette: say which"),
     "a near name": ('("openai/rate_limit")', "no cassette openai/rate_limit: did you mean openai/rate_limited?"),
-    "a name of a case": ('("anthropic/nothing_like_it")', "there are anthropic/bad_key, anthropic/cut"),
-    "another provider": ('("frobnicate")', "no cassette frobnicate: there are anthropic/bad_key"),
+    "a name of a case": ('("anthropic/nothing_like_it")', "there are anthropic/: bad_key, cut, "),
+    "another provider": ('("frobnicate")', "no cassette frobnicate: there are anthropic/: bad_key, "),
     "outside": ('("../secrets")', "'../secrets' is no name of a cassette"),
     "absolute": ('("/etc/passwd")', "'/etc/passwd' is no name of a cassette"),
     "no string": ("(3)", "3 is no name of a cassette"),

@@ -297,3 +297,15 @@ def test_drift_in_a_stream_is_told_by_event():
         "start $.m: was number, is string",
     ]
     assert drifts(b'{"a": 1}\n{"a": 2}\n', b'{"a": 1}\n{"b": 2}\n') == ["$.b: added (number)"]
+
+
+def test_unknown_names_are_listed_by_provider_on_short_lines(tmp_path):
+    from pytest_llmmetrics.cassettes.names import missing, shipped
+
+    (tmp_path / "mine.yaml").touch()
+    lines = str(missing("frobnicate", [tmp_path, shipped()])).splitlines()
+    assert lines[0] == "no cassette frobnicate: there are"
+    assert "  mine" in lines
+    assert sum(line.startswith("  openai/: bad_key, cut, ") for line in lines) == 1
+    assert max(map(len, lines)) <= 100
+    assert "did you mean openai/rate_limited?" in str(missing("openai/rate_limit", [shipped()]))

@@ -46,7 +46,7 @@ def test_an_example_is_short():
     for path in (ROOT / "docs/examples").glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert node.end_lineno - node.lineno < 12, node.name
+                assert node.end_lineno - node.body[0].lineno < 12, node.name
 
 
 def test_every_fault_is_documented():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from reports import report, rich, row
 
 from pytest_llmmetrics.__main__ import main
-from pytest_llmmetrics.bill.baseline import Baseline, amended
+from pytest_llmmetrics.bill.baseline import Baseline, amended, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, parsed, write
 from pytest_llmmetrics.bill.markdown import MARKER
 from pytest_llmmetrics.bill.report import Report
@@ -187,3 +188,18 @@ def test_page(saved, tmp_path):
     out = tmp_path / "r.html"
     assert main(["page", saved("r.json", rich()), "-o", str(out)]) == 0
     assert out.read_text("utf8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("acts", "calling", "passed", "said"),
+    [
+        (["create"], [], [A], "no test made an LLM call (*"),
+        (["create"], [B], [A], "of the tests that made LLM calls, none passed"),
+        (["create"], [A, B], [A], "the tests that made LLM calls are in it already: --llm-baseline=fix *"),
+        (["fix"], [B], [B], "the tests that made LLM calls are not in it: --llm-baseline=create *"),
+        (["create", "fix"], [A], [A], ""),
+        (["trim"], [], [], ""),
+    ],
+)
+def test_why_nothing_was_written(acts, calling, passed, said):
+    assert fnmatch(unchanged(acts, Baseline(schema=1, rows=[row(A)]), calling, passed), said)

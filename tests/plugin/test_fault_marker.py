@@ -21,6 +21,9 @@ def run(pytester):
     [
         ('llm_faults(only=["rate_limit", faults.CUT])', ["rate_limit", "cut"]),
         ('llm_faults(only=["cut", "stall"], exclude=["cut"])', ["stall"]),
+        # as docs/testing.md writes them
+        ('llm_faults(only=["BAD_KEY", "bad_gateway", "SLOW_FIRST_BYTE"])', ["bad_key", "bad_gateway", "read_timeout"]),
+        ('llm_faults(only=["CUT", "STALL"], exclude=["CUT"])', ["stall"]),
     ],
 )
 def test_the_chosen_faults(run, marker, names):
@@ -41,6 +44,10 @@ def test_all_of_them_without_a_choice(run):
         (
             '@pytest.mark.llm_faults(only=["ratelimit"])\ndef test_it(llm_fault): pass',
             "no fault is called 'ratelimit': did you mean 'rate_limit'?",
+        ),
+        (
+            '@pytest.mark.llm_faults(only=["BADKEY"])\ndef test_it(llm_fault): pass',
+            "no fault is called 'BADKEY': did you mean 'bad_key'?",
         ),
         (
             '@pytest.mark.llm_faults(only="cut")\ndef test_it(llm_fault): pass',

@@ -9,10 +9,10 @@ from typing import assert_type
 
 from llmmetrics import Status
 from llmmetrics.testing import CallRecord
-from pytest_llmmetrics import Fault, LlmBudget, LlmCassette, LlmClock, Probe, Script, faults, usd
+from pytest_llmmetrics import Fault, LlmBudget, LlmCassette, LlmClock, LlmMetrics, LlmProvider, LlmServer, faults, usd
 
 
-def test_probe(llm_metrics: Probe) -> None:
+def test_metrics(llm_metrics: LlmMetrics) -> None:
     assert_type(llm_metrics.tokens, Mapping[str, int])
     assert_type(llm_metrics.cost, Decimal | None)
     assert_type(llm_metrics.calls, int)
@@ -22,15 +22,20 @@ def test_probe(llm_metrics: Probe) -> None:
     llm_metrics.assert_delta("llm_errors_total", {("openai", "auth"): 1})
     llm_metrics.assert_delta("llm_errors_total", {"auth": 1})
     with llm_metrics.during() as part:
-        assert_type(part, Probe)
+        assert_type(part, LlmMetrics)
     assert llm_metrics.cost == usd("0.1")
 
 
-def test_provider(llm_provider: Script, llm_fault: Fault) -> None:
+def test_provider(llm_provider: LlmProvider, llm_fault: Fault) -> None:
     llm_provider.reply("hi", prompt_tokens=1).then.fail(faults.RATE_LIMIT, times=2).then.stream(["a", "b"])
     llm_provider.fail(llm_fault, for_model="m").replies("a", "b")
     assert_type(llm_provider.requests[0].messages, list[dict[str, str]])
     assert_type(llm_provider.requests[0].max_tokens, int | None)
+
+
+def test_server(llm_server: LlmServer) -> None:
+    llm_server.reply("hi")
+    assert_type(llm_server.url, str)
 
 
 def test_clock_and_budget(llm_clock: LlmClock, llm_budget: LlmBudget) -> None:
