@@ -41,7 +41,7 @@ class _Anywhere(NamedTuple):
 
 
 def run(asked: Asked) -> int:
-    """Print the breakdown; 1 where nobody knows the price. Raises `ConfigError` for wrong settings."""
+    """Print the breakdown; 1 if no price is known. Raises `ConfigError` for wrong settings."""
     settings = load(asked.settings) if asked.settings else Settings()
     tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
     where = f" at {shown(asked.provider)}" if asked.provider else ""
@@ -50,7 +50,7 @@ def run(asked: Asked) -> int:
     total = None if price is None else price.of(usage)
     if price is None or total is None:
         why = _hint(asked, settings, tariff) if price is None else _lacking(price, usage)
-        sys.stderr.write(f"llmmetrics: nobody knows the price of {shown(asked.model)}{where}: {why}\n")
+        sys.stderr.write(f"llmmetrics: no price is known for {shown(asked.model)}{where}: {why}\n")
         return 1
     sys.stdout.write(f"{shown(asked.model)}{where}: {source}\n")
     sys.stdout.writelines(aligned([*_rows(price, usage, total)]))

@@ -205,7 +205,7 @@ NOBODY_KNOWS = {"ModelName": None, "CostPerMillionInputTokens": None, "CostPerMi
 
 def test_a_call_whose_price_nobody_knows(made):
     setup = made(backend=NOBODY_KNOWS)
-    with pytest.raises(BudgetExceeded, match="nobody knows the price of this call at 'b'"):
+    with pytest.raises(BudgetExceeded, match="no price is known for this call at 'b'"):
         setup.call(model="no-such-model")
     assert setup.refusals == {"unknown_price": 1}
     # the catalogue knows this one
@@ -219,7 +219,7 @@ def test_it_may_be_let_through(made):
 
 
 def test_a_limited_backend_without_a_price_is_an_error_at_start(made):
-    with pytest.raises(ConfigError, match="'b' has MaxSpendUsd, and nobody knows the price of its model 'm'"):
+    with pytest.raises(ConfigError, match="'b' has MaxSpendUsd, and no price is known for its model 'm'"):
         made(backend={**NOBODY_KNOWS, "ModelName": "m"})
     assert made(backend={**NOBODY_KNOWS, "ModelName": "m"}, OnUnknownPrice="warn")
 

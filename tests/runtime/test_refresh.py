@@ -139,8 +139,8 @@ def test_prices_are_fetched_anew():
     said, *rest = done.stdout.splitlines()
     bundled = version("genai-prices")
     assert said == (
-        f"the price catalogue could not be refreshed (HTTPStatusError): prices stay those of {bundled}, and it is tried "
-        "every hour. Set LlmSettings.RefreshPrices to false where this process has no way out"
+        f"the price catalogue could not be refreshed (HTTPStatusError): prices stay those of {bundled}. The next try "
+        "is in an hour. Set LlmSettings.RefreshPrices to false if this process cannot reach the internet"
     )
     assert rest == [
         "old 0.15",
