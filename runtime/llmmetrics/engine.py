@@ -18,7 +18,7 @@ from llmmetrics.catalogue import Catalogue
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.metrics import Families, families_in
+from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.outcome import End, Outcome
 from llmmetrics.purse import Purse
 from llmmetrics.record import CallRecord
@@ -154,8 +154,7 @@ class Engine:
             cost = call_cost(self.tariff, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self.families["without_price"].labels(series.backend, series.model).inc()
-                self.say(*telling.unpriced(series, outcome))
+                self._unpriced(series, outcome)
                 if call.admitted is not None:
                     call.known_amount = nano(least_cost(self.tariff, call, outcome, usage))
             elif call.admitted is not None:
@@ -167,6 +166,11 @@ class Engine:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(telling.record_of(self.tariff, call, outcome, duration, 0 if usage is None else cost))
+
+    def _unpriced(self, series: Series, outcome: Outcome) -> None:
+        """Count and log that a call has no known price."""
+        self.families["without_price"].labels(series.backend, series.model).inc()
+        self.say(*telling.unpriced(series, outcome))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""

@@ -34,7 +34,7 @@ def test_the_version_is_shown_once_whoever_looks():
 def test_nothing_is_fetched_under_a_test():
     before = {each.ident for each in threading.enumerate()}
     meter = Meter.from_settings({"RefreshPrices": True}, registry=CollectorRegistry())
-    assert meter._refresh is None
+    assert meter.engine._refresh is None
     assert not [each for each in threading.enumerate() if each.ident not in before and "prices" in each.name]
     assert under_test()
     assert not under_test({"PATH": "/"})

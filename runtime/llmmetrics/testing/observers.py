@@ -8,7 +8,7 @@ from threading import Lock
 
 from llmmetrics import engine, record
 from llmmetrics.engine import Engine
-from llmmetrics.instrument import Doors
+from llmmetrics.instrument import Doors, HasEngine
 from llmmetrics.record import CallRecord
 
 _lock = Lock()
@@ -49,14 +49,14 @@ def meters() -> list[Engine]:
 
 
 @contextmanager
-def metering(meter: Engine) -> Iterator[None]:
+def metering(meter: HasEngine) -> Iterator[None]:
     """Meter, inside the block, every call through httpx, httpx2 or boto3 that no other meter counts.
 
     Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
     with a meter of its own meanwhile: that one counts, and this one what is left.
     """
     doors = Doors(beneath=True)
-    doors.open(meter)
+    doors.open(meter.engine)
     try:
         yield
     finally:
