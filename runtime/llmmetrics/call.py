@@ -11,9 +11,10 @@ from typing import Protocol
 
 from llmmetrics import record, workers
 from llmmetrics.clock import Clock
+from llmmetrics.endings import End
 from llmmetrics.journal import Entry
 from llmmetrics.metrics import Series
-from llmmetrics.outcome import End, Outcome, outcome_of
+from llmmetrics.outcome import Outcome, outcome_of
 from llmmetrics.routes import Route
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format

@@ -17,9 +17,10 @@ from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.catalogue import Catalogue
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
+from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.metrics import Families, Series, families_in
-from llmmetrics.outcome import End, Outcome
+from llmmetrics.outcome import Outcome
 from llmmetrics.purse import Purse
 from llmmetrics.record import CallRecord
 from llmmetrics.refresh import Refresh, under_test
