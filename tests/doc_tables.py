@@ -35,7 +35,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def endings() -> str:
-    """Ending × shown → status and error type."""
+    """What the status and error type are, by ending and what was shown."""
     rows = [(shown.value, *(VERDICTS[shown, ending].value for ending in Ending)) for shown in Shown]
     return _table(("the answer had shown", *(ending.value for ending in Ending)), rows)
 

@@ -93,7 +93,8 @@ def _judge(out: Outcome, verdict: Verdict, failed: ErrorType | None) -> None:
         return
     if verdict is not Verdict.ANSWER:
         out.error = {Verdict.EXCEPTION: failed, Verdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
-    out.status = classify.status_of(out.error)
+    if out.error is not None:
+        out.status = classify.status_of(out.error)
 
 
 def _plain_success(format: Format, tape: Tape) -> Outcome | None:
