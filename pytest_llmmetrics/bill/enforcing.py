@@ -90,7 +90,7 @@ class Limits:
         self._seen.append((named(record.owner), packed(record)))
 
     def _judge(self, item: pytest.Item, allowance: Allowance) -> None:
-        every = [self._meter, *meters()]
+        every = [self._meter.engine, *meters()]
         if any(meter.in_flight for meter in every):
             # an answer that is held by a cycle alone is a call that has ended
             gc.collect()

@@ -160,7 +160,7 @@ def _doubts(sides: Sides, test: str) -> Iterable[Reason]:
     for side, what in ((rows, ""), (before, "the baseline's ")):
         models = sorted({f"{row.model} at {row.backend}" for row in side if figures([row], sides.now).cost.unknown})
         if models:
-            text = f"nobody knows the price of {what}{', '.join(models)}: configure CostPerMillionInputTokens"
+            text = f"no price is known for {what}{', '.join(models)}: configure CostPerMillionInputTokens"
             yield Reason(test=test, what=f"{text} and CostPerMillionOutputTokens")
             return
 

@@ -83,7 +83,7 @@ def _states(now: Figures) -> list[str]:
     """What a cost does not say."""
     parts = [f"and about {usd(now.cost.estimated)} that is estimated"] if now.cost.estimated else []
     if now.cost.unknown:
-        parts.append("and what nobody knows the price of")
+        parts.append("and what no price is known for")
     return parts
 
 

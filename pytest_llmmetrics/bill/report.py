@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 class Priced(Row):
-    """A row with what it costs. None: nobody knows the price."""
+    """A row with what it costs. None: no price is known."""
 
     usd: Money | None = None
     estimated_usd: Money | None = None

@@ -30,7 +30,7 @@ def repriced(report: Report, models: Mapping[str, str]) -> dict[str, Repriced]:
         if old not in there:
             raise DocumentError(f"no call of the report is to {old!r}: there are {', '.join(sorted(there)) or 'none'}")
         if _price(book, new) is None:
-            raise DocumentError(f"nobody knows the price of {new!r}: write it as the price catalogue does")
+            raise DocumentError(f"no price is known for {new!r}: write it as the price catalogue does")
     found: dict[str, Repriced] = {}
     for row in report.rows:
         other = models.get(row.model) or models.get(row.answered)

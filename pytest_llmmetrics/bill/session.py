@@ -143,7 +143,7 @@ class Recorder:
 
     def _let_go(self) -> None:
         """Have the calls counted whose answers nobody holds any more: a cycle may have kept some."""
-        every = [self._meter, *meters()]
+        every = [self._meter.engine, *meters()]
         if any(meter.in_flight for meter in every):
             gc.collect()
         for meter in every:

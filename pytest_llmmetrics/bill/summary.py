@@ -59,7 +59,7 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
     rows = (*report.rows, *report.beside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:
-        yield f"unknown: nobody knows the price of {', '.join(models)}", "yellow"
+        yield f"unknown: no price is known for {', '.join(models)}", "yellow"
 
 
 def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:

@@ -43,7 +43,7 @@ class SuccessContract(ClientContract):
             prompt, completion = map(Decimal, self.price)
             told = (ANSWER.prompt_tokens * prompt + ANSWER.completion_tokens * completion) / 1_000_000
         elif told is None:
-            self._require(probe.delta("llm_estimated_cost_usd") == 0, "nobody knows the price, and it has a cost")
+            self._require(probe.delta("llm_estimated_cost_usd") == 0, "no price is known, and it has a cost")
         else:
             self._require(told, "the call cost 0 USD: if it is free, say so: price = ('0', '0')")
         same = counted == told if told is None or counted is None else abs(counted - told) < _EXACT

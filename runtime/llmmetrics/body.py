@@ -6,12 +6,10 @@ It may be read in every way that a file may be: by pieces, by lines, into a buff
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from llmmetrics.outcome import End
-
-if TYPE_CHECKING:
-    from llmmetrics.call import Call
+from llmmetrics.call import Call
+from llmmetrics.endings import End
 
 T = TypeVar("T")
 

@@ -12,15 +12,13 @@ import sys
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics import passage
 from llmmetrics.body import Around, Followed
-
-if TYPE_CHECKING:
-    from llmmetrics.call import Call
-    from llmmetrics.engine import Engine
+from llmmetrics.call import Call
+from llmmetrics.engine import Engine
 
 MODULE = "botocore.endpoint"
 """Where every client's requests go through."""

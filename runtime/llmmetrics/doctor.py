@@ -105,7 +105,7 @@ def _backend(backend: Resolved) -> Iterator[Finding]:
     if backend.source == UNKNOWN:
         model = repr(backend.model) if backend.model else "any model"
         yield warning(
-            f"nobody knows the price of {model} at {name}, so its calls count no cost",
+            f"no price is known for {model} at {name}, so its calls count no cost",
             "set CostPerMillionInputTokens and CostPerMillionOutputTokens (0 for a model of your own)",
         )
     elif backend.prompt is None:

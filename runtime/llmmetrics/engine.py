@@ -10,25 +10,26 @@ from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics import call as calls
-from llmmetrics import locks, telling, wire, workers
+from llmmetrics import locks, record, telling, wire, workers
 from llmmetrics.backends import Configured
 from llmmetrics.budget import SpendAlert, nano
-from llmmetrics.call import Call, CallRecord
-from llmmetrics.catalogue import Catalogue, catalogue_version
+from llmmetrics.call import Call
+from llmmetrics.call_cost import call_cost, least_cost
+from llmmetrics.catalogue import Catalogue
 from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
+from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.loading import load, said
 from llmmetrics.metrics import Families, Series, families_in
-from llmmetrics.outcome import End, Outcome
+from llmmetrics.outcome import Outcome
 from llmmetrics.purse import Purse, unpriced
+from llmmetrics.record import CallRecord
 from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place
 from llmmetrics.settings import Settings
 from llmmetrics.tariff import Tariff
-from llmmetrics.usage import FEES
 from llmmetrics.voice import Voice
 
 UNKNOWN = "unknown"
@@ -152,12 +153,12 @@ class Engine:
             cost, call.amount = None, 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
-            cost = call.cost(outcome, usage)
+            cost = call_cost(self.tariff, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series, outcome)
                 if call.admitted is not None:
-                    call.known_amount = nano(call.least(outcome, usage))
+                    call.known_amount = nano(least_cost(self.tariff, call, outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
         if call.retry:
@@ -165,31 +166,18 @@ class Engine:
         state = self._roster.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
-        if calls.observers or self._logs_calls:
-            self._tell(call.record(outcome, duration, 0 if usage is None else cost))
+        if record.observers or self._logs_calls:
+            self._tell(telling.record_of(self.tariff, call, outcome, duration, 0 if usage is None else cost))
 
     def _unpriced(self, series: Series, outcome: Outcome) -> None:
+        """Count and log that a call has no known price."""
         self.families["without_price"].labels(series.backend, series.model).inc()
-        what = f"{series.model!r} at {series.backend!r}"
-        if outcome.tier:
-            what += f" in the service tier {outcome.tier!r}"
-        if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
-            what += f", or of its {', '.join(sorted(fees))}"
-        self.say(
-            f"price of {what}",
-            f"nobody knows the price of {what}: such calls count no cost. Set CostPerMillionInputTokens and "
-            "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)",
-        )
+        self.say(*telling.unpriced(series, outcome))
 
     def _stale(self, exception: Exception) -> None:
-        """Count and say that the catalogue could not be fetched anew."""
+        """Count and log that the catalogue could not be fetched."""
         self.families["internal"].labels("refresh_prices").inc()
-        self.say(
-            "refresh",
-            f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
-            f"{catalogue_version()}, and it is tried every hour. Set LlmSettings.RefreshPrices to false where this "
-            "process has no way out",
-        )
+        self.say(*telling.stale_prices(exception))
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
@@ -243,8 +231,8 @@ class Engine:
 
     # what is said
 
-    def _tell(self, record: CallRecord) -> None:
+    def _tell(self, finished: CallRecord) -> None:
         if self._logs_calls:
-            telling.log.info("%s", telling.line(record, self.settings.telemetry))
-        for observer in calls.observers:
-            self._guarded("observer", partial(observer, record))
+            telling.log.info("%s", telling.line(finished, self.settings.telemetry))
+        for observer in record.observers:
+            self._guarded("observer", partial(observer, finished))

@@ -51,7 +51,7 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
     def __str__(self) -> str:
         if self.reason == "unknown_price":
             return (
-                f"refused: nobody knows the price of this call at {self.backend!r}, which has a budget. Set "
+                f"refused: no price is known for this call at {self.backend!r}, which has a budget. Set "
                 "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
             )
         if self.reason == "ledger":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from llmmetrics import arrival, boto, outside
 from llmmetrics.engine import Engine
@@ -122,10 +122,18 @@ def _has_its_own(client: Any, request: Any) -> bool:
     return isinstance(client._transport_for_url(request.url), Metered)  # noqa: SLF001
 
 
+class HasEngine(Protocol):
+    """A `Meter`."""
+
+    @property
+    def engine(self) -> Engine:
+        """What counts its calls."""
+
+
 _doors = Doors()
 
 
-def instrument(meter: Engine) -> None:
+def instrument(meter: HasEngine) -> None:
     """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
 
     A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
@@ -134,16 +142,17 @@ def instrument(meter: Engine) -> None:
     aiohttp (as aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned
     of, once a host.
     """
-    if not isinstance(meter, Engine):
+    engine = getattr(meter, "engine", None)
+    if not isinstance(engine, Engine):
         raise ConfigError(f"instrument takes a Meter, not {meter!r}: instrument(Meter.from_settings(...))")
     with _lock:
-        if _doors.meter is not None and _doors.meter is not meter:
+        if _doors.meter is not None and _doors.meter is not engine:
             raise ConfigError(
                 "this process is instrumented with another meter already: keep to one meter, "
                 "or call llmmetrics.uninstrument() first"
             )
-        _doors.open(meter)
-        outside.watch(meter)
+        _doors.open(engine)
+        outside.watch(engine)
 
 
 def uninstrument() -> None:

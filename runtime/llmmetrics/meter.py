@@ -22,7 +22,7 @@ from llmmetrics.transports import Family
 T = TypeVar("T")
 
 
-class Meter(Engine):
+class Meter:
     """Meters LLM calls into the metric families of a Prometheus registry.
 
     `settings` are the guide's, as `Settings` or as the content of a JSON file; `registry` is where the families are
@@ -30,6 +30,16 @@ class Meter(Engine):
     of time; `on_spend_alert` is told, once a window, of each share of a limit in `SpendAlerts` that the spend reaches.
     `with Meter() as meter:` closes it at the end. Raises `ConfigError`, which names each setting that is wrong.
     """
+
+    def __init__(
+        self,
+        settings: Settings | Mapping[str, Any] | None = None,
+        *,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Clock | None = None,
+        on_spend_alert: Callable[[SpendAlert], object] | None = None,
+    ) -> None:
+        self.engine = Engine(settings, registry=registry, clock=clock, on_spend_alert=on_spend_alert)
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +62,20 @@ class Meter(Engine):
         """
         return cls(load(source), registry=registry, clock=clock, on_spend_alert=on_spend_alert)
 
+    @property
+    def settings(self) -> Settings:
+        """The settings that the meter was made of."""
+        return self.engine.settings
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry that the families are in."""
+        return self.engine.registry
+
+    def close(self) -> None:
+        """Book what is still to be booked, and close the ledger. Calls that come later are not metered right."""
+        self.engine.close()
+
     def transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
         """A metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.
 
@@ -59,11 +83,11 @@ class Meter(Engine):
         `family`. `backend` is the name of the configured backend that every call through it belongs to;
         without it each request's URL and model decide. Raises `ConfigError` for what is no sync transport.
         """
-        return transports.metered(self, inner, backend, family, asynchronous=False)
+        return transports.metered(self.engine, inner, backend, family, asynchronous=False)
 
     def async_transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
         """A metered transport for an async client, as `transport` for a sync one."""
-        return transports.metered(self, inner, backend, family, asynchronous=True)
+        return transports.metered(self.engine, inner, backend, family, asynchronous=True)
 
     def asgi_app(self) -> exposition.AsgiApp:
         """An ASGI application that serves the registry, for a route or a mount of any framework."""
@@ -75,7 +99,7 @@ class Meter(Engine):
         Its proxies, pool limits, TLS settings and timeouts stay; wrapping it twice is wrapping it once.
         `backend` as for `transport`. Raises `ConfigError` for what holds no such client.
         """
-        return wrapping.wrap(self, client, backend)
+        return wrapping.wrap(self.engine, client, backend)
 
     def wsgi_app(self) -> exposition.WsgiApp:
         """A WSGI application that serves the registry."""

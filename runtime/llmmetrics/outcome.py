@@ -1,14 +1,14 @@
-"""What a call came to: a function of how it ended, what its answer says, and what was asked."""
+"""What a call came to: a pure function of how it ended, what its answer says, and what was asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from enum import Enum
 from typing import NamedTuple
 
 from llmmetrics import classify
 from llmmetrics.classify import ErrorType, Status
+from llmmetrics.endings import VERDICTS, End, Ending, Shown, Verdict, ending_of
 from llmmetrics.exchange import Seen, see
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import estimate
@@ -29,17 +29,8 @@ class Sent(NamedTuple):
     model: str | None
 
 
-class End(Enum):
-    """What ended a call."""
-
-    EXHAUSTED = "the body came to its natural end"
-    CLOSED = "the caller closed the answer"
-    RAISED = "an exception went by"
-    DROPPED = "nobody held the answer any more"
-
-
 class Outcome:
-    """What a call came to. None: there is nothing, or nobody says."""
+    """What a call came to. None: there is nothing, or it is not known."""
 
     plain = False
     """A success whose usage was read: there is nothing more to say."""
@@ -74,14 +65,13 @@ def outcome_of(
     if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, tape)):
         return quick
     failed = classify.error_of(exception) if isinstance(exception, Exception) else None
-    # the caller went away, or an exception that is no error: a cancelled task, Ctrl-C
-    gone = end is not End.EXHAUSTED and failed is None
+    ending = ending_of(end, error=failed is not None)
     out, sent = Outcome(), Sent(format, request_body, model)
     if http_status is None:
-        out.error = failed
+        shown = Shown.NOTHING
         if exception is None or not classify.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
-            # nobody has said which one answered
+            # no answer says which tier it was: the request does
             out.tier = asked_tier(request_body)
     else:
         try:
@@ -89,21 +79,26 @@ def outcome_of(
         except UnknownEncodingError:
             body, out.unread = NOTHING, "encoding"
         if http_status >= 400:
-            # whoever closes a refusal unread has still been refused
-            gone = gone and end is End.RAISED
-            out.error = classify.error_in(http_status, parse(body.tail))
+            shown, out.error = Shown.REFUSED, classify.error_in(http_status, parse(body.tail))
         else:
-            gone = _answered(out, see(format, body, tape.headers), body, tape.headers, sent, end, gone=gone)
-            out.error = out.error or failed
-    if gone:
-        out.error, out.status = None, Status.CANCELLED
-    elif out.error is not None:
-        out.status = classify.status_of(out.error)
+            shown = _answered(out, see(format, body, tape.headers), body, tape.headers, sent, ending)
+    _judge(out, VERDICTS[shown, ending], failed)
     return out
 
 
+def _judge(out: Outcome, verdict: Verdict, failed: ErrorType | None) -> None:
+    """Set status and error type; `failed` is the error type of the exception."""
+    if verdict is Verdict.CANCELLED:
+        out.error, out.status = None, Status.CANCELLED
+        return
+    if verdict is not Verdict.ANSWER:
+        out.error = {Verdict.EXCEPTION: failed, Verdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
+    if out.error is not None:
+        out.status = classify.status_of(out.error)
+
+
 def _plain_success(format: Format, tape: Tape) -> Outcome | None:
-    """What nearly every call comes to: one JSON object with its usage. The long way finds the same."""
+    """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
     if (text := tape.short()) is None or not isinstance(body := parse(text), dict):
         return None
     try:
@@ -132,36 +127,38 @@ def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
     return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
 
 
+def _shown(out: Outcome, seen: Seen, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
+    """What a successful answer had shown when its call ended."""
+    if seen.reading.error:
+        return Shown.ERROR
+    complete = ending is Ending.READ or seen.ended
+    if out.unread is None:
+        # an SDK that lets go of a stream after an error in it, or of what is no stream, does so because of that
+        spoilt = is_spoilt(body) or (not body.total and _is_no_answer(headers))
+        if (ending is Ending.LET_GO and not seen.ended and spoilt) or (complete and not seen.valid):
+            return Shown.MALFORMED
+    return Shown.ENDED if complete else Shown.OPEN
+
+
 def _answered(
-    out: Outcome,
-    seen: Seen,
-    body: Body,
-    headers: Mapping[str, str] | None,
-    sent: Sent,
-    end: End,
-    *,
-    gone: bool,
-) -> bool:
-    """Fill in what a successful answer says; whether the caller went away before its end."""
-    reading = seen.reading
-    complete = end is End.EXHAUSTED or seen.ended
-    # whoever lets go of a stream after an error in it, or of what is no stream, does so because of that
-    let_go = end in (End.CLOSED, End.DROPPED) and not seen.ended
-    spoilt = let_go and (is_spoilt(body) or (not body.total and _is_no_answer(headers)))
-    gone = gone and (end is End.RAISED or not (seen.ended or reading.error or spoilt))
+    out: Outcome, seen: Seen, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
+) -> Shown:
+    """Fill in what a successful answer says; return what it had shown when its call ended."""
+    reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
     out.model, out.tier = reading.model, reading.tier
-    if reading.error:
+    if shown is Shown.ERROR:
         out.error = classify.error_in(None, reading.error)
-    elif (spoilt or (complete and not seen.valid)) and out.unread is None:
-        out.unread, out.error = "malformed", ErrorType.UNKNOWN
+    elif shown is Shown.MALFORMED:
+        out.unread = "malformed"
+    complete = ending is Ending.READ or seen.ended
     if complete and reading.usage is not None:
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
-        return gone
+        return shown
     if seen.malformed_usage:
         out.unread = "usage"
-    reason = out.unread or ("absent" if complete else "cancelled" if gone else "cut")
-    _estimate(out, reading.usage, body, sent, reason)
-    return gone
+    gone = VERDICTS[shown, ending] is Verdict.CANCELLED
+    _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
+    return shown
 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:

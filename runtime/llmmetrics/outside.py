@@ -6,13 +6,10 @@ Every library that resolves names through Python raises the audit event `socket.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llmmetrics.engine import alive
+from llmmetrics.engine import Engine, alive
 from llmmetrics.wire.hosts import Origin, provider_of
-
-if TYPE_CHECKING:
-    from llmmetrics.engine import Engine
 
 _meter: Engine | None = None
 _hooked = False

@@ -9,16 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmmetrics import injection, refusal
 from llmmetrics.call import Call
+from llmmetrics.endings import End
+from llmmetrics.engine import Engine
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.outcome import End
 from llmmetrics.wire.tape import TAIL
-
-if TYPE_CHECKING:
-    from llmmetrics.engine import Engine
 
 FAMILIES = ("httpx2", "httpx")
 """The modules of the HTTP libraries, the newer one first."""
@@ -31,50 +29,56 @@ def send(
     meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
 ) -> Any:
     """Meter one attempt: `onward` sends the request, and its answer's body is followed by a `stream`."""
-    claims = request.extensions
-    if _CLAIM in claims:
+    if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
     if call is not None and call.series.limited and (exceeded := meter.admit(call)):
-        return _refuse(call, request, exceeded)
-    claims[_CLAIM] = True
-    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
+        return _refuse(meter, call, request, exceeded)
+    sent = _claim(call, request)
     try:
         response = onward(sent)
     except BaseException as exc:
-        if call is not None:
-            call.finish(End.RAISED, exc)
+        _failed(call, exc)
         raise
     finally:
         # the same request may be sent again: that is another attempt
-        claims.pop(_CLAIM, None)
-    if call is not None:
-        _follow(call, response, stream)
-        if sent is not request:
-            injection.hide(call, library_of(request, "Request"), request, response)
-    return response
+        request.extensions.pop(_CLAIM, None)
+    return _answered(call, request, sent, response, stream)
 
 
 async def asend(
     meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Awaitable[Any]]
 ) -> Any:
-    """The same for an async door."""
-    claims = request.extensions
-    if _CLAIM in claims:
+    """Meter one attempt of an async client, as `send` does."""
+    if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request)
     if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
-        return _refuse(call, request, exceeded)
-    claims[_CLAIM] = True
-    sent = injection.to_send(call, request) if call is not None and call.series.injects else request
+        return _refuse(meter, call, request, exceeded)
+    sent = _claim(call, request)
     try:
         response = await onward(sent)
     except BaseException as exc:
-        if call is not None:
-            call.finish(End.RAISED, exc)
+        _failed(call, exc)
         raise
     finally:
-        claims.pop(_CLAIM, None)
+        request.extensions.pop(_CLAIM, None)
+    return _answered(call, request, sent, response, stream)
+
+
+def _claim(call: Call | None, request: Any) -> Any:
+    """Claim a request, and return the one to send in its place: with stream usage asked for, if set."""
+    request.extensions[_CLAIM] = True
+    return injection.to_send(call, request) if call is not None and call.series.injects else request
+
+
+def _failed(call: Call | None, exception: BaseException) -> None:
+    if call is not None:
+        call.finish(End.RAISED, exception)
+
+
+def _answered(call: Call | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Call], Any]) -> Any:
+    """Follow the body of an answer, and return the answer."""
     if call is not None:
         _follow(call, response, stream)
         if sent is not request:
@@ -108,10 +112,10 @@ def _is_retry(headers: Mapping[str, str]) -> bool:
     return said != "0"
 
 
-def _refuse(call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
+def _refuse(meter: Engine, call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
     """The answer to a call that has spent its budget: nothing was sent, and it is no request."""
     call.discard()
-    how = call.meter.settings.budget.on_budget_exceeded
+    how = meter.settings.budget.on_budget_exceeded
     # a request that is not httpx's own makes its answers itself
     library = request if hasattr(request, "Response") else library_of(request, "Request")
     return refusal.answer(how, library, request, call.format.vendor, exceeded)

@@ -44,7 +44,7 @@ class _Anywhere(NamedTuple):
 
 
 def run(asked: Asked) -> int:
-    """Print the table; 1 where nobody knows the price. Raises `ConfigError` for wrong settings."""
+    """Print the table; 1 if no price is known. Raises `ConfigError` for wrong settings."""
     settings = load(asked.settings) if asked.settings else Settings()
     now = SystemClock().now()
     tariff = Tariff(settings.price_file, Catalogue(), lambda: now)
@@ -69,7 +69,7 @@ def _what(asked: Asked) -> str:
 
 
 def _unknown(asked: Asked, why: str) -> int:
-    sys.stderr.write(f"llmmetrics: nobody knows the price of {_what(asked)}: {why}\n")
+    sys.stderr.write(f"llmmetrics: no price is known for {_what(asked)}: {why}\n")
     return 1
 
 

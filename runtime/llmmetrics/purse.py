@@ -11,27 +11,25 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakMethod, finalize
 
 from llmmetrics.backends import Backends
 from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
 from llmmetrics.clerk import Clerk
+from llmmetrics.clock import Clock
+from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.journal import Journal
+from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
-from llmmetrics.metrics import NANO, Spend
-from llmmetrics.outcome import End
+from llmmetrics.metrics import NANO, Families, Series, Spend
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
-from llmmetrics.tariff import Tariff
+from llmmetrics.tariff import Place, Tariff
 from llmmetrics.windows import Shape
 from llmmetrics.wire import counting
+from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
 from llmmetrics.worst import worst_case
-
-if TYPE_CHECKING:
-    from llmmetrics.call import Call
-    from llmmetrics.engine import Engine
 
 log = logging.getLogger("llmmetrics")
 
@@ -75,9 +73,44 @@ def unpriced(settings: Settings, backends: Backends, tariff: Tariff) -> Iterator
             whose = ["a model that runs at home"]
         for what in whose:
             yield (
-                f"backend {backend.name!r} has MaxSpendUsd, and nobody knows the price of {what}: set "
+                f"backend {backend.name!r} has MaxSpendUsd, and no price is known for {what}: set "
                 "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
             )
+
+
+class BudgetHost(Protocol):
+    """What a purse needs of the meter whose budgets it enforces."""
+
+    clock: Clock
+    families: Families
+    tariff: Tariff
+    dropped: deque[Callable[[End], None]]
+
+    def swallow(self, where: str, exception: Exception) -> None:
+        """Count an internal error and log it once."""
+
+    def flush(self) -> None:
+        """Count the calls that the garbage collector ended."""
+
+
+class BudgetedCall(Protocol):
+    """What a purse needs to know of a call, and what it notes there."""
+
+    series: Series
+    format: Format
+    model: str | None
+    request_body: bytes
+    admitted: Entry | None
+    amount: int | None
+    known_amount: int
+    asynchronous: bool
+
+    @property
+    def route(self) -> Place:
+        """Where the call goes."""
+
+    def discard(self) -> None:
+        """Forget the call."""
 
 
 class Purse:
@@ -90,7 +123,7 @@ class Purse:
         self,
         settings: Settings,
         limited: Mapping[str, Backend],
-        engine: Engine,
+        host: BudgetHost,
         on_alert: Callable[[SpendAlert], object] | None,
         ledger: Ledger | None = None,
     ) -> None:
@@ -110,30 +143,30 @@ class Purse:
             if each.max_spend_usd is not None
         }
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
-        self.budget = Budget(self.settings, lines, self.ledger, journal, engine.clock, engine.families, on_alert)
-        self._families = engine.families
+        self.budget = Budget(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
+        self._families, self._tariff, self._swallow = host.families, host.tariff, host.swallow
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         self.clerk = Clerk(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
-        self._flush = WeakMethod(engine.flush)
-        engine.families.has_budgets(self.spends)
+        self._flush = WeakMethod(host.flush)
+        host.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
-        self.close = finalize(self, _goodbye, self.clerk, self.budget, engine.dropped)
+        self.close = finalize(self, _goodbye, self.clerk, self.budget, host.dropped)
 
-    def admit(self, call: Call) -> BudgetExceeded | None:
+    def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; the refusal, where it may not be made."""
         self.clerk.start()
         try:
             found = self.budget.admit(call.series.backend, self._worst(call))
         except Exception as exc:
-            call.meter.swallow("budget", exc)
+            self._swallow("budget", exc)
             return None
         if isinstance(found, BudgetExceeded):
             return found
         call.admitted = found
         return None
 
-    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+    async def aadmit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """The same, without holding up an event loop."""
         call.asynchronous = True
         if not self.ledger.blocking:
@@ -148,7 +181,7 @@ class Purse:
             self.clerk.submit(call.discard)
             raise
 
-    def book(self, call: Call) -> None:
+    def book(self, call: BudgetedCall) -> None:
         """Book what a call came to: where nobody knows that, its worst case, or what is known where that is more."""
         entry = call.admitted
         if entry is None:
@@ -171,16 +204,15 @@ class Purse:
             self._families["ledger_errors"].labels("slow").inc()
             return {}
 
-    def _worst(self, call: Call) -> int | None:
-        meter = call.meter
+    def _worst(self, call: BudgetedCall) -> int | None:
         if call.format in counting.FORMATS:
             return 0
-        price = call.series.price or meter.tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
+        price = call.series.price or self._tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
             return None
         if not self._strict:
             return 0
-        window = meter.tariff.window(call.route, call.model)
+        window = self._tariff.window(call.route, call.model)
         return nano_up(worst_case(price, call.request_body, window))
 
     def _recur(self) -> None:

@@ -1,17 +1,78 @@
-"""What is told of a finished call: a line in the log, and the observers of a test."""
+"""A finished call as a record and as a line of the log, and the texts of the warnings about calls."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
 
-from llmmetrics.call import CallRecord
+from llmmetrics.call import Call
+from llmmetrics.call_cost import wire_cost
+from llmmetrics.catalogue import catalogue_version
+from llmmetrics.metrics import Series
+from llmmetrics.outcome import Outcome
+from llmmetrics.pricing import dollars
+from llmmetrics.record import CallRecord
 from llmmetrics.settings import Telemetry
+from llmmetrics.tariff import Tariff
+from llmmetrics.usage import FEES
+from llmmetrics.wire.format import Charge
 
 log = logging.getLogger("llmmetrics.calls")
 
 _PLAIN = re.compile(r"[\w./:@+-]+")
+
+
+def record_of(tariff: Tariff, call: Call, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
+    """Make the record of a finished call; `duration` is in seconds, `cost` in attodollars."""
+    first = call.first_chunk_at
+    return CallRecord(
+        backend=call.series.backend,
+        provider=call.route.provider,
+        api=call.format.id,
+        model=call.series.model,
+        model_responded=outcome.model,
+        streamed=call.streamed,
+        status=outcome.status,
+        error_type=outcome.error,
+        http_status=call.http_status,
+        usage=outcome.usage,
+        usage_known=outcome.known,
+        cost_usd=None if cost is None else dollars(cost),
+        duration=duration,
+        time_to_first_chunk=None if first is None else first - call.started,
+        ended_at=call.meter.clock.now(),
+        parts=outcome.charges or (() if outcome.usage is None else (Charge(None, outcome.usage),)),
+        wire_cost_usd=wire_cost(tariff, call, outcome),
+        tier=outcome.tier,
+        fingerprint=hashlib.blake2b(call.route.url.encode() + b"\n" + call.request_body, digest_size=8).hexdigest(),
+        url=call.route.url,
+        meter=call.meter,
+        owner=call.owner,
+    )
+
+
+def unpriced(series: Series, outcome: Outcome) -> tuple[str, str]:
+    """Topic and text of the warning that a call counts no cost."""
+    what = f"{series.model!r} at {series.backend!r}"
+    if outcome.tier:
+        what += f" in the service tier {outcome.tier!r}"
+    if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
+        what += f", or of its {', '.join(sorted(fees))}"
+    return f"price of {what}", (
+        f"no price is known for {what}: such calls count no cost. Set CostPerMillionInputTokens and "
+        "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
+    )
+
+
+def stale_prices(exception: Exception) -> tuple[str, str]:
+    """Topic and text of the warning that the price catalogue could not be fetched."""
+    return "refresh", (
+        f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
+        f"{catalogue_version()}. The next try is in an hour. Set LlmSettings.RefreshPrices to false if this "
+        "process cannot reach the internet"
+    )
 
 
 def line(record: CallRecord, telemetry: Telemetry) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
+from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, library_of, send, streams
-
-if TYPE_CHECKING:
-    from llmmetrics.engine import Engine
 
 Family = Literal["httpx", "httpx2"]
 

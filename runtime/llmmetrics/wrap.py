@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from llmmetrics import boto
+from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES
 from llmmetrics.transports import Metered, metered
-
-if TYPE_CHECKING:
-    from llmmetrics.engine import Engine
 
 T = TypeVar("T")
 

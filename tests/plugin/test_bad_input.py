@@ -273,7 +273,7 @@ def test_reports_of_two_machines(files, capsys):
             2,
             "no call of the report is to 'gpt-9': there are gpt-4o-mini",
         ),
-        (["reprice", "ONE", "--model", "gpt-4o-mini=gpt-nobody"], 2, "nobody knows the price of 'gpt-nobody'"),
+        (["reprice", "ONE", "--model", "gpt-4o-mini=gpt-nobody"], 2, "no price is known for 'gpt-nobody'"),
         (["merge", "ONE", "ONE", "-o", "OUT"], 2, "ran in one.json and in one.json: each test belongs to one shard"),
     ],
 )

@@ -142,7 +142,7 @@ def test_doubts_are_inconclusive_unless_told_otherwise():
         assert verdict.code == 11
         assert len(verdict.inconclusive) == 1
     assert judged([nobody], [nobody], inconclusive="report").code == 0
-    assert "nobody knows the price of nobody-7b at openai" in judged([nobody], [nobody]).inconclusive[0].what
+    assert "no price is known for nobody-7b at openai" in judged([nobody], [nobody]).inconclusive[0].what
     # a regression comes first
     assert judged([row(T, calls=2), nobody.model_copy(update={"test": "b.py::b"})], [row(T)]).code == 10
     # an estimate of what failed is no doubt: a test of a timeout has nothing else

@@ -58,7 +58,7 @@ def test_the_instrumented_process(llm_metrics, llm_meter):
         ask()
     finally:
         llmmetrics.uninstrument()
-    assert llm_metrics.last.meter is meter
+    assert llm_metrics.last.meter is meter.engine
     assert llm_metrics.attempts == 1
 
 

@@ -209,7 +209,7 @@ def test_states_are_kept_apart(suite):
     assert float(mute["estimated_usd"]) > 0
     assert "usd" not in nobody
     done.stdout.fnmatch_lines(
-        ["*~ is an estimate*", "*1 successful calls carry no usage*", "*price of a-model-of-nobody*"]
+        ["*~ is an estimate*", "*1 successful calls carry no usage*", "*price is known for a-model-of-nobody*"]
     )
 
 

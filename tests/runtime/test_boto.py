@@ -363,7 +363,7 @@ def test_an_asynchronous_client_is_none_of_ours(meter, provider):
 
 def test_what_is_wrapped_may_be_copied(meter, provider):
     session = meter.wrap(client(provider.url))._endpoint.http_session
-    assert copy.copy(session).meter is meter
+    assert copy.copy(session).meter is meter.engine
     assert copy.copy(session)._manager is session._manager
 
 

@@ -74,7 +74,7 @@ def test_recorded_calls(recorded):
             # botocore cannot read everything that has been recorded
             with suppress(Exception):
                 drain(ask(clients[host], operation, model))
-            meter.flush()
+            meter.engine.flush()
             same(row, model, records.pop())
         for each in clients.values():
             each.close()

@@ -146,7 +146,7 @@ def test_a_dropped_answer_is_booked_without_another_call(made):
     response = setup.client.send(setup.client.build_request("POST", URL, json={**ASK, "stream": True}), stream=True)
     next(iter(response.iter_raw()))
     del response
-    until(lambda: gc.collect() is not None and setup.meter.purse.budget.ledger.history()[0].spent, "its booking")
+    until(lambda: gc.collect() is not None and setup.meter.engine.purse.budget.ledger.history()[0].spent, "its booking")
     assert setup.spent == 2
 
 
@@ -205,7 +205,7 @@ NOBODY_KNOWS = {"ModelName": None, "CostPerMillionInputTokens": None, "CostPerMi
 
 def test_a_call_whose_price_nobody_knows(made):
     setup = made(backend=NOBODY_KNOWS)
-    with pytest.raises(BudgetExceeded, match="nobody knows the price of this call at 'b'"):
+    with pytest.raises(BudgetExceeded, match="no price is known for this call at 'b'"):
         setup.call(model="no-such-model")
     assert setup.refusals == {"unknown_price": 1}
     # the catalogue knows this one
@@ -219,7 +219,7 @@ def test_it_may_be_let_through(made):
 
 
 def test_a_limited_backend_without_a_price_is_an_error_at_start(made):
-    with pytest.raises(ConfigError, match="'b' has MaxSpendUsd, and nobody knows the price of its model 'm'"):
+    with pytest.raises(ConfigError, match="'b' has MaxSpendUsd, and no price is known for its model 'm'"):
         made(backend={**NOBODY_KNOWS, "ModelName": "m"})
     assert made(backend={**NOBODY_KNOWS, "ModelName": "m"}, OnUnknownPrice="warn")
 
@@ -454,7 +454,7 @@ def test_a_reservation_whose_answer_did_not_come_is_let_go(made, redis):
             setup.call(max_tokens=90)
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
-    ledger, window = setup.meter.purse.ledger, setup.meter.purse.budget.lines["b"].window
+    ledger, window = setup.meter.engine.purse.ledger, setup.meter.engine.purse.budget.lines["b"].window
     held = lambda: ledger.balance("b", window, START).reserved  # noqa: E731
     until(lambda: held() == 90 * 10**9, "the reservation")
     setup.clock.advance(seconds=2)
@@ -493,7 +493,7 @@ def test_a_loss_that_nobody_can_make_good(made, tmp_path, policy, refused):
             from llmmetrics.ledgers import open_ledger
 
             ledger = open_ledger(redis.url, namespace="default")
-            window = one.meter.purse.budget.lines["b"].window
+            window = one.meter.engine.purse.budget.lines["b"].window
             ledger.reset("b", window, START, "alice")
             ledger.close()
             one.clock.advance(seconds=2)
@@ -552,7 +552,7 @@ def test_a_caller_who_is_cancelled_while_the_ledger_reserves_leaves_nothing(made
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            until(lambda: setup.meter.purse.clerk.submit(lambda: True).result(), "the thread")
+            until(lambda: setup.meter.engine.purse.clerk.submit(lambda: True).result(), "the thread")
             assert (await client.post(URL, json={**ASK, "max_tokens": 100})).status_code == 200
 
     asyncio.run(work())

@@ -32,7 +32,7 @@ REPLY = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
 
 def test_the_lease_of_a_live_call_is_renewed(made):
     setup = made("100", Mode="strict", LeaseSeconds=60)
-    ledger = setup.meter.purse.ledger
+    ledger = setup.meter.engine.purse.ledger
     held = []
 
     def answer(_):
@@ -54,7 +54,7 @@ def test_the_lease_of_a_live_call_is_renewed(made):
 def test_a_settlement_after_the_lease_counts_past_the_limit(made, monkeypatch):
     setup = made("100", Mode="strict", LeaseSeconds=60)
     # a process that stood still renews nothing
-    monkeypatch.setattr(setup.meter.purse.budget, "recur", lambda: None)
+    monkeypatch.setattr(setup.meter.engine.purse.budget, "recur", lambda: None)
     inside = []
 
     def answer(_):

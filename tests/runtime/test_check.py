@@ -135,11 +135,11 @@ NO_METER = {
     "below a file": ([LIMITED], {"Budget": {"Ledger": "sqlite:///text.db/spend.db"}}, "LlmSettings.Budget.Ledger"),
     "written by a newer one": ([LIMITED], {"Budget": {"Ledger": "sqlite:///newer.db"}}, "upgrade llmmetrics"),
     "no redis-py": ([LIMITED], {"Budget": {"Ledger": "redis://h"}}, "pip install 'llmmetrics[redis]'"),
-    "a limit without a price": ([OWN_MODEL], {}, "nobody knows the price of its model 'of-our-own'"),
+    "a limit without a price": ([OWN_MODEL], {}, "no price is known for its model 'of-our-own'"),
     "a limit on any model at home": (
         [{"Name": "c", "Type": "Ollama", "MaxSpendUsd": 1}],
         {},
-        "nobody knows the price of a model that runs at home",
+        "no price is known for a model that runs at home",
     ),
     "no price file": ([LIMITED], {"PriceFile": "none.json"}, "the price file cannot be read"),
     "a price file that is wrong": ([LIMITED], {"PriceFile": "text.db"}, "the price file cannot be read"),

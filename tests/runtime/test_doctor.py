@@ -108,7 +108,7 @@ def test_no_backends(file):
 
 
 def test_a_model_without_a_price(file):
-    finding = about(doctor.of_settings(file(UNPRICED)), "nobody knows the price")
+    finding = about(doctor.of_settings(file(UNPRICED)), "no price is known")
     assert finding.level is WARNING
     assert "'llama3.2' at backend 'local'" in finding.what
     assert "CostPerMillionInputTokens and CostPerMillionOutputTokens" in finding.do

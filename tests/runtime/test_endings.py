@@ -331,9 +331,9 @@ async def test_dropped_and_collected_async(aclient, url, counted, count, lib):
 def test_dropped_calls_are_counted_by_the_next_call_too(client, meter, url, lib):
     client.send(client.build_request("POST", url, json=STREAM), stream=True)
     gc.collect()
-    assert meter.dropped
+    assert meter.engine.dropped
     client.post(url, json=JSON)
-    assert not meter.dropped
+    assert not meter.engine.dropped
 
 
 class Interrupted:

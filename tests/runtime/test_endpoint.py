@@ -234,7 +234,7 @@ def test_too_many_series(application, monkeypatch):
 def test_errors_of_our_own(application):
     running = application()
     running.call()
-    running.meter.swallow("somewhere", ValueError())
+    running.meter.engine.swallow("somewhere", ValueError())
     assert about(running.findings(), "errors inside llmmetrics").level is WARNING
 
 

@@ -212,7 +212,7 @@ def test_an_unknown_price_is_no_zero(caplog):
     assert record.cost_usd is None
     assert not setup.has("llm_estimated_cost_usd", model="nobody-knows-this")
     assert setup.value("llmmetrics_calls_without_price_total", backend="openai", model="nobody-knows-this") == 2
-    assert caplog.text.count("nobody knows the price of 'nobody-knows-this'") == 1
+    assert caplog.text.count("no price is known for 'nobody-knows-this'") == 1
 
 
 def test_what_runs_at_home_has_no_catalogue_price():

@@ -74,15 +74,15 @@ def test_nothing_costs_nothing(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["gpt-4o-mni"], "nobody knows the price of gpt-4o-mni: did you mean gpt-4o-mini or"),
+        (["gpt-4o-mni"], "no price is known for gpt-4o-mni: did you mean gpt-4o-mini or"),
         (
             ["gpt-4o", "--provider", "opnai"],
-            "nobody knows the price of gpt-4o at opnai: did you mean --provider openai",
+            "no price is known for gpt-4o at opnai: did you mean --provider openai",
         ),
         (["gpt-4o", "--provider", "anthropic"], "did you mean --provider github-copilot or openai?"),
         (["text-embedding-3-small"], "did you mean --provider azure or openai?"),
         (["text-embedding-3-small", "--provider", "openai"], "at openai: there is none for output"),
-        (["esc\033[31m"], "nobody knows the price of esc?[31m: did you mean"),
+        (["esc\033[31m"], "no price is known for esc?[31m: did you mean"),
         (["gpt-4o", "--settings", "none.json"], "none.json: the settings cannot be read"),
     ],
 )

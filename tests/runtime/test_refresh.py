@@ -34,7 +34,7 @@ def test_the_version_is_shown_once_whoever_looks():
 def test_nothing_is_fetched_under_a_test():
     before = {each.ident for each in threading.enumerate()}
     meter = Meter.from_settings({"RefreshPrices": True}, registry=CollectorRegistry())
-    assert meter._refresh is None
+    assert meter.engine._refresh is None
     assert not [each for each in threading.enumerate() if each.ident not in before and "prices" in each.name]
     assert under_test()
     assert not under_test({"PATH": "/"})
@@ -139,8 +139,8 @@ def test_prices_are_fetched_anew():
     said, *rest = done.stdout.splitlines()
     bundled = version("genai-prices")
     assert said == (
-        f"the price catalogue could not be refreshed (HTTPStatusError): prices stay those of {bundled}, and it is tried "
-        "every hour. Set LlmSettings.RefreshPrices to false where this process has no way out"
+        f"the price catalogue could not be refreshed (HTTPStatusError): prices stay those of {bundled}. The next try "
+        "is in an hour. Set LlmSettings.RefreshPrices to false if this process cannot reach the internet"
     )
     assert rest == [
         "old 0.15",

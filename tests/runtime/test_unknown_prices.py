@@ -51,7 +51,7 @@ def test_a_tier_without_a_price_is_counted_and_said_once(caplog):
     assert setup.value("llmmetrics_calls_without_price_total", backend="openai", model="gpt-5") == 2
     assert setup.value("llm_estimated_cost_usd") == 0
     (said,) = [each for each in caplog.records if each.levelno == logging.WARNING]
-    assert said.getMessage().startswith("nobody knows the price of 'gpt-5' at 'openai' in the service tier 'scale': ")
+    assert said.getMessage().startswith("no price is known for 'gpt-5' at 'openai' in the service tier 'scale': ")
     # the standard tier has its price all the while
     assert setup.call({"model": "gpt-5", "usage": USAGE, "service_tier": "default"}).cost_usd == Decimal("1.25")
 
@@ -60,7 +60,7 @@ def test_a_fee_without_a_price_is_no_zero(caplog):
     backend = {"Name": "mine", "Type": "Anthropic", **OWN}
     setup = Setup(Backends=[backend])
     assert setup.call({"usage": SEARCHED}, ANTHROPIC).cost_usd is None
-    assert "nobody knows the price of 'gpt-5' at 'mine', or of its web_search" in caplog.text
+    assert "no price is known for 'gpt-5' at 'mine', or of its web_search" in caplog.text
     assert setup.call({"usage": {**SEARCHED, "server_tool_use": {}}}, ANTHROPIC).cost_usd == 3
     priced = Setup(Backends=[{**backend, "CostPerThousandWebSearches": 10}])
     assert priced.call({"usage": SEARCHED}, ANTHROPIC).cost_usd == Decimal("3.02")
@@ -137,7 +137,7 @@ def test_a_strict_budget_reserves_at_the_price_of_the_tier(budget):
     setup, reserved = budget("strict"), []
 
     def answer(_):
-        reserved.extend(entry.amount for entry in setup.meter.purse.budget.in_flight.values())
+        reserved.extend(entry.amount for entry in setup.meter.engine.purse.budget.in_flight.values())
         return httpx.Response(200, json={"model": "gpt-5", "usage": USAGE})
 
     with httpx.Client(transport=setup.meter.transport(httpx.MockTransport(answer))) as client:

@@ -344,14 +344,14 @@ def test_a_fork_leaves_no_lock_held(meter, registry, provider, counted):
     llmmetrics.instrument(meter)
     try:
         call()
-        families = meter.families
+        families = meter.engine.families
         things = [part for each in families._all.values() for part in locks.parts(each) if hasattr(part, "_lock")]
-        things += [meter._roster, registry, *meter._roster.health.values(), *families._tallies.values()]
+        things += [meter.engine._roster, registry, *meter.engine._roster.health.values(), *families._tallies.values()]
         assert len(things) > 100
         for each in things:
             # as a thread does that the child has not
             each._lock.acquire()
-        meter._forked()
+        meter.engine._forked()
         thread = Thread(target=lambda: (call(), generate_latest(registry)), daemon=True)
         thread.start()
         thread.join(60)

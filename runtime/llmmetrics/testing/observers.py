@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from llmmetrics import call, engine
-from llmmetrics.call import CallRecord
+from llmmetrics import engine, record
 from llmmetrics.engine import Engine
-from llmmetrics.instrument import Doors
+from llmmetrics.instrument import Doors, HasEngine
+from llmmetrics.record import CallRecord
 
 _lock = Lock()
 
@@ -22,16 +22,16 @@ def observe(callback: Callable[[CallRecord], None]) -> Iterator[None]:
     """
 
     # a wrapper of its own, so that the same callback may be given twice
-    def tell(record: CallRecord) -> None:
-        callback(record)
+    def tell(finished: CallRecord) -> None:
+        callback(finished)
 
     with _lock:
-        call.observers = (*call.observers, tell)
+        record.observers = (*record.observers, tell)
     try:
         yield
     finally:
         with _lock:
-            call.observers = tuple(each for each in call.observers if each is not tell)
+            record.observers = tuple(each for each in record.observers if each is not tell)
 
 
 def set_owner(owner: object) -> object:
@@ -39,7 +39,7 @@ def set_owner(owner: object) -> object:
 
     A call's record says as `owner` what held when it began, however late it ends.
     """
-    before, call.owner = call.owner, owner
+    before, record.owner = record.owner, owner
     return before
 
 
@@ -49,14 +49,14 @@ def meters() -> list[Engine]:
 
 
 @contextmanager
-def metering(meter: Engine) -> Iterator[None]:
+def metering(meter: HasEngine) -> Iterator[None]:
     """Meter, inside the block, every call through httpx, httpx2 or boto3 that no other meter counts.
 
     Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
     with a meter of its own meanwhile: that one counts, and this one what is left.
     """
     doors = Doors(beneath=True)
-    doors.open(meter)
+    doors.open(meter.engine)
     try:
         yield
     finally:

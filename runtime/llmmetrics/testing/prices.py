@@ -12,9 +12,9 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
-from llmmetrics.call import CallRecord
 from llmmetrics.catalogue import Catalogue
 from llmmetrics.pricing import ATTO, Price, attodollars, dollars
+from llmmetrics.record import CallRecord
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
 

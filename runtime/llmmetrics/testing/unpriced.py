@@ -8,8 +8,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry
 
 from llmmetrics.catalogue import Catalogue
-from llmmetrics.engine import alive
-from llmmetrics.meter import Meter
+from llmmetrics.engine import Engine, alive
 from llmmetrics.metrics import Series
 from llmmetrics.outcome import Outcome
 from llmmetrics.pricing import Price
@@ -31,8 +30,8 @@ class _NoPrices(Catalogue):
         return None
 
 
-class Unpriced(Meter):
-    """Counts for its observers alone. It is none of `meters()`: nobody's outcome may depend on it."""
+class _UnpricedEngine(Engine):
+    """Counts for its observers alone. It is not one of `meters()`: no test's outcome may depend on it."""
 
     def __init__(self) -> None:
         telemetry = Telemetry(enable_metrics=False, max_models_per_backend=10**6)
@@ -44,3 +43,10 @@ class Unpriced(Meter):
 
     def _unpriced(self, series: Series, outcome: Outcome) -> None:
         """No news: nothing here has a price."""
+
+
+class Unpriced:
+    """A meter of the whole process without metrics and prices."""
+
+    def __init__(self) -> None:
+        self.engine = _UnpricedEngine()

@@ -39,14 +39,14 @@ def beneath():
 def test_what_nobody_meters(library, beneath):
     meter, records = beneath
     call(library)
-    assert [each.meter for each in records] == [meter]
+    assert [each.meter for each in records] == [meter.engine]
 
 
 def test_what_an_explicit_transport_meters(library, beneath):
     _, records = beneath
     own = Meter(registry=CollectorRegistry())
     call(library, own.transport(transport(library)))
-    assert [each.meter for each in records] == [own]
+    assert [each.meter for each in records] == [own.engine]
 
 
 def test_what_the_code_under_test_instruments(library, beneath):
@@ -58,7 +58,7 @@ def test_what_the_code_under_test_instruments(library, beneath):
     finally:
         llmmetrics.uninstrument()
     call(library)
-    assert [each.meter for each in records] == [own, meter]
+    assert [each.meter for each in records] == [own.engine, meter.engine]
 
 
 def test_nothing_is_left_behind(library):
@@ -80,4 +80,4 @@ def test_a_record_says_what_is_priced_and_what_was_sent(beneath):
 
 def test_meters_are_known_while_they_live():
     meter = Meter(registry=CollectorRegistry())
-    assert meter in meters()
+    assert meter.engine in meters()

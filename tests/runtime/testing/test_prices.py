@@ -92,7 +92,7 @@ def test_calls_in_flight_are_known():
     meter = Meter(registry=CollectorRegistry())
     inner = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"{}")))
     with httpx.Client(transport=meter.transport(inner)) as client:
-        assert meter.in_flight == 0
+        assert meter.engine.in_flight == 0
         with client.stream("POST", "https://api.openai.com/v1/chat/completions", json={"model": "m"}):
-            assert meter.in_flight == 1
-        assert meter.in_flight == 0
+            assert meter.engine.in_flight == 1
+        assert meter.engine.in_flight == 0

@@ -1,0 +1,50 @@
+"""What a finished call costs: configured prices, the price file, the wire's own cost, the catalogue, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from llmmetrics.call import Call
+from llmmetrics.outcome import Outcome
+from llmmetrics.pricing import Price, attodollars, cost_of
+from llmmetrics.tariff import Tariff
+from llmmetrics.usage import Usage
+from llmmetrics.wire.format import Charge
+
+
+def call_cost(tariff: Tariff, call: Call, outcome: Outcome, usage: Usage) -> int | None:
+    """Attodollars; None if no price is known."""
+    own = call.series.price
+    if own is not None and not outcome.charges:
+        return own.of(usage)
+    if own is not None:
+        return cost_of(outcome.charges, lambda _: own)
+    if (wire := wire_cost(tariff, call, outcome)) is not None:
+        return attodollars(wire)
+    if outcome.charges:
+        return cost_of(outcome.charges, _listed(tariff, call, outcome, outcome.tier))
+    price = tariff.listed(call.route, (outcome.model, call.model), outcome.tier)
+    return None if price is None else price.of(usage)
+
+
+def least_cost(tariff: Tariff, call: Call, outcome: Outcome, usage: Usage) -> int:
+    """Attodollars that a call without a known price costs at least: its tokens at standard prices."""
+    listed = _listed(tariff, call, outcome, None)
+    charges = outcome.charges or (Charge(None, usage),)
+    prices = [(call.series.price or listed(charge.model), charge.usage) for charge in charges]
+    return sum(price.least(used) for price, used in prices if price)
+
+
+def wire_cost(tariff: Tariff, call: Call, outcome: Outcome) -> Decimal | None:
+    """Dollars that the wire says, if the user has configured no price for the call."""
+    if outcome.wire_cost is None or call.series.price is not None:
+        return None
+    names = (*(charge.model for charge in outcome.charges), outcome.model, call.model)
+    return outcome.wire_cost if tariff.filed(call.route, names, outcome.tier) is None else None
+
+
+def _listed(tariff: Tariff, call: Call, outcome: Outcome, tier: str | None) -> Callable[[str | None], Price | None]:
+    """Price lookup by a part's model, else by the model that answered or was asked for."""
+    names, listed = (outcome.model, call.model), tariff.listed
+    return lambda model: (model and listed(call.route, (model,), tier)) or listed(call.route, names, tier)

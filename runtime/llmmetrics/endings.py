@@ -1,0 +1,83 @@
+"""How a call ended, and what that makes of it: one table.
+
+A call ends once. Two facts decide what it came to:
+
+1. what ended it (`Ending`): the body was read to its end, the caller let go of the answer, an exception was raised,
+   or the caller was cancelled;
+2. what the answer had shown by then (`Shown`): nothing, a refusal, an error inside a 200, bytes that are not the
+   format's, the format's last event, or an answer that was still open.
+
+`VERDICTS` has a row for each `Shown` and a column for each `Ending`. An SDK that closes a stream because of an error
+in it has not gone away, and an SDK that closes after the last event has read everything: so what was shown counts
+before who closed. Only a cancelled task or Ctrl-C is `cancelled` whatever was shown.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class End(Enum):
+    """What ended a call, as a door reports it."""
+
+    EXHAUSTED = "the body came to its natural end"
+    CLOSED = "the caller closed the answer"
+    RAISED = "an exception was raised"
+    DROPPED = "the answer was collected as garbage"
+
+
+class Ending(Enum):
+    """What ended a call, as far as its status depends on it."""
+
+    READ = "read to its end"
+    LET_GO = "closed or dropped by the caller"
+    FAILED = "an error was raised"
+    CANCELLED = "task cancelled, Ctrl-C"
+
+
+class Shown(Enum):
+    """What the answer had shown when the call ended."""
+
+    NOTHING = "no headers"
+    REFUSED = "HTTP status of 400 or more"
+    ERROR = "an error in the body"
+    MALFORMED = "not what the format says"
+    ENDED = "the last event, or the whole body"
+    OPEN = "headers, and perhaps a part of the body"
+
+
+class Verdict(Enum):
+    """Where a call's status and error type come from."""
+
+    SUCCESS = "`success`"
+    CANCELLED = "`cancelled`, no error"
+    ANSWER = "the error type of the answer"
+    EXCEPTION = "the error type of the exception"
+    UNKNOWN = "`failure`, `unknown`"
+
+
+_COLUMNS = (Ending.READ, Ending.LET_GO, Ending.FAILED, Ending.CANCELLED)
+
+_GONE = Verdict.CANCELLED
+
+_ROWS: dict[Shown, tuple[Verdict, Verdict, Verdict, Verdict]] = {
+    Shown.NOTHING: (Verdict.SUCCESS, _GONE, Verdict.EXCEPTION, _GONE),
+    Shown.REFUSED: (Verdict.ANSWER, Verdict.ANSWER, Verdict.ANSWER, _GONE),
+    Shown.ERROR: (Verdict.ANSWER, Verdict.ANSWER, Verdict.ANSWER, _GONE),
+    Shown.MALFORMED: (Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.UNKNOWN, _GONE),
+    Shown.ENDED: (Verdict.SUCCESS, Verdict.SUCCESS, Verdict.EXCEPTION, _GONE),
+    Shown.OPEN: (Verdict.SUCCESS, _GONE, Verdict.EXCEPTION, _GONE),
+}
+
+VERDICTS: dict[tuple[Shown, Ending], Verdict] = {
+    (shown, ending): verdict for shown, row in _ROWS.items() for ending, verdict in zip(_COLUMNS, row, strict=True)
+}
+
+
+def ending_of(end: End, *, error: bool) -> Ending:
+    """The ending of a call; `error`: an exception was raised that is an error, and no cancellation."""
+    if end is End.EXHAUSTED:
+        return Ending.READ
+    if end is not End.RAISED:
+        return Ending.LET_GO
+    return Ending.FAILED if error else Ending.CANCELLED

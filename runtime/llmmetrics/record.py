@@ -1,0 +1,58 @@
+"""A finished call as a value, and the observers that receive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from llmmetrics.classify import ErrorType, Status
+from llmmetrics.usage import Usage
+from llmmetrics.wire.format import Charge
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A finished call, as the observers of `llmmetrics.testing.observe` receive it.
+
+    `cost_usd` is None if no price is known; `usage` is None if nothing was used.
+    `usage_known` is False for an estimate. `parts` are what is priced, each with its own model. `fingerprint` is a
+    hash of what was sent: an attempt with the fingerprint of a failed attempt is its retry. Times are in seconds.
+    """
+
+    backend: str
+    provider: str
+    api: str
+    model: str
+    model_responded: str | None
+    streamed: bool
+    status: Status
+    error_type: ErrorType | None
+    http_status: int | None
+    usage: Usage | None
+    usage_known: bool
+    cost_usd: Decimal | None
+    duration: float
+    time_to_first_chunk: float | None
+    ended_at: datetime
+    parts: tuple[Charge, ...]
+    wire_cost_usd: Decimal | None
+    """The cost that the provider itself put on the wire, if the call is priced at that."""
+    tier: str | None
+    """The service tier that answered, if it has a price of its own."""
+    fingerprint: str
+    url: str
+    """Where the request went, without the query, which may hold a key."""
+    meter: Any = field(repr=False, compare=False)
+    """The engine of the meter that counted the call."""
+    owner: object = field(default=None, repr=False, compare=False)
+    """What the call belongs to by `llmmetrics.testing.set_owner`, at the moment when it began."""
+
+
+observers: tuple[Callable[[CallRecord], None], ...] = ()
+"""Called with every finished call of the process; empty in production."""
+
+owner: object = None
+"""What the calls that begin now belong to; None in production."""
