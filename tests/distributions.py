@@ -29,6 +29,7 @@ class Environment:
 
     def __init__(self, place: Path) -> None:
         self.bin = place / ("Scripts" if sys.platform == "win32" else "bin")
+        self.python = self.bin / "python"
 
     def run(self, program: str, *arguments: str, cwd: Path, fails: bool = False) -> str:
         """What one of its programs prints, at a user's who has nothing else."""

@@ -49,7 +49,7 @@ TESTS = (
 INI = f"""
 [pytest]
 addopts = --import-mode=importlib -p no:cacheprovider -q
-pythonpath = {ROOT / "tests"} {ROOT / "docs/examples"}
+pythonpath = {ROOT}/tests {ROOT}/docs/examples
 markers = soak: more of it
 """
 

@@ -24,7 +24,8 @@ def made(tmp_path_factory):
             for each in (ROOT / "runtime", ROOT):
                 build(each, dist, place / "unpacked")
             environment(place / "wheels", *dist.glob("*.whl"), "openai")
-            environment(place / "cli", f"{next(dist.glob('llmmetrics-*.whl'))}[cli]")
+            with_cli = f"{next(dist.glob('llmmetrics-*.whl'))}[cli]"
+            environment(place / "installed", with_cli, next(dist.glob("pytest_llmmetrics-*.whl")))
             (place / "ready").touch()
     return place
 
@@ -42,6 +43,6 @@ def wheels(made):
 
 
 @pytest.fixture
-def cli(made):
-    """The runtime's wheel with its extra `cli`."""
-    return Environment(made / "cli")
+def installed(made):
+    """What the README has one install: the runtime's wheel with its extra `cli`, and the plugin's."""
+    return Environment(made / "installed")

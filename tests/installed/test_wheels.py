@@ -66,7 +66,7 @@ def test_without_its_extra_the_demo_names_it(wheels, tmp_path):
     assert said == "llmmetrics: rich is not installed: pip install 'llmmetrics[cli]'\n"
 
 
-def test_the_demo(cli, tmp_path):
-    said = cli.run("llmmetrics", "demo", "--once", "--port", "0", cwd=tmp_path)
+def test_the_demo(installed, tmp_path):
+    said = installed.run("llmmetrics", "demo", "--once", "--port", "0", cwd=tmp_path)
     assert "# TYPE llm_requests_total counter" in said
     assert [*tmp_path.iterdir()] == []
