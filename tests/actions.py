@@ -79,7 +79,7 @@ class Runner:
                     outputs = self._step(step, context)
                 except StepError as exc:
                     self.failed = True
-                    self.log += f"{exc}\n"
+                    self.log += f"{exc.args[0]}\n"
                     outputs = exc.args[1] if len(exc.args) > 1 else {}
                 context["steps"][step.get("id", "")] = {"outputs": outputs}
         return context
