@@ -23,8 +23,8 @@ PLACE = ROOT / ".cache/smoke"
 RUNS = (("3.11", "lowest-direct"), ("3.12", "highest"), ("3.13", "highest"), ("3.14", "highest"))
 """Which versions are taken, as `uv pip install --resolution` has it, on which Python."""
 
-TOOLS = ("hypothesis>=6.100", "openai>=3.54", "pytest-httpx>=0.36")
-"""What the tests need besides."""
+TOOLS = ("hypothesis>=6.100", "openai>=3.54", "pytest-httpx>=0.35")
+"""What the tests need besides, in versions that go with the lowest ones, pytest 8.4 among them."""
 
 TESTS = (
     "docs/examples/test_budgets.py",
