@@ -1,4 +1,4 @@
-"""`llmmetrics-gate`: what can be done with report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 inconclusive."""
+"""`llmmetrics-gate`: works on report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 inconclusive."""
 
 from __future__ import annotations
 
