@@ -1,4 +1,4 @@
-"""`llmmetrics-gate`: what can be done with report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 no proof."""
+"""`llmmetrics-gate`: works on report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 inconclusive."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="llmmetrics-gate",
-        description="Works on reports that `pytest --llm-report=PATH.json` has written. Exits with 0 where all is "
-        "well, 2 where it was called wrongly, 10 for a regression, 11 where nothing is proved.",
+        description="Works on reports that `pytest --llm-report=PATH.json` has written. Exit status: 0 all is well, "
+        "2 wrong arguments, 10 a regression, 11 inconclusive.",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
 
@@ -100,8 +100,10 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument(
         "--limit", action="append", metavar="LIMIT", help="such as 'cost 5%% 0.0001'; may be given several times"
     )
-    each.add_argument("--mode", choices=MODES, default="block", help="the most that it does (default: block)")
-    each.add_argument("--markdown", action="store_true", help="print it as a comment")
+    each.add_argument(
+        "--mode", choices=MODES, default="block", help="the most that the comparison does (default: block)"
+    )
+    each.add_argument("--markdown", action="store_true", help="print it as a Markdown comment")
     each = command(merge)
     each.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="a report of a part of the suite")
     each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="the file to write")
@@ -117,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="A=B",
-        help="model B in the place of A; may be given several times",
+        help="price the calls to model A as calls to B; may be given several times",
     )
     return made
 

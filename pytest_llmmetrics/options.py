@@ -32,7 +32,7 @@ def add(parser: pytest.Parser) -> None:
         choices=RECORD_MODES,
         default=None,
         help="what @pytest.mark.llm_cassette does with a live endpoint: none (default, and always where CI is set) "
-        "replays; once records what is missing; all records anew; verify asks again and fails on drift",
+        "replays; once records what is missing; all records everything again; verify asks again and fails on drift",
     )
 
 
