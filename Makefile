@@ -15,8 +15,9 @@ ARGS ?=
 demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(DEMO)/$(PROGRAMS)/llmmetrics demo $(ARGS)
 
+# worksteal: a module stays with one worker as long as others have work, and so do the servers that it starts
 test: $(READY) ## the whole test suite, in parallel, with coverage
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 smoke: $(READY) ## the wheels with the oldest and the newest versions that they allow, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py
@@ -50,7 +51,7 @@ pictures: $(READY) ## the documentation's pictures, from what the real programs 
 	PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
 soak: $(READY) ## the whole of what `make test` runs a tenth of
-	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto $(ARGS)
+	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

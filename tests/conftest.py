@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Iterator
+from functools import lru_cache
 
+import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
-from support import SOAK, shared
+from support import LEAN, SOAK, shared
 
 # a loaded machine is no reason to fail: nothing here asserts on the wall clock
 settings.register_profile(
@@ -19,6 +23,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ours")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_once() -> Iterator[None]:
+    """The system's certificates are read once for all clients: it takes longer than what most tests do with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for library in (httpx, httpx2):
+            name = f"{library.__name__}._transports.default.create_ssl_context"
+            patch.setattr(name, lru_cache(library.create_ssl_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _inner_sessions() -> Iterator[None]:
+    """A pytest that a test starts does without what it does not need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", " ".join(LEAN))
+        yield
 
 
 @pytest.fixture(scope="session")

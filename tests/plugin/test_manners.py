@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import alone
+from support import LEAN, SOAK, alone
 
 pytest_plugins = ["pytester"]
 OLD = Path(sys.prefix) / "pytest-8.4"
@@ -44,7 +44,7 @@ def pytest_in(directory, *options, old=False, **environ):
     if old:
         inherited["PYTHONPATH"] = str(OLD)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *LEAN, *options],
         capture_output=True,
         text=True,
         cwd=directory,
@@ -96,7 +96,8 @@ def test_under_the_oldest_pytest(pytester):
 
 
 def test_the_examples_in_two_processes():
-    done = pytest_in(EXAMPLES, "-n", "2", "-q", ".")
+    some = (".",) if SOAK else ("test_budgets.py", "test_cassettes.py", "test_tokens.py")
+    done = pytest_in(EXAMPLES, "-n", "2", "-q", *some)
     assert done.returncode == 0, done.stdout
     assert "failed" not in done.stdout
 

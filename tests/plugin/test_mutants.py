@@ -1,6 +1,6 @@
 """The meter, broken in many ways: the contract suites notice each of them.
 
-pytest tests/plugin/test_mutants.py -s    prints which test caught which
+LLMMETRICS_SOAK=1 pytest tests/plugin/test_mutants.py -s    prints which tests caught which
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import LEAN, SOAK
 
 TESTS = Path(__file__).parents[1]
 SUITES = [str(TESTS / "plugin/test_good_clients.py"), "-k", "TestHttpx or TestMetrics"]
@@ -21,9 +22,21 @@ MUTANTS = re.findall(r"^def (\w+)\(\):$", (TESTS / "mutants.py").read_text("utf8
 
 def caught(mutant: str) -> list[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "mutants", "--tb=no", *SUITES]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *LEAN,
+        "-p",
+        "mutants",
+        "--tb=no",
+        *SUITES,
+    ]
     done = subprocess.run(
-        [*command, "--maxfail=3"],
+        [*command, f"--maxfail={3 if SOAK else 1}"],
         capture_output=True,
         text=True,
         check=False,

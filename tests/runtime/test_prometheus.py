@@ -78,12 +78,15 @@ def prometheus(tmp_path_factory, demo, classic, clock):
     with start(tmp_path_factory.mktemp("prometheus"), demo=demo, classic=classic) as client:
         moved = "sum by (job, error_type) (increase(llm_errors_total[5m])) > 0"
         until(lambda: len(client.query(moved)) >= 6, "three kinds of errors in both jobs", 120)
-        # the budget that has run dry comes back in the next hour
-        until(lambda: len(client.query("llm_backend_budget_usd")) == 4, "a scrape of the budget in both jobs")
+        # the budget that has run dry comes back in the next hour: before that, each query has to have seen it dry
+        for query in CORRECTED:
+            until(lambda query=query: in_both_jobs(client, query), f"in both jobs: {query}", 120)
         advance = urllib.request.Request(f"http://127.0.0.1:{clock}/advance?seconds=3600", method="POST")
         urllib.request.urlopen(advance, timeout=30).close()
         costs = 'count by (job) (increase(llm_estimated_cost_usd{backend!="local-ollama"}[5m]) > 0) == 4'
         until(lambda: len(client.query(costs)) == 2, "the cost of four backends in both jobs", 120)
+        calls = "count by (job) (rate(llm_request_duration_seconds_count[5m]) > 0) == 5"
+        until(lambda: len(client.query(calls)) == 2, "calls of every backend in both jobs", 120)
         refused = "count by (job) (rate(llmmetrics_budget_refusals_total[5m]) > 0)"
         until(lambda: len(client.query(refused)) == 2, "refusals in both jobs", 120)
         yield client
@@ -128,6 +131,12 @@ ERRATA = (
 )
 
 
+def in_both_jobs(client, query):
+    """What the query gives, as soon as both jobs have it."""
+    found = client.query(query)
+    return found if {has["job"] for has, _ in found} == {"demo", "classic"} else []
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_of_the_guide(prometheus, query):
     labels, count, least, most = QUERIES[query]
@@ -146,8 +155,7 @@ def test_a_query_of_the_guide(prometheus, query):
 @pytest.mark.parametrize("query", CORRECTED)
 def test_a_query_of_budgets_as_the_errata_have_it(prometheus, query):
     count, least, most = CORRECTED[query]
-    found = prometheus.query(query)
-    assert {has["job"] for has, _ in found} == {"demo", "classic"}
+    found = in_both_jobs(prometheus, query)
     assert len(found) == 2 * count
     for has, value in found:
         assert has.get("backend", "openai-capped") == "openai-capped"
@@ -201,12 +209,13 @@ def test_increase_sees_the_first_call_s_cost(tmp_path):
     server, thread = meter.start_http_server(0)
     try:
         with start(tmp_path, app=server.server_port) as client, httpx.Client(transport=meter.transport(inner)) as http:
-            until(lambda: client.query("llm_estimated_cost_usd") and client.query("up == 1"), "a first scrape")
+            until(lambda: client.query("llm_estimated_cost_usd == 0"), "a first scrape")
             http.post("https://api.openai.com/v1/chat/completions", json={"model": "m"})
-            found = until(lambda: client.query("increase(llm_estimated_cost_usd[1h]) > 0"), "its cost")
-            # three at $1 and two at $2; increase() extrapolates to the ends of what it has seen
-            assert found[0][1] == pytest.approx(7, rel=0.5)
-            assert client.query("llm_estimated_cost_usd")[0][1] == 7
+            # three at $1 and two at $2
+            until(lambda: client.query("llm_estimated_cost_usd == 7"), "its cost")
+            # increase() extrapolates to the ends of what it has seen: the less, the more of it has been scraped
+            grown = "increase(llm_estimated_cost_usd[1h])"
+            until(lambda: client.query(f"{grown} > 3.5 < 10.5"), f"about 7 as {grown}")
     finally:
         server.shutdown()
         server.server_close()

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support import sampled
 
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, reply, serve
 from llmmetrics.testing.words import WORDS
@@ -115,11 +116,20 @@ def made(path, body, script):
     return reply(Request("POST", path.partition("?")[0], path.partition("?")[2], {}, json.dumps(body).encode()), script)
 
 
-@pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("fault", REFUSALS)
+def vendor_of(name):
+    return name.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    sampled(
+        [(name, fault) for fault in REFUSALS for name in PATHS],
+        lambda row: {(vendor_of(row[0]), row[1]), row[0]},
+    ),
+)
 def test_a_refusal_has_its_status_and_a_body(provider, name, fault):
     path, body = PATHS[name]
-    vendor = name.partition(" ")[0]
+    vendor = vendor_of(name)
     if (vendor, fault) in ABSENT:
         return
     provider.script(FAULTS[fault])
@@ -129,9 +139,13 @@ def test_a_refusal_has_its_status_and_a_body(provider, name, fault):
     assert ("retry-after" in answer.headers) == (FAULTS[fault].retry_after is not None)
 
 
-@pytest.mark.parametrize("text", ["one", "one two three four"])
-@pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("fault", EXCEPTIONS)
+@pytest.mark.parametrize(
+    ("name", "fault", "text"),
+    sampled(
+        [(name, fault, text) for fault in EXCEPTIONS for name in PATHS for text in ("one", "one two three four")],
+        lambda row: {(vendor_of(row[0]), row[1]), row[1:], row[0]},
+    ),
+)
 def test_a_broken_connection_is_an_exception(provider, name, fault, text):
     path, body = PATHS[name]
     provider.default = Answer(text)
