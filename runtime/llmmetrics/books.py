@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from llmmetrics.accounts import Account, of_ledger, of_settings
-from llmmetrics.clock import SystemClock
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
 from llmmetrics.ledgers import Ledger, Reset, Row, file_of, open_ledger
@@ -27,6 +26,7 @@ from llmmetrics.statements import (
     window_fields,
     window_table,
 )
+from llmmetrics.system.clock import SystemClock
 
 OfBackend = TypeVar("OfBackend", Account, Row)
 

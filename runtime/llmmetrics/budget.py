@@ -14,8 +14,6 @@ from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
 
-from llmmetrics import workers
-from llmmetrics.clock import Clock
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.guard import Guard, NotAskedError
 from llmmetrics.journal import Entry, Journal
@@ -23,6 +21,8 @@ from llmmetrics.ledgers import Ledger, Standing
 from llmmetrics.metrics import Families, Spend
 from llmmetrics.settings import Budget as Settings
 from llmmetrics.settings import BudgetMode, OnLedgerError, OnUnknownPrice
+from llmmetrics.system import processes
+from llmmetrics.system.clock import Clock
 from llmmetrics.windows import ResetPeriod, Shape, Window
 
 log = logging.getLogger("llmmetrics")
@@ -114,7 +114,7 @@ class Budget:
                 families["refusals"].labels(name, reason)
         for kind in LEDGER_ERRORS:
             families["ledger_errors"].labels(kind)
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     # before a call
 
@@ -131,7 +131,7 @@ class Budget:
                 return self._refused(line, window, "unknown_price")
             self._would_refuse(line, "unknown_price")
         amount = (worst or 0) if mode is BudgetMode.STRICT else 0
-        entry = Entry(backend, f"{self._token}-{workers.pid}-{next(self._ids)}", amount, now)
+        entry = Entry(backend, f"{self._token}-{processes.pid}-{next(self._ids)}", amount, now)
         limit = None if shadow else line.limit
         try:
             standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)

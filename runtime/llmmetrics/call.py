@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from llmmetrics import record, workers
-from llmmetrics.clock import Clock
+from llmmetrics import record
 from llmmetrics.endings import End
 from llmmetrics.journal import Entry
 from llmmetrics.metrics import Series
 from llmmetrics.outcome import Outcome, outcome_of
 from llmmetrics.routes import Route
+from llmmetrics.system import processes
+from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tape import Tape
@@ -58,7 +59,7 @@ class Call:
         self, meter: CallKeeper, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes
     ) -> None:
         # popping is atomic: of several threads and a collector, one wins; in a process that was forked off, none
-        self._open = [workers.pid]
+        self._open = [processes.pid]
         self.meter = meter
         self.route = route
         self.format = format
@@ -83,7 +84,7 @@ class Call:
             self.discard()
             return
         try:
-            if self._open.pop() != workers.pid:
+            if self._open.pop() != processes.pid:
                 return
         except IndexError:
             return
@@ -109,7 +110,7 @@ class Call:
     def discard(self) -> None:
         """Forget the call: it was none after all (a redirect hop)."""
         try:
-            if self._open.pop() == workers.pid:
+            if self._open.pop() == processes.pid:
                 self.amount = 0
                 self._close()
         except IndexError:

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmmetrics import workers
 from llmmetrics.columns import aligned, money
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit
 from llmmetrics.loading import UnreadableSettingsError, load, said
 from llmmetrics.resolved import Resolved, resolved
+from llmmetrics.system import processes
 from llmmetrics.trial import faults
 
 _COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
@@ -24,7 +24,7 @@ def run(source: str) -> Exit:
     except UnreadableSettingsError as exc:
         sys.stderr.write(f"llmmetrics: {exc}\n")
         return Exit.CANNOT_LOOK
-    around = [fault] if workers.VARIABLE in os.environ and (fault := workers.fault()) else []
+    around = [fault] if processes.VARIABLE in os.environ and (fault := processes.fault()) else []
     if problems := [*around, *faults(settings)]:
         raise ConfigError(said(problems, "the settings have"))
     rows = [_COLUMNS, *map(_row, resolved(settings))]

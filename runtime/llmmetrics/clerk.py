@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from llmmetrics import workers
+from llmmetrics.system import processes
 
 T = TypeVar("T")
 _Task = tuple[Future[Any], Callable[[], Any]]
@@ -29,7 +29,7 @@ class Clerk:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._pid = 0
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Have a task done after all that were handed over before it."""
@@ -40,11 +40,11 @@ class Clerk:
 
     def start(self) -> None:
         """Have the thread run."""
-        if self._thread is not None and self._pid == workers.pid:
+        if self._thread is not None and self._pid == processes.pid:
             return
         with self._lock:
-            if self._thread is None or self._pid != workers.pid:
-                self._pid = workers.pid
+            if self._thread is None or self._pid != processes.pid:
+                self._pid = processes.pid
                 self._thread = Thread(target=self._work, args=(self._tasks,), name="llmmetrics-ledger", daemon=True)
                 self._thread.start()
 
@@ -52,7 +52,7 @@ class Clerk:
         """Do what was handed over, for so many seconds at most, and end."""
         with self._lock:
             thread, self._thread = self._thread, None
-        if thread is not None and self._pid == workers.pid:
+        if thread is not None and self._pid == processes.pid:
             self._tasks.put(None)
             thread.join(seconds)
 

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from llmmetrics.clock import SystemClock
 from llmmetrics.errors import ConfigError
+from llmmetrics.system.clock import SystemClock
 
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """How far it can be moved."""

@@ -10,13 +10,12 @@ from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics import locks, record, telling, wire, workers
+from llmmetrics import record, telling, wire
 from llmmetrics.backends import Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call
 from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.catalogue import Catalogue
-from llmmetrics.clock import Clock, SystemClock
 from llmmetrics.counting import unusual
 from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded, ConfigError
@@ -29,6 +28,8 @@ from llmmetrics.refresh import Refresh, under_test
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place
 from llmmetrics.settings import Settings
+from llmmetrics.system import locks, processes
+from llmmetrics.system.clock import Clock, SystemClock
 from llmmetrics.tariff import Tariff
 from llmmetrics.voice import Voice
 
@@ -73,7 +74,7 @@ class Engine:
             raise ConfigError(said(problems, "the settings have"))
         if limited:
             self.fund(Purse(self.settings, limited, self, on_spend_alert))
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
         self._guarded("warm", self.tariff.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
@@ -219,13 +220,13 @@ class Engine:
     def _settle_in(self, _: End) -> None:
         if self._refresh is not None:
             self._refresh.start()
-        if self.families.multiprocess and (fault := workers.fault()):
+        if self.families.multiprocess and (fault := processes.fault()):
             self.say("directory", f"{fault}. Until then the calls of this process are not counted")
 
     def _scraped(self) -> None:
         self.flush()
         # only here: a worker that serves no metrics has nobody who reads one of several by chance
-        if not (self._alone_told or self.families.multiprocess) and (message := workers.alone()):
+        if not (self._alone_told or self.families.multiprocess) and (message := processes.alone()):
             self._alone_told = True
             self.say("alone", message)
 

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from llmmetrics.errors import ConfigError
 from llmmetrics.exact import COST
 from llmmetrics.multiprocess import MultiProcessCollector
-from llmmetrics.workers import shared
+from llmmetrics.system.processes import shared
 
 Headers = list[tuple[str, str]]
 

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
-from llmmetrics import workers
-from llmmetrics.clock import Clock
 from llmmetrics.errors import LedgerError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Balance, Ledger, Standing
+from llmmetrics.system import processes
+from llmmetrics.system.clock import Clock
 from llmmetrics.windows import Window
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Guard:
         self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self._seen: dict[tuple[str, Window], _Seen] = {}
         self._lock = Lock()
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     def reserve(
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
-from llmmetrics import workers
+from llmmetrics.system import processes
 
 log = logging.getLogger("llmmetrics")
 
@@ -52,7 +52,7 @@ class Journal:
         self._waiting: list[Entry] = []
         self._path: Path | None = None
         self._adopt()
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -102,7 +102,7 @@ class Journal:
             os.fsync(file.fileno())
 
     def _new(self) -> Path:
-        name = f"{self._name}.{workers.pid}.{uuid4().hex}.jsonl"
+        name = f"{self._name}.{processes.pid}.{uuid4().hex}.jsonl"
         _ours.add(name)
         return self._directory / name
 
@@ -123,8 +123,8 @@ class Journal:
     def _left(self) -> Iterator[Path]:
         for path in self._directory.glob(f"{self._name}.*.jsonl"):
             owner = path.name.removeprefix(f"{self._name}.").partition(".")[0]
-            left = owner == str(workers.pid) and path.name not in _ours
-            if left or (owner.isdigit() and not workers.alive(int(owner))):
+            left = owner == str(processes.pid) and path.name not in _ours
+            if left or (owner.isdigit() and not processes.alive(int(owner))):
                 yield path
 
     def _forked(self) -> None:

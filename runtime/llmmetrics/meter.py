@@ -13,10 +13,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import exposition, transports
 from llmmetrics import wrap as wrapping
 from llmmetrics.budget import SpendAlert
-from llmmetrics.clock import Clock
 from llmmetrics.engine import Engine
 from llmmetrics.loading import load
 from llmmetrics.settings import Settings
+from llmmetrics.system.clock import Clock
 from llmmetrics.transports import Family
 
 T = TypeVar("T")

@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics import locks, workers
 from llmmetrics.catalogue import catalogue_version
 from llmmetrics.classify import ErrorType
 from llmmetrics.exact import check_exposition, exact
 from llmmetrics.families import HEALTH, MULTIPROCESS_MODES, ROWS, Row, budget_gauge, catalogue_gauge, window_gauge
 from llmmetrics.pricing import Price
+from llmmetrics.system import locks, processes
 from llmmetrics.tally import Add, Finished, Tally, adder
 from llmmetrics.windows import Window
 
@@ -63,7 +63,7 @@ class Families:
     """Every family of one registry, behind one collector. Several meters may share it."""
 
     def __init__(self, buckets: Sequence[float]) -> None:
-        self.multiprocess = workers.multiprocess()
+        self.multiprocess = processes.multiprocess()
         """Whether this process is one of several that share a directory, where another may be scraped."""
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []

@@ -13,7 +13,7 @@ from llmmetrics.catalogue import catalogue_version
 from llmmetrics.exact import exact
 from llmmetrics.families import catalogue_gauge
 from llmmetrics.metrics import registered
-from llmmetrics.workers import VARIABLE, sweep
+from llmmetrics.system.processes import VARIABLE, sweep
 
 
 class MultiProcessCollector:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from llmmetrics.backends import Backends
 from llmmetrics.catalogue import Catalogue, catalogue_version
-from llmmetrics.clock import SystemClock
 from llmmetrics.columns import aligned, money
 from llmmetrics.findings import shown
 from llmmetrics.loading import load
 from llmmetrics.pricing import Price, dollars
 from llmmetrics.resolved import CATALOGUE, CONFIGURED, FILED
 from llmmetrics.settings import Settings
+from llmmetrics.system.clock import SystemClock
 from llmmetrics.tariff import Tariff
 from llmmetrics.usage import Usage, usage_of
 

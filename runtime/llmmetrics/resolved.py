@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from llmmetrics.backends import Backends, Configured
 from llmmetrics.catalogue import Catalogue
-from llmmetrics.clock import SystemClock
 from llmmetrics.findings import shown
 from llmmetrics.pricing import Price, dollars
 from llmmetrics.settings import Backend, BackendType, Settings
+from llmmetrics.system.clock import SystemClock
 from llmmetrics.tariff import Tariff
 from llmmetrics.windows import ResetPeriod
 

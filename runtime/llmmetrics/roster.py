@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from threading import Lock
 
-from llmmetrics import locks
 from llmmetrics.backends import Backends
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings import Settings
+from llmmetrics.system import locks
 
 OTHER = "other"
 """The model label of a call whose backend has shown too many models."""

@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import NamedTuple
 
 from llmmetrics.findings import Finding, error, ok, shown, warning
+from llmmetrics.system.processes import VARIABLE, alive, files, unusable
 from llmmetrics.wire.encodings import DECODERS, UnknownEncodingError
-from llmmetrics.workers import VARIABLE, alive, files, unusable
 
 METERED = ("httpx2", "httpx", "botocore")
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import ConfigError, Meter, doctor, ledgers
 from llmmetrics.cli import main
 from llmmetrics.findings import Exit, Level
-from llmmetrics.workers import VARIABLE
+from llmmetrics.system.processes import VARIABLE
 
 KEY, PASSWORD = "sk-a-key", "a-password"
 BACKENDS = [

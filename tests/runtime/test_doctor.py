@@ -16,7 +16,7 @@ from llmmetrics import doctor
 from llmmetrics.cli import main
 from llmmetrics.findings import Exit, Level
 from llmmetrics.loading import UnreadableSettingsError
-from llmmetrics.workers import VARIABLE
+from llmmetrics.system.processes import VARIABLE
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR
 KEY, PASSWORD = "sk-a-key", "a-password"

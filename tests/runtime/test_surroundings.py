@@ -12,8 +12,8 @@ from findings import about, only
 
 from llmmetrics import surroundings
 from llmmetrics.findings import Level
+from llmmetrics.system.processes import VARIABLE
 from llmmetrics.wire import encodings
-from llmmetrics.workers import VARIABLE
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR
 

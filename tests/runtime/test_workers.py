@@ -17,8 +17,8 @@ from servers import free_port, get, running, until
 from support import alone
 
 import llmmetrics
-from llmmetrics import locks, workers
 from llmmetrics.cli import main
+from llmmetrics.system import locks, processes
 from llmmetrics.testing import Answer, faults
 
 HERE = str(Path(__file__).parent)
@@ -408,7 +408,7 @@ def test_a_page_that_may_only_read_leaves_dead_workers_to_others(directory, monk
     dead = directory / "gauge_livesum_999999999.db"
     dead.touch()
     monkeypatch.setattr(Path, "unlink", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
-    workers.sweep(str(directory))
+    processes.sweep(str(directory))
     assert dead.exists()
 
 

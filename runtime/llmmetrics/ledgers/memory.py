@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
 
-from llmmetrics import workers
 from llmmetrics.ledgers.base import KEPT, QUARTER, REMEMBERED, Balance, Reset, Row, Standing, milliseconds, moment
+from llmmetrics.system import processes
 from llmmetrics.windows import FIRST, LAST, Window
 
 MOST = 100_000
@@ -99,7 +99,7 @@ class MemoryLedger:
         self._books: dict[str, _Book] = defaultdict(_Book)
         self._resets: list[Reset] = []
         self._lock = Lock()
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     def reserve(
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta

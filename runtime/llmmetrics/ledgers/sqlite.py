@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
-from llmmetrics import workers
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.ledgers.base import (
     KEPT,
@@ -31,6 +30,7 @@ from llmmetrics.ledgers.base import (
     moment,
 )
 from llmmetrics.ledgers.locks import FileLock
+from llmmetrics.system import processes
 from llmmetrics.windows import Window
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class SqliteLedger:
                 f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
             ) from None
         self._do(lambda _: None)
-        workers.on_fork(self._forked)
+        processes.on_fork(self._forked)
 
     @property
     def blocking(self) -> bool:
@@ -194,7 +194,7 @@ class SqliteLedger:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None and self._pid == workers.pid:
+            if self._connection is not None and self._pid == processes.pid:
                 self._connection.close()
             self._connection = None
             self._file_lock.close()
@@ -220,14 +220,14 @@ class SqliteLedger:
 
     def _db(self) -> sqlite3.Connection:
         # a connection must not cross a fork: the child leaves its parent's alone, and opens one of its own
-        if self._connection is None or self._pid != workers.pid:
+        if self._connection is None or self._pid != processes.pid:
             db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
             try:
                 self._prepare(db)
             except BaseException:
                 db.close()
                 raise
-            self._connection, self._pid = db, workers.pid
+            self._connection, self._pid = db, processes.pid
         return self._connection
 
     def _prepare(self, db: sqlite3.Connection) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 from llmmetrics.budget import Line, usd
-from llmmetrics.clock import SystemClock
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.ledgers import open_ledger
@@ -16,6 +15,7 @@ from llmmetrics.loading import load
 from llmmetrics.metrics import NANO
 from llmmetrics.purse import Purse
 from llmmetrics.settings import Settings
+from llmmetrics.system.clock import SystemClock
 from llmmetrics.windows import Window
 
 
