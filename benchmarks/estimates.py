@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from llmmetrics.wire import claim
+from llmmetrics.wire.body_buffer import keep
 from llmmetrics.wire.estimate import completion_tokens, prompt_tokens
 from llmmetrics.wire.frames import parse
 from llmmetrics.wire.passed import passed_of
 from llmmetrics.wire.prompt import parts_of
-from llmmetrics.wire.tape import keep
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared/corpus/dev.jsonl.gz"
 COLUMNS = ("prompt", "written", "thought", "cut")

@@ -18,8 +18,8 @@ from llmmetrics.routes import Route
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
+from llmmetrics.wire.body_buffer import Tape
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.tape import Tape
 
 
 class CallKeeper(Protocol):

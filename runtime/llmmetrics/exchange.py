@@ -16,11 +16,11 @@ from llmmetrics import classify, pricing, wire
 from llmmetrics.catalogue import Catalogue
 from llmmetrics.classify import ErrorType
 from llmmetrics.usage import Usage
+from llmmetrics.wire.body_buffer import Body, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading
 from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, may_hold_error, parse, salvage, torn_json
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
-from llmmetrics.wire.tape import Body, keep
 
 Headers = Iterable[tuple[str, str]]
 

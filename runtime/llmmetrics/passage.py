@@ -16,7 +16,7 @@ from llmmetrics.call import Call
 from llmmetrics.endings import End
 from llmmetrics.engine import Engine
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.wire.tape import TAIL
+from llmmetrics.wire.body_buffer import TAIL
 
 FAMILIES = ("httpx2", "httpx")
 """The modules of the HTTP libraries, the newer one first."""

@@ -26,7 +26,7 @@ from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.tariff import Place, Tariff
 from llmmetrics.windows import Shape
-from llmmetrics.wire import counting
+from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
 from llmmetrics.worst import worst_case
@@ -205,7 +205,7 @@ class Purse:
             return {}
 
     def _worst(self, call: BudgetedCall) -> int | None:
-        if call.format in counting.FORMATS:
+        if call.format in count_tokens.FORMATS:
             return 0
         price = call.series.price or self._tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:

@@ -12,7 +12,7 @@ from support import SHARED, shared
 
 from llmmetrics import exchange, outcome, wire
 from llmmetrics.exchange import see
-from llmmetrics.wire.tape import TAIL, Tape, keep
+from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 
 CALLS = ("inference", "embedding", "rerank", "count_tokens")
 

@@ -15,8 +15,8 @@ from answers import event, sse
 from support import shared
 
 from llmmetrics.wire import media
+from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
-from llmmetrics.wire.tape import TAIL, keep
 
 ROOT = Path(__file__).resolve().parents[2]
 PROSE = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 10

@@ -17,7 +17,7 @@ from support import alone
 
 from llmmetrics import ConfigError, Meter
 from llmmetrics.testing import observe
-from llmmetrics.wire.tape import TAIL
+from llmmetrics.wire.body_buffer import TAIL
 
 FAMILIES = pytest.mark.parametrize("lib", [httpx, httpx2], ids=["httpx", "httpx2"])
 URL = "https://api.openai.com/v1/chat/completions"

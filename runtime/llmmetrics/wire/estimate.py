@@ -12,11 +12,11 @@ from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
+from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.frames import parse
 from llmmetrics.wire.media import Medium
 from llmmetrics.wire.passed import passed_of
 from llmmetrics.wire.prompt import parts_of
-from llmmetrics.wire.tape import Body
 
 VERSION = 1
 """The estimator's version: one more when other counts come out for the same bytes, since they do not compare."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from llmmetrics.wire import eventstream
-from llmmetrics.wire.tape import HEAD, Body
+from llmmetrics.wire.body_buffer import HEAD, Body
 
 Doc = Mapping[str, Any]
 

@@ -21,8 +21,8 @@ from support import SOAK
 from llmmetrics import outcome, wire
 from llmmetrics.exchange import see
 from llmmetrics.wire import estimate
+from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
-from llmmetrics.wire.tape import TAIL, Tape, keep
 
 ENCODE = {
     "gzip": gzip.compress,

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter, outcome, wire
 from llmmetrics.testing import observe
+from llmmetrics.wire.body_buffer import Tape
 from llmmetrics.wire.format import MOST
-from llmmetrics.wire.tape import Tape
 
 httpx = pytest.importorskip("httpx")
 

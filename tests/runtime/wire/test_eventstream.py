@@ -10,9 +10,9 @@ from answers import aws, event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmmetrics.wire.body_buffer import keep
 from llmmetrics.wire.eventstream import is_damaged, is_eventstream, message, split
 from llmmetrics.wire.frames import first_events, is_stream, last_events
-from llmmetrics.wire.tape import keep
 
 EMPTY = bytes.fromhex("00000010 00000000 05c248eb 7d98c8ff")
 

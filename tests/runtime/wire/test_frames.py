@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmmetrics.wire.body_buffer import HEAD, TAIL, Body, keep
 from llmmetrics.wire.frames import DONE, first_events, is_ndjson, is_spoilt, is_sse, last_events, salvage, torn_json
-from llmmetrics.wire.tape import HEAD, TAIL, Body, keep
 
 
 def backward(data: bytes) -> list:

@@ -8,7 +8,7 @@ import pytest
 from answers import counts, event, read
 
 from llmmetrics.wire import estimate
-from llmmetrics.wire.tape import TAIL, keep
+from llmmetrics.wire.body_buffer import TAIL, keep
 
 VECTORS = [[0.125] * 1024 for _ in range(TAIL // 1024)]
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
