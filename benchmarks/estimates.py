@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 from llmmetrics.wire import claim
 from llmmetrics.wire.body_buffer import keep
-from llmmetrics.wire.estimate import completion_tokens, prompt_tokens
+from llmmetrics.wire.estimation.completion_text import passed_of
+from llmmetrics.wire.estimation.estimate import completion_tokens, prompt_tokens
+from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.frames import parse
-from llmmetrics.wire.passed import passed_of
-from llmmetrics.wire.prompt import parts_of
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared/corpus/dev.jsonl.gz"
 COLUMNS = ("prompt", "written", "thought", "cut")

@@ -11,9 +11,9 @@ from llmmetrics.classify import ErrorType, Status
 from llmmetrics.endings import VERDICTS, End, Ending, Shown, Verdict, ending_of
 from llmmetrics.exchange import Seen, see
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire import estimate
 from llmmetrics.wire.body_buffer import Body, Tape
 from llmmetrics.wire.encodings import UnknownEncodingError
+from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError
 from llmmetrics.wire.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier

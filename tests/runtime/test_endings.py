@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from llmmetrics.testing import Answer, faults
-from llmmetrics.wire.estimate import prompt_tokens
+from llmmetrics.wire.estimation.estimate import prompt_tokens
 
 pytestmark = pytest.mark.anyio
 FAMILIES = pytest.mark.parametrize("lib", [httpx, httpx2], ids=["httpx", "httpx2"])

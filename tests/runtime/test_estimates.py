@@ -14,9 +14,9 @@ import pytest
 from answers import event, sse
 from support import shared
 
-from llmmetrics.wire import media
 from llmmetrics.wire.body_buffer import TAIL, keep
-from llmmetrics.wire.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
+from llmmetrics.wire.estimation import media
+from llmmetrics.wire.estimation.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 PROSE = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 10

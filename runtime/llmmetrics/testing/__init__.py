@@ -14,7 +14,7 @@ from llmmetrics.testing.server import LoopbackProvider, serve
 from llmmetrics.testing.simulator import reply
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
-from llmmetrics.wire.estimate import VERSION as ESTIMATOR
+from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
 
 __all__ = [
     "CONTRACT",

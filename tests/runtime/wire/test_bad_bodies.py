@@ -20,9 +20,9 @@ from support import SOAK
 
 from llmmetrics import outcome, wire
 from llmmetrics.exchange import see
-from llmmetrics.wire import estimate
 from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
+from llmmetrics.wire.estimation import estimate
 
 ENCODE = {
     "gzip": gzip.compress,

@@ -7,8 +7,8 @@ import json
 import pytest
 from answers import counts, event, read
 
-from llmmetrics.wire import estimate
 from llmmetrics.wire.body_buffer import TAIL, keep
+from llmmetrics.wire.estimation import estimate
 
 VECTORS = [[0.125] * 1024 for _ in range(TAIL // 1024)]
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"

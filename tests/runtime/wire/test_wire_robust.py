@@ -15,8 +15,8 @@ from support import SOAK
 
 from llmmetrics import outcome, wire
 from llmmetrics.exchange import see
-from llmmetrics.wire import estimate
 from llmmetrics.wire.body_buffer import TAIL, Tape, keep
+from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.eventstream import split
 
 

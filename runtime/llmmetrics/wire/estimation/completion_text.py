@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from llmmetrics.wire.body_buffer import Body
+from llmmetrics.wire.estimation.prompt import compact
 from llmmetrics.wire.format import text
 from llmmetrics.wire.frames import Doc, is_stream, last_events, torn_json
-from llmmetrics.wire.prompt import compact
 
 _OUTPUT = frozenset(
     {

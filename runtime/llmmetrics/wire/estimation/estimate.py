@@ -13,10 +13,10 @@ from math import ceil
 from typing import NamedTuple
 
 from llmmetrics.wire.body_buffer import Body
+from llmmetrics.wire.estimation.completion_text import passed_of
+from llmmetrics.wire.estimation.media import Medium
+from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.frames import parse
-from llmmetrics.wire.media import Medium
-from llmmetrics.wire.passed import passed_of
-from llmmetrics.wire.prompt import parts_of
 
 VERSION = 1
 """The estimator's version: one more when other counts come out for the same bytes, since they do not compare."""

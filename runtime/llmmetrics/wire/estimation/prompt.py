@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmmetrics.wire.estimation.media import Medium, medium_of
 from llmmetrics.wire.format import items, mapping
-from llmmetrics.wire.media import Medium, medium_of
 
 _PROMPT = (
     *("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "system_instruction"),

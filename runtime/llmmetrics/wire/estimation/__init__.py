@@ -1,0 +1,1 @@
+"""Estimates tokens where a provider reports none: prompts, completions, media. Pure."""
