@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.pricing import Price
+from llmmetrics.pricing.price import Price
 from llmmetrics.settings import Backend, BackendType
 from llmmetrics.wire.hosts import Origin, provider_of
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from llmmetrics.call import Call
 from llmmetrics.outcome import Outcome
-from llmmetrics.pricing import Price, attodollars, cost_of
+from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.tariff import Tariff
 from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge

@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from llmmetrics import classify, pricing, wire
-from llmmetrics.catalogue import Catalogue
+from llmmetrics import classify, wire
 from llmmetrics.classify import ErrorType
+from llmmetrics.pricing import price
+from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.usage import Usage
 from llmmetrics.wire.body_buffer import Body, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
@@ -193,11 +194,11 @@ def read_exchange(
         error = ErrorType.UNKNOWN
     amount, charges = None, charges_of(reading)
     if reading.wire_cost is not None:
-        amount = pricing.attodollars(reading.wire_cost)
+        amount = price.attodollars(reading.wire_cost)
     elif charges and provider not in LOCAL:
         names, where = (reading.model, model), f"{origin}{path}"
         moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices ask for it
         tier = reading.tier
-        amount = pricing.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
-    cost = None if amount is None else pricing.dollars(amount)
+        amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
+    cost = None if amount is None else price.dollars(amount)
     return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

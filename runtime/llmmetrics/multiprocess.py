@@ -9,10 +9,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.catalogue import catalogue_version
 from llmmetrics.exact import exact
 from llmmetrics.families import catalogue_gauge
 from llmmetrics.metrics import registered
+from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.system.processes import VARIABLE, sweep
 
 

@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from llmmetrics.backends import Backends
-from llmmetrics.catalogue import Catalogue, catalogue_version
 from llmmetrics.columns import aligned, money
 from llmmetrics.findings import shown
 from llmmetrics.loading import load
-from llmmetrics.pricing import Price, dollars
+from llmmetrics.pricing.catalogue import Catalogue, catalogue_version
+from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.resolved import CATALOGUE, CONFIGURED, FILED
 from llmmetrics.settings import Settings
 from llmmetrics.system.clock import SystemClock

@@ -22,6 +22,7 @@ from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.metrics import NANO, Families, Series, Spend
+from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.tariff import Place, Tariff
@@ -29,7 +30,6 @@ from llmmetrics.windows import Shape
 from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
-from llmmetrics.worst import worst_case
 
 log = logging.getLogger("llmmetrics")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
-from llmmetrics.pricing import Price, configured
+from llmmetrics.pricing.price import Price, configured
 
 Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
 """USD, exact to twelve decimals."""
@@ -45,7 +45,7 @@ BUCKETS: dict[str, str] = {
 class Prices(Section):
     """USD for a million tokens of each bucket, or for a thousand of a fee.
 
-    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.ELSE`); a fee has none.
+    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.price.ELSE`); a fee has none.
     """
 
     cost_per_million_input_tokens: Dollars | None = None

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmmetrics.backends import Backends, Configured
-from llmmetrics.catalogue import Catalogue
 from llmmetrics.findings import shown
-from llmmetrics.pricing import Price, dollars
+from llmmetrics.pricing.catalogue import Catalogue
+from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.settings import Backend, BackendType, Settings
 from llmmetrics.system.clock import SystemClock
 from llmmetrics.tariff import Tariff

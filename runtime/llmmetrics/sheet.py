@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.loading import JsonObject, problem, said, unknown_keys
-from llmmetrics.pricing import Price
+from llmmetrics.pricing.price import Price
 from llmmetrics.rates import Prices, Section
 
 SCHEMA = 1

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from llmmetrics.classify import Status
-from llmmetrics.pricing import ATTO
+from llmmetrics.pricing.price import ATTO
 
 TOKEN_TYPES = ("prompt", "completion", "total")
 

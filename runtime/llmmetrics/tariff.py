@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from llmmetrics.catalogue import Catalogue
-from llmmetrics.pricing import Price
+from llmmetrics.pricing.catalogue import Catalogue
+from llmmetrics.pricing.price import Price
 
 if TYPE_CHECKING:
     from llmmetrics.sheet import Sheet

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from llmmetrics import ledgers
 from llmmetrics.backends import Backends
-from llmmetrics.catalogue import Catalogue
 from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.purse import place_of, unpriced
 from llmmetrics.settings import Settings
 from llmmetrics.system.clock import SystemClock

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from llmmetrics import ConfigError, Meter
-from llmmetrics.catalogue import catalogue_version
+from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.settings import Settings
 
 pytestmark = pytest.mark.anyio

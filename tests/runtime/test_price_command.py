@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from llmmetrics.catalogue import catalogue_version
 from llmmetrics.cli import main
+from llmmetrics.pricing.catalogue import catalogue_version
 
 VERSION = catalogue_version()
 COUNTS = ["--input", "1000", "--output", "500"]

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import ConfigError, Meter
 from llmmetrics.cli import main
 from llmmetrics.loading import load
-from llmmetrics.pricing import dollars
+from llmmetrics.pricing.price import dollars
 from llmmetrics.rates import BUCKETS, Prices
 from llmmetrics.sheet import PriceFile, Row, Sheet, read
 from llmmetrics.testing import observe

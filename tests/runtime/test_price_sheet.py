@@ -10,8 +10,9 @@ from decimal import Decimal
 
 import pytest
 
-from llmmetrics import pricing, usage
-from llmmetrics.catalogue import Catalogue
+from llmmetrics import usage
+from llmmetrics.pricing import price
+from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.wire.format import Charge
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)
@@ -169,9 +170,9 @@ CATALOGUE = Catalogue()
 def test_a_call_costs_what_the_page_says(url, tier, model, buckets, expected):
     charge = Charge(None, usage.usage_of(buckets))
     moment = LATER if tier else AT
-    cost = pricing.cost_of([charge], lambda _: CATALOGUE.first([model], url, None, lambda: moment, tier))
+    cost = price.cost_of([charge], lambda _: CATALOGUE.first([model], url, None, lambda: moment, tier))
     assert cost is not None
-    assert pricing.dollars(cost) == Decimal(expected)
+    assert price.dollars(cost) == Decimal(expected)
 
 
 def test_every_bucket_is_on_the_sheet():

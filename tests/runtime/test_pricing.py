@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.catalogue import Catalogue, from_catalogue
-from llmmetrics.pricing import attodollars, configured, cost_of, dollars
+from llmmetrics.pricing.catalogue import Catalogue, from_catalogue
+from llmmetrics.pricing.price import attodollars, configured, cost_of, dollars
 from llmmetrics.usage import COMPLETION, PROMPT, add, usage_of
 from llmmetrics.wire.format import Charge
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from llmmetrics import Meter
-from llmmetrics.refresh import under_test
+from llmmetrics.pricing.refresh import under_test
 
 INFO = "llmmetrics_price_catalog_info"
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from llmmetrics.pricing import ATTO, Price, configured
-from llmmetrics.worst import MOST_SEARCHES, UNKNOWN_WINDOW, worst_case
+from llmmetrics.pricing.price import ATTO, Price, configured
+from llmmetrics.pricing.worst_case import MOST_SEARCHES, UNKNOWN_WINDOW, worst_case
 
 PER_MILLION = ATTO // 10**6
 OUTPUT_ONLY = configured({"input": Decimal(0), "output": Decimal(1)})

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from llmmetrics import wire
+from llmmetrics.pricing.worst_case import most_output
 from llmmetrics.testing.conversation import conversation
-from llmmetrics.worst import most_output
 
 
 @dataclass(frozen=True)

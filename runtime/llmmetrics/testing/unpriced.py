@@ -7,11 +7,11 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
-from llmmetrics.catalogue import Catalogue
 from llmmetrics.engine import Engine, alive
 from llmmetrics.metrics import Series
 from llmmetrics.outcome import Outcome
-from llmmetrics.pricing import Price
+from llmmetrics.pricing.catalogue import Catalogue
+from llmmetrics.pricing.price import Price
 from llmmetrics.settings import Settings, Telemetry
 
 

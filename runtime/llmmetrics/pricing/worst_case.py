@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llmmetrics.pricing import Price
+from llmmetrics.pricing.price import Price
 from llmmetrics.usage import COMPLETION, FEES, PROMPT
 from llmmetrics.wire.frames import parse
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from llmmetrics.pricing import Price, filled
+from llmmetrics.pricing.price import Price, filled
 
 # bucket → the catalogue's names for a price of its own, the first that there is
 _NAMES: dict[str, tuple[str, ...]] = {
