@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from documentation import DOCS
 
-from llmmetrics.classify import CODES, STATUSES, ErrorType, Status
-from llmmetrics.endings import VERDICTS, Ending, Shown
+from llmmetrics.reading.endings import VERDICTS, Ending, Shown
+from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
 from llmmetrics.windows import ResetPeriod
 
 STATUS_MEANINGS = {

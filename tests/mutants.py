@@ -10,10 +10,10 @@ from functools import wraps
 
 from llmmetrics import call, metrics, tally
 from llmmetrics.call import Call
-from llmmetrics.classify import ErrorType, Status
 from llmmetrics.engine import Engine
 from llmmetrics.exact import COST
 from llmmetrics.metrics import Families
+from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.tally import Tally
 
 

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from llmmetrics.budget import SpendAlert
-from llmmetrics.classify import ErrorType, Status
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError
-from llmmetrics.exchange import Exchange, read_exchange
 from llmmetrics.instrument import instrument, uninstrument
 from llmmetrics.meter import Meter
+from llmmetrics.reading.error_types import ErrorType, Status
+from llmmetrics.reading.exchange import Exchange, read_exchange
 from llmmetrics.refusal import budget_exceeded
 from llmmetrics.settings import Settings
 from llmmetrics.system.clock import Clock

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 from llmmetrics.call import Call
-from llmmetrics.endings import End
+from llmmetrics.reading.endings import End
 
 T = TypeVar("T")
 

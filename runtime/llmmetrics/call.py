@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmmetrics import record
-from llmmetrics.endings import End
 from llmmetrics.journal import Entry
 from llmmetrics.metrics import Series
-from llmmetrics.outcome import Outcome, outcome_of
+from llmmetrics.reading.endings import End
+from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.routes import Route
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock

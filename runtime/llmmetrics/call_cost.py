@@ -6,8 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from llmmetrics.call import Call
-from llmmetrics.outcome import Outcome
 from llmmetrics.pricing.price import Price, attodollars, cost_of
+from llmmetrics.reading.outcome import Outcome
 from llmmetrics.tariff import Tariff
 from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge

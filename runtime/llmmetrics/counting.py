@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from llmmetrics.call import Call
-from llmmetrics.classify import is_pool_timeout
 from llmmetrics.health import Health, verdict
 from llmmetrics.metrics import Families, Series
-from llmmetrics.outcome import Outcome
+from llmmetrics.reading.error_types import is_pool_timeout
+from llmmetrics.reading.outcome import Outcome
 from llmmetrics.tally import TOKEN_TYPES
 
 

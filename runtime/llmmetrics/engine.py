@@ -16,14 +16,14 @@ from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call
 from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.counting import unusual
-from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.loading import load, said
 from llmmetrics.metrics import Families, Series, families_in
-from llmmetrics.outcome import Outcome
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.purse import Purse, unpriced
+from llmmetrics.reading.endings import End
+from llmmetrics.reading.outcome import Outcome
 from llmmetrics.record import CallRecord
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place

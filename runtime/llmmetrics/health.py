@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from llmmetrics.classify import ErrorType, Status
+from llmmetrics.reading.error_types import ErrorType, Status
 
 _FAULTS = frozenset({ErrorType.TIMEOUT, ErrorType.NETWORK, ErrorType.RATE_LIMIT, ErrorType.AUTH})
 

@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.classify import ErrorType
 from llmmetrics.exact import check_exposition, exact
 from llmmetrics.families import HEALTH, MULTIPROCESS_MODES, ROWS, Row, budget_gauge, catalogue_gauge, window_gauge
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import Price
+from llmmetrics.reading.error_types import ErrorType
 from llmmetrics.system import locks, processes
 from llmmetrics.tally import Add, Finished, Tally, adder
 from llmmetrics.windows import Window

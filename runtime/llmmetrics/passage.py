@@ -13,9 +13,9 @@ from typing import Any
 
 from llmmetrics import injection, refusal
 from llmmetrics.call import Call
-from llmmetrics.endings import End
 from llmmetrics.engine import Engine
 from llmmetrics.errors import BudgetExceeded
+from llmmetrics.reading.endings import End
 from llmmetrics.wire.body_buffer import TAIL
 
 FAMILIES = ("httpx2", "httpx")

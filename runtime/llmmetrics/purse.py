@@ -17,12 +17,12 @@ from weakref import WeakMethod, finalize
 from llmmetrics.backends import Backends
 from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
 from llmmetrics.clerk import Clerk
-from llmmetrics.endings import End
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.metrics import NANO, Families, Series, Spend
 from llmmetrics.pricing.worst_case import worst_case
+from llmmetrics.reading.endings import End
 from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.tariff import Place, Tariff

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llmmetrics.classify import ErrorType, Status
+from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge
 

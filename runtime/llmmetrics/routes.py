@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from llmmetrics import wire
 from llmmetrics.backends import Backends, Configured
-from llmmetrics.exchange import provider_name
+from llmmetrics.reading.exchange import provider_name
 from llmmetrics.wire import Claim
 from llmmetrics.wire.hosts import LOCAL, Origin
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from llmmetrics.classify import Status
 from llmmetrics.pricing.price import ATTO
+from llmmetrics.reading.error_types import Status
 
 TOKEN_TYPES = ("prompt", "completion", "total")
 

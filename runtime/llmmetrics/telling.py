@@ -10,9 +10,9 @@ import re
 from llmmetrics.call import Call
 from llmmetrics.call_cost import wire_cost
 from llmmetrics.metrics import Series
-from llmmetrics.outcome import Outcome
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
+from llmmetrics.reading.outcome import Outcome
 from llmmetrics.record import CallRecord
 from llmmetrics.settings import Telemetry
 from llmmetrics.tariff import Tariff

@@ -9,7 +9,15 @@ import httpx
 import httpx2
 import pytest
 
-from llmmetrics.classify import ErrorType, Status, error_in, error_of, is_pool_timeout, never_sent, status_of
+from llmmetrics.reading.error_types import (
+    ErrorType,
+    Status,
+    error_in,
+    error_of,
+    is_pool_timeout,
+    never_sent,
+    status_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from decimal import Decimal
 import pytest
 from support import SHARED, shared
 
-from llmmetrics import exchange, outcome, wire
-from llmmetrics.exchange import see
+from llmmetrics import wire
+from llmmetrics.reading import exchange, outcome
+from llmmetrics.reading.exchange import see
 from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 
 CALLS = ("inference", "embedding", "rerank", "count_tokens")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmmetrics.classify import ErrorType, Status
 from llmmetrics.health import Health, verdict
+from llmmetrics.reading.error_types import ErrorType, Status
 
 F, T = Status.FAILURE, Status.TIMEOUT
 

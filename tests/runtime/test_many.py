@@ -107,8 +107,8 @@ def test_2000_tasks(meter, count, counted, scraped):
 
 
 def test_a_batch_is_told_of_when_it_is_full_and_when_it_is_asked_for():
-    from llmmetrics.classify import Status
     from llmmetrics.metrics import families_in
+    from llmmetrics.reading.error_types import Status
 
     registry = CollectorRegistry()
     families = families_in(registry, (1.0,))

@@ -335,7 +335,7 @@ def test_a_second_meter_does_not_heal_a_backend():
 
 
 def test_metering_never_breaks_a_call(monkeypatch, caplog):
-    from llmmetrics import outcome
+    from llmmetrics.reading import outcome
 
     setup = Setup()
     monkeypatch.setattr(outcome, "parse", lambda *_: 1 / 0)

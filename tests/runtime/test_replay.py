@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from support import SOAK
 
 from llmmetrics import Meter, read_exchange
-from llmmetrics.classify import status_of
+from llmmetrics.reading.error_types import status_of
 from llmmetrics.testing import observe
 from llmmetrics.wire import claim, eventstream
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.budget import REASONS
-from llmmetrics.classify import ErrorType, Status
 from llmmetrics.families import ROWS
+from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.tally import TOKEN_TYPES
 
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics.engine import Engine, alive
 from llmmetrics.metrics import Series
-from llmmetrics.outcome import Outcome
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
+from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings import Settings, Telemetry
 
 

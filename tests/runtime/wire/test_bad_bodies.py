@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SOAK
 
-from llmmetrics import outcome, wire
-from llmmetrics.exchange import see
+from llmmetrics import wire
+from llmmetrics.reading import outcome
+from llmmetrics.reading.exchange import see
 from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.estimation import estimate

@@ -8,7 +8,8 @@ import pytest
 from answers import aws, read
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import Meter, outcome, wire
+from llmmetrics import Meter, wire
+from llmmetrics.reading import outcome
 from llmmetrics.testing import observe
 from llmmetrics.wire.body_buffer import Tape
 from llmmetrics.wire.format import MOST

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SOAK
 
-from llmmetrics import outcome, wire
-from llmmetrics.exchange import see
+from llmmetrics import wire
+from llmmetrics.reading import outcome
+from llmmetrics.reading.exchange import see
 from llmmetrics.wire.body_buffer import TAIL, Tape, keep
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.eventstream import split

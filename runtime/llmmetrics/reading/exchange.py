@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from llmmetrics import classify, wire
-from llmmetrics.classify import ErrorType
+from llmmetrics import wire
 from llmmetrics.pricing import price
 from llmmetrics.pricing.catalogue import Catalogue
+from llmmetrics.reading import error_types
+from llmmetrics.reading.error_types import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.body_buffer import Body, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
@@ -185,11 +186,11 @@ def read_exchange(
     model = wire.asked(claimed, request_body)[0] if claimed else None
     api = claimed.format.id if claimed else None
     if status >= 400 or claimed is None:
-        failed = classify.error_in(status, parse(body.tail)) if status >= 400 else None
+        failed = error_types.error_in(status, parse(body.tail)) if status >= 400 else None
         return Exchange(provider, api, model, None, None, None, failed)
     seen = see(claimed.format, body, headers)
     reading = seen.reading
-    error = classify.error_in(None, reading.error)
+    error = error_types.error_in(None, reading.error)
     if error is None and readable and not seen.valid:
         error = ErrorType.UNKNOWN
     amount, charges = None, charges_of(reading)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmmetrics import classify
-from llmmetrics.classify import ErrorType, Status
-from llmmetrics.endings import VERDICTS, End, Ending, Shown, Verdict, ending_of
-from llmmetrics.exchange import Seen, see
+from llmmetrics.reading import error_types
+from llmmetrics.reading.endings import VERDICTS, End, Ending, Shown, Verdict, ending_of
+from llmmetrics.reading.error_types import ErrorType, Status
+from llmmetrics.reading.exchange import Seen, see
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.body_buffer import Body, Tape
 from llmmetrics.wire.encodings import UnknownEncodingError
@@ -64,12 +64,12 @@ def outcome_of(
     """The outcome of a call. `http_status` is None for one that no headers came for, `model` what was asked for."""
     if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, tape)):
         return quick
-    failed = classify.error_of(exception) if isinstance(exception, Exception) else None
+    failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
     out, sent = Outcome(), Sent(format, request_body, model)
     if http_status is None:
         shown = Shown.NOTHING
-        if exception is None or not classify.never_sent(exception):
+        if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # no answer says which tier it was: the request does
             out.tier = asked_tier(request_body)
@@ -79,7 +79,7 @@ def outcome_of(
         except UnknownEncodingError:
             body, out.unread = NOTHING, "encoding"
         if http_status >= 400:
-            shown, out.error = Shown.REFUSED, classify.error_in(http_status, parse(body.tail))
+            shown, out.error = Shown.REFUSED, error_types.error_in(http_status, parse(body.tail))
         else:
             shown = _answered(out, see(format, body, tape.headers), body, tape.headers, sent, ending)
     _judge(out, VERDICTS[shown, ending], failed)
@@ -94,7 +94,7 @@ def _judge(out: Outcome, verdict: Verdict, failed: ErrorType | None) -> None:
     if verdict is not Verdict.ANSWER:
         out.error = {Verdict.EXCEPTION: failed, Verdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
     if out.error is not None:
-        out.status = classify.status_of(out.error)
+        out.status = error_types.status_of(out.error)
 
 
 def _plain_success(format: Format, tape: Tape) -> Outcome | None:
@@ -147,7 +147,7 @@ def _answered(
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
     out.model, out.tier = reading.model, reading.tier
     if shown is Shown.ERROR:
-        out.error = classify.error_in(None, reading.error)
+        out.error = error_types.error_in(None, reading.error)
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended

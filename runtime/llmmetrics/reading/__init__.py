@@ -1,0 +1,1 @@
+"""Reads a whole exchange: what a call came to, its status and its error type."""
