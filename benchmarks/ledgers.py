@@ -24,7 +24,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from llmmetrics.ledgers import Ledger, open_ledger
-from llmmetrics.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 WINDOW = Shape(ResetPeriod.DAILY).window(NOW)

@@ -9,7 +9,7 @@ from documentation import DOCS
 
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
-from llmmetrics.windows import ResetPeriod
+from llmmetrics.settings.windows import ResetPeriod
 
 STATUS_MEANINGS = {
     Status.SUCCESS: "HTTP below 400 and the body came to its end, or a stream's last event was seen before the caller closed it",

@@ -9,7 +9,7 @@ from llmmetrics.meter import Meter
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import Exchange, read_exchange
 from llmmetrics.refusal import budget_exceeded
-from llmmetrics.settings import Settings
+from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.usage import Usage
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from llmmetrics.ledgers import Ledger
 from llmmetrics.metrics import NANO
 from llmmetrics.purse import shape_of
-from llmmetrics.settings import Settings
-from llmmetrics.windows import Window
+from llmmetrics.settings.model import Settings
+from llmmetrics.settings.windows import Window
 
 
 class Account(NamedTuple):

@@ -15,9 +15,9 @@ from llmmetrics.accounts import Account, of_ledger, of_settings
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
 from llmmetrics.ledgers import Ledger, Reset, Row, file_of, open_ledger
-from llmmetrics.loading import load
 from llmmetrics.purse import place_of
-from llmmetrics.settings import Settings
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import Settings
 from llmmetrics.statements import (
     account_fields,
     account_table,

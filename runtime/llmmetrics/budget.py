@@ -19,11 +19,11 @@ from llmmetrics.guard import Guard, NotAskedError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, Standing
 from llmmetrics.metrics import Families, Spend
-from llmmetrics.settings import Budget as Settings
-from llmmetrics.settings import BudgetMode, OnLedgerError, OnUnknownPrice
+from llmmetrics.settings.model import Budget as Settings
+from llmmetrics.settings.model import BudgetMode, OnLedgerError, OnUnknownPrice
+from llmmetrics.settings.windows import ResetPeriod, Shape, Window
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
-from llmmetrics.windows import ResetPeriod, Shape, Window
 
 log = logging.getLogger("llmmetrics")
 

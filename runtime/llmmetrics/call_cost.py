@@ -8,7 +8,7 @@ from decimal import Decimal
 from llmmetrics.call import Call
 from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.tariff import Tariff
+from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from llmmetrics.columns import aligned, money
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit
-from llmmetrics.loading import UnreadableSettingsError, load, said
 from llmmetrics.resolved import Resolved, resolved
+from llmmetrics.settings.loading import UnreadableSettingsError, load, said
 from llmmetrics.system import processes
 from llmmetrics.trial import faults
 

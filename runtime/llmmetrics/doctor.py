@@ -13,9 +13,9 @@ from llmmetrics import endpoint, surroundings
 from llmmetrics.columns import money
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit, Finding, Level, error, ok, warning
-from llmmetrics.loading import UnreadableSettingsError, load
 from llmmetrics.resolved import UNKNOWN, Resolved, resolved
-from llmmetrics.settings import Settings, Telemetry
+from llmmetrics.settings.loading import UnreadableSettingsError, load
+from llmmetrics.settings.model import Settings, Telemetry
 from llmmetrics.trial import faults
 
 MANY_MODELS = 1000

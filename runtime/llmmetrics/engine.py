@@ -11,13 +11,11 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import record, telling, wire
-from llmmetrics.backends import Configured
 from llmmetrics.budget import SpendAlert, nano
 from llmmetrics.call import Call
 from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.counting import unusual
 from llmmetrics.errors import BudgetExceeded, ConfigError
-from llmmetrics.loading import load, said
 from llmmetrics.metrics import Families, Series, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
@@ -27,10 +25,12 @@ from llmmetrics.reading.outcome import Outcome
 from llmmetrics.record import CallRecord
 from llmmetrics.roster import Roster
 from llmmetrics.routes import Place
-from llmmetrics.settings import Settings
+from llmmetrics.settings.backends import Configured
+from llmmetrics.settings.loading import load, said
+from llmmetrics.settings.model import Settings
+from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
-from llmmetrics.tariff import Tariff
 from llmmetrics.voice import Voice
 
 UNKNOWN = "unknown"

@@ -12,9 +12,9 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 from llmmetrics.errors import LedgerError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Balance, Ledger, Standing
+from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
-from llmmetrics.windows import Window
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")

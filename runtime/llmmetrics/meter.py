@@ -14,8 +14,8 @@ from llmmetrics import exposition, transports
 from llmmetrics import wrap as wrapping
 from llmmetrics.budget import SpendAlert
 from llmmetrics.engine import Engine
-from llmmetrics.loading import load
-from llmmetrics.settings import Settings
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.transports import Family
 

@@ -21,9 +21,9 @@ from llmmetrics.families import HEALTH, MULTIPROCESS_MODES, ROWS, Row, budget_ga
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import Price
 from llmmetrics.reading.error_types import ErrorType
+from llmmetrics.settings.windows import Window
 from llmmetrics.system import locks, processes
 from llmmetrics.tally import Add, Finished, Tally, adder
-from llmmetrics.windows import Window
 
 log = logging.getLogger("llmmetrics")
 

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from llmmetrics.backends import Backends
 from llmmetrics.columns import aligned, money
 from llmmetrics.findings import shown
-from llmmetrics.loading import load
 from llmmetrics.pricing.catalogue import Catalogue, catalogue_version
 from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.resolved import CATALOGUE, CONFIGURED, FILED
-from llmmetrics.settings import Settings
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import Settings
+from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.tariff import Tariff
 from llmmetrics.usage import Usage, usage_of
 
 

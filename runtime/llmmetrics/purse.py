@@ -14,7 +14,6 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.backends import Backends
 from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
 from llmmetrics.clerk import Clerk
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
@@ -23,10 +22,11 @@ from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.metrics import NANO, Families, Series, Spend
 from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endings import End
-from llmmetrics.settings import Backend, BudgetMode, OnUnknownPrice, Settings
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
+from llmmetrics.settings.price_lookup import Place, Tariff
+from llmmetrics.settings.windows import Shape
 from llmmetrics.system.clock import Clock
-from llmmetrics.tariff import Place, Tariff
-from llmmetrics.windows import Shape
 from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.settings import OnBudgetExceeded
+from llmmetrics.settings.model import OnBudgetExceeded
 
 HEADER = "x-llmmetrics-budget-exceeded"
 """The one header that carries the details: not every SDK's exception keeps the body."""

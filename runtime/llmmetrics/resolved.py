@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from llmmetrics.backends import Backends, Configured
 from llmmetrics.findings import shown
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price, dollars
-from llmmetrics.settings import Backend, BackendType, Settings
+from llmmetrics.settings.backends import Backends, Configured
+from llmmetrics.settings.model import Backend, BackendType, Settings
+from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.windows import ResetPeriod
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.tariff import Tariff
-from llmmetrics.windows import ResetPeriod
 
 CONFIGURED, FILED, CATALOGUE, UNKNOWN = "configured", "price file", "catalogue", "unknown"
 LATER = "catalogue, by the model asked for"

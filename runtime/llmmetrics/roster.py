@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from threading import Lock
 
-from llmmetrics.backends import Backends
 from llmmetrics.health import Health
 from llmmetrics.metrics import Families, Series
 from llmmetrics.routes import Place, Route, route_of
-from llmmetrics.settings import Settings
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.model import Settings
 from llmmetrics.system import locks
 
 OTHER = "other"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from llmmetrics import wire
-from llmmetrics.backends import Backends, Configured
 from llmmetrics.reading.exchange import provider_name
+from llmmetrics.settings.backends import Backends, Configured
 from llmmetrics.wire import Claim
 from llmmetrics.wire.hosts import LOCAL, Origin
 

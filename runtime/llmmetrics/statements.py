@@ -9,7 +9,7 @@ from llmmetrics.budget import usd
 from llmmetrics.columns import aligned, money, when
 from llmmetrics.findings import shown
 from llmmetrics.ledgers import Reset, Row
-from llmmetrics.windows import FIRST, Window
+from llmmetrics.settings.windows import FIRST, Window
 
 
 def account_table(found: Iterable[Account]) -> Iterable[str]:

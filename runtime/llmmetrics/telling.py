@@ -14,8 +14,8 @@ from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.record import CallRecord
-from llmmetrics.settings import Telemetry
-from llmmetrics.tariff import Tariff
+from llmmetrics.settings.model import Telemetry
+from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.usage import FEES
 from llmmetrics.wire.format import Charge
 

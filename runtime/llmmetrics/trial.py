@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics import ledgers
-from llmmetrics.backends import Backends
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.purse import place_of, unpriced
-from llmmetrics.settings import Settings
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.model import Settings
+from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.tariff import Tariff
 
 
 def faults(settings: Settings) -> Iterator[str]:

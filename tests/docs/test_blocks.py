@@ -22,7 +22,7 @@ from servers import program, redis_server
 from shell import Shell, same, shell, told
 
 import llmmetrics
-from llmmetrics.loading import load
+from llmmetrics.settings.loading import load
 from llmmetrics.testing import Answer, serve
 
 EXAMPLES = DOCS / "examples"

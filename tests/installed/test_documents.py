@@ -9,7 +9,7 @@ from documentation import DOCS, ROOT, Block, blocks, name
 from servers import free_port
 from shell import Shell, shell, told
 
-from llmmetrics.loading import load
+from llmmetrics.settings.loading import load
 
 PAGES = (ROOT / "README.md", DOCS / "install.md")
 PROGRAMS = ("python", "llmmetrics", "pytest")

@@ -19,8 +19,8 @@ from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import open_ledger
 from llmmetrics.metrics import NANO
+from llmmetrics.settings.windows import ResetPeriod, Shape
 from llmmetrics.testing import Answer
-from llmmetrics.windows import ResetPeriod, Shape
 
 HERE = Path(__file__).parent
 DAY = Shape(ResetPeriod.DAILY).window(START)

@@ -15,7 +15,7 @@ from servers import free_port
 from llmmetrics import doctor
 from llmmetrics.cli import main
 from llmmetrics.findings import Exit, Level
-from llmmetrics.loading import UnreadableSettingsError
+from llmmetrics.settings.loading import UnreadableSettingsError
 from llmmetrics.system.processes import VARIABLE
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR

@@ -14,7 +14,7 @@ import pytest
 from servers import free_port, running, until
 from support import alone
 
-from llmmetrics.loading import load
+from llmmetrics.settings.loading import load
 from llmmetrics.testing import Answer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 
 from llmmetrics import ConfigError, Meter
 from llmmetrics.pricing.catalogue import catalogue_version
-from llmmetrics.settings import Settings
+from llmmetrics.settings.model import Settings
 
 pytestmark = pytest.mark.anyio
 GOLDEN = Path(__file__).parent / "golden"

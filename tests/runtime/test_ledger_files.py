@@ -13,7 +13,7 @@ import pytest
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.ledgers import default_url, locks, open_ledger
 from llmmetrics.ledgers.base import SCHEMA
-from llmmetrics.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 DAY = Shape(ResetPeriod.DAILY).window(NOW)
@@ -114,7 +114,7 @@ import resource, signal
 from datetime import datetime, UTC
 from llmmetrics.errors import LedgerError
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, Shape
 now = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 ledger = open_ledger("sqlite:///{path}", namespace="n")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

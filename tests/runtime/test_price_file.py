@@ -18,10 +18,10 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics import ConfigError, Meter
 from llmmetrics.cli import main
-from llmmetrics.loading import load
 from llmmetrics.pricing.price import dollars
-from llmmetrics.rates import BUCKETS, Prices
-from llmmetrics.sheet import PriceFile, Row, Sheet, read
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.price_file import PriceFile, Row, Sheet, read
+from llmmetrics.settings.rates import BUCKETS, Prices
 from llmmetrics.testing import observe
 from llmmetrics.testing.prices import PriceBook, cost
 from llmmetrics.usage import COMPLETION, FEES, PROMPT, usage_of

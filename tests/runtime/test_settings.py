@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_pascal as pascal
 from support import alone, shared
 
-from llmmetrics import ConfigError, settings
-from llmmetrics.loading import load
-from llmmetrics.settings import (
+from llmmetrics import ConfigError
+from llmmetrics.settings import model
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import (
     Backend,
     BackendType,
     Budget,
@@ -497,7 +498,7 @@ def test_settings_do_not_change():
 
 def test_the_module_itself_imports_nothing_heavy():
     code = (
-        f"import runpy, sys; runpy.run_path({settings.__file__!r}); "
+        f"import runpy, sys; runpy.run_path({model.__file__!r}); "
         "print({'httpx', 'httpx2', 'sqlite3', 'redis', 'rich', 'genai_prices'} & {*sys.modules})"
     )
     assert alone(code).strip() == "set()"

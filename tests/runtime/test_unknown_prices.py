@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import BudgetExceeded, Meter
-from llmmetrics.settings import Settings
+from llmmetrics.settings.model import Settings
 from llmmetrics.testing import observe
 from llmmetrics.wire.tiers import asked_tier
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SOAK
 
-from llmmetrics.windows import FIRST, LAST, ResetPeriod, Shape, Weekday, Window
+from llmmetrics.settings.windows import FIRST, LAST, ResetPeriod, Shape, Weekday, Window
 
 # half-hour summer time; offsets of 45 minutes; midnights that do not exist; a day that was left out
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from llmmetrics.windows import FIRST, Window
+from llmmetrics.settings.windows import FIRST, Window
 
 QUARTER = 15 * 60 * 1000
 """Milliseconds. Spend is kept by the quarter of an hour too: every zone's windows begin with one."""

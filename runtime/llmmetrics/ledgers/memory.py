@@ -10,8 +10,8 @@ from itertools import islice
 from threading import Lock
 
 from llmmetrics.ledgers.base import KEPT, QUARTER, REMEMBERED, Balance, Reset, Row, Standing, milliseconds, moment
+from llmmetrics.settings.windows import FIRST, LAST, Window
 from llmmetrics.system import processes
-from llmmetrics.windows import FIRST, LAST, Window
 
 MOST = 100_000
 """Settled ids that are known; the oldest are forgotten first."""

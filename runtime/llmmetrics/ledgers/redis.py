@@ -29,7 +29,7 @@ from llmmetrics.ledgers.base import (
     milliseconds,
     moment,
 )
-from llmmetrics.windows import Window
+from llmmetrics.settings.windows import Window
 
 TIMEOUT = 0.5
 """Seconds that a call waits for the server; `?socket_timeout=` in the URL says otherwise."""

@@ -30,8 +30,8 @@ from llmmetrics.ledgers.base import (
     moment,
 )
 from llmmetrics.ledgers.locks import FileLock
+from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
-from llmmetrics.windows import Window
 
 T = TypeVar("T")
 

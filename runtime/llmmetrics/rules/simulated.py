@@ -12,7 +12,7 @@ from math import inf
 
 from llmmetrics.exact import COST
 from llmmetrics.families import MULTIPROCESS_MODES
-from llmmetrics.settings import Telemetry
+from llmmetrics.settings.model import Telemetry
 from llmmetrics.testing.families import FAMILIES, Family
 
 Labels = frozenset[tuple[str, str]]

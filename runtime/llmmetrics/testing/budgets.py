@@ -11,12 +11,12 @@ from llmmetrics.budget import Line, usd
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.loading import load
 from llmmetrics.metrics import NANO
 from llmmetrics.purse import Purse
-from llmmetrics.settings import Settings
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import Settings
+from llmmetrics.settings.windows import Window
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.windows import Window
 
 
 def has_own_clock(meter: Engine) -> bool:

@@ -12,7 +12,7 @@ from llmmetrics.metrics import Series
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.settings import Settings, Telemetry
+from llmmetrics.settings.model import Settings, Telemetry
 
 
 class _NoPrices(Catalogue):

@@ -1,7 +1,7 @@
 """The settings, as the guide writes them: `LlmSettings` with `Telemetry`, `Backends`, `Health` and `Budget`.
 
 Keys are accepted in PascalCase and in snake_case. How a document is read, and what is said of a wrong one,
-is in `llmmetrics.loading`.
+is in `llmmetrics.settings.loading`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from llmmetrics.rates import BUCKETS, Prices, Section
-from llmmetrics.windows import ResetPeriod, Weekday
+from llmmetrics.settings.rates import BUCKETS, Prices, Section
+from llmmetrics.settings.windows import ResetPeriod, Weekday
 
 
 class BackendType(StrEnum):

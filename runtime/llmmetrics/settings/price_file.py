@@ -17,9 +17,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.loading import JsonObject, problem, said, unknown_keys
 from llmmetrics.pricing.price import Price
-from llmmetrics.rates import Prices, Section
+from llmmetrics.settings.loading import JsonObject, problem, said, unknown_keys
+from llmmetrics.settings.rates import Prices, Section
 
 SCHEMA = 1
 

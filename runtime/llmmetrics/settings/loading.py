@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.ledgers import beside
-from llmmetrics.settings import Settings
+from llmmetrics.settings.model import Settings
 
 log = logging.getLogger("llmmetrics")
 

@@ -10,7 +10,7 @@ from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
 
 if TYPE_CHECKING:
-    from llmmetrics.sheet import Sheet
+    from llmmetrics.settings.price_file import Sheet
 
 Models = Sequence[str | None]
 """Names of one model, the one to be asked for first."""
@@ -42,9 +42,9 @@ class Tariff:
         self.sheet: Sheet | None = None
         if price_file is not None:
             # most programs have none, and its models take a while to build
-            from llmmetrics import sheet
+            from llmmetrics.settings import price_file as price_files
 
-            self.sheet = sheet.read(price_file)
+            self.sheet = price_files.read(price_file)
         self.catalogue = catalogue
         self._now = now
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.pricing.price import Price
-from llmmetrics.settings import Backend, BackendType
+from llmmetrics.settings.model import Backend, BackendType
 from llmmetrics.wire.hosts import Origin, provider_of
 
 

@@ -1,0 +1,1 @@
+"""What a user writes down: the settings, the windows of their budgets, and prices."""
