@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from functools import wraps
 
-from llmmetrics import call, metrics, tally
+from llmmetrics import call
 from llmmetrics.call import Call
 from llmmetrics.engine import Engine
-from llmmetrics.exact import COST
-from llmmetrics.metrics import Families
+from llmmetrics.metrics import batching, registry
+from llmmetrics.metrics.batching import Tally
+from llmmetrics.metrics.names import COST
+from llmmetrics.metrics.registry import Families
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.tally import Tally
 
 
 def around(owner, name):
@@ -110,7 +111,7 @@ def labels_swapped():
 
 
 def duration_not_observed():
-    tally._observe = lambda *_: None
+    batching._observe = lambda *_: None
 
 
 def retries_as_one():
@@ -133,7 +134,7 @@ def budget_not_enforced():
 
 
 def cost_named_total():
-    @around(metrics, "exact")
+    @around(registry, "exact")
     def exact(original, metric):
         if metric.name != COST:
             return original(metric)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from llmmetrics.ledgers import Ledger
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 from llmmetrics.purse import shape_of
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window

@@ -18,7 +18,7 @@ from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.guard import Guard, NotAskedError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, Standing
-from llmmetrics.metrics import Families, Spend
+from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
 from llmmetrics.settings.model import BudgetMode, OnLedgerError, OnUnknownPrice
 from llmmetrics.settings.windows import ResetPeriod, Shape, Window

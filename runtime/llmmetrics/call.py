@@ -11,7 +11,7 @@ from typing import Protocol
 
 from llmmetrics import record
 from llmmetrics.journal import Entry
-from llmmetrics.metrics import Series
+from llmmetrics.metrics.registry import Series
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.routes import Route

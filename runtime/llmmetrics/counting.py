@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from llmmetrics.call import Call
 from llmmetrics.health import Health, verdict
-from llmmetrics.metrics import Families, Series
+from llmmetrics.metrics.batching import TOKEN_TYPES
+from llmmetrics.metrics.registry import Families, Series
 from llmmetrics.reading.error_types import is_pool_timeout
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.tally import TOKEN_TYPES
 
 
 def unusual(

@@ -16,7 +16,8 @@ from llmmetrics.call import Call
 from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.counting import unusual
 from llmmetrics.errors import BudgetExceeded, ConfigError
-from llmmetrics.metrics import Families, Series, families_in
+from llmmetrics.metrics.diagnostics import Voice
+from llmmetrics.metrics.registry import Families, Series, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.purse import Purse, unpriced
@@ -31,7 +32,6 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
-from llmmetrics.voice import Voice
 
 UNKNOWN = "unknown"
 """The model label of a request that names none."""

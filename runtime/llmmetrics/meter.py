@@ -10,10 +10,11 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics import exposition, transports
+from llmmetrics import transports
 from llmmetrics import wrap as wrapping
 from llmmetrics.budget import SpendAlert
 from llmmetrics.engine import Engine
+from llmmetrics.metrics import exposition
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock

@@ -19,7 +19,7 @@ from llmmetrics.clerk import Clerk
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import Ledger, default_url, open_ledger, state_directory
-from llmmetrics.metrics import NANO, Families, Series, Spend
+from llmmetrics.metrics.registry import NANO, Families, Series, Spend
 from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends

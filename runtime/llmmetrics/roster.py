@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from threading import Lock
 
 from llmmetrics.health import Health
-from llmmetrics.metrics import Families, Series
+from llmmetrics.metrics.registry import Families, Series
 from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Settings

@@ -9,7 +9,7 @@ import re
 
 from llmmetrics.call import Call
 from llmmetrics.call_cost import wire_cost
-from llmmetrics.metrics import Series
+from llmmetrics.metrics.registry import Series
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmmetrics.families import ROWS
+from llmmetrics.metrics.definitions import ROWS
 from llmmetrics.settings.model import Backend, Budget, Health, Settings, Telemetry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics import BudgetExceeded, Meter
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 
 URL = "https://api.openai.com/v1/chat/completions"
 REPLY = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}

@@ -14,7 +14,7 @@ from servers import redis_server
 
 from llmmetrics.cli import main
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -18,7 +18,7 @@ from spending import ASK, START, URL
 from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.journal import Entry, Journal
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.windows import ResetPeriod, Shape
 from llmmetrics.testing import Answer
 

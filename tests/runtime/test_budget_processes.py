@@ -12,7 +12,7 @@ import pytest
 from servers import redis_server
 from support import SOAK
 
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 
 SPENDER = str(Path(__file__).with_name("spender.py"))
 COST = 3

@@ -216,7 +216,7 @@ async def test_a_starlette_route_takes_it_without_a_redirect(metered):
 async def test_rendering_leaves_the_event_loop_alone(metered, monkeypatch):
     import threading
 
-    from llmmetrics import exposition
+    from llmmetrics.metrics import exposition
 
     threads = []
     page = exposition.page
@@ -298,9 +298,9 @@ def test_metrics_can_be_switched_off(registry):
 
 
 def test_an_exposition_that_would_break_the_name_is_noticed(registry, caplog, monkeypatch):
-    from llmmetrics import exact
+    from llmmetrics.metrics import names
 
-    monkeypatch.setattr(exact, "generate_latest", lambda _: b"# TYPE llm_estimated_cost_usd_total counter\n")
+    monkeypatch.setattr(names, "generate_latest", lambda _: b"# TYPE llm_estimated_cost_usd_total counter\n")
     with caplog.at_level(logging.ERROR):
         Meter(registry=registry)
     assert "prints llm_estimated_cost_usd_total" in caplog.text

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from llmmetrics import Meter
-from llmmetrics.tally import Tally
+from llmmetrics.metrics.batching import Tally
 
 URL = "https://api.openai.com/v1/chat/completions"
 PRICES = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
@@ -107,7 +107,7 @@ def test_2000_tasks(meter, count, counted, scraped):
 
 
 def test_a_batch_is_told_of_when_it_is_full_and_when_it_is_asked_for():
-    from llmmetrics.metrics import families_in
+    from llmmetrics.metrics.registry import families_in
     from llmmetrics.reading.error_types import Status
 
     registry = CollectorRegistry()

@@ -149,7 +149,7 @@ import os, sys
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 from llmmetrics import Meter
-from llmmetrics.multiprocess import MultiProcessCollector
+from llmmetrics.metrics.multiprocess import MultiProcessCollector
 body = {"model": "m", "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
 class Body(httpx.SyncByteStream):
     def __iter__(self):
@@ -223,7 +223,7 @@ from threading import Event, Thread
 import httpx
 from prometheus_client import CollectorRegistry
 from llmmetrics import Meter
-from llmmetrics.exposition import page
+from llmmetrics.metrics.exposition import page
 registry = CollectorRegistry()
 backend = {"Name": "a", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 1}
 meter = Meter.from_settings({"Backends": [backend]}, registry=registry)
@@ -310,7 +310,7 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from llmmetrics import Meter
-from llmmetrics.multiprocess import MultiProcessCollector
+from llmmetrics.metrics.multiprocess import MultiProcessCollector
 Counter("somebody_else_s", "Of another library").inc()
 backend = {"Name": "a", "ModelName": "m", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 1}
 meter = Meter.from_settings({"Backends": [backend]})

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 from promql_parser import Matcher, MatchOp, VectorSelector
 
-from llmmetrics.exact import COST
 from llmmetrics.findings import Finding, error
+from llmmetrics.metrics.names import COST
 from llmmetrics.rules import simulated
 from llmmetrics.rules.shape import Shape, labels_of, listed
 from llmmetrics.rules.simulated import OURS, SAMPLES, Labels

@@ -10,8 +10,8 @@ from functools import cache
 from itertools import product
 from math import inf
 
-from llmmetrics.exact import COST
-from llmmetrics.families import MULTIPROCESS_MODES
+from llmmetrics.metrics.definitions import MULTIPROCESS_MODES
+from llmmetrics.metrics.names import COST
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.testing.families import FAMILIES, Family
 

@@ -11,7 +11,7 @@ from llmmetrics.budget import Line, usd
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.ledgers import open_ledger
-from llmmetrics.metrics import NANO
+from llmmetrics.metrics.registry import NANO
 from llmmetrics.purse import Purse
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import wraps
 from math import inf, isfinite
 
-from llmmetrics.exact import COST
+from llmmetrics.metrics.names import COST
 from llmmetrics.testing.contract_finding import Check, Scrapes, Wrong, families_on, family_of, found_in, printed
 from llmmetrics.testing.contract_sums import SUMS
 from llmmetrics.testing.exposition_text import Labels, Page, Sample

@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
-from llmmetrics.exact import COST
+from llmmetrics.metrics.names import COST
 from llmmetrics.testing.contract_finding import Check, Scrapes, Wrong, family_of, found_in
 from llmmetrics.testing.exposition_text import Labels, Page, Sample
 from llmmetrics.testing.families import CONTRACT

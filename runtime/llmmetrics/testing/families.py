@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.budget import REASONS
-from llmmetrics.families import ROWS
+from llmmetrics.metrics.batching import TOKEN_TYPES
+from llmmetrics.metrics.definitions import ROWS
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.tally import TOKEN_TYPES
 
 
 class Family(NamedTuple):

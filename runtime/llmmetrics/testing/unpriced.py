@@ -8,7 +8,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry
 
 from llmmetrics.engine import Engine, alive
-from llmmetrics.metrics import Series
+from llmmetrics.metrics.registry import Series
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
 from llmmetrics.reading.outcome import Outcome

@@ -16,14 +16,22 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.exact import check_exposition, exact
-from llmmetrics.families import HEALTH, MULTIPROCESS_MODES, ROWS, Row, budget_gauge, catalogue_gauge, window_gauge
+from llmmetrics.metrics.batching import Add, Finished, Tally, adder
+from llmmetrics.metrics.definitions import (
+    HEALTH,
+    MULTIPROCESS_MODES,
+    ROWS,
+    Row,
+    budget_gauge,
+    catalogue_gauge,
+    window_gauge,
+)
+from llmmetrics.metrics.names import check_exposition, exact
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import Price
 from llmmetrics.reading.error_types import ErrorType
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import locks, processes
-from llmmetrics.tally import Add, Finished, Tally, adder
 
 log = logging.getLogger("llmmetrics")
 

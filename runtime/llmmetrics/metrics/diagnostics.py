@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from traceback import extract_tb
 
-from llmmetrics.metrics import Families
+from llmmetrics.metrics.registry import Families
 
 log = logging.getLogger("llmmetrics")
 

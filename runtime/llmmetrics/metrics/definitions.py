@@ -7,7 +7,7 @@ from typing import NamedTuple
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily
 
-from llmmetrics.exact import COST
+from llmmetrics.metrics.names import COST
 
 
 class Row(NamedTuple):

@@ -18,8 +18,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from llmmetrics.errors import ConfigError
-from llmmetrics.exact import COST
-from llmmetrics.multiprocess import MultiProcessCollector
+from llmmetrics.metrics.multiprocess import MultiProcessCollector
+from llmmetrics.metrics.names import COST
 from llmmetrics.system.processes import shared
 
 Headers = list[tuple[str, str]]

@@ -1,0 +1,49 @@
+"""A drop-in for prometheus-client's `MultiProcessCollector` under which the families keep their documented names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, multiprocess
+from prometheus_client.metrics_core import Metric
+
+from llmmetrics.metrics.definitions import catalogue_gauge
+from llmmetrics.metrics.names import exact
+from llmmetrics.metrics.registry import registered
+from llmmetrics.pricing.catalogue import catalogue_version
+from llmmetrics.system.processes import VARIABLE, sweep
+
+
+class MultiProcessCollector:
+    """Collects what every process has written to the directory that PROMETHEUS_MULTIPROC_DIR names.
+
+    Used like prometheus-client's own: `MultiProcessCollector(registry, path=None)`, with a new registry for
+    each scrape. The requests in flight of processes that are gone are forgotten.
+    """
+
+    merge = staticmethod(multiprocess.MultiProcessCollector.merge)
+
+    def __init__(self, registry: CollectorRegistry | None, path: str | None = None) -> None:
+        self._path = path or os.environ.get(VARIABLE, "")
+        theirs: Any = multiprocess.MultiProcessCollector
+        self._files = theirs(None, path)
+        if registry is not None:
+            registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        for families in registered():
+            families.prepare()
+        sweep(self._path)
+        found: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+        for families in registered():
+            found = families.with_budgets(found)
+        yield from found
+        if registered():
+            # of this process: what the others have is the same, but for the minutes after a refresh
+            yield catalogue_gauge(catalogue_version())
+
+    def describe(self) -> Iterable[Metric]:
+        """The documented families: the directory holds them under other names."""
+        return [metric for families in registered() for metric in families.describe()]
