@@ -23,7 +23,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from llmmetrics.ledgers import Ledger, open_ledger
+from llmmetrics.budgets.ledgers import Ledger, open_ledger
 from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from llmmetrics.ledgers import Ledger
+from llmmetrics.budgets.ledgers import Ledger
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.purse import shape_of
 from llmmetrics.settings.model import Settings

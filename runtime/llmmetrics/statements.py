@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from llmmetrics.accounts import Account
 from llmmetrics.budget import usd
+from llmmetrics.budgets.ledgers import Reset, Row
 from llmmetrics.columns import aligned, money, when
 from llmmetrics.findings import shown
-from llmmetrics.ledgers import Reset, Row
 from llmmetrics.settings.windows import FIRST, Window
 
 

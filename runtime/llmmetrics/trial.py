@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmmetrics import ledgers
+from llmmetrics.budgets import ledgers
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.purse import place_of, unpriced

@@ -17,7 +17,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import BudgetExceeded, Meter
-from llmmetrics.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.metrics.registry import NANO
 
 URL = "https://api.openai.com/v1/chat/completions"

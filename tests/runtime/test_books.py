@@ -12,8 +12,8 @@ import pytest
 import time_machine
 from servers import redis_server
 
+from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.cli import main
-from llmmetrics.ledgers import open_ledger
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.windows import ResetPeriod, Shape
 

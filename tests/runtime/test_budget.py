@@ -490,7 +490,7 @@ def test_a_loss_that_nobody_can_make_good(made, tmp_path, policy, refused):
             with pytest.raises(BudgetExceeded, match="ledger"):
                 one.call()
             # an operator has seen to it
-            from llmmetrics.ledgers import open_ledger
+            from llmmetrics.budgets.ledgers import open_ledger
 
             ledger = open_ledger(redis.url, namespace="default")
             window = one.meter.engine.purse.budget.lines["b"].window

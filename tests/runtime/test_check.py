@@ -13,7 +13,8 @@ from contextlib import closing
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import ConfigError, Meter, doctor, ledgers
+from llmmetrics import ConfigError, Meter, doctor
+from llmmetrics.budgets import ledgers
 from llmmetrics.cli import main
 from llmmetrics.findings import Exit, Level
 from llmmetrics.system.processes import VARIABLE
@@ -154,7 +155,7 @@ def beside(tmp_path, monkeypatch):
     with closing(sqlite3.connect(tmp_path / "newer.db")) as db:
         db.execute("PRAGMA user_version = 99")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delitem(sys.modules, "llmmetrics.ledgers.redis", raising=False)
+    monkeypatch.delitem(sys.modules, "llmmetrics.budgets.ledgers.redis", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
     return tmp_path
 

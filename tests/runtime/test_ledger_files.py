@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from llmmetrics.budgets.ledgers import default_url, locks, open_ledger
+from llmmetrics.budgets.ledgers.base import SCHEMA
 from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.ledgers import default_url, locks, open_ledger
-from llmmetrics.ledgers.base import SCHEMA
 from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full(path, opened):
 import resource, signal
 from datetime import datetime, UTC
 from llmmetrics.errors import LedgerError
-from llmmetrics.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.settings.windows import ResetPeriod, Shape
 now = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 ledger = open_ledger("sqlite:///{path}", namespace="n")

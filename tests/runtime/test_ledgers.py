@@ -15,9 +15,9 @@ from redis import Redis
 from redis.crc import key_slot
 from servers import redis_server
 
+from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers.base import SCHEMA
 from llmmetrics.errors import LedgerError
-from llmmetrics.ledgers import open_ledger
-from llmmetrics.ledgers.base import SCHEMA
 from llmmetrics.settings.windows import ResetPeriod, Shape
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -18,8 +18,8 @@ from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from llmmetrics.budgets.ledgers import beside
 from llmmetrics.errors import ConfigError
-from llmmetrics.ledgers import beside
 from llmmetrics.settings.model import Settings
 
 log = logging.getLogger("llmmetrics")

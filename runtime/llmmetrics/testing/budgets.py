@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from llmmetrics.budget import Line, usd
+from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.ledgers import open_ledger
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.purse import Purse
 from llmmetrics.settings.loading import load

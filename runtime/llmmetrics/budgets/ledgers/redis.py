@@ -15,9 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.ledgers import lua
-from llmmetrics.ledgers.base import (
+from llmmetrics.budgets.ledgers import lua
+from llmmetrics.budgets.ledgers.base import (
     QUARTER,
     REMEMBERED,
     SCHEMA,
@@ -29,6 +28,7 @@ from llmmetrics.ledgers.base import (
     milliseconds,
     moment,
 )
+from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.settings.windows import Window
 
 TIMEOUT = 0.5

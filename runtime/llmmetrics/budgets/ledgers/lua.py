@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from llmmetrics.ledgers.base import KEPT, SCHEMA
+from llmmetrics.budgets.ledgers.base import KEPT, SCHEMA
 
 KEYS = ("windows", "meta", "held", "resets")
 """After these comes the key of the id that the verb is about.

@@ -15,8 +15,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
-from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.ledgers.base import (
+from llmmetrics.budgets.ledgers.base import (
     KEPT,
     QUARTER,
     REMEMBERED,
@@ -29,7 +28,8 @@ from llmmetrics.ledgers.base import (
     milliseconds,
     moment,
 )
-from llmmetrics.ledgers.locks import FileLock
+from llmmetrics.budgets.ledgers.locks import FileLock
+from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
 

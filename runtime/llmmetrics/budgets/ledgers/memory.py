@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
 
-from llmmetrics.ledgers.base import KEPT, QUARTER, REMEMBERED, Balance, Reset, Row, Standing, milliseconds, moment
+from llmmetrics.budgets.ledgers.base import (
+    KEPT,
+    QUARTER,
+    REMEMBERED,
+    Balance,
+    Reset,
+    Row,
+    Standing,
+    milliseconds,
+    moment,
+)
 from llmmetrics.settings.windows import FIRST, LAST, Window
 from llmmetrics.system import processes
 

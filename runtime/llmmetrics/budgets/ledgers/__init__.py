@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from llmmetrics.budgets.ledgers.base import Balance, Ledger, Reset, Row, Standing
 from llmmetrics.errors import ConfigError
-from llmmetrics.ledgers.base import Balance, Ledger, Reset, Row, Standing
 
 __all__ = [
     "Balance",
@@ -48,18 +48,18 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
         # what stands there may be a password
         scheme = ""
     if scheme == "memory":
-        from llmmetrics.ledgers.memory import MemoryLedger
+        from llmmetrics.budgets.ledgers.memory import MemoryLedger
 
         return MemoryLedger()
     if scheme == "sqlite":
-        from llmmetrics.ledgers.sqlite import SqliteLedger
+        from llmmetrics.budgets.ledgers.sqlite import SqliteLedger
 
         return SqliteLedger(file_of(url), namespace, durability)
     if scheme in ("redis", "rediss"):
         if not urlsplit(url).hostname:
             raise ConfigError(f"LlmSettings.Budget.Ledger: {scheme}:// needs a host, as in {scheme}://localhost:6379/0")
         try:
-            from llmmetrics.ledgers.redis import RedisLedger
+            from llmmetrics.budgets.ledgers.redis import RedisLedger
         except ImportError:
             raise ConfigError("a redis:// ledger needs redis-py: pip install 'llmmetrics[redis]'") from None
         return RedisLedger(url, namespace)
@@ -75,7 +75,7 @@ def look(url: str) -> None:
     Raises `ConfigError` and `LedgerError` as `open_ledger` does.
     """
     if url.startswith("sqlite://"):
-        from llmmetrics.ledgers import sqlite
+        from llmmetrics.budgets.ledgers import sqlite
 
         sqlite.look(file_of(url))
     else:

@@ -1,0 +1,1 @@
+"""What may be spent: limits, their enforcement, and the ledgers that keep the amounts."""
