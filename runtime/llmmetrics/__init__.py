@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from llmmetrics.budget import SpendAlert
+from llmmetrics.budgets.budget import SpendAlert
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError
 from llmmetrics.instrument import instrument, uninstrument
 from llmmetrics.meter import Meter

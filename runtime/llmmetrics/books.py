@@ -11,11 +11,11 @@ from contextlib import closing
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from llmmetrics.accounts import Account, of_ledger, of_settings
+from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
+from llmmetrics.budgets.enforcer import place_of
 from llmmetrics.budgets.ledgers import Ledger, Reset, Row, file_of, open_ledger
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import shown
-from llmmetrics.purse import place_of
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.statements import (

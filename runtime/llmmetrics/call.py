@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmmetrics import record
-from llmmetrics.journal import Entry
+from llmmetrics.budgets.journal import Entry
 from llmmetrics.metrics.registry import Series
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of

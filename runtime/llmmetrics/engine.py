@@ -11,7 +11,8 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import record, telling, wire
-from llmmetrics.budget import SpendAlert, nano
+from llmmetrics.budgets.budget import SpendAlert, nano
+from llmmetrics.budgets.enforcer import Purse, unpriced
 from llmmetrics.call import Call
 from llmmetrics.call_cost import call_cost, least_cost
 from llmmetrics.counting import unusual
@@ -20,7 +21,6 @@ from llmmetrics.metrics.diagnostics import Voice
 from llmmetrics.metrics.registry import Families, Series, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
-from llmmetrics.purse import Purse, unpriced
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.record import CallRecord

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from llmmetrics.accounts import Account
-from llmmetrics.budget import usd
+from llmmetrics.budgets.accounts import Account
+from llmmetrics.budgets.budget import usd
 from llmmetrics.budgets.ledgers import Reset, Row
 from llmmetrics.columns import aligned, money, when
 from llmmetrics.findings import shown

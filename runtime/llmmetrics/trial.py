@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics.budgets import ledgers
+from llmmetrics.budgets.enforcer import place_of, unpriced
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.pricing.catalogue import Catalogue
-from llmmetrics.purse import place_of, unpriced
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import Tariff

@@ -16,8 +16,8 @@ from servers import free_port, get, running, until
 from spending import ASK, START, URL
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
+from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.journal import Entry, Journal
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.windows import ResetPeriod, Shape
 from llmmetrics.testing import Answer

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from llmmetrics.budget import Line, usd
+from llmmetrics.budgets.budget import Line, usd
+from llmmetrics.budgets.enforcer import Purse
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import NANO
-from llmmetrics.purse import Purse
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window

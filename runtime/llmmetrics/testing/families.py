@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llmmetrics.budget import REASONS
+from llmmetrics.budgets.budget import REASONS
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.definitions import ROWS
 from llmmetrics.reading.error_types import ErrorType, Status

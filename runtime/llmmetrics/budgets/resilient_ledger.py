@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
+from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Ledger, Standing
 from llmmetrics.errors import LedgerError
-from llmmetrics.journal import Entry, Journal
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock

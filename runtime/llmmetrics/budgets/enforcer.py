@@ -14,11 +14,11 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budget import Budget, Line, SpendAlert, nano_up
+from llmmetrics.budgets.budget import Budget, Line, SpendAlert, nano_up
+from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
-from llmmetrics.clerk import Clerk
+from llmmetrics.budgets.worker import Clerk
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.journal import Entry, Journal
 from llmmetrics.metrics.registry import NANO, Families, Series, Spend
 from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endings import End

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from llmmetrics.budgets.enforcer import shape_of
 from llmmetrics.budgets.ledgers import Ledger
 from llmmetrics.metrics.registry import NANO
-from llmmetrics.purse import shape_of
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window
 

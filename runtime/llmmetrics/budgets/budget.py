@@ -14,10 +14,10 @@ from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
 
+from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, Standing
+from llmmetrics.budgets.resilient_ledger import Guard, NotAskedError
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
-from llmmetrics.guard import Guard, NotAskedError
-from llmmetrics.journal import Entry, Journal
 from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
 from llmmetrics.settings.model import BudgetMode, OnLedgerError, OnUnknownPrice
