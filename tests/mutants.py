@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from functools import wraps
 
-from llmmetrics import call
-from llmmetrics.call import Call
-from llmmetrics.engine import Engine
+from llmmetrics.core import call
+from llmmetrics.core.call import Call
+from llmmetrics.core.engine import Engine
 from llmmetrics.metrics import batching, registry
 from llmmetrics.metrics.batching import Tally
 from llmmetrics.metrics.names import COST

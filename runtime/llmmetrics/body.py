@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
-from llmmetrics.call import Call
+from llmmetrics.core.call import Call
 from llmmetrics.reading.endings import End
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from llmmetrics import passage
 from llmmetrics.body import Around, Followed
-from llmmetrics.call import Call
-from llmmetrics.engine import Engine
+from llmmetrics.core.call import Call
+from llmmetrics.core.engine import Engine
 
 MODULE = "botocore.endpoint"
 """Where every client's requests go through."""

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from llmmetrics.columns import aligned, money
+from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit
 from llmmetrics.resolved import Resolved, resolved
 from llmmetrics.settings.loading import UnreadableSettingsError, load, said
 from llmmetrics.system import processes
-from llmmetrics.trial import faults
 
 _COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
 

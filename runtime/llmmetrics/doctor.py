@@ -11,12 +11,12 @@ from contextlib import suppress
 
 from llmmetrics import endpoint, surroundings
 from llmmetrics.columns import money
+from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit, Finding, Level, error, ok, warning
 from llmmetrics.resolved import UNKNOWN, Resolved, resolved
 from llmmetrics.settings.loading import UnreadableSettingsError, load
 from llmmetrics.settings.model import Settings, Telemetry
-from llmmetrics.trial import faults
 
 MANY_MODELS = 1000
 

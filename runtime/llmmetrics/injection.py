@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from typing import Any
 
-from llmmetrics.call import Call
+from llmmetrics.core.call import Call
 from llmmetrics.wire.stream_usage import FORMATS, Hider, asking
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from llmmetrics import arrival, boto, outside
-from llmmetrics.engine import Engine
+from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, send, streams
 from llmmetrics.transports import Metered

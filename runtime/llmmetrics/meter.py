@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import transports
 from llmmetrics import wrap as wrapping
 from llmmetrics.budgets.budget import SpendAlert
-from llmmetrics.engine import Engine
+from llmmetrics.core.engine import Engine
 from llmmetrics.metrics import exposition
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from llmmetrics.engine import Engine, alive
+from llmmetrics.core.engine import Engine, alive
 from llmmetrics.wire.hosts import Origin, provider_of
 
 _meter: Engine | None = None

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from llmmetrics import injection, refusal
-from llmmetrics.call import Call
-from llmmetrics.engine import Engine
+from llmmetrics.core.call import Call
+from llmmetrics.core.engine import Engine
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.body_buffer import TAIL

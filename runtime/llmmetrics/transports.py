@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal, Self
 
-from llmmetrics.engine import Engine
+from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES, asend, library_of, send, streams
 

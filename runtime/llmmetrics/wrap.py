@@ -13,7 +13,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
 from llmmetrics import boto
-from llmmetrics.engine import Engine
+from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.passage import FAMILIES
 from llmmetrics.transports import Metered, metered

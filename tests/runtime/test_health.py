@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmmetrics.health import Health, verdict
+from llmmetrics.core.health import Health, verdict
 from llmmetrics.reading.error_types import ErrorType, Status
 
 F, T = Status.FAILURE, Status.TIMEOUT

@@ -1,7 +1,7 @@
 """A simulated provider and what else a test of metered code needs. Imports no test framework."""
 
-from llmmetrics.engine import Engine
-from llmmetrics.record import CallRecord
+from llmmetrics.core.engine import Engine
+from llmmetrics.core.record import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.families import CONTRACT, FAMILIES, Family

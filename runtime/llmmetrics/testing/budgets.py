@@ -10,7 +10,7 @@ from uuid import uuid4
 from llmmetrics.budgets.budget import Line, usd
 from llmmetrics.budgets.enforcer import Purse
 from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.engine import Engine
+from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.loading import load

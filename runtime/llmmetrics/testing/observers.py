@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from llmmetrics import engine, record
-from llmmetrics.engine import Engine
+from llmmetrics.core import engine, record
+from llmmetrics.core.engine import Engine
+from llmmetrics.core.record import CallRecord
 from llmmetrics.instrument import Doors, HasEngine
-from llmmetrics.record import CallRecord
 
 _lock = Lock()
 

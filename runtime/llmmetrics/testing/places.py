@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmmetrics import engine, wire
+from llmmetrics import wire
+from llmmetrics.core import engine
 from llmmetrics.wire.hosts import Origin, provider_of
 
 _HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names, not binds

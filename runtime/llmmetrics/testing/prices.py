@@ -12,9 +12,9 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
+from llmmetrics.core.record import CallRecord
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import ATTO, Price, attodollars, dollars
-from llmmetrics.record import CallRecord
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
-from llmmetrics.engine import Engine, alive
+from llmmetrics.core.engine import Engine, alive
 from llmmetrics.metrics.registry import Series
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmmetrics.call import Call
-from llmmetrics.health import Health, verdict
+from llmmetrics.core.call import Call
+from llmmetrics.core.health import Health, verdict
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.registry import Families, Series
 from llmmetrics.reading.error_types import is_pool_timeout

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from threading import Lock
 
-from llmmetrics.health import Health
+from llmmetrics.core.health import Health
+from llmmetrics.core.routes import Place, Route, route_of
 from llmmetrics.metrics.registry import Families, Series
-from llmmetrics.routes import Place, Route, route_of
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Settings
 from llmmetrics.system import locks

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from llmmetrics import record
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.core import record
+from llmmetrics.core.routes import Route
 from llmmetrics.metrics.registry import Series
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
-from llmmetrics.routes import Route
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from llmmetrics.call import Call
+from llmmetrics.core.call import Call
 from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.price_lookup import Tariff

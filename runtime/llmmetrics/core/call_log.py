@@ -7,13 +7,13 @@ import json
 import logging
 import re
 
-from llmmetrics.call import Call
-from llmmetrics.call_cost import wire_cost
+from llmmetrics.core.call import Call
+from llmmetrics.core.call_cost import wire_cost
+from llmmetrics.core.record import CallRecord
 from llmmetrics.metrics.registry import Series
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.record import CallRecord
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import Tariff
 from llmmetrics.usage import FEES

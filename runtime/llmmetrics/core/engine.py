@@ -10,12 +10,16 @@ from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics import record, telling, wire
+from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, nano
 from llmmetrics.budgets.enforcer import Purse, unpriced
-from llmmetrics.call import Call
-from llmmetrics.call_cost import call_cost, least_cost
-from llmmetrics.counting import unusual
+from llmmetrics.core import call_log, record
+from llmmetrics.core.call import Call
+from llmmetrics.core.call_cost import call_cost, least_cost
+from llmmetrics.core.rare_metrics import unusual
+from llmmetrics.core.record import CallRecord
+from llmmetrics.core.routes import Place
+from llmmetrics.core.series import Roster
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Voice
 from llmmetrics.metrics.registry import Families, Series, families_in
@@ -23,9 +27,6 @@ from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.record import CallRecord
-from llmmetrics.roster import Roster
-from llmmetrics.routes import Place
 from llmmetrics.settings.backends import Configured
 from llmmetrics.settings.loading import load, said
 from llmmetrics.settings.model import Settings
@@ -168,17 +169,17 @@ class Engine:
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(telling.record_of(self.tariff, call, outcome, duration, 0 if usage is None else cost))
+            self._tell(call_log.record_of(self.tariff, call, outcome, duration, 0 if usage is None else cost))
 
     def _unpriced(self, series: Series, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
         self.families["without_price"].labels(series.backend, series.model).inc()
-        self.say(*telling.unpriced(series, outcome))
+        self.say(*call_log.unpriced(series, outcome))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""
         self.families["internal"].labels("refresh_prices").inc()
-        self.say(*telling.stale_prices(exception))
+        self.say(*call_log.stale_prices(exception))
 
     def require_backend(self, name: str) -> None:
         """Raises `ConfigError` for a name that is no configured backend's."""
@@ -234,6 +235,6 @@ class Engine:
 
     def _tell(self, finished: CallRecord) -> None:
         if self._logs_calls:
-            telling.log.info("%s", telling.line(finished, self.settings.telemetry))
+            call_log.log.info("%s", call_log.line(finished, self.settings.telemetry))
         for observer in record.observers:
             self._guarded("observer", partial(observer, finished))
