@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmmetrics.wrap import _clients
+from llmmetrics.instrumentation.wrap import _clients
 
 TYPES = {
     "openai": "OpenAI",

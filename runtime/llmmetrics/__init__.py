@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from llmmetrics.budgets.budget import SpendAlert
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError
-from llmmetrics.instrument import instrument, uninstrument
+from llmmetrics.instrumentation.process_wide import instrument, uninstrument
+from llmmetrics.instrumentation.refusal import budget_exceeded
 from llmmetrics.meter import Meter
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import Exchange, read_exchange
-from llmmetrics.refusal import budget_exceeded
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
 from llmmetrics.usage import Usage

@@ -10,15 +10,15 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics import transports
-from llmmetrics import wrap as wrapping
 from llmmetrics.budgets.budget import SpendAlert
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation import httpx
+from llmmetrics.instrumentation import wrap as wrapping
+from llmmetrics.instrumentation.httpx import Family
 from llmmetrics.metrics import exposition
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
-from llmmetrics.transports import Family
 
 T = TypeVar("T")
 
@@ -84,11 +84,11 @@ class Meter:
         `family`. `backend` is the name of the configured backend that every call through it belongs to;
         without it each request's URL and model decide. Raises `ConfigError` for what is no sync transport.
         """
-        return transports.metered(self.engine, inner, backend, family, asynchronous=False)
+        return httpx.metered(self.engine, inner, backend, family, asynchronous=False)
 
     def async_transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
         """A metered transport for an async client, as `transport` for a sync one."""
-        return transports.metered(self.engine, inner, backend, family, asynchronous=True)
+        return httpx.metered(self.engine, inner, backend, family, asynchronous=True)
 
     def asgi_app(self) -> exposition.AsgiApp:
         """An ASGI application that serves the registry, for a route or a mount of any framework."""

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from llmmetrics import arrival
+from llmmetrics.instrumentation import import_hooks
 
 _names = count()
 
@@ -31,8 +31,8 @@ def module(tmp_path, monkeypatch):
 
 def test_it_is_told_once_when_it_is_imported(module):
     told = []
-    arrival.when(module, told.append)
-    arrival.when(module, told.append)
+    import_hooks.when(module, told.append)
+    import_hooks.when(module, told.append)
     assert importlib.util.find_spec(module)
     assert not told
     assert module not in sys.modules
@@ -45,7 +45,7 @@ def test_it_is_told_once_when_it_is_imported(module):
 
 def test_the_module_is_as_if_nobody_had_waited(module):
     told = []
-    arrival.when(module, lambda module: told.append(module.VALUE))
+    import_hooks.when(module, lambda module: told.append(module.VALUE))
     imported = importlib.import_module(module)
     # told after it was loaded
     assert told == [1]
@@ -58,13 +58,13 @@ def test_the_module_is_as_if_nobody_had_waited(module):
 def test_it_is_told_at_once_of_what_is_there(module):
     imported = importlib.import_module(module)
     told = []
-    arrival.when(module, told.append)
+    import_hooks.when(module, told.append)
     assert told == [imported]
 
 
 def test_it_is_told_nothing_once_it_is_called_off(module):
     told = []
-    call_off = arrival.when(module, told.append)
+    call_off = import_hooks.when(module, told.append)
     call_off()
     call_off()
     importlib.import_module(module)
@@ -73,14 +73,14 @@ def test_it_is_told_nothing_once_it_is_called_off(module):
 
 def test_a_module_that_does_not_exist(module):
     missing = module + "not"
-    arrival.when(missing, lambda _: None)
+    import_hooks.when(missing, lambda _: None)
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module(missing)
 
 
 def test_a_module_that_fails_and_is_imported_again(module, tmp_path):
     told = []
-    arrival.when(module, told.append)
+    import_hooks.when(module, told.append)
     source = tmp_path / module.replace(".", "/")
     source.with_suffix(".py").write_text("raise ImportError('not yet')\n")
     with pytest.raises(ImportError, match="not yet"):
@@ -94,7 +94,7 @@ def test_a_module_that_fails_and_is_imported_again(module, tmp_path):
 
 def test_many_threads_import_it_at_once(module):
     told = []
-    arrival.when(module, told.append)
+    import_hooks.when(module, told.append)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(importlib.import_module, [module] * 8))
     assert told == [found[0]]

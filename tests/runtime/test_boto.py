@@ -368,7 +368,7 @@ def test_what_is_wrapped_may_be_copied(meter, provider):
 
 
 def test_an_error_inside_harms_no_call(instrumented, provider, monkeypatch, count):
-    monkeypatch.setattr("llmmetrics.boto._Request.__init__", lambda *_: 1 / 0)
+    monkeypatch.setattr("llmmetrics.instrumentation.botocore._Request.__init__", lambda *_: 1 / 0)
     assert ask(client(provider.url), "converse", MODEL)["output"]
     monkeypatch.undo()
     monkeypatch.setattr("llmmetrics.wire.body_buffer.Tape.feed", lambda *_: 1 / 0)

@@ -229,7 +229,7 @@ def test_a_patch_over_ours_stays(meter, counted, monkeypatch):
 def test_what_goes_past_httpx_is_warned_of_once_a_host(meter, caplog, monkeypatch):
     pytest.importorskip("requests")
     # meters of other tests, not collected yet, may know these hosts
-    monkeypatch.setattr("llmmetrics.outside.alive", [meter.engine])
+    monkeypatch.setattr("llmmetrics.instrumentation.unmetered.alive", [meter.engine])
     with caplog.at_level(logging.WARNING, "llmmetrics"):
         for host in ("api.anthropic.com", "API.anthropic.com", "example.com", b"api.openai.com", None):
             # what the interpreter says when a library looks a name up

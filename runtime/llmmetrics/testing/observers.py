@@ -9,7 +9,7 @@ from threading import Lock
 from llmmetrics.core import engine, record
 from llmmetrics.core.engine import Engine
 from llmmetrics.core.record import CallRecord
-from llmmetrics.instrument import Doors, HasEngine
+from llmmetrics.instrumentation.process_wide import Doors, HasEngine
 
 _lock = Lock()
 

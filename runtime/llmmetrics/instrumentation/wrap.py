@@ -12,11 +12,11 @@ from contextlib import suppress
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
-from llmmetrics import boto
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.passage import FAMILIES
-from llmmetrics.transports import Metered, metered
+from llmmetrics.instrumentation import botocore
+from llmmetrics.instrumentation.httpx import Metered, metered
+from llmmetrics.instrumentation.send import FAMILIES
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def wrap(meter: Engine, client: T, backend: str | None) -> T:
     if not found:
         raise ConfigError(_nothing_in(client))
     # a client of botocore's may be used again
-    if all(not boto.is_metered(each) and each.is_closed for each in found):
+    if all(not botocore.is_metered(each) and each.is_closed for each in found):
         raise ConfigError(f"{_name(client)} is closed and cannot be used again: wrap it before its first use")
     for each in found:
         _wrap_one(meter, each, backend)
@@ -60,8 +60,8 @@ def _clients(root: object) -> Iterator[Any]:
         if isinstance(thing, kinds):
             yield thing
             continue
-        if boto.service_of(thing):
-            if boto.is_metered(thing):
+        if botocore.service_of(thing):
+            if botocore.is_metered(thing):
                 yield thing
             continue
         if depth < _DEPTH:
@@ -91,11 +91,11 @@ def _held(thing: object) -> Iterator[object]:
 
 
 def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
-    if boto.is_metered(client):
+    if botocore.is_metered(client):
         endpoint = client._endpoint  # noqa: SLF001
         inner = endpoint.http_session
-        metering = isinstance(inner, boto.Session)
-        endpoint.http_session = _same(inner, meter, backend) if metering else boto.Session(meter, inner, backend)
+        metering = isinstance(inner, botocore.Session)
+        endpoint.http_session = _same(inner, meter, backend) if metering else botocore.Session(meter, inner, backend)
         return
     asynchronous = hasattr(client, "aclose")
     # google-genai's async client makes an inner one for every event loop, and sends nothing itself
@@ -158,11 +158,11 @@ def _nothing_in(client: object) -> str:
         return f"{client.__name__} is a module: make a client and wrap that, or use llmmetrics.instrument(meter)"
     if isinstance(client, type):
         return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
-    if service := boto.service_of(client):
+    if service := botocore.service_of(client):
         why_not = "goes through aiohttp, which llmmetrics does not meter"
-        if service != boto.SERVICE:
+        if service != botocore.SERVICE:
             why_not = f"is a client of AWS's {service}, which makes no LLM calls"
-        return f"{_name(client)} {why_not}: wrap what boto3.client({boto.SERVICE!r}) gives"
+        return f"{_name(client)} {why_not}: wrap what boto3.client({botocore.SERVICE!r}) gives"
     held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
     reason = next(
         (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None
@@ -170,7 +170,7 @@ def _nothing_in(client: object) -> str:
     if reason:
         return f"{_name(client)} holds no httpx client: {reason}, which llmmetrics does not meter"
     if _name(client).startswith(("boto3.", "botocore.")):
-        return f"{_name(client)} is no client: wrap what boto3.client({boto.SERVICE!r}) gives"
+        return f"{_name(client)} is no client: wrap what boto3.client({botocore.SERVICE!r}) gives"
     inside = ", ".join(held[:8]) or "nothing"
     return (
         f"{_name(client)} holds no httpx, httpx2 or Bedrock client (it holds {inside}): hand over the SDK's client or "

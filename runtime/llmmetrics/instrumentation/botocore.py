@@ -15,10 +15,10 @@ from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from llmmetrics import passage
-from llmmetrics.body import Around, Followed
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation import send as sending
+from llmmetrics.instrumentation.botocore_body import Around, Followed
 
 MODULE = "botocore.endpoint"
 """Where every client's requests go through."""
@@ -70,7 +70,7 @@ def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any
     except Exception as exc:
         meter.swallow("botocore", exc)
         return onward(request)
-    return passage.send(
+    return sending.send(
         meter, backend, known, _followed, lambda _: _Answer(onward(request), read=not request.stream_output)
     ).made
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.passage import FAMILIES, asend, library_of, send, streams
+from llmmetrics.instrumentation.send import FAMILIES, asend, library_of, send, streams
 
 Family = Literal["httpx", "httpx2"]
 

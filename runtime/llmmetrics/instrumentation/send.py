@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from functools import cache
 from typing import Any
 
-from llmmetrics import injection, refusal
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import BudgetExceeded
+from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.body_buffer import TAIL
 
@@ -69,7 +69,7 @@ async def asend(
 def _claim(call: Call | None, request: Any) -> Any:
     """Claim a request, and return the one to send in its place: with stream usage asked for, if set."""
     request.extensions[_CLAIM] = True
-    return injection.to_send(call, request) if call is not None and call.series.injects else request
+    return stream_usage.to_send(call, request) if call is not None and call.series.injects else request
 
 
 def _failed(call: Call | None, exception: BaseException) -> None:
@@ -82,7 +82,7 @@ def _answered(call: Call | None, request: Any, sent: Any, response: Any, stream:
     if call is not None:
         _follow(call, response, stream)
         if sent is not request:
-            injection.hide(call, library_of(request, "Request"), request, response)
+            stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
 
 

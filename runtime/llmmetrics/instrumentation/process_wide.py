@@ -12,11 +12,11 @@ from threading import Lock
 from types import ModuleType
 from typing import Any, Protocol
 
-from llmmetrics import arrival, boto, outside
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.passage import FAMILIES, asend, send, streams
-from llmmetrics.transports import Metered
+from llmmetrics.instrumentation import botocore, import_hooks, unmetered
+from llmmetrics.instrumentation.httpx import Metered
+from llmmetrics.instrumentation.send import FAMILIES, asend, send, streams
 
 _METHOD = "_send_single_request"
 
@@ -36,8 +36,10 @@ class Doors:
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
-            kinds = {**dict.fromkeys(FAMILIES, self._httpx), boto.MODULE: self._botocore}
-            self._call_off = [arrival.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()]
+            kinds = {**dict.fromkeys(FAMILIES, self._httpx), botocore.MODULE: self._botocore}
+            self._call_off = [
+                import_hooks.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()
+            ]
         self.meter = meter
 
     def shut(self) -> None:
@@ -110,9 +112,9 @@ class Doors:
         @wraps(original)
         def _send(self: Any, request: Any) -> Any:
             meter = doors.now()
-            if meter is None or not boto.takes(self):
+            if meter is None or not botocore.takes(self):
                 return original(self, request)
-            return boto.send(meter, None, request, lambda request: original(self, request))
+            return botocore.send(meter, None, request, lambda request: original(self, request))
 
         return _send
 
@@ -152,11 +154,11 @@ def instrument(meter: HasEngine) -> None:
                 "or call llmmetrics.uninstrument() first"
             )
         _doors.open(engine)
-        outside.watch(engine)
+        unmetered.watch(engine)
 
 
 def uninstrument() -> None:
     """Undo `instrument`. Calls in flight are still counted."""
     with _lock:
-        outside.watch(None)
+        unmetered.watch(None)
         _doors.shut()

@@ -1,0 +1,1 @@
+"""Where traffic is metered: one file for each library."""
