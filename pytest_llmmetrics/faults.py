@@ -43,7 +43,7 @@ from llmmetrics.testing.faults import (
     USAGE_NEGATIVE,
     WRITE_TIMEOUT,
 )
-from llmmetrics.testing.messages import Fault
+from llmmetrics.testing.messages.model import Fault
 
 __all__ = ["FAULTS", "Fault", "chosen", "cut_after", "stall_after"]
 __all__ += ["BAD_GATEWAY", "BAD_KEY", "CONNECT_TIMEOUT", "CONTENT_FILTERED", "CONTEXT_TOO_LONG", "CUT", "DNS", "EMPTY"]

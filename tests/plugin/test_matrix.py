@@ -13,7 +13,7 @@ import pytest
 from sdks import SDKS, TYPES, acall, call, closers
 
 from llmmetrics.testing import FAULTS
-from llmmetrics.testing.words import WORDS
+from llmmetrics.testing.messages.provider_errors import WORDS
 from pytest_llmmetrics.contract.patience import impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import Wire

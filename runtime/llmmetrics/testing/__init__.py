@@ -6,7 +6,7 @@ from llmmetrics.testing import faults
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.faults import FAULTS, CannotExpressError
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request, ToolCall
+from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request, ToolCall
 from llmmetrics.testing.observers import metering, meters, observe, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request
 from llmmetrics.testing.script import Script, Step, UnscriptedError

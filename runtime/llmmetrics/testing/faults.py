@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmmetrics.testing.messages import Fault
-from llmmetrics.testing.words import WORDS
+from llmmetrics.testing.messages.model import Fault
+from llmmetrics.testing.messages.provider_errors import WORDS
 
 RATE_LIMIT = Fault("rate_limit", "failure", "rate_limit", 429, retry_after="1")
 RATE_LIMIT_BARE = Fault("rate_limit_bare", "failure", "rate_limit", 429)

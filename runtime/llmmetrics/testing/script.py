@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request
+from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, is_call, reply
 
 

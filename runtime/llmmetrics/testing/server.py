@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request
+from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, reply
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from llmmetrics.testing.faults import CannotExpressError, require_expressible
-from llmmetrics.testing.messages import Answer, Fault, Reply, Request
+from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
+from llmmetrics.testing.messages.provider_errors import Headers, refusal
 from llmmetrics.testing.shapes import SHAPES, Shape
-from llmmetrics.testing.words import Headers, refusal
 
 ANSWER = Answer()
 

@@ -15,7 +15,7 @@ import pytest
 from support import sampled
 
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, reply, serve
-from llmmetrics.testing.words import WORDS
+from llmmetrics.testing.messages.provider_errors import WORDS
 from llmmetrics.wire import eventstream
 
 CHAT = "/v1/chat/completions"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmmetrics.testing import CannotExpressError, Request, Script, UnscriptedError, faults
-from llmmetrics.testing.conversation import conversation
+from llmmetrics.testing.messages.conversation import conversation
 
 CHAT = "/v1/chat/completions"
 

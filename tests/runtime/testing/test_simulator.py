@@ -14,9 +14,9 @@ from support import sampled
 
 from llmmetrics import wire
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, observe, reply, serve
+from llmmetrics.testing.messages.provider_errors import WORDS
 from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.testing.simulator import shape_of
-from llmmetrics.testing.words import WORDS
 
 ANSWER = Answer("one two three", prompt_tokens=120, completion_tokens=30, model="answered")
 ASK = [{"role": "user", "content": "count"}]

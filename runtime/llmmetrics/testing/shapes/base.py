@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from llmmetrics.testing.messages import Answer, Request
-from llmmetrics.testing.words import Headers, Refusal
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Headers, Refusal
 
 Doc = dict[str, Any]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Refusal
 from llmmetrics.testing.shapes.base import Doc, Shape
 from llmmetrics.testing.shapes.eventstream import event, exception
-from llmmetrics.testing.words import Refusal
 
 STREAM = "application/vnd.amazon.eventstream"
 

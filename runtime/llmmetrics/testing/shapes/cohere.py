@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, sse, with_usage
-from llmmetrics.testing.words import Refusal
 
 
 def _usage(answer: Answer) -> Doc:

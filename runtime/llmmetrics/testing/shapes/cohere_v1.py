@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Refusal
 from llmmetrics.testing.shapes.base import Doc, Shape, line
 from llmmetrics.testing.shapes.cohere import meta
-from llmmetrics.testing.words import Refusal
 
 _STREAM = "application/stream+json"
 

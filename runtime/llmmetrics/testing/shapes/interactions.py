@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Refusal
 from llmmetrics.testing.shapes.base import Doc, Shape, model, sse, with_usage
-from llmmetrics.testing.words import Refusal
 
 _WHEN = {"created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z"}
 

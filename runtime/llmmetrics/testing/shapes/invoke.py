@@ -13,12 +13,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Headers
 from llmmetrics.testing.shapes import anthropic, makers, openai
 from llmmetrics.testing.shapes.base import Doc, Shape
 from llmmetrics.testing.shapes.bedrock import STREAM, failed, fresh
 from llmmetrics.testing.shapes.eventstream import event
-from llmmetrics.testing.words import Headers
 
 Docs = Callable[[Request, Answer], Iterator[Doc]]
 

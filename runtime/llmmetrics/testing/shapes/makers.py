@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.shapes.base import VECTOR, Doc, inputs
 from llmmetrics.testing.shapes.bedrock import fresh
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, line, model
-from llmmetrics.testing.words import Refusal
 
 _STREAM = "application/x-ndjson"
 

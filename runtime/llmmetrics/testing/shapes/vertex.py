@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.shapes import openai
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmmetrics.testing.messages import Answer, Request
+from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.shapes.base import Doc, Shape
 
 

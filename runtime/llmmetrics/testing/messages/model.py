@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from llmmetrics import wire
 from llmmetrics.pricing.worst_case import most_output
-from llmmetrics.testing.conversation import conversation
+from llmmetrics.testing.messages.conversation import conversation
 
 
 @dataclass(frozen=True)

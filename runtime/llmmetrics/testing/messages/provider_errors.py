@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from llmmetrics.testing.messages import Fault
+from llmmetrics.testing.messages.model import Fault
 
 Headers = tuple[tuple[str, str], ...]
 
