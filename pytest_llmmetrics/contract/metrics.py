@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics.testing.contract_checks import CHECKS, check
-from llmmetrics.testing.scrape import scrapes
+from llmmetrics.testing.contract.checks import CHECKS, check
+from llmmetrics.testing.contract.scraping import scrapes
 
 
 class MeteredMetricsContract:

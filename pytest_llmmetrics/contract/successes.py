@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from llmmetrics.testing.contract_checks import CHECKS, check
-from llmmetrics.testing.scrape import scrapes
+from llmmetrics.testing.contract.checks import CHECKS, check
+from llmmetrics.testing.contract.scraping import scrapes
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.base import ClientContract
 from pytest_llmmetrics.contract.bench import ANSWER, TOKENS, Bench

@@ -19,7 +19,7 @@ from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.readings import EMPTY, scraped
 from llmmetrics.stopping import stopping
 from llmmetrics.testing import LoopbackProvider, serve
-from llmmetrics.testing.exposition_text import parse
+from llmmetrics.testing.contract.exposition import parse
 from llmmetrics.traffic import STEPS, Traffic
 
 TITLE = "llmmetrics demo"

@@ -19,8 +19,8 @@ from llmmetrics.screen.figures import overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.keys import END, keys
 from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
-from llmmetrics.testing.exposition_text import Page
-from llmmetrics.testing.scrape import ScrapeError, UnreachableError, address, fetched
+from llmmetrics.testing.contract.exposition import Page
+from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, address, fetched
 
 QUIT = ("q", "Q", END)
 

@@ -6,8 +6,8 @@ import sys
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.findings import Exit, error, ok, shown
-from llmmetrics.testing.contract_checks import CHECKS, check
-from llmmetrics.testing.scrape import ScrapeError, UnreachableError, scrapes
+from llmmetrics.testing.contract.checks import CHECKS, check
+from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, scrapes
 
 
 def run(url: str) -> Exit:

@@ -60,7 +60,7 @@ def test_every_fault_is_documented():
 
 
 def test_every_check_of_the_contract_is_documented():
-    from llmmetrics.testing.contract_checks import CHECKS
+    from llmmetrics.testing.contract.checks import CHECKS
     from pytest_llmmetrics.contract import LlmClientContract
 
     text = (ROOT / "docs/contracts.md").read_text("utf8")

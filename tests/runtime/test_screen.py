@@ -16,7 +16,7 @@ from llmmetrics.screen.figures import overview
 from llmmetrics.screen.frame import Frame
 from llmmetrics.screen.quantiles import Latency, quantile
 from llmmetrics.screen.readings import EMPTY, SECONDS, is_ours, scraped
-from llmmetrics.testing.exposition_text import parse
+from llmmetrics.testing.contract.exposition import parse
 
 URL = "http://127.0.0.1:5000/metrics"
 

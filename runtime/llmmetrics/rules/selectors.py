@@ -13,7 +13,7 @@ from llmmetrics.metrics.names import COST
 from llmmetrics.rules import simulated
 from llmmetrics.rules.shape import Shape, labels_of, listed
 from llmmetrics.rules.simulated import OURS, SAMPLES, Labels
-from llmmetrics.testing.families import FAMILIES
+from llmmetrics.testing.contract.families import FAMILIES
 
 PREFIXES = ("llm_", "llmmetrics_")
 """A name that starts so and is none of ours is a mistake; any other is another program's."""

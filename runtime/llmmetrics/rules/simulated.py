@@ -13,7 +13,7 @@ from math import inf
 from llmmetrics.metrics.definitions import MULTIPROCESS_MODES
 from llmmetrics.metrics.names import COST
 from llmmetrics.settings.model import Telemetry
-from llmmetrics.testing.families import FAMILIES, Family
+from llmmetrics.testing.contract.families import FAMILIES, Family
 
 Labels = frozenset[tuple[str, str]]
 """What tells one series of a family from another."""

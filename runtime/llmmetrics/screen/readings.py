@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from llmmetrics.testing.exposition_text import Labels, Page
+from llmmetrics.testing.contract.exposition import Labels, Page
 
 SECONDS = 60.0
 """How long a window is, at least, once it has been open for so long."""

@@ -4,7 +4,7 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.core.record import CallRecord
 from llmmetrics.testing import faults
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
-from llmmetrics.testing.families import CONTRACT, FAMILIES, Family
+from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.faults import FAULTS, CannotExpressError
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request, ToolCall
 from llmmetrics.testing.observers import metering, meters, observe, set_owner

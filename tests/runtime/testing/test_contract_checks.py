@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmmetrics.testing.contract_checks import CHECKS, check
-from llmmetrics.testing.contract_finding import Scrapes
-from llmmetrics.testing.exposition_text import parse
-from llmmetrics.testing.keys import looks_secret
+from llmmetrics.testing.contract.checks import CHECKS, check
+from llmmetrics.testing.contract.exposition import parse
+from llmmetrics.testing.contract.finding import Scrapes
+from llmmetrics.testing.contract.secrets import looks_secret
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLASSIC, OPENMETRICS, AS_COUNTER = (

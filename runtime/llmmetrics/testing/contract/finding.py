@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from llmmetrics.testing.exposition_text import Page, Sample
-from llmmetrics.testing.families import FAMILIES, Family
+from llmmetrics.testing.contract.exposition import Page, Sample
+from llmmetrics.testing.contract.families import FAMILIES, Family
 
 
 class Wrong(NamedTuple):

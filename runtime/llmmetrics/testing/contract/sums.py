@@ -13,9 +13,9 @@ from math import inf
 from typing import NamedTuple
 
 from llmmetrics.metrics.names import COST
-from llmmetrics.testing.contract_finding import Check, Scrapes, Wrong, family_of, found_in
-from llmmetrics.testing.exposition_text import Labels, Page, Sample
-from llmmetrics.testing.families import CONTRACT
+from llmmetrics.testing.contract.exposition import Labels, Page, Sample
+from llmmetrics.testing.contract.families import CONTRACT
+from llmmetrics.testing.contract.finding import Check, Scrapes, Wrong, family_of, found_in
 
 _SLACK = 1e-6
 """Sums of floats differ in their last digits."""

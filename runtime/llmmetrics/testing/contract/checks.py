@@ -12,11 +12,11 @@ from functools import wraps
 from math import inf, isfinite
 
 from llmmetrics.metrics.names import COST
-from llmmetrics.testing.contract_finding import Check, Scrapes, Wrong, families_on, family_of, found_in, printed
-from llmmetrics.testing.contract_sums import SUMS
-from llmmetrics.testing.exposition_text import Labels, Page, Sample
-from llmmetrics.testing.families import CONTRACT, FAMILIES, Family
-from llmmetrics.testing.keys import looks_secret
+from llmmetrics.testing.contract.exposition import Labels, Page, Sample
+from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
+from llmmetrics.testing.contract.finding import Check, Scrapes, Wrong, families_on, family_of, found_in, printed
+from llmmetrics.testing.contract.secrets import looks_secret
+from llmmetrics.testing.contract.sums import SUMS
 
 OPTIONAL = frozenset([COST, "llm_backend_budget_usd"])
 """A cost is there where a price is known, a budget where there is a limit."""

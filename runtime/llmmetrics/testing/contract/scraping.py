@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from llmmetrics.errors import ConfigError, LlmMetricsError
-from llmmetrics.testing.contract_finding import Scrapes
-from llmmetrics.testing.exposition_text import Page, parse
+from llmmetrics.testing.contract.exposition import Page, parse
+from llmmetrics.testing.contract.finding import Scrapes
 
 CLASSIC = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
