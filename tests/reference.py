@@ -12,7 +12,7 @@ from documentation import ROOT
 
 import llmmetrics.testing
 import pytest_llmmetrics.bill.options as bill
-from llmmetrics import cli
+from llmmetrics.cli import main
 from llmmetrics.findings import EXITS
 from pytest_llmmetrics import __main__ as gate
 from pytest_llmmetrics import options as plugin
@@ -30,7 +30,7 @@ def options() -> str:
             "What `--help` says, in one place. `llmmetrics` comes with the runtime, `llmmetrics-gate` and the options of",
             "pytest with the plugin.",
             "",
-            *_commands(cli.parser(), "##"),
+            *_commands(main.parser(), "##"),
             *_exits(),
             *_commands(gate.parser(), "##"),
             *_pytest(),

@@ -2,7 +2,7 @@
 
 import sys
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

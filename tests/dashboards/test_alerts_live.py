@@ -49,7 +49,7 @@ def scraped(tmp_path_factory):
         (directory / name).write_text(yaml.safe_dump(document), "utf8")
     port = free_port()
     with (
-        running([sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)], directory / "log"),
+        running([sys.executable, "-m", "llmmetrics", "demo", "--port", str(port)], directory / "log"),
         prometheus(directory, prometheus_config(directory, f"127.0.0.1:{port}", interval="1s")) as client,
     ):
         retried = "sum(increase(llmmetrics_retries_total[5m])) > 0"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from panels import BUILT, DASHBOARDS, document
 
-from llmmetrics.cli import parser
+from llmmetrics.cli.main import parser
 
 COMPOSE = DASHBOARDS / "compose.yaml"
 PROVISIONING = DASHBOARDS / "grafana/provisioning"

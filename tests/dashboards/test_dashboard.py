@@ -13,7 +13,7 @@ from alarms import alerts
 from panels import BUILT, DASHBOARDS, annotation, document, expressions, panels
 from servers import npm
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.testing import FAMILIES
 
 DOCS = DASHBOARDS.parent / "docs"

@@ -46,7 +46,7 @@ def scraped(tmp_path_factory):
     directory = tmp_path_factory.mktemp("live")
     (directory / "rules.yml").write_text(RULES, "utf8")
     port = free_port()
-    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--host", "0.0.0.0", "--port", str(port)]
+    command = [sys.executable, "-m", "llmmetrics", "demo", "--host", "0.0.0.0", "--port", str(port)]
     with running(command, directory / "log"):
         until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
         with prometheus(directory, CONFIG.format(port=port)) as client:

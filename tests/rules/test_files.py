@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.rules import grafana, prometheus
 from llmmetrics.rules.checking import Checker
 from llmmetrics.rules.queries import UnreadableError
@@ -306,9 +306,7 @@ def test_whatever_a_file_holds_it_is_read_or_said_to_be_none(content, is_json):
 
 
 def test_without_the_extra_it_says_what_to_install(rules):
-    code = (
-        "import sys; sys.modules['promql_parser'] = None; from llmmetrics.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
+    code = "import sys; sys.modules['promql_parser'] = None; from llmmetrics.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "rules", "check", rules({"alert": "A", "expr": "up"})]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -12,7 +12,7 @@ import yaml
 from documentation import blocks, name, pages
 from support import shared
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 
 HERE = Path(__file__).parent
 OURS = HERE.parents[1] / "dashboards"

@@ -14,7 +14,7 @@ from servers import program
 from support import SOAK
 
 from llmmetrics import Meter
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.rules import promtool
 from llmmetrics.rules.checking import Checker
 from llmmetrics.rules.queries import Query

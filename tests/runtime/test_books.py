@@ -13,7 +13,7 @@ import time_machine
 from servers import redis_server
 
 from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.windows import ResetPeriod, Shape
 

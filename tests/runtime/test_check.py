@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics import ConfigError, Meter, doctor
 from llmmetrics.budgets import ledgers
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.findings import Exit, Level
 from llmmetrics.system.processes import VARIABLE
 
@@ -229,7 +229,7 @@ def test_a_wrong_call_exits_with_2(arguments):
 def test_as_a_program(file):
     path = file([{"Name": "a", "ModelName": "gpt-4o-mini", "ApiKey": "${A_KEY}"}])
     done = subprocess.run(
-        [sys.executable, "-m", "llmmetrics.cli", "check", path], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "llmmetrics", "check", path], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "catalogue 0.15/0.6" in done.stdout
@@ -238,7 +238,7 @@ def test_as_a_program(file):
 
 def test_a_terminal_without_the_letters(file):
     done = subprocess.run(
-        [sys.executable, "-m", "llmmetrics.cli", "check", file([{"Name": "Zürich"}])],
+        [sys.executable, "-m", "llmmetrics", "check", file([{"Name": "Zürich"}])],
         capture_output=True,
         text=True,
         check=False,

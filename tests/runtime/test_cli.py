@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import pytest
 
-from llmmetrics.cli import UNREAD, main
+from llmmetrics.cli.main import UNREAD, main
 
 COMMANDS = [["check", "{settings}"], ["doctor", "--port", "{port}"], ["price", "gpt-4o"], ["--help"], ["--version"]]
 
@@ -25,7 +25,7 @@ def test_a_reader_that_goes_early_gets_no_traceback(tmp_path, command):
     os.close(theirs)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "llmmetrics.cli", *arguments],
+            [sys.executable, "-m", "llmmetrics", *arguments],
             stdout=ours,
             stderr=subprocess.PIPE,
             text=True,

@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 import pytest
 from servers import free_port, get, running, until
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.stopping import stopping
 
-DEMO = [sys.executable, "-m", "llmmetrics.cli", "demo"]
+DEMO = [sys.executable, "-m", "llmmetrics", "demo"]
 FAMILIES = (
     *("llm_requests_total", "llm_request_duration_seconds", "llm_tokens_total", "llm_estimated_cost_usd"),
     *("llm_errors_total", "llm_backend_health", "llm_active_requests", "llm_time_to_first_chunk_seconds"),

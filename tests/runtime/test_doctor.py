@@ -13,7 +13,7 @@ from findings import about, only
 from servers import free_port
 
 from llmmetrics import doctor
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.findings import Exit, Level
 from llmmetrics.settings.loading import UnreadableSettingsError
 from llmmetrics.system.processes import VARIABLE
@@ -174,7 +174,7 @@ def test_a_wrong_call_exits_with_2(arguments):
 
 
 def test_as_a_program(tmp_path):
-    command = [sys.executable, "-m", "llmmetrics.cli", "doctor", "--port", str(free_port())]
+    command = [sys.executable, "-m", "llmmetrics", "doctor", "--port", str(free_port())]
     environ = {**os.environ, VARIABLE: str(tmp_path / "no")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     assert (done.returncode, done.stderr) == (1, "")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.pricing.catalogue import catalogue_version
 
 VERSION = catalogue_version()

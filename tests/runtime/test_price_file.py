@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import ConfigError, Meter
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.pricing.price import dollars
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.price_file import PriceFile, Row, Sheet, read

@@ -43,7 +43,7 @@ def clock():
 def demo(tmp_path_factory, clock):
     """The port of a demo that runs."""
     port = free_port()
-    command = [sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port), "--clock-port", str(clock)]
+    command = [sys.executable, "-m", "llmmetrics", "demo", "--port", str(port), "--clock-port", str(clock)]
     with running(command, tmp_path_factory.mktemp("demo") / "log"):
         until(lambda: "llm_requests_total" in get(f"http://127.0.0.1:{port}/metrics"), "the demo")
         yield port

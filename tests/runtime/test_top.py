@@ -13,13 +13,13 @@ import pytest
 from pages import KINDS, serving
 from servers import free_port, get, running, until
 
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its terminal is POSIX's")
 GOLDEN = Path(__file__).parent / "golden"
 CLASSIC = (GOLDEN / "metrics.txt").read_text("utf8")
-TOP = [sys.executable, "-m", "llmmetrics.cli", "top"]
-DEMO = [sys.executable, "-m", "llmmetrics.cli", "demo"]
+TOP = [sys.executable, "-m", "llmmetrics", "top"]
+DEMO = [sys.executable, "-m", "llmmetrics", "demo"]
 
 
 def test_its_screen_is_the_golden_one_at_every_size():

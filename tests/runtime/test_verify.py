@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from servers import free_port, get, running, until
 
 from llmmetrics import Meter
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 
 GOLDEN = Path(__file__).parent / "golden"
 CLASSIC, OPENMETRICS = ((GOLDEN / name).read_text("utf8") for name in ("metrics.txt", "metrics.openmetrics.txt"))
@@ -159,7 +159,7 @@ def test_something_that_is_not_http_is_one_sentence(capsys):
 def test_the_demo_passes_while_its_traffic_goes_on(capsys, tmp_path):
     port, log = free_port(), tmp_path / "log"
     url = f"http://127.0.0.1:{port}/metrics"
-    with running([sys.executable, "-m", "llmmetrics.cli", "demo", "--port", str(port)], log):
+    with running([sys.executable, "-m", "llmmetrics", "demo", "--port", str(port)], log):
         until(lambda: get(url), "the demo")
         assert main(["verify", url]) == 0, (capsys.readouterr(), log.read_text("utf8"))
 

@@ -17,7 +17,7 @@ from servers import free_port, get, running, until
 from support import alone
 
 import llmmetrics
-from llmmetrics.cli import main
+from llmmetrics.cli.main import main
 from llmmetrics.system import locks, processes
 from llmmetrics.testing import Answer, faults
 

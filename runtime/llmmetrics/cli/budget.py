@@ -14,11 +14,7 @@ from typing import NamedTuple, TypeVar
 from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
 from llmmetrics.budgets.ledgers import Ledger, Reset, Row, file_of, open_ledger
-from llmmetrics.errors import ConfigError
-from llmmetrics.findings import shown
-from llmmetrics.settings.loading import load
-from llmmetrics.settings.model import Settings
-from llmmetrics.statements import (
+from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
     reset_fields,
@@ -26,6 +22,10 @@ from llmmetrics.statements import (
     window_fields,
     window_table,
 )
+from llmmetrics.errors import ConfigError
+from llmmetrics.findings import shown
+from llmmetrics.settings.loading import load
+from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import SystemClock
 
 OfBackend = TypeVar("OfBackend", Account, Row)

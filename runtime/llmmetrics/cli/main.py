@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from llmmetrics.arguments import parser
+from llmmetrics.cli.arguments import parser
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.findings import Exit
 
@@ -37,7 +37,7 @@ def _not_installed(exc: ImportError) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmmetrics import check
+    from llmmetrics.cli import check
 
     return check.run(options.settings)
 
@@ -49,7 +49,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _price(options: argparse.Namespace) -> int:
-    from llmmetrics import price
+    from llmmetrics.cli import price
 
     given = (options.input, options.output)
     if None in given and (given != (None, None) or options.cached):
@@ -60,7 +60,7 @@ def _price(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from llmmetrics import verify
+    from llmmetrics.cli import verify
 
     return verify.run(options.url)
 
@@ -76,12 +76,12 @@ def _rules(options: argparse.Namespace) -> int:
 
 
 def _budget(options: argparse.Namespace) -> int:
-    from llmmetrics import books
+    from llmmetrics.cli import budget
 
     if options.settings is None and options.ledger is None:
         options.wrong("give the SETTINGS that name the ledger, or --ledger URL")
-    given = {name: getattr(options, name) for name in books.Asked._fields}
-    return books.run(options.action, books.Asked(**given))
+    given = {name: getattr(options, name) for name in budget.Asked._fields}
+    return budget.run(options.action, budget.Asked(**given))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
