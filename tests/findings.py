@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmmetrics.findings import Finding
+from llmmetrics.cli.output.findings import Finding
 
 
 def only(findings) -> Finding:

@@ -13,7 +13,7 @@ from documentation import ROOT
 import llmmetrics.testing
 import pytest_llmmetrics.bill.options as bill
 from llmmetrics.cli import main
-from llmmetrics.findings import EXITS
+from llmmetrics.cli.output.findings import EXITS
 from pytest_llmmetrics import __main__ as gate
 from pytest_llmmetrics import options as plugin
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from llmmetrics import endpoint, surroundings
-from llmmetrics.columns import money
+from llmmetrics.cli.output.findings import Exit, Finding, Level, error, ok, warning
+from llmmetrics.cli.output.summary import UNKNOWN, Resolved, resolved
+from llmmetrics.cli.output.tables import money
 from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import Exit, Finding, Level, error, ok, warning
-from llmmetrics.resolved import UNKNOWN, Resolved, resolved
 from llmmetrics.settings.loading import UnreadableSettingsError, load
 from llmmetrics.settings.model import Settings, Telemetry
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
 
-from llmmetrics.findings import Finding, error, ok, shown, warning
+from llmmetrics.cli.output.findings import Finding, error, ok, shown, warning
 
 HOST = "127.0.0.1"
 SECONDS = 5.0

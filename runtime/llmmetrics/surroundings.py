@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import NamedTuple
 
-from llmmetrics.findings import Finding, error, ok, shown, warning
+from llmmetrics.cli.output.findings import Finding, error, ok, shown, warning
 from llmmetrics.system.processes import VARIABLE, alive, files, unusable
 from llmmetrics.wire.encodings import DECODERS, UnknownEncodingError
 

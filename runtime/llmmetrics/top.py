@@ -11,8 +11,8 @@ from urllib.parse import SplitResult
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
+from llmmetrics.cli.output.findings import shown
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import shown
 from llmmetrics.screen.amounts import period
 from llmmetrics.screen.board import Fitted, board
 from llmmetrics.screen.figures import overview

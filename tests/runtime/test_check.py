@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import ConfigError, Meter, doctor
 from llmmetrics.budgets import ledgers
 from llmmetrics.cli.main import main
-from llmmetrics.findings import Exit, Level
+from llmmetrics.cli.output.findings import Exit, Level
 from llmmetrics.system.processes import VARIABLE
 
 KEY, PASSWORD = "sk-a-key", "a-password"

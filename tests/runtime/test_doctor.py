@@ -14,7 +14,7 @@ from servers import free_port
 
 from llmmetrics import doctor
 from llmmetrics.cli.main import main
-from llmmetrics.findings import Exit, Level
+from llmmetrics.cli.output.findings import Exit, Level
 from llmmetrics.settings.loading import UnreadableSettingsError
 from llmmetrics.system.processes import VARIABLE
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from servers import free_port
 
 from llmmetrics import Meter, endpoint
-from llmmetrics.findings import Level
+from llmmetrics.cli.output.findings import Level
 from llmmetrics.testing import Answer
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR

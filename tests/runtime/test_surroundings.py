@@ -11,7 +11,7 @@ import pytest
 from findings import about, only
 
 from llmmetrics import surroundings
-from llmmetrics.findings import Level
+from llmmetrics.cli.output.findings import Level
 from llmmetrics.system.processes import VARIABLE
 from llmmetrics.wire import encodings
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 import llmmetrics
-from llmmetrics.findings import EXITS
+from llmmetrics.cli.output.findings import EXITS
 
 _EXITS = "Exits with {}.".format(", ".join(f"{status:d} where {when}" for status, when in EXITS.items()))
 

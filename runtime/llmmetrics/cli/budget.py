@@ -22,8 +22,8 @@ from llmmetrics.cli.budget_tables import (
     window_fields,
     window_table,
 )
+from llmmetrics.cli.output.findings import shown
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import shown
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import SystemClock

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from llmmetrics.budgets.accounts import Account
 from llmmetrics.budgets.budget import usd
 from llmmetrics.budgets.ledgers import Reset, Row
-from llmmetrics.columns import aligned, money, when
-from llmmetrics.findings import shown
+from llmmetrics.cli.output.findings import shown
+from llmmetrics.cli.output.tables import aligned, money, when
 from llmmetrics.settings.windows import FIRST, Window
 
 

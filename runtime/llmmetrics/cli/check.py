@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmmetrics.columns import aligned, money
+from llmmetrics.cli.output.findings import Exit
+from llmmetrics.cli.output.summary import Resolved, resolved
+from llmmetrics.cli.output.tables import aligned, money
 from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import Exit
-from llmmetrics.resolved import Resolved, resolved
 from llmmetrics.settings.loading import UnreadableSettingsError, load, said
 from llmmetrics.system import processes
 

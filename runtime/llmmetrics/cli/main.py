@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from llmmetrics.cli.arguments import parser
+from llmmetrics.cli.output.findings import Exit
 from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.findings import Exit
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from llmmetrics.columns import aligned, money
-from llmmetrics.findings import shown
+from llmmetrics.cli.output.findings import shown
+from llmmetrics.cli.output.summary import CATALOGUE, CONFIGURED, FILED
+from llmmetrics.cli.output.tables import aligned, money
 from llmmetrics.pricing.catalogue import Catalogue, catalogue_version
 from llmmetrics.pricing.price import Price, dollars
-from llmmetrics.resolved import CATALOGUE, CONFIGURED, FILED
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from llmmetrics.cli.output.findings import Exit, error, ok, shown
 from llmmetrics.errors import ConfigError
-from llmmetrics.findings import Exit, error, ok, shown
 from llmmetrics.testing.contract.checks import CHECKS, check
 from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, scrapes
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from promql_parser import AggModifierType, AggregateExpr, Expr
 
-from llmmetrics.findings import error, warning
+from llmmetrics.cli.output.findings import error, warning
 from llmmetrics.rules.reading import Reading, text
 from llmmetrics.rules.selectors import TARGETS
 from llmmetrics.rules.shape import OTHER, Shape, labels_of, listed, without

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import promql_parser
 
-from llmmetrics.findings import Finding, error
+from llmmetrics.cli.output.findings import Finding, error
 from llmmetrics.rules.judging import judged
 from llmmetrics.rules.queries import Placed, Query
 from llmmetrics.rules.reader import read

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from llmmetrics.findings import Exit, ok, shown
+from llmmetrics.cli.output.findings import Exit, ok, shown
 from llmmetrics.rules import files, promtool
 from llmmetrics.rules.checking import Checked, Checker, placed
 from llmmetrics.rules.queries import Document, Placed, UnreadableError

@@ -7,7 +7,7 @@ from typing import Any
 
 from promql_parser import Call, MatrixSelector, StringLiteral, ValueType
 
-from llmmetrics.findings import error, warning
+from llmmetrics.cli.output.findings import error, warning
 from llmmetrics.rules.reading import Reading, text
 from llmmetrics.rules.shape import NO_LABELS, OTHER, SCALAR, Shape, labels_of, listed, without
 

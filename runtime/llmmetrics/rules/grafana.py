@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmmetrics.findings import error
+from llmmetrics.cli.output.findings import error
 from llmmetrics.rules.queries import Document, Placed, Query, UnreadableError
 from llmmetrics.rules.variables import UnknownVariableError, substituted, values
 

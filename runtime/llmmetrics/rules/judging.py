@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from llmmetrics.findings import Finding, error, warning
+from llmmetrics.cli.output.findings import Finding, error, warning
 from llmmetrics.rules.aggregations import with_total
 from llmmetrics.rules.queries import Query
 from llmmetrics.rules.selectors import TARGETS

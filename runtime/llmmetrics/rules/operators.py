@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from promql_parser import BinaryExpr, BinModifier, Expr, LabelModifierType, UnaryExpr, VectorSelector
 
-from llmmetrics.findings import error, warning
+from llmmetrics.cli.output.findings import error, warning
 from llmmetrics.rules.matching import difference, key, keys, matched
 from llmmetrics.rules.reading import Reading, text
 from llmmetrics.rules.shape import OTHER, SCALAR, Shape, labels_of, listed

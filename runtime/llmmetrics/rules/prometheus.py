@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmmetrics.findings import error
+from llmmetrics.cli.output.findings import error
 from llmmetrics.rules.queries import Document, Placed, Query, UnreadableError
 
 _CONFIG = frozenset(

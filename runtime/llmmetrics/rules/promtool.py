@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from llmmetrics.findings import Finding, error, shown, warning
+from llmmetrics.cli.output.findings import Finding, error, shown, warning
 from llmmetrics.rules.checking import Checked
 from llmmetrics.rules.queries import Query
 from llmmetrics.rules.selectors import CLOSED, is_variable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llmmetrics.findings import Finding
+from llmmetrics.cli.output.findings import Finding
 
 
 class Query(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from promql_parser import Expr
 
-from llmmetrics.findings import Finding, warning
+from llmmetrics.cli.output.findings import Finding, warning
 from llmmetrics.rules.shape import Shape, listed
 
 

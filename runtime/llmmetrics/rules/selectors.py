@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from promql_parser import Matcher, MatchOp, VectorSelector
 
-from llmmetrics.findings import Finding, error
+from llmmetrics.cli.output.findings import Finding, error
 from llmmetrics.metrics.names import COST
 from llmmetrics.rules import simulated
 from llmmetrics.rules.shape import Shape, labels_of, listed

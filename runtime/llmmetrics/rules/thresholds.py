@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
 
-from llmmetrics.findings import Finding, error, warning
+from llmmetrics.cli.output.findings import Finding, error, warning
 from llmmetrics.rules.shape import Shape, listed
 from llmmetrics.rules.simulated import BOUNDS, SAMPLES
 

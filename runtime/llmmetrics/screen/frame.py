@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from llmmetrics.findings import shown
+from llmmetrics.cli.output.findings import shown
 
 
 class Signs(NamedTuple):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from llmmetrics.findings import shown
+from llmmetrics.cli.output.findings import shown
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.settings.backends import Backends, Configured
