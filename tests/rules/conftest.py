@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from llmmetrics.rules.checking import Checker
-from llmmetrics.rules.queries import Query
+from llmmetrics.cli.rules.checking import Checker
+from llmmetrics.cli.rules.queries import Query
 
 
 @pytest.fixture

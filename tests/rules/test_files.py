@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmmetrics.cli.main import main
-from llmmetrics.rules import grafana, prometheus
-from llmmetrics.rules.checking import Checker
-from llmmetrics.rules.queries import UnreadableError
+from llmmetrics.cli.rules import grafana, prometheus
+from llmmetrics.cli.rules.checking import Checker
+from llmmetrics.cli.rules.queries import UnreadableError
 
 CALLS = "sum by (job, backend) (rate(llm_requests_total[5m]))"
 RATIO = f"sum by (job, backend) (rate(llm_errors_total[5m])) / {CALLS}"

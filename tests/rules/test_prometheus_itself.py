@@ -15,10 +15,10 @@ from support import SOAK
 
 from llmmetrics import Meter
 from llmmetrics.cli.main import main
-from llmmetrics.rules import promtool
-from llmmetrics.rules.checking import Checker
-from llmmetrics.rules.queries import Query
-from llmmetrics.rules.simulated import SAMPLES, series
+from llmmetrics.cli.rules import promtool
+from llmmetrics.cli.rules.checking import Checker
+from llmmetrics.cli.rules.queries import Query
+from llmmetrics.cli.rules.simulated import SAMPLES, series
 
 COUNT = 10_000 if SOAK else 1000
 LABELS = ["backend", "model", "job", "instance", "status", "token_type", "le", "limit_type", "error_type"]

@@ -68,7 +68,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _rules(options: argparse.Namespace) -> int:
     # it reads YAML and PromQL, which nothing else needs
     try:
-        from llmmetrics.rules import command
+        from llmmetrics.cli.rules import command
     except ImportError as exc:
         _not_installed(exc)
         return Exit.CANNOT_LOOK

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from llmmetrics.cli.output.findings import Finding, error, warning
-from llmmetrics.rules.aggregations import with_total
-from llmmetrics.rules.queries import Query
-from llmmetrics.rules.selectors import TARGETS
-from llmmetrics.rules.shape import NO_LABELS, Shape, labels_of, listed
-from llmmetrics.rules.simulated import OURS
+from llmmetrics.cli.rules.aggregations import with_total
+from llmmetrics.cli.rules.queries import Query
+from llmmetrics.cli.rules.selectors import TARGETS
+from llmmetrics.cli.rules.shape import NO_LABELS, Shape, labels_of, listed
+from llmmetrics.cli.rules.simulated import OURS
 
 _VALUE = re.compile(r"\{\{[^{}]*(?:\$value|\.Value)[^{}]*\}\}(\s*%)?")
 _LABEL = re.compile(r"(?:\$labels|\.Labels)\.(\w+)")

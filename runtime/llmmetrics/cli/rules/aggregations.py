@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from promql_parser import AggModifierType, AggregateExpr, Expr
 
 from llmmetrics.cli.output.findings import error, warning
-from llmmetrics.rules.reading import Reading, text
-from llmmetrics.rules.selectors import TARGETS
-from llmmetrics.rules.shape import OTHER, Shape, labels_of, listed, without
-from llmmetrics.rules.simulated import OURS, Labels
+from llmmetrics.cli.rules.reading import Reading, text
+from llmmetrics.cli.rules.selectors import TARGETS
+from llmmetrics.cli.rules.shape import OTHER, Shape, labels_of, listed, without
+from llmmetrics.cli.rules.simulated import OURS, Labels
 
 _CHOOSES = ("topk", "bottomk", "limitk", "limit_ratio")
 """Those that leave series as they are."""

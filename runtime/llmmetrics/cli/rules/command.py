@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.cli.output.findings import Exit, ok, shown
-from llmmetrics.rules import files, promtool
-from llmmetrics.rules.checking import Checked, Checker, placed
-from llmmetrics.rules.queries import Document, Placed, UnreadableError
+from llmmetrics.cli.rules import files, promtool
+from llmmetrics.cli.rules.checking import Checked, Checker, placed
+from llmmetrics.cli.rules.queries import Document, Placed, UnreadableError
 
 WIDTH = 160
 """So much of an expression is shown."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from promql_parser import Expr
 
 from llmmetrics.cli.output.findings import Finding, warning
-from llmmetrics.rules.shape import Shape, listed
+from llmmetrics.cli.rules.shape import Shape, listed
 
 
 @dataclass

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import promql_parser
 
 from llmmetrics.cli.output.findings import Finding, error
-from llmmetrics.rules.judging import judged
-from llmmetrics.rules.queries import Placed, Query
-from llmmetrics.rules.reader import read
-from llmmetrics.rules.reading import Reading
-from llmmetrics.rules.selectors import TARGETS
-from llmmetrics.rules.shape import OTHER, Shape
+from llmmetrics.cli.rules.judging import judged
+from llmmetrics.cli.rules.queries import Placed, Query
+from llmmetrics.cli.rules.reader import read
+from llmmetrics.cli.rules.reading import Reading
+from llmmetrics.cli.rules.selectors import TARGETS
+from llmmetrics.cli.rules.shape import OTHER, Shape
 
 _WORD = re.compile(r"\w+")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmmetrics.cli.output.findings import error
-from llmmetrics.rules.queries import Document, Placed, Query, UnreadableError
-from llmmetrics.rules.variables import UnknownVariableError, substituted, values
+from llmmetrics.cli.rules.queries import Document, Placed, Query, UnreadableError
+from llmmetrics.cli.rules.variables import UnknownVariableError, substituted, values
 
 REMOVED: Mapping[str, str] = {
     "graph": "timeseries",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from llmmetrics.rules.simulated import Labels
+from llmmetrics.cli.rules.simulated import Labels
 
 NO_LABELS: frozenset[Labels] = frozenset([frozenset()])
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from promql_parser import BinaryExpr, BinModifier, Expr, LabelModifierType, UnaryExpr, VectorSelector
 
 from llmmetrics.cli.output.findings import error, warning
-from llmmetrics.rules.matching import difference, key, keys, matched
-from llmmetrics.rules.reading import Reading, text
-from llmmetrics.rules.shape import OTHER, SCALAR, Shape, labels_of, listed
-from llmmetrics.rules.thresholds import COMPARES, compared
+from llmmetrics.cli.rules.matching import difference, key, keys, matched
+from llmmetrics.cli.rules.reading import Reading, text
+from llmmetrics.cli.rules.shape import OTHER, SCALAR, Shape, labels_of, listed
+from llmmetrics.cli.rules.thresholds import COMPARES, compared
 
 _COUNTED = ("calls", "tokens", "usd")
 """Units of which one may be a share of another."""

@@ -8,8 +8,8 @@ from typing import Any
 from promql_parser import Call, MatrixSelector, StringLiteral, ValueType
 
 from llmmetrics.cli.output.findings import error, warning
-from llmmetrics.rules.reading import Reading, text
-from llmmetrics.rules.shape import NO_LABELS, OTHER, SCALAR, Shape, labels_of, listed, without
+from llmmetrics.cli.rules.reading import Reading, text
+from llmmetrics.cli.rules.shape import NO_LABELS, OTHER, SCALAR, Shape, labels_of, listed, without
 
 _RATES = ("rate", "increase", "irate")
 

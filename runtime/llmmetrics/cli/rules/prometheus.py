@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmmetrics.cli.output.findings import error
-from llmmetrics.rules.queries import Document, Placed, Query, UnreadableError
+from llmmetrics.cli.rules.queries import Document, Placed, Query, UnreadableError
 
 _CONFIG = frozenset(
     [

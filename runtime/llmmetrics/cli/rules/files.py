@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from llmmetrics.rules import grafana, prometheus
-from llmmetrics.rules.queries import Document, UnreadableError
+from llmmetrics.cli.rules import grafana, prometheus
+from llmmetrics.cli.rules.queries import Document, UnreadableError
 
 
 def read(path: str) -> Document:

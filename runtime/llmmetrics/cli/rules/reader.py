@@ -19,14 +19,14 @@ from promql_parser import (
     VectorSelector,
 )
 
-from llmmetrics.rules import simulated
-from llmmetrics.rules.aggregations import aggregate
-from llmmetrics.rules.functions import call
-from llmmetrics.rules.operators import binary, unary
-from llmmetrics.rules.reading import Reading
-from llmmetrics.rules.selectors import PREFIXES, choose, name_of, unknown_name
-from llmmetrics.rules.shape import OTHER, SCALAR, Shape, unit_of
-from llmmetrics.rules.simulated import REPEATED, SAMPLES
+from llmmetrics.cli.rules import simulated
+from llmmetrics.cli.rules.aggregations import aggregate
+from llmmetrics.cli.rules.functions import call
+from llmmetrics.cli.rules.operators import binary, unary
+from llmmetrics.cli.rules.reading import Reading
+from llmmetrics.cli.rules.selectors import PREFIXES, choose, name_of, unknown_name
+from llmmetrics.cli.rules.shape import OTHER, SCALAR, Shape, unit_of
+from llmmetrics.cli.rules.simulated import REPEATED, SAMPLES
 
 
 def read(reading: Reading, node: Expr) -> Shape:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from math import inf
 
 from llmmetrics.cli.output.findings import Finding, error, warning
-from llmmetrics.rules.shape import Shape, listed
-from llmmetrics.rules.simulated import BOUNDS, SAMPLES
+from llmmetrics.cli.rules.shape import Shape, listed
+from llmmetrics.cli.rules.simulated import BOUNDS, SAMPLES
 
 COMPARES = ("==", "!=", ">", "<", ">=", "<=")
 

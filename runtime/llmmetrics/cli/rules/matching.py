@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from promql_parser import BinModifier, LabelModifierType, VectorMatchCardinality
 
-from llmmetrics.rules.shape import labels_of, without
-from llmmetrics.rules.simulated import OURS, Labels
+from llmmetrics.cli.rules.shape import labels_of, without
+from llmmetrics.cli.rules.simulated import OURS, Labels
 
 Series = frozenset[Labels]
 

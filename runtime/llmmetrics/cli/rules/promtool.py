@@ -15,10 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llmmetrics.cli.output.findings import Finding, error, shown, warning
-from llmmetrics.rules.checking import Checked
-from llmmetrics.rules.queries import Query
-from llmmetrics.rules.selectors import CLOSED, is_variable
-from llmmetrics.rules.simulated import SAMPLES, series
+from llmmetrics.cli.rules.checking import Checked
+from llmmetrics.cli.rules.queries import Query
+from llmmetrics.cli.rules.selectors import CLOSED, is_variable
+from llmmetrics.cli.rules.simulated import SAMPLES, series
 
 SECONDS = 60
 

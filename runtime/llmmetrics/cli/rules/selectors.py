@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from promql_parser import Matcher, MatchOp, VectorSelector
 
 from llmmetrics.cli.output.findings import Finding, error
+from llmmetrics.cli.rules import simulated
+from llmmetrics.cli.rules.shape import Shape, labels_of, listed
+from llmmetrics.cli.rules.simulated import OURS, SAMPLES, Labels
 from llmmetrics.metrics.names import COST
-from llmmetrics.rules import simulated
-from llmmetrics.rules.shape import Shape, labels_of, listed
-from llmmetrics.rules.simulated import OURS, SAMPLES, Labels
 from llmmetrics.testing.contract.families import FAMILIES
 
 PREFIXES = ("llm_", "llmmetrics_")
