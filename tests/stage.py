@@ -27,7 +27,7 @@ SECONDS = 2
 ACTS = 12
 WATCHER = f"""
 import itertools, sys
-from llmmetrics import top
+from llmmetrics.cli.top import command as top
 clock = itertools.chain(range(0, {ACTS * SECONDS}, {SECONDS}), itertools.repeat({ACTS * SECONDS}))
 sys.exit(top.run(sys.argv[1], interval=0.1, clock=clock.__next__))
 """

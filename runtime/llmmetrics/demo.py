@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 from rich.live import Live
 
+from llmmetrics.cli.top.board import Fitted
+from llmmetrics.cli.top.figures import overview
+from llmmetrics.cli.top.frame import Frame
+from llmmetrics.cli.top.readings import EMPTY, scraped
 from llmmetrics.clockwork import MovedClock, served
 from llmmetrics.meter import Meter
-from llmmetrics.screen.board import Fitted
-from llmmetrics.screen.figures import overview
-from llmmetrics.screen.frame import Frame
-from llmmetrics.screen.readings import EMPTY, scraped
 from llmmetrics.stopping import stopping
 from llmmetrics.testing import LoopbackProvider, serve
 from llmmetrics.testing.contract.exposition import parse

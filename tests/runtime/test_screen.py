@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from llmmetrics.screen import amounts
-from llmmetrics.screen.board import board
-from llmmetrics.screen.figures import overview
-from llmmetrics.screen.frame import Frame
-from llmmetrics.screen.quantiles import Latency, quantile
-from llmmetrics.screen.readings import EMPTY, SECONDS, is_ours, scraped
+from llmmetrics.cli.top import amounts
+from llmmetrics.cli.top.board import board
+from llmmetrics.cli.top.figures import overview
+from llmmetrics.cli.top.frame import Frame
+from llmmetrics.cli.top.quantiles import Latency, quantile
+from llmmetrics.cli.top.readings import EMPTY, SECONDS, is_ours, scraped
 from llmmetrics.testing.contract.exposition import parse
 
 URL = "http://127.0.0.1:5000/metrics"

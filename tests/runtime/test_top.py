@@ -170,6 +170,6 @@ def test_without_rich_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     for name in ("top", "screen.board"):
         monkeypatch.delitem(sys.modules, f"llmmetrics.{name}", raising=False)
-    monkeypatch.delattr("llmmetrics.top", raising=False)
+    monkeypatch.delattr("llmmetrics.cli.top.command", raising=False)
     assert main(["top"]) == 1
     assert capsys.readouterr().err == "llmmetrics: rich.console is not installed: pip install 'llmmetrics[cli]'\n"

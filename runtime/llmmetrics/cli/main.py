@@ -25,7 +25,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _top(options: argparse.Namespace) -> int:
     try:
-        from llmmetrics import top
+        from llmmetrics.cli.top import command as top
     except ImportError as exc:
         return _not_installed(exc)
     return top.run(options.url, interval=options.interval, once=options.once)

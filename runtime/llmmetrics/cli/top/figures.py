@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from llmmetrics.screen.quantiles import Latency, quantile
-from llmmetrics.screen.readings import Series, Window
+from llmmetrics.cli.top.quantiles import Latency, quantile
+from llmmetrics.cli.top.readings import Series, Window
 
 _KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
 _FAILED = ("failure", "timeout")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmmetrics.screen.quantiles import Latency
+from llmmetrics.cli.top.quantiles import Latency
 
 NOBODY_KNOWS = "-"
 _SIZES = ((1e9, "G"), (1e6, "M"), (1e4, "k"))

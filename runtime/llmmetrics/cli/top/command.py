@@ -12,13 +12,13 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from llmmetrics.cli.output.findings import shown
+from llmmetrics.cli.top.amounts import period
+from llmmetrics.cli.top.board import Fitted, board
+from llmmetrics.cli.top.figures import overview
+from llmmetrics.cli.top.frame import Frame
+from llmmetrics.cli.top.keys import END, keys
+from llmmetrics.cli.top.readings import EMPTY, Window, is_ours, scraped
 from llmmetrics.errors import ConfigError
-from llmmetrics.screen.amounts import period
-from llmmetrics.screen.board import Fitted, board
-from llmmetrics.screen.figures import overview
-from llmmetrics.screen.frame import Frame
-from llmmetrics.screen.keys import END, keys
-from llmmetrics.screen.readings import EMPTY, Window, is_ours, scraped
 from llmmetrics.testing.contract.exposition import Page
 from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, address, fetched
 

@@ -10,11 +10,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from llmmetrics.screen import amounts
-from llmmetrics.screen.bars import bars, budgets_of
-from llmmetrics.screen.cells import NARROW, ONCE, WIDE, Line
-from llmmetrics.screen.figures import Backend, Overview
-from llmmetrics.screen.frame import Frame, Signs, cut, more
+from llmmetrics.cli.top import amounts
+from llmmetrics.cli.top.bars import bars, budgets_of
+from llmmetrics.cli.top.cells import NARROW, ONCE, WIDE, Line
+from llmmetrics.cli.top.figures import Backend, Overview
+from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 
 BROAD = 110
 """Cells from which on there is room for the models beside their backends, and for the errors by type."""

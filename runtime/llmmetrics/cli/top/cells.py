@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from llmmetrics.screen import amounts
-from llmmetrics.screen.figures import Backend, Figures
+from llmmetrics.cli.top import amounts
+from llmmetrics.cli.top.figures import Backend, Figures
 
 FAILING = 0.05
 """The part of the calls from which on it is red that they fail."""

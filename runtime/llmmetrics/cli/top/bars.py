@@ -9,9 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmmetrics.screen import amounts
-from llmmetrics.screen.figures import Backend, Budget
-from llmmetrics.screen.frame import Frame, Signs, cut, more
+from llmmetrics.cli.top import amounts
+from llmmetrics.cli.top.figures import Backend, Budget
+from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 
 Named = tuple[str, Budget]
 
