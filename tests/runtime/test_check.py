@@ -13,8 +13,9 @@ from contextlib import closing
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import ConfigError, Meter, doctor
+from llmmetrics import ConfigError, Meter
 from llmmetrics.budgets import ledgers
+from llmmetrics.cli.doctor import command
 from llmmetrics.cli.main import main
 from llmmetrics.cli.output.findings import Exit, Level
 from llmmetrics.system.processes import VARIABLE
@@ -173,8 +174,8 @@ def test_what_no_meter_can_be_made_of(file, beside, capsys, backends, sections, 
     assert out == ""
     assert says in err
     assert len(err.splitlines()) == 1
-    assert any(each.level is Level.ERROR and says in each.what for each in doctor.of_settings(path))
-    assert not [each for each in doctor.of_settings(path) if "has a limit" in each.what]
+    assert any(each.level is Level.ERROR and says in each.what for each in command.of_settings(path))
+    assert not [each for each in command.of_settings(path) if "has a limit" in each.what]
     assert everything(beside) == before
     # the truth
     with pytest.raises(ConfigError, match=re.escape(says)):
@@ -198,7 +199,7 @@ def test_what_a_meter_can_be_made_of(file, beside, capsys, backends, sections):
     path = file(backends, **sections)
     before = everything(beside)
     assert main(["check", path]) == Exit.FINE, capsys.readouterr()
-    assert not [each for each in doctor.of_settings(path) if each.level is Level.ERROR]
+    assert not [each for each in command.of_settings(path) if each.level is Level.ERROR]
     assert everything(beside) == before
     Meter.from_settings(path, registry=CollectorRegistry()).close()
 

@@ -12,7 +12,7 @@ import pytest
 from findings import about, only
 from servers import free_port
 
-from llmmetrics import doctor
+from llmmetrics.cli.doctor import command as doctor
 from llmmetrics.cli.main import main
 from llmmetrics.cli.output.findings import Exit, Level
 from llmmetrics.settings.loading import UnreadableSettingsError

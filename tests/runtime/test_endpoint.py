@@ -14,7 +14,8 @@ from findings import about, only
 from prometheus_client import CollectorRegistry
 from servers import free_port
 
-from llmmetrics import Meter, endpoint
+from llmmetrics import Meter
+from llmmetrics.cli.doctor import endpoint
 from llmmetrics.cli.output.findings import Level
 from llmmetrics.testing import Answer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from findings import about, only
 
-from llmmetrics import surroundings
+from llmmetrics.cli.doctor import environment
 from llmmetrics.cli.output.findings import Level
 from llmmetrics.system.processes import VARIABLE
 from llmmetrics.wire import encodings
@@ -61,16 +61,16 @@ def installed(tmp_path, monkeypatch):
 )
 def test_an_sdk_is_metered_or_not(installed, name, version, requires, level, says):
     installed(name, version, *requires)
-    finding = about(surroundings.sdks(), f"{name} {version} ")
+    finding = about(environment.sdks(), f"{name} {version} ")
     assert finding.level is level
     assert says in str(finding)
 
 
 def test_aiohttp_takes_the_async_calls_of_google_genai(installed):
     installed("google-genai", "3.4.0", "httpx2<3.0.0,>=2.0.0", "requests<3")
-    assert "aiohttp" not in "".join(map(str, surroundings.sdks()))
+    assert "aiohttp" not in "".join(map(str, environment.sdks()))
     installed("aiohttp", "3.14")
-    finding = about(surroundings.sdks(), "async calls through aiohttp")
+    finding = about(environment.sdks(), "async calls through aiohttp")
     assert finding.level is WARNING
     assert "http_options={'httpx_async_client': httpx2.AsyncClient()}" in finding.do
 
@@ -78,12 +78,12 @@ def test_aiohttp_takes_the_async_calls_of_google_genai(installed):
 def test_aiohttp_alone_is_no_news(installed, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     installed("aiohttp", "3.14")
-    assert only(surroundings.sdks()).what.startswith("no LLM SDK")
+    assert only(environment.sdks()).what.startswith("no LLM SDK")
 
 
 def test_no_sdk_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    finding = only(surroundings.sdks())
+    finding = only(environment.sdks())
     assert (finding.level, finding.do) == (
         WARNING,
         "if your application uses one, run the doctor with your application's own Python",
@@ -95,7 +95,7 @@ def test_an_encoding_that_cannot_be_read(monkeypatch, name, modules):
     for module in ("brotli", "brotlicffi", "compression.zstd", "backports.zstd", "zstandard"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(encodings, "_first_of", encodings._first_of.__wrapped__)
-    finding = about(surroundings.encodings(), f"answers in {name}")
+    finding = about(environment.encodings(), f"answers in {name}")
     assert finding.level is OK
     assert f"pip install 'llmmetrics[{name}]'" in finding.do
 
@@ -103,7 +103,7 @@ def test_an_encoding_that_cannot_be_read(monkeypatch, name, modules):
 def test_encodings_that_can_be_read():
     pytest.importorskip("brotli")
     pytest.importorskip("zstandard")
-    assert [each.what for each in surroundings.encodings()] == [
+    assert [each.what for each in environment.encodings()] == [
         "answers in br can be read",
         "answers in zstd can be read",
     ]
@@ -113,7 +113,7 @@ def test_encodings_that_can_be_read():
 
 
 def processes(**environ):
-    return only(surroundings.processes(environ))
+    return only(environment.processes(environ))
 
 
 def gone() -> int:
@@ -179,7 +179,7 @@ def test_files_of_a_run_before(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="the system does not say which processes there are")
 def test_very_many_dead_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(surroundings, "MANY", 1)
+    monkeypatch.setattr(environment, "MANY", 1)
     for owner in (gone(), gone(), os.getpid()):
         (tmp_path / f"counter_{owner}.db").touch()
     assert "2 dead workers" in processes(**{VARIABLE: str(tmp_path)}).what

@@ -43,7 +43,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from llmmetrics import doctor
+    from llmmetrics.cli.doctor import command as doctor
 
     return doctor.run(options.settings, options.port)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
-from llmmetrics import endpoint, surroundings
+from llmmetrics.cli.doctor import endpoint, environment
 from llmmetrics.cli.output.findings import Exit, Finding, Level, error, ok, warning
 from llmmetrics.cli.output.summary import UNKNOWN, Resolved, resolved
 from llmmetrics.cli.output.tables import money
@@ -42,9 +42,9 @@ def findings(source: str | None, port: int) -> Iterator[Finding]:
 
     Raises `UnreadableSettingsError` after all else.
     """
-    yield from surroundings.sdks()
-    yield from surroundings.encodings()
-    yield from surroundings.processes()
+    yield from environment.sdks()
+    yield from environment.encodings()
+    yield from environment.processes()
     yield from endpoint.port(port)
     yield from of_settings(source)
 
