@@ -30,8 +30,9 @@ from alarms import (
 from prometheus_client import CollectorRegistry
 from servers import alertmanager, free_port, prometheus, running, until
 
-from llmmetrics import BudgetExceeded, Meter, demo, traffic
-from llmmetrics.clockwork import MovedClock, served
+from llmmetrics import BudgetExceeded, Meter
+from llmmetrics.cli.demo import command, traffic
+from llmmetrics.cli.demo.clock import MovedClock, served
 from llmmetrics.testing import faults, reply, serve
 
 # every query has data of the demo
@@ -111,7 +112,7 @@ class World:
         self.clock = MovedClock()
         self._provider = stack.enter_context(serve(answering=self._answer))
         self._moved = stack.enter_context(served(self.clock, 0))
-        settings = demo.settings(self._provider.url)
+        settings = command.settings(self._provider.url)
         day = (datetime.now(UTC) + timedelta(days=14)).day
         (capped,) = (each for each in settings["LlmSettings"]["Backends"] if each["Name"] == self.CAPPED)
         capped |= {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 100_000, "MaxSpendUsd": 5}

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 import pytest
 from servers import free_port, get, running, until
 
+from llmmetrics.cli.demo.clock import MovedClock, served
+from llmmetrics.cli.demo.interrupt import stopping
 from llmmetrics.cli.main import main
-from llmmetrics.clockwork import MovedClock, served
-from llmmetrics.stopping import stopping
 
 DEMO = [sys.executable, "-m", "llmmetrics", "demo"]
 FAMILIES = (

@@ -16,7 +16,7 @@ from llmmetrics.errors import ConfigError, LedgerError
 def _demo(options: argparse.Namespace) -> int:
     # the demo draws with rich, which nothing else needs
     try:
-        from llmmetrics import demo
+        from llmmetrics.cli.demo import command as demo
     except ImportError as exc:
         return _not_installed(exc)
     demo.run(host=options.host, port=options.port, once=options.once, clock_port=options.clock_port)

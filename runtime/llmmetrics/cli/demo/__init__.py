@@ -1,0 +1,1 @@
+"""`llmmetrics demo`: simulated providers, real HTTP traffic, a live table, and `/metrics`."""
