@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_llmmetrics.bill import html, markdown, summary
 from pytest_llmmetrics.bill.comparing import compared
 from pytest_llmmetrics.bill.documents import DocumentError, read, write
 from pytest_llmmetrics.bill.figures import Cost, money
@@ -15,6 +14,7 @@ from pytest_llmmetrics.bill.gate import INCONCLUSIVE, verdict_of
 from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
 from pytest_llmmetrics.bill.merging import merged
 from pytest_llmmetrics.bill.modes import MODES
+from pytest_llmmetrics.bill.rendering import html, markdown, summary
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.repricing import repriced
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from llmmetrics.testing import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics.bill import history, summary
+from pytest_llmmetrics.bill import history
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
+from pytest_llmmetrics.bill.rendering import summary
 from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, price_key, priced
 from pytest_llmmetrics.bill.rows import added
 
@@ -222,7 +223,7 @@ class Bill:
             except DocumentError as exc:
                 self.problems.append(str(exc))
         if self._something and os.environ.get("GITHUB_STEP_SUMMARY"):
-            from pytest_llmmetrics.bill import github
+            from pytest_llmmetrics.bill.rendering import github
 
             github.summarise(os.environ, _made(report, ".md"))
 
@@ -243,7 +244,7 @@ class Bill:
         if self.verdict is not None:
             yield from summary.of_verdict(self.verdict, self.options.baseline.name)
             if os.environ.get("GITHUB_ACTIONS"):
-                from pytest_llmmetrics.bill import github
+                from pytest_llmmetrics.bill.rendering import github
 
                 yield from ((line, "") for line in github.commands(os.environ, self.verdict))
         elif self.notices:
@@ -256,9 +257,9 @@ def _made(report: Report, suffix: str) -> str:
     if suffix == ".json":
         return report.text()
     if suffix == ".md":
-        from pytest_llmmetrics.bill import markdown
+        from pytest_llmmetrics.bill.rendering import markdown
 
         return markdown.comment(report)
-    from pytest_llmmetrics.bill import html
+    from pytest_llmmetrics.bill.rendering import html
 
     return html.page(report)

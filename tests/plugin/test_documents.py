@@ -13,7 +13,7 @@ from reports import report, rich, row
 from pytest_llmmetrics.__main__ import main
 from pytest_llmmetrics.bill.baseline import Baseline, amended, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, parsed, write
-from pytest_llmmetrics.bill.markdown import MARKER
+from pytest_llmmetrics.bill.rendering.markdown import MARKER
 from pytest_llmmetrics.bill.report import Report
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

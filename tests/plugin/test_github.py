@@ -12,8 +12,8 @@ import actions
 import pytest
 from reports import report, rich, row
 
-from pytest_llmmetrics.bill import github, markdown
 from pytest_llmmetrics.bill.gate import verdict_of
+from pytest_llmmetrics.bill.rendering import github, markdown
 
 ROOT = Path(__file__).resolve().parents[2] / ".github"
 ACTION, COMMENT = (ROOT / f"actions/{each}/action.yml" for each in ("llm-gate", "llm-comment"))

@@ -16,7 +16,7 @@ from actions import Runner, StepError, clean_environ, load
 from documentation import DOCS, ROOT, blocks
 from servers import program
 
-from pytest_llmmetrics.bill.markdown import MARKER
+from pytest_llmmetrics.bill.rendering.markdown import MARKER
 
 ACTIONS = {f"/actions/{each}": ROOT / f".github/actions/{each}/action.yml" for each in ("llm-gate", "llm-comment")}
 SHOWN = [load(block.text) for block in blocks(DOCS / "costs.md") if block.language == "yaml"]

@@ -9,7 +9,7 @@ import pytest
 from chromium import browser
 from reports import report, rich
 
-from pytest_llmmetrics.bill import html
+from pytest_llmmetrics.bill.rendering import html
 
 SIZES = [(1280, False), (1280, True), (400, False), (400, True)]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from pytest_llmmetrics.bill import charts
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
-from pytest_llmmetrics.bill.markdown import percent, signed
+from pytest_llmmetrics.bill.rendering import charts
+from pytest_llmmetrics.bill.rendering.markdown import percent, signed
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
 
