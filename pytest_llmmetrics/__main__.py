@@ -7,16 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_llmmetrics.bill.comparing import compared
 from pytest_llmmetrics.bill.documents import DocumentError, read, write
 from pytest_llmmetrics.bill.figures import Cost, money
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, verdict_of
 from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
-from pytest_llmmetrics.bill.merging import merged
 from pytest_llmmetrics.bill.modes import MODES
+from pytest_llmmetrics.bill.offline.comparing import compared
+from pytest_llmmetrics.bill.offline.merging import merged
+from pytest_llmmetrics.bill.offline.repricing import repriced
 from pytest_llmmetrics.bill.rendering import html, markdown, summary
 from pytest_llmmetrics.bill.report import Report
-from pytest_llmmetrics.bill.repricing import repriced
 
 WRONG = 2
 """argparse's own exit code for being called wrongly."""

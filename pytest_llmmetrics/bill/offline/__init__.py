@@ -1,0 +1,1 @@
+"""What is done with reports and baselines alone: compare, merge, price again."""
