@@ -18,7 +18,6 @@ from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from llmmetrics.budgets.ledgers import beside
 from llmmetrics.errors import ConfigError
 from llmmetrics.settings.model import Settings
 
@@ -103,7 +102,7 @@ def _beside(source: str | os.PathLike[str], found: Settings) -> Settings:
     if price_file is not None:
         price_file = str(directory / price_file)
     if budget.ledger is not None:
-        budget = budget.model_copy(update={"ledger": beside(budget.ledger, directory)})
+        budget = budget.model_copy(update={"ledger": absolute_ledger(budget.ledger, directory)})
     return found.model_copy(update={"price_file": price_file, "budget": budget})
 
 
@@ -229,3 +228,11 @@ def said(problems: list[str], whose: str) -> str:
     if len(problems) == 1:
         return problems[0]
     return "\n".join([f"{whose} several errors:", *(f"  {each}" for each in problems)])
+
+
+def absolute_ledger(url: str, directory: Path) -> str:
+    """The URL with the path of an sqlite:// file that is relative made absolute, from this directory on."""
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path or path.startswith("~"):
+        return url
+    return f"sqlite:///{directory.absolute() / path}"

@@ -15,7 +15,6 @@ __all__ = [
     "Reset",
     "Row",
     "Standing",
-    "beside",
     "default_url",
     "file_of",
     "look",
@@ -90,11 +89,3 @@ def file_of(url: str) -> Path:
             "LlmSettings.Budget.Ledger: a file is written sqlite:///relative/path or sqlite:////absolute/path"
         )
     return Path(path).expanduser().absolute()
-
-
-def beside(url: str, directory: Path) -> str:
-    """The URL with the path of an sqlite:// file that is relative made absolute, from this directory on."""
-    path = url.removeprefix("sqlite:///")
-    if path == url or not path or path.startswith("~"):
-        return url
-    return f"sqlite:///{directory.absolute() / path}"
