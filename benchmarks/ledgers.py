@@ -24,10 +24,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from llmmetrics.budgets.ledgers import Ledger, open_ledger
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-WINDOW = Shape(ResetPeriod.DAILY).window(NOW)
+WINDOW = WindowSchedule(ResetPeriod.DAILY).window(NOW)
 LEASE = timedelta(seconds=60)
 LIMIT = 10**15
 PROCESSES = 4

@@ -41,7 +41,7 @@ class LlmBudget:
         self._stack = stack
         self._held: WeakKeyDictionary[Engine, TestBudget] = WeakKeyDictionary()
         for meter in meters():
-            if meter.purse is not None:
+            if meter.enforcer is not None:
                 self._of(meter)
 
     def set(

@@ -61,10 +61,10 @@ def _response(made: Reply, core: ModuleType) -> httpx.Response:
         raise getattr(core, made.raises)(made.says)
     # as a server says it
     length = () if made.stream else (("content-length", str(sum(map(len, made.chunks)))),)
-    return httpx.Response(made.status, headers=[*made.headers, *length], stream=_Body(made, core))
+    return httpx.Response(made.status, headers=[*made.headers, *length], stream=_ScriptedBody(made, core))
 
 
-class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _ScriptedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body as it comes off the wire, chunk by chunk, up to where it breaks off."""
 
     def __init__(self, made: Reply, core: ModuleType) -> None:

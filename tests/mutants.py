@@ -12,7 +12,7 @@ from llmmetrics.core import call
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.metrics import batching, registry
-from llmmetrics.metrics.batching import Tally
+from llmmetrics.metrics.batching import Batches
 from llmmetrics.metrics.names import COST
 from llmmetrics.metrics.registry import Families
 from llmmetrics.reading.error_types import ErrorType, Status
@@ -30,7 +30,7 @@ def around(owner, name):
 
 
 def double_count():
-    @around(Tally, "add")
+    @around(Batches, "add")
     def add(original, self, finished):
         original(self, finished)
         original(self, finished)

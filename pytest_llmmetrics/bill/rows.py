@@ -18,7 +18,7 @@ Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Key = tuple[str, str, str, str, str]
 
 
-class Seen(NamedTuple):
+class SeenAttempt(NamedTuple):
     """One attempt: what a record says of it that matters here."""
 
     fingerprint: str
@@ -43,9 +43,9 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
     )
 
 
-def unpacked(kept: tuple[Any, ...]) -> Seen:
+def unpacked(kept: tuple[Any, ...]) -> SeenAttempt:
     """The attempt that `packed` has made a tuple of."""
-    seen = Seen._make(kept)
+    seen = SeenAttempt._make(kept)
     return seen._replace(parts=tuple((model, prices.usage(dict(buckets))) for model, *buckets in seen.parts))
 
 
@@ -113,12 +113,12 @@ def read_alone(rows: Iterable[Row]) -> list[Row]:
     return [row.model_copy(update={"estimated": {}}) for row in rows]
 
 
-def rows_of(test: str, attempts: Iterable[Seen], book: PriceBook) -> list[Row]:
+def rows_of(test: str, attempts: Iterable[SeenAttempt], book: PriceBook) -> list[Row]:
     """The rows of one test's attempts, in the order in which they ended."""
     return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book))
 
 
-def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]:
+def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook) -> Iterable[Row]:
     last = call[-1]
     # a call belongs to the model that answered it in the end: what failed before, too
     where: dict[str, Any] = {
@@ -140,7 +140,7 @@ def _rows_of_call(test: str, call: list[Seen], book: PriceBook) -> Iterable[Row]
         yield from _charges(here, each, book)
 
 
-def _charges(where: Mapping[str, Any], attempt: Seen, book: PriceBook) -> Iterable[Row]:
+def _charges(where: Mapping[str, Any], attempt: SeenAttempt, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
         # a part's own model is of no matter: the wire says what they cost together
         buckets = _joined(usage.buckets for _, usage in attempt.parts)

@@ -20,7 +20,7 @@ from pytest_llmmetrics.bill.enforcing import exceeded
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
-from pytest_llmmetrics.bill.rows import Row, Seen, added, packed, rows_of, unpacked
+from pytest_llmmetrics.bill.rows import Row, SeenAttempt, added, packed, rows_of, unpacked
 from pytest_llmmetrics.bill.stale import Watch
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Recorder:
             meter.flush()
 
     def _measure(self) -> Measured:
-        seen: dict[Owner, list[Seen]] = {}
+        seen: dict[Owner, list[SeenAttempt]] = {}
         for owner, each in self.seen:
             seen.setdefault(owner, []).append(unpacked(each))
         own: list[Row] = []

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.files import CassetteError, Interaction, dump
-from pytest_llmmetrics.cassettes.secrets import Finding, scan
+from pytest_llmmetrics.cassettes.secrets import SuspectedSecret, scan
 
 _SHOWN = 5
 
@@ -83,12 +83,12 @@ def _document(kept: Sequence[Interaction]) -> Mapping[str, Any]:
     return {"interactions": [{"request": each.request, "response": each.response} for each in kept]}
 
 
-def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[Finding]:
+def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
     """What looks like a secret in a cassette that is there."""
     return scan(_document(kept), text, (), opaque)
 
 
-def told(found: Sequence[Finding]) -> str:
+def told(found: Sequence[SuspectedSecret]) -> str:
     """Where the secrets are, and what to do."""
     return "; ".join(_shown(found)) + (
         ". Take it out of what is sent and answered; a JSON key whose values are random and open nothing is named "
@@ -96,7 +96,7 @@ def told(found: Sequence[Finding]) -> str:
     )
 
 
-def _shown(found: Sequence[Finding]) -> Iterator[str]:
+def _shown(found: Sequence[SuspectedSecret]) -> Iterator[str]:
     yield from map(str, found[:_SHOWN])
     if len(found) > _SHOWN:
         yield f"and {len(found) - _SHOWN} more"

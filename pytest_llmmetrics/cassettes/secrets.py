@@ -41,7 +41,7 @@ _RANDOM = re.compile(r"[A-Za-z0-9_+/=-]{32,}")
 _BITS = 4.0
 
 
-class Finding(NamedTuple):
+class SuspectedSecret(NamedTuple):
     """Where something looks like a secret, and what it looks like. It is never shown itself."""
 
     where: str
@@ -79,31 +79,31 @@ def redact(text: str) -> str:
     return _RANDOM.sub(lambda found: "[…]" if any(random_in(found[0])) else found[0], text)
 
 
-def scan(document: Any, text: str, known: Collection[str] = (), opaque: Collection[str] = ()) -> list[Finding]:
+def scan(document: Any, text: str, known: Collection[str] = (), opaque: Collection[str] = ()) -> list[SuspectedSecret]:
     """What in a cassette looks like a secret: in its values, in streamed words put together, and in its text.
 
     `known` are the credentials that were sent; `opaque` are more JSON keys whose values are random by nature.
     """
     spared = OPAQUE | {each.lower() for each in opaque}
-    found: dict[Finding, None] = {}
+    found: dict[SuspectedSecret, None] = {}
     words: dict[str, list[str]] = {}
     for path, key, value in leaves(document, ""):
         for what, _, _ in patterns_in(value):
-            found[Finding(path, what)] = None
+            found[SuspectedSecret(path, what)] = None
         if any(each in value for each in known):
-            found[Finding(path, "a credential that was sent with the request")] = None
+            found[SuspectedSecret(path, "a credential that was sent with the request")] = None
         if key not in spared and not key.endswith("_id"):
             for what, _, _ in random_in(value):
-                found[Finding(path, what)] = None
+                found[SuspectedSecret(path, what)] = None
         words.setdefault(re.sub(r"\.event\[\d+\]", ".event[]", path), []).append(value)
     for path, pieces in words.items():
         joined = "".join(pieces)
         if len(pieces) > 1 and (any(patterns_in(joined)) or any(each in joined for each in known)):
-            found[Finding(path, "a secret, put together from the events of the stream")] = None
+            found[SuspectedSecret(path, "a secret, put together from the events of the stream")] = None
     if not found:
         # the net under the structure: what is in the text and in no value
         for what, start, _ in patterns_in(text):
-            found[Finding(f"line {text.count(chr(10), 0, start) + 1}", what)] = None
+            found[SuspectedSecret(f"line {text.count(chr(10), 0, start) + 1}", what)] = None
     return list(found)
 
 

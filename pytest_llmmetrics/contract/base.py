@@ -9,7 +9,7 @@ import pytest
 
 from llmmetrics.testing import Fault
 from pytest_llmmetrics import faults
-from pytest_llmmetrics.contract.bench import Bench, Outcome, bench
+from pytest_llmmetrics.contract.bench import Bench, CallResult, bench
 from pytest_llmmetrics.probe import LlmMetrics
 from pytest_llmmetrics.provider import LlmProvider
 
@@ -52,7 +52,7 @@ class ClientContract:
         with bench(llm_metrics, llm_provider, caplog, self.call, self.max_attempts + MORE) as made:
             yield made
 
-    def _meet(self, llm_bench: Bench, fault: Fault, times: int = 1) -> Outcome:
+    def _meet(self, llm_bench: Bench, fault: Fault, times: int = 1) -> CallResult:
         """One call that meets a fault; the test is skipped where the provider has none such."""
         if fault.name in self.faults_excluded:
             pytest.skip(f"{fault.name} is among faults_excluded")
@@ -65,7 +65,7 @@ class ClientContract:
     def _all(self) -> Iterator[Fault]:
         return (each for each in faults.FAULTS.values() if each.name not in self.faults_excluded)
 
-    def _succeed(self, llm_bench: Bench) -> Outcome:
+    def _succeed(self, llm_bench: Bench) -> CallResult:
         """One call that nothing goes wrong with."""
         out = llm_bench.call()
         if out.exception is not None:

@@ -33,7 +33,7 @@ _INEXPRESSIBLE = "does not exist in"
 
 
 @dataclass
-class Outcome:
+class CallResult:
     """What one call came to."""
 
     value: Any = None
@@ -66,18 +66,18 @@ class Bench:
     most: int
     """After so many attempts one call is stopped."""
 
-    def call(self, fault: Fault | None = None, times: int = 1) -> Outcome:
+    def call(self, fault: Fault | None = None, times: int = 1) -> CallResult:
         """One call, which meets this fault so many times, and then gets an answer."""
         self.script.otherwise = ANSWER
         if fault is not None:
             self.script.fail(fault, times)
         return self.run(self.act)
 
-    def run(self, act: Callable[[], Any]) -> Outcome:
+    def run(self, act: Callable[[], Any]) -> CallResult:
         """Do this, sync or async, and see what it comes to."""
         attempts, waited = len(self.wire.attempts), self.patience.waited
         self.wire.allow(self.most)
-        out = Outcome()
+        out = CallResult()
         try:
             made = act()
             if inspect.isawaitable(made):
@@ -98,7 +98,7 @@ class Bench:
             self._forget()
         return out
 
-    async def _awaited(self, made: Any, out: Outcome) -> None:
+    async def _awaited(self, made: Any, out: CallResult) -> None:
         try:
             out.value = _whole(await made)
         finally:
@@ -117,7 +117,7 @@ class Bench:
         for each in self.wire.attempts:
             each.unclosed = False
 
-    def interrupt(self, where: str) -> tuple[Outcome, bool]:
+    def interrupt(self, where: str) -> tuple[CallResult, bool]:
         """One call that is cancelled while its answer stays away; whether the cancellation came out of it.
 
         Async code is cancelled as a task; in sync code it is Ctrl-C.
@@ -125,7 +125,7 @@ class Bench:
         self.script.otherwise = ANSWER
         self.wire.allow(self.most)
         self.wire.hold = where
-        out = Outcome()
+        out = CallResult()
         try:
             made = self.act()
         except KeyboardInterrupt:
@@ -138,7 +138,7 @@ class Bench:
         self.wire.hold = ""
         return out, passed
 
-    async def _cancelled(self, made: Any, out: Outcome) -> bool:
+    async def _cancelled(self, made: Any, out: CallResult) -> bool:
         self.wire.held = asyncio.Event()
         task = asyncio.ensure_future(made)
         held = asyncio.ensure_future(self.wire.held.wait())

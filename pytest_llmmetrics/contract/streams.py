@@ -11,7 +11,7 @@ import pytest
 from llmmetrics.testing import Fault
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.base import ClientContract
-from pytest_llmmetrics.contract.bench import ANSWER, TOKENS, Bench, Outcome
+from pytest_llmmetrics.contract.bench import ANSWER, TOKENS, Bench, CallResult
 
 _LONG = replace(ANSWER, pieces=tuple(f"word {n} " for n in range(200)))
 
@@ -53,7 +53,9 @@ class StreamContract(ClientContract):
             self._require(out.exception is not None, f"the stream broke off, and {pieces!r} passed for all of it")
         self._require_idle(llm_bench)
 
-    def _streamed(self, llm_bench: Bench, pieces: list[Any], most: int | None, fault: Fault | None = None) -> Outcome:
+    def _streamed(
+        self, llm_bench: Bench, pieces: list[Any], most: int | None, fault: Fault | None = None
+    ) -> CallResult:
         llm_bench.script.otherwise = _LONG
         if fault is not None:
             llm_bench.script.fail(fault)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from llmmetrics.testing import is_llm_request
-from pytest_llmmetrics.contract.wire import Attempt, Wire
+from pytest_llmmetrics.contract.wire import SentRequest, Wire
 
 _FAMILIES = ("httpx", "httpx2")
 
@@ -18,10 +18,10 @@ def _is_llm(request: Any) -> bool:
     return is_llm_request(request.method, url.host, url.port, url.path)
 
 
-class _Body:
+class _TappedBody:
     """An answer's body on its way to the client."""
 
-    def __init__(self, inner: Any, attempt: Attempt, wire: Wire) -> None:
+    def __init__(self, inner: Any, attempt: SentRequest, wire: Wire) -> None:
         self._inner, self._attempt, self._wire = inner, attempt, wire
         attempt.unclosed = True
 
@@ -43,7 +43,7 @@ class _Body:
         self._inner.close()
 
 
-class _AsyncBody(_Body):
+class _AsyncBody(_TappedBody):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._inner:
@@ -68,7 +68,7 @@ def watched(wire: Wire) -> Iterator[None]:
     replaced: list[tuple[Any, str, Any]] = []
     for family in _FAMILIES:
         library = import_module(family)
-        body = type("Body", (_Body, library.SyncByteStream), {})
+        body = type("Body", (_TappedBody, library.SyncByteStream), {})
         async_body = type("AsyncBody", (_AsyncBody, library.AsyncByteStream), {})
         for owner, name, made in (
             (library.HTTPTransport, "handle_request", _sync(wire, library.HTTPTransport.handle_request, body)),

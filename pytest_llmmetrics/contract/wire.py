@@ -21,7 +21,7 @@ class TooManyAttemptsError(BaseException):
 
 
 @dataclass
-class Attempt:
+class SentRequest:
     """One request on the wire."""
 
     at: float
@@ -38,7 +38,7 @@ class Wire:
     """Every attempt so far. `hold` says where the next answer stays away: `headers`, `body`, or nowhere."""
 
     patience: Patience
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[SentRequest] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     hold: str = ""
     held: asyncio.Event | None = None
@@ -50,11 +50,11 @@ class Wire:
         """Let the code under test make so many more."""
         self.end = len(self.attempts) + attempts
 
-    def begin(self, request: Any) -> Attempt:
+    def begin(self, request: Any) -> SentRequest:
         if len(self.attempts) >= self.end:
             raise TooManyAttemptsError
         self.keys |= set(_keys(request))
-        attempt = Attempt(self.patience.monotonic(), request.extensions.get("timeout", {}))
+        attempt = SentRequest(self.patience.monotonic(), request.extensions.get("timeout", {}))
         self.attempts.append(attempt)
         self.in_flight()
         return attempt
@@ -81,7 +81,7 @@ class Wire:
             self.held.set()
         await asyncio.Event().wait()
 
-    def patience_for(self, attempt: Attempt, exc: BaseException) -> float:
+    def patience_for(self, attempt: SentRequest, exc: BaseException) -> float:
         """Seconds that the client waits until this exception: the timeout that it has set, where it is one."""
         kind = _TIMEOUTS.get(type(exc).__name__)
         if kind is None:
@@ -89,7 +89,7 @@ class Wire:
         limit = attempt.timeouts.get(kind)
         return FOREVER if limit is None else limit
 
-    async def wait_for(self, attempt: Attempt, exc: BaseException) -> None:
+    async def wait_for(self, attempt: SentRequest, exc: BaseException) -> None:
         try:
             await asyncio.sleep(self.patience_for(attempt, exc))
         except BaseException:

@@ -168,14 +168,14 @@ def test_production_s_ledger_is_left_alone(tmp_path, monkeypatch, llm_provider):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     own = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 1, "MaxSpendUsd": "0.01"}
     meter = Meter.from_settings({"Backends": [{"Name": "mine", **own}]}, registry=CollectorRegistry())
-    before = meter.engine.purse
+    before = meter.engine.enforcer
     llm_provider.reply("hi")
     with budgets("memory://") as budget:
         with httpx.Client(transport=meter.transport(family="httpx")) as client:
             client.post(URL, json={"model": "m", "messages": []})
         assert budget.spent("mine") == Decimal("0.00002")
-    assert meter.engine.purse is before
-    assert meter.engine.purse.ledger.history() == []
+    assert meter.engine.enforcer is before
+    assert meter.engine.enforcer.ledger.history() == []
     meter.close()
 
 

@@ -32,7 +32,7 @@ def test_every_setting_is_documented(section):
 def test_the_doctor_says_what_the_troubleshooting_quotes():
     said = [
         node.value
-        for name in ("doctor", "endpoint", "purse", "surroundings", "workers")
+        for name in ("doctor", "endpoint", "enforcer", "surroundings", "workers")
         for node in ast.walk(ast.parse((ROOT / f"runtime/llmmetrics/{name}.py").read_text("utf8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]

@@ -9,12 +9,12 @@ from llmmetrics.testing.prices import PriceBook
 from llmmetrics.usage import usage_of
 from llmmetrics.wire.format import Charge
 from pytest_llmmetrics.bill.report import price_key, priced
-from pytest_llmmetrics.bill.rows import Seen, rows_of
+from pytest_llmmetrics.bill.rows import SeenAttempt, rows_of
 
 
 def seen(tier):
     parts = (Charge(None, usage_of({"input": 1_000_000})),)
-    return Seen("f", "success", None, "openai", "gpt-5", "gpt-5", True, parts, None, tier)
+    return SeenAttempt("f", "success", None, "openai", "gpt-5", "gpt-5", True, parts, None, tier)
 
 
 def test_a_tier_is_a_row_of_its_own():

@@ -53,13 +53,13 @@ class Machine:
 
     def balance(self):
         """In dollars: what is spent, what is held."""
-        budget, now = self.meter.engine.purse.budget, self.meter.engine.clock.now()
+        budget, now = self.meter.engine.enforcer.budget, self.meter.engine.clock.now()
         found = budget.ledger.balance("b", budget.lines["b"].at(now), now)
         return f"{found.spent / 1e9:g} {found.reserved / 1e9:g}"
 
     def waiting(self):
         """Whether something is still to be booked."""
-        return bool(self.meter.engine.purse.budget._guard._journal)
+        return bool(self.meter.engine.enforcer.budget._guard._journal)
 
 
 def main():

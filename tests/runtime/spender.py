@@ -54,7 +54,7 @@ class Spender:
         self.tokens = tokens
         # of its own: the parent's samples are another process' business
         self.ledger = open_ledger(ledger, namespace="default", durability=durability)
-        self.shape = self.meter.engine.purse.budget.lines["b"].shape
+        self.shape = self.meter.engine.enforcer.budget.lines["b"].shape
 
     def answer(self, _):
         self.during()

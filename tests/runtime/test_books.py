@@ -15,12 +15,12 @@ from servers import redis_server
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.cli.main import main
 from llmmetrics.metrics.registry import NANO
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
-HOURLY, NEVER = Shape(ResetPeriod.HOURLY), Shape(ResetPeriod.NEVER)
-DAILY = Shape(ResetPeriod.DAILY, zone="Europe/Vienna")
+HOURLY, NEVER = WindowSchedule(ResetPeriod.HOURLY), WindowSchedule(ResetPeriod.NEVER)
+DAILY = WindowSchedule(ResetPeriod.DAILY, zone="Europe/Vienna")
 PASSWORD = "s3cret"
 BACKENDS = [
     {"Name": "openai", "MaxSpendUsd": 10, "SpendResetPeriod": "Daily", "SpendResetTimeZone": "Europe/Vienna"},

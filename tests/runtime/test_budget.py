@@ -146,7 +146,9 @@ def test_a_dropped_answer_is_booked_without_another_call(made):
     response = setup.client.send(setup.client.build_request("POST", URL, json={**ASK, "stream": True}), stream=True)
     next(iter(response.iter_raw()))
     del response
-    until(lambda: gc.collect() is not None and setup.meter.engine.purse.budget.ledger.history()[0].spent, "its booking")
+    until(
+        lambda: gc.collect() is not None and setup.meter.engine.enforcer.budget.ledger.history()[0].spent, "its booking"
+    )
     assert setup.spent == 2
 
 
@@ -454,7 +456,7 @@ def test_a_reservation_whose_answer_did_not_come_is_let_go(made, redis):
             setup.call(max_tokens=90)
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
-    ledger, window = setup.meter.engine.purse.ledger, setup.meter.engine.purse.budget.lines["b"].window
+    ledger, window = setup.meter.engine.enforcer.ledger, setup.meter.engine.enforcer.budget.lines["b"].window
     held = lambda: ledger.balance("b", window, START).reserved  # noqa: E731
     until(lambda: held() == 90 * 10**9, "the reservation")
     setup.clock.advance(seconds=2)
@@ -493,7 +495,7 @@ def test_a_loss_that_nobody_can_make_good(made, tmp_path, policy, refused):
             from llmmetrics.budgets.ledgers import open_ledger
 
             ledger = open_ledger(redis.url, namespace="default")
-            window = one.meter.engine.purse.budget.lines["b"].window
+            window = one.meter.engine.enforcer.budget.lines["b"].window
             ledger.reset("b", window, START, "alice")
             ledger.close()
             one.clock.advance(seconds=2)
@@ -552,7 +554,7 @@ def test_a_caller_who_is_cancelled_while_the_ledger_reserves_leaves_nothing(made
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            until(lambda: setup.meter.engine.purse.clerk.submit(lambda: True).result(), "the thread")
+            until(lambda: setup.meter.engine.enforcer.worker.submit(lambda: True).result(), "the thread")
             assert (await client.post(URL, json={**ASK, "max_tokens": 100})).status_code == 200
 
     asyncio.run(work())

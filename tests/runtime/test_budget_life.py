@@ -19,11 +19,11 @@ from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.metrics.registry import NANO
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 from llmmetrics.testing import Answer
 
 HERE = Path(__file__).parent
-DAY = Shape(ResetPeriod.DAILY).window(START)
+DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
 REPLY = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
 
 
@@ -32,12 +32,12 @@ REPLY = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
 
 def test_the_lease_of_a_live_call_is_renewed(made):
     setup = made("100", Mode="strict", LeaseSeconds=60)
-    ledger = setup.meter.engine.purse.ledger
+    ledger = setup.meter.engine.enforcer.ledger
     held = []
 
     def answer(_):
         for _ in range(5):
-            # the purse's own thread renews it
+            # the enforcer's own thread renews it
             setup.clock.advance(seconds=50)
             due = setup.clock.now() + timedelta(seconds=60)
             until(lambda due=due: next(iter(ledger._books["b"].held.values()))[2] == due, "a renewal")
@@ -54,7 +54,7 @@ def test_the_lease_of_a_live_call_is_renewed(made):
 def test_a_settlement_after_the_lease_counts_past_the_limit(made, monkeypatch):
     setup = made("100", Mode="strict", LeaseSeconds=60)
     # a process that stood still renews nothing
-    monkeypatch.setattr(setup.meter.engine.purse.budget, "recur", lambda: None)
+    monkeypatch.setattr(setup.meter.engine.enforcer.budget, "recur", lambda: None)
     inside = []
 
     def answer(_):

@@ -13,7 +13,7 @@ from support import SHARED, shared
 from llmmetrics import wire
 from llmmetrics.reading import exchange, outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, Tape, keep
+from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
 
 CALLS = ("inference", "embedding", "rerank", "count_tokens")
 
@@ -72,10 +72,10 @@ def test_the_short_way_to_an_outcome_finds_what_the_long_way_finds(calls, monkey
     def outcomes():
         found = []
         for row in calls:
-            tape = Tape()
-            tape.feed(row["response_body"])
+            buffer = BodyBuffer()
+            buffer.feed(row["response_body"])
             end = outcome.End.EXHAUSTED
-            found.append(outcome.outcome_of(claimed(row).format, row["status"], tape, row["request_body"], end, None))
+            found.append(outcome.outcome_of(claimed(row).format, row["status"], buffer, row["request_body"], end, None))
         return [{**vars(each), "plain": None} for each in found], sum(each.plain for each in found)
 
     quick, short = outcomes()

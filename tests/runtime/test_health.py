@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmmetrics.core.health import Health, verdict
+from llmmetrics.core.health import BackendHealth, verdict
 from llmmetrics.reading.error_types import ErrorType, Status
 
 F, T = Status.FAILURE, Status.TIMEOUT
@@ -32,7 +32,7 @@ def test_verdict(status, error, http, pool, expected):
 
 
 def test_a_call_that_began_before_the_last_change_says_nothing():
-    health = Health(2, 1)
+    health = BackendHealth(2, 1)
     assert [health.record(False, began=0, now=t) for t in (1, 2)] == [False, True]
     assert not health.record(True, began=1, now=3)
     assert not health.up
@@ -41,7 +41,7 @@ def test_a_call_that_began_before_the_last_change_says_nothing():
 
 
 def test_one_of_several_workers_tells_that_a_backend_is_up_once_it_has_seen_it():
-    health = Health(3, 2, proven=False)
+    health = BackendHealth(3, 2, proven=False)
     said = [health.record(good, began=t, now=t) for t, good in enumerate([True, False, True, True, True])]
     assert said == [False, False, False, True, False]
     assert health.calm

@@ -13,10 +13,10 @@ import pytest
 from llmmetrics.budgets.ledgers import default_url, locks, open_ledger
 from llmmetrics.budgets.ledgers.base import SCHEMA
 from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-DAY = Shape(ResetPeriod.DAILY).window(NOW)
+DAY = WindowSchedule(ResetPeriod.DAILY).window(NOW)
 
 
 @pytest.fixture
@@ -148,14 +148,14 @@ def test_settled_ids_are_forgotten_a_few_at_a_time(path, opened):
     ledger = opened()
     old = NOW - timedelta(days=10)
     for n in range(3000):
-        ledger.settle("b", f"old-{n}", 1, old, Shape(ResetPeriod.NEVER).window(old))
+        ledger.settle("b", f"old-{n}", 1, old, WindowSchedule(ResetPeriod.NEVER).window(old))
     for n in range(1100):
-        ledger.settle("b", f"new-{n}", 1, NOW, Shape(ResetPeriod.NEVER).window(NOW))
+        ledger.settle("b", f"new-{n}", 1, NOW, WindowSchedule(ResetPeriod.NEVER).window(NOW))
     with sqlite3.connect(path) as db:
         (known,) = db.execute("SELECT count(*) FROM settled").fetchone()
     db.close()
     assert known < 3000
-    assert ledger.balance("b", Shape(ResetPeriod.NEVER).window(NOW), NOW).spent == 4100
+    assert ledger.balance("b", WindowSchedule(ResetPeriod.NEVER).window(NOW), NOW).spent == 4100
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "b"), ("a/b", "a_b"), ("ä", "a"), ("..", "__")])

@@ -18,11 +18,11 @@ from servers import redis_server
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.budgets.ledgers.base import SCHEMA
 from llmmetrics.errors import LedgerError
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
-DAY, HOUR, NEVER = (Shape(each) for each in (ResetPeriod.DAILY, ResetPeriod.HOURLY, ResetPeriod.NEVER))
+DAY, HOUR, NEVER = (WindowSchedule(each) for each in (ResetPeriod.DAILY, ResetPeriod.HOURLY, ResetPeriod.NEVER))
 KINDS = ("memory", "sqlite", "redis")
 
 

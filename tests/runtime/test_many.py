@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from llmmetrics import Meter
-from llmmetrics.metrics.batching import Tally
+from llmmetrics.metrics.batching import Batches
 
 URL = "https://api.openai.com/v1/chat/completions"
 PRICES = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
@@ -112,7 +112,7 @@ def test_a_batch_is_told_of_when_it_is_full_and_when_it_is_asked_for():
 
     registry = CollectorRegistry()
     families = families_in(registry, (1.0,))
-    tally = Tally(families._all, "b", "m", batch=3)
+    tally = Batches(families._all, "b", "m", batch=3)
 
     def told():
         return families["requests"].labels("b", "m", "success")._value.get()

@@ -397,8 +397,8 @@ def test_a_meter_closes_at_the_end_of_its_with(tmp_path):
     limited = {"Backends": [backend("a", MaxSpendUsd=1)], "Budget": {"Ledger": f"sqlite:///{tmp_path}/spend.db"}}
     with Meter(limited, registry=CollectorRegistry()) as meter:
         assert isinstance(meter, Meter)
-        assert meter.engine.purse.close.alive
-    assert not meter.engine.purse.close.alive
+        assert meter.engine.enforcer.close.alive
+    assert not meter.engine.enforcer.close.alive
 
 
 def test_the_version_is_the_distributions():

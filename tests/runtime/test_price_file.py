@@ -20,7 +20,7 @@ from llmmetrics import ConfigError, Meter
 from llmmetrics.cli.main import main
 from llmmetrics.pricing.price import dollars
 from llmmetrics.settings.loading import load
-from llmmetrics.settings.price_file import PriceFile, Row, Sheet, read
+from llmmetrics.settings.price_file import PriceFile, PriceRow, PriceSheet, read
 from llmmetrics.settings.rates import BUCKETS, Prices
 from llmmetrics.testing import observe
 from llmmetrics.testing.prices import PriceBook, cost
@@ -68,7 +68,7 @@ def test_a_price_of_its_own_is_what_a_bucket_costs(amounts):
 
 
 def price_of(rows, model="gpt-4o-mini", provider="openai", now=NOW, tier=None):
-    found = Sheet(Row.model_validate(each) for each in rows).price(model, provider, None, lambda: now, tier)
+    found = PriceSheet(PriceRow.model_validate(each) for each in rows).price(model, provider, None, lambda: now, tier)
     return found and int(dollars(found.units["input"] * 10**6))
 
 

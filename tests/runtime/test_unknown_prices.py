@@ -137,7 +137,7 @@ def test_a_strict_budget_reserves_at_the_price_of_the_tier(budget):
     setup, reserved = budget("strict"), []
 
     def answer(_):
-        reserved.extend(entry.amount for entry in setup.meter.engine.purse.budget.in_flight.values())
+        reserved.extend(entry.amount for entry in setup.meter.engine.enforcer.budget.in_flight.values())
         return httpx.Response(200, json={"model": "gpt-5", "usage": USAGE})
 
     with httpx.Client(transport=setup.meter.transport(httpx.MockTransport(answer))) as client:

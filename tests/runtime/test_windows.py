@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SOAK
 
-from llmmetrics.settings.windows import FIRST, LAST, ResetPeriod, Shape, Weekday, Window
+from llmmetrics.settings.windows import FIRST, LAST, ResetPeriod, Weekday, Window, WindowSchedule
 
 # half-hour summer time; offsets of 45 minutes; midnights that do not exist; a day that was left out
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo")
@@ -19,13 +19,13 @@ MORE_ZONES = (*ZONES, "Europe/London", "Pacific/Apia", "Asia/Beirut", "America/H
 TICK = timedelta(microseconds=1)
 
 SHAPES = (
-    *(Shape(period, zone=zone) for zone in ZONES for period in (ResetPeriod.DAILY, ResetPeriod.HOURLY)),
+    *(WindowSchedule(period, zone=zone) for zone in ZONES for period in (ResetPeriod.DAILY, ResetPeriod.HOURLY)),
     *(
-        Shape(ResetPeriod.WEEKLY, weekday, zone=zone)
+        WindowSchedule(ResetPeriod.WEEKLY, weekday, zone=zone)
         for zone in ZONES
         for weekday in (Weekday.MONDAY, Weekday.SATURDAY)
     ),
-    *(Shape(ResetPeriod.MONTHLY, day=day, zone=zone) for zone in ZONES for day in (1, 15, 29, 31)),
+    *(WindowSchedule(ResetPeriod.MONTHLY, day=day, zone=zone) for zone in ZONES for day in (1, 15, 29, 31)),
 )
 
 
@@ -61,7 +61,7 @@ def test_three_years_are_tiled(shape, first):
         lambda seconds: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     ),
     shape=st.builds(
-        Shape,
+        WindowSchedule,
         st.sampled_from(list(ResetPeriod)),
         st.sampled_from(list(Weekday)),
         st.integers(1, 31),
@@ -82,34 +82,43 @@ def test_starts_are_where_the_zone_s_calendar_says(zone):
     chance = random.Random(7)
     for _ in range(300):
         moment = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=chance.randrange(3 * 366 * 86400))
-        day = Shape(ResetPeriod.DAILY, zone=zone).window(moment).start.astimezone(ZoneInfo(zone))
+        day = WindowSchedule(ResetPeriod.DAILY, zone=zone).window(moment).start.astimezone(ZoneInfo(zone))
         assert (day.hour, day.minute) in ((0, 0), (1, 0)), day
-        week = Shape(ResetPeriod.WEEKLY, Weekday.WEDNESDAY, zone=zone).window(moment).start.astimezone(ZoneInfo(zone))
+        week = (
+            WindowSchedule(ResetPeriod.WEEKLY, Weekday.WEDNESDAY, zone=zone)
+            .window(moment)
+            .start.astimezone(ZoneInfo(zone))
+        )
         assert week.weekday() == 2
-        month = Shape(ResetPeriod.MONTHLY, day=31, zone=zone).window(moment).start.astimezone(ZoneInfo(zone))
+        month = WindowSchedule(ResetPeriod.MONTHLY, day=31, zone=zone).window(moment).start.astimezone(ZoneInfo(zone))
         assert (month + timedelta(days=1, hours=2)).day == 1 or month.day == 31
 
 
 @pytest.mark.parametrize(
     ("shape", "moment", "start", "end"),
     [
-        (Shape(ResetPeriod.HOURLY), "2026-03-01T10:59:59+00:00", "2026-03-01T10:00", "2026-03-01T11:00"),
+        (WindowSchedule(ResetPeriod.HOURLY), "2026-03-01T10:59:59+00:00", "2026-03-01T10:00", "2026-03-01T11:00"),
         (
-            Shape(ResetPeriod.HOURLY, zone="Asia/Kathmandu"),
+            WindowSchedule(ResetPeriod.HOURLY, zone="Asia/Kathmandu"),
             "2026-03-01T10:30+05:45",
             "2026-03-01T04:15",
             "2026-03-01T05:15",
         ),
         # the day on which New York's clocks go on has 23 hours
         (
-            Shape(ResetPeriod.DAILY, zone="America/New_York"),
+            WindowSchedule(ResetPeriod.DAILY, zone="America/New_York"),
             "2026-03-08T12:00+00:00",
             "2026-03-08T05:00",
             "2026-03-09T04:00",
         ),
-        (Shape(ResetPeriod.WEEKLY, Weekday.SUNDAY), "2026-11-24T00:00+00:00", "2026-11-22T00:00", "2026-11-29T00:00"),
-        (Shape(ResetPeriod.MONTHLY, day=31), "2026-02-28T00:00+00:00", "2026-02-28T00:00", "2026-03-31T00:00"),
-        (Shape(ResetPeriod.MONTHLY, day=30), "2024-03-29T23:59+00:00", "2024-02-29T00:00", "2024-03-30T00:00"),
+        (
+            WindowSchedule(ResetPeriod.WEEKLY, Weekday.SUNDAY),
+            "2026-11-24T00:00+00:00",
+            "2026-11-22T00:00",
+            "2026-11-29T00:00",
+        ),
+        (WindowSchedule(ResetPeriod.MONTHLY, day=31), "2026-02-28T00:00+00:00", "2026-02-28T00:00", "2026-03-31T00:00"),
+        (WindowSchedule(ResetPeriod.MONTHLY, day=30), "2024-03-29T23:59+00:00", "2024-02-29T00:00", "2024-03-30T00:00"),
     ],
 )
 def test_windows_by_hand(shape, moment, start, end):
@@ -118,13 +127,13 @@ def test_windows_by_hand(shape, moment, start, end):
 
 
 def test_an_hour_that_is_repeated_is_two():
-    shape = Shape(ResetPeriod.HOURLY, zone="America/New_York")
+    shape = WindowSchedule(ResetPeriod.HOURLY, zone="America/New_York")
     first, second = (shape.window(datetime(2026, 11, 1, hour, 30, tzinfo=UTC)) for hour in (5, 6))
     assert first.end == second.start
     assert {each.start.astimezone(ZoneInfo(shape.zone)).hour for each in (first, second)} == {1}
 
 
 def test_never():
-    window = Shape(ResetPeriod.NEVER, zone="Asia/Kathmandu").window(datetime(2026, 1, 1, tzinfo=UTC))
+    window = WindowSchedule(ResetPeriod.NEVER, zone="Asia/Kathmandu").window(datetime(2026, 1, 1, tzinfo=UTC))
     assert window == (FIRST, LAST)
     assert window.resets_at is None

@@ -346,7 +346,7 @@ def test_a_fork_leaves_no_lock_held(meter, registry, provider, counted):
         call()
         families = meter.engine.families
         things = [part for each in families._all.values() for part in locks.parts(each) if hasattr(part, "_lock")]
-        things += [meter.engine._roster, registry, *meter.engine._roster.health.values(), *families._tallies.values()]
+        things += [meter.engine._series, registry, *meter.engine._series.health.values(), *families._tallies.values()]
         assert len(things) > 100
         for each in things:
             # as a thread does that the child has not

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from llmmetrics.budgets.enforcer import shape_of
+from llmmetrics.budgets.enforcer import schedule_of
 from llmmetrics.budgets.ledgers import Ledger
 from llmmetrics.metrics.registry import NANO
 from llmmetrics.settings.model import Settings
@@ -27,7 +27,7 @@ class Account(NamedTuple):
 def of_settings(ledger: Ledger, settings: Settings, now: datetime) -> Sequence[Account]:
     """Every limited backend of the settings, in their order."""
     return [
-        _account(ledger, each.name, shape_of(each).window(now), int(each.max_spend_usd * NANO), now)
+        _account(ledger, each.name, schedule_of(each).window(now), int(each.max_spend_usd * NANO), now)
         for each in settings.backends
         if each.max_spend_usd is not None
     ]

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, Standing
-from llmmetrics.budgets.resilient_ledger import Guard, NotAskedError
+from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
 from llmmetrics.settings.model import BudgetMode, OnLedgerError, OnUnknownPrice
-from llmmetrics.settings.windows import ResetPeriod, Shape, Window
+from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 
@@ -65,12 +65,12 @@ class SpendAlert(NamedTuple):
 
 
 @dataclass
-class Line:
+class SpendLimit:
     """One backend's limit, in nano-dollars a window."""
 
     backend: str
     limit: int
-    shape: Shape
+    shape: WindowSchedule
     window: Window | None = None
     alerted: set[Decimal] = field(default_factory=set)
 
@@ -83,13 +83,13 @@ class Line:
         return window
 
 
-class Budget:
+class SpendLimits:
     """The limits of a meter's backends, kept in one ledger."""
 
     def __init__(
         self,
         settings: Settings,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, SpendLimit],
         ledger: Ledger,
         journal: Journal,
         clock: Clock,
@@ -102,7 +102,7 @@ class Budget:
         self._clock = clock
         self._families = families
         self._on_alert = on_alert
-        self._guard = Guard(ledger, journal, clock, self._window_of, self._failed)
+        self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._token = uuid4().hex[:12]
         self._ids = count()
@@ -151,7 +151,9 @@ class Budget:
         self.in_flight[entry.id] = entry
         return entry
 
-    def _refused(self, line: Line, window: Window, reason: Reason, standing: Standing | None = None) -> BudgetExceeded:
+    def _refused(
+        self, line: SpendLimit, window: Window, reason: Reason, standing: Standing | None = None
+    ) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
         spent = standing.spent if standing else self._guard.seen(line.backend, window).spent
         reserved = standing.reserved if standing else 0
@@ -159,7 +161,7 @@ class Budget:
             line.backend, reason, usd(spent), usd(reserved), usd(line.limit), window.start, window.resets_at
         )
 
-    def _would_refuse(self, line: Line, reason: Reason) -> None:
+    def _would_refuse(self, line: SpendLimit, reason: Reason) -> None:
         self._families["shadow_refusals"].labels(line.backend, reason).inc()
 
     # after a call
@@ -174,7 +176,7 @@ class Budget:
         if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
             self._alert(line, line.window, spent)
 
-    def _alert(self, line: Line, window: Window, spent: int) -> None:
+    def _alert(self, line: SpendLimit, window: Window, spent: int) -> None:
         for share in self._settings.spend_alerts:
             if share not in line.alerted and spent >= share * line.limit:
                 line.alerted.add(share)
@@ -223,7 +225,7 @@ class Budget:
         line = self.lines.get(backend)
         if line is None:
             # a journal may hold a backend that is configured no more
-            return Shape(ResetPeriod.NEVER).window(moment)
+            return WindowSchedule(ResetPeriod.NEVER).window(moment)
         # nearly every call belongs to the window of now, which is known
         window = line.window
         return window if window is not None and window.holds(moment) else line.shape.window(moment)

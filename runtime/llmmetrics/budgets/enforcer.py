@@ -14,18 +14,18 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.budget import Budget, Line, SpendAlert, nano_up
+from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
-from llmmetrics.budgets.worker import Clerk
+from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import NANO, Families, Series, Spend
+from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
 from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
-from llmmetrics.settings.price_lookup import Place, Tariff
-from llmmetrics.settings.windows import Shape
+from llmmetrics.settings.price_lookup import Place, PriceLookup
+from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
@@ -43,9 +43,9 @@ GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
 
 
-def shape_of(backend: Backend) -> Shape:
+def schedule_of(backend: Backend) -> WindowSchedule:
     """When this backend's windows begin."""
-    return Shape(
+    return WindowSchedule(
         backend.spend_reset_period,
         backend.spend_reset_day_of_week,
         backend.spend_reset_day_of_month,
@@ -60,7 +60,7 @@ def place_of(settings: Settings) -> tuple[str, str]:
     return default_url(namespace) if ledger is None else ledger, namespace
 
 
-def unpriced(settings: Settings, backends: Backends, tariff: Tariff) -> Iterator[str]:
+def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) -> Iterator[str]:
     """What to say of each limited backend whose own models have no price: it could take no call."""
     budget = settings.budget
     if budget.on_unknown_price is not OnUnknownPrice.REFUSE or budget.mode is BudgetMode.SHADOW:
@@ -68,8 +68,10 @@ def unpriced(settings: Settings, backends: Backends, tariff: Tariff) -> Iterator
     for backend, matched in zip(settings.backends, backends.all, strict=True):
         if backend.max_spend_usd is None or matched.price:
             continue
-        whose = [f"its model {model!r}" for model in sorted(matched.models) if not tariff.listed(matched, (model,))]
-        if matched.local and not matched.models and tariff.sheet is None:
+        whose = [
+            f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.listed(matched, (model,))
+        ]
+        if matched.local and not matched.models and price_lookup.sheet is None:
             whose = ["a model that runs at home"]
         for what in whose:
             yield (
@@ -79,11 +81,11 @@ def unpriced(settings: Settings, backends: Backends, tariff: Tariff) -> Iterator
 
 
 class BudgetHost(Protocol):
-    """What a purse needs of the meter whose budgets it enforces."""
+    """What a enforcer needs of the meter whose budgets it enforces."""
 
     clock: Clock
     families: Families
-    tariff: Tariff
+    price_lookup: PriceLookup
     dropped: deque[Callable[[End], None]]
 
     def swallow(self, where: str, exception: Exception) -> None:
@@ -94,9 +96,9 @@ class BudgetHost(Protocol):
 
 
 class BudgetedCall(Protocol):
-    """What a purse needs to know of a call, and what it notes there."""
+    """What a enforcer needs to know of a call, and what it notes there."""
 
-    series: Series
+    series: CallSeries
     format: Format
     model: str | None
     request_body: bytes
@@ -113,10 +115,10 @@ class BudgetedCall(Protocol):
         """Forget the call."""
 
 
-class Purse:
+class Enforcer:
     """The limits of a meter's backends, enforced for its calls.
 
-    `recurring` is done about every second, on the purse's own thread.
+    `recurring` is done about every second, on the enforcer's own thread.
     """
 
     def __init__(
@@ -138,24 +140,24 @@ class Purse:
             _announce(ledger, limited)
         self.ledger = ledger
         lines = {
-            name: Line(name, int(each.max_spend_usd * NANO), shape_of(each))
+            name: SpendLimit(name, int(each.max_spend_usd * NANO), schedule_of(each))
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
-        self.budget = Budget(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
-        self._families, self._tariff, self._swallow = host.families, host.tariff, host.swallow
+        self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
+        self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        self.clerk = Clerk(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
+        self.worker = Worker(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
-        self.close = finalize(self, _goodbye, self.clerk, self.budget, host.dropped)
+        self.close = finalize(self, _goodbye, self.worker, self.budget, host.dropped)
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; the refusal, where it may not be made."""
-        self.clerk.start()
+        self.worker.start()
         try:
             found = self.budget.admit(call.series.backend, self._worst(call))
         except Exception as exc:
@@ -173,12 +175,12 @@ class Purse:
             return self.admit(call)
         from anyio import to_thread
 
-        asked = self.clerk.submit(partial(self.admit, call))
+        asked = self.worker.submit(partial(self.admit, call))
         try:
             return await to_thread.run_sync(asked.result)
         except BaseException:
             # cancelled, and the ledger may just be reserving: the thread comes to this after that
-            self.clerk.submit(call.discard)
+            self.worker.submit(call.discard)
             raise
 
     def book(self, call: BudgetedCall) -> None:
@@ -188,7 +190,7 @@ class Purse:
             return
         amount = max(entry.amount, call.known_amount) if call.amount is None else call.amount
         if call.asynchronous and self.ledger.blocking:
-            self.clerk.submit(partial(self.budget.book, entry, amount))
+            self.worker.submit(partial(self.budget.book, entry, amount))
         else:
             self.budget.book(entry, amount)
 
@@ -197,7 +199,7 @@ class Purse:
         try:
             if not self.ledger.blocking:
                 return self.budget.spends()
-            return self.clerk.submit(self.budget.spends).result(SCRAPE)
+            return self.worker.submit(self.budget.spends).result(SCRAPE)
         except LedgerError:
             return {}
         except FutureTimeoutError:
@@ -207,12 +209,12 @@ class Purse:
     def _worst(self, call: BudgetedCall) -> int | None:
         if call.format in count_tokens.FORMATS:
             return 0
-        price = call.series.price or self._tariff.listed(call.route, (call.model,), asked_tier(call.request_body))
+        price = call.series.price or self._price_lookup.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
             return None
         if not self._strict:
             return 0
-        window = self._tariff.window(call.route, call.model)
+        window = self._price_lookup.window(call.route, call.model)
         return nano_up(worst_case(price, call.request_body, window))
 
     def _recur(self) -> None:
@@ -236,14 +238,14 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _goodbye(clerk: Clerk, budget: Budget, dropped: deque[Callable[[End], None]]) -> None:
+def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End], None]]) -> None:
     if budget.in_flight:
         # answers that nobody holds any more, but in a circle
         gc.collect()
     with suppress(IndexError):
         while True:
             dropped.popleft()(End.DROPPED)
-    clerk.close(GOODBYE)
+    worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()
     budget.ledger.close()

@@ -48,7 +48,7 @@ class NotAskedError(LedgerError):
     """The ledger failed a moment ago, and was not asked again."""
 
 
-class Guard:
+class ResilientLedger:
     """Stands before a ledger. `failed` is told the kind of each failure: `unavailable`, `shrank` or `internal`.
 
     `window_of` gives the window that a backend's call belongs to, by when it was admitted.

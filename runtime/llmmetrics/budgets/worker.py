@@ -16,7 +16,7 @@ T = TypeVar("T")
 _Task = tuple[Future[Any], Callable[[], Any]]
 
 
-class Clerk:
+class Worker:
     """Does tasks one after the other, and `recurring` every `interval` seconds between them.
 
     Its thread starts with the first task, and again in a process that was forked off.

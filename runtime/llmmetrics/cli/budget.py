@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
-from llmmetrics.budgets.ledgers import Ledger, Reset, Row, file_of, open_ledger
+from llmmetrics.budgets.ledgers import Ledger, Reset, WindowRow, file_of, open_ledger
 from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
@@ -28,12 +28,12 @@ from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import SystemClock
 
-OfBackend = TypeVar("OfBackend", Account, Row)
+OfBackend = TypeVar("OfBackend", Account, WindowRow)
 
 KEY = "LlmSettings.Budget.Ledger"
 
 
-class Asked(NamedTuple):
+class BudgetQuestion(NamedTuple):
     """What the command line asks for."""
 
     settings: str | None
@@ -52,7 +52,7 @@ class _Books(NamedTuple):
     ledger: Ledger
     namespace: str
     settings: Settings | None
-    asked: Asked
+    asked: BudgetQuestion
     now: datetime
 
     def chosen(self, found: Sequence[OfBackend]) -> Sequence[OfBackend]:
@@ -79,7 +79,7 @@ class _Books(NamedTuple):
         return 0
 
 
-def run(action: str, asked: Asked) -> int:
+def run(action: str, asked: BudgetQuestion) -> int:
     """Do it; 0 done, 1 not. Raises `ConfigError`, and `LedgerError` for a ledger that cannot be asked."""
     settings = None if asked.settings is None else load(asked.settings)
     url, namespace = ("", "default") if settings is None else place_of(settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from llmmetrics.budgets.accounts import Account
 from llmmetrics.budgets.budget import usd
-from llmmetrics.budgets.ledgers import Reset, Row
+from llmmetrics.budgets.ledgers import Reset, WindowRow
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import aligned, money, when
 from llmmetrics.settings.windows import FIRST, Window
@@ -21,7 +21,7 @@ def account_table(found: Iterable[Account]) -> Iterable[str]:
     return aligned(rows)
 
 
-def window_table(rows: Iterable[Row]) -> Iterable[str]:
+def window_table(rows: Iterable[WindowRow]) -> Iterable[str]:
     """Each window that is kept."""
     table = [(shown(each.backend), _money(each.spent), _money(each.limit), *_span(each.window)) for each in rows]
     return aligned([("backend", "spent USD", "limit USD", "window", "until"), *table])
@@ -44,7 +44,7 @@ def account_fields(each: Account) -> Mapping[str, object]:
     }
 
 
-def window_fields(each: Row) -> Mapping[str, object]:
+def window_fields(each: WindowRow) -> Mapping[str, object]:
     """A window that is kept."""
     amounts = {"spent_usd": _money(each.spent), "limit_usd": _exact(each.limit)}
     return {"backend": each.backend, **amounts, **_ends(each.window)}

@@ -56,7 +56,7 @@ def _price(options: argparse.Namespace) -> int:
         options.wrong("--input and --output go together: give both for the cost of a call, neither for the price alone")
     if options.cached > (options.input or 0):
         options.wrong("--cached is a part of --input: it cannot be more")
-    return price.run(price.Asked(**{name: getattr(options, name) for name in price.Asked._fields}))
+    return price.run(price.PriceQuestion(**{name: getattr(options, name) for name in price.PriceQuestion._fields}))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -80,8 +80,8 @@ def _budget(options: argparse.Namespace) -> int:
 
     if options.settings is None and options.ledger is None:
         options.wrong("give the SETTINGS that name the ledger, or --ledger URL")
-    given = {name: getattr(options, name) for name in budget.Asked._fields}
-    return budget.run(options.action, budget.Asked(**given))
+    given = {name: getattr(options, name) for name in budget.BudgetQuestion._fields}
+    return budget.run(options.action, budget.BudgetQuestion(**given))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -15,12 +15,12 @@ from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import SystemClock
 from llmmetrics.usage import Usage, usage_of
 
 
-class Asked(NamedTuple):
+class PriceQuestion(NamedTuple):
     """What is to be priced: `input` is all input in tokens, of which `cached` came from a cache.
 
     Without `input` and `output` it is a million tokens of each bucket.
@@ -43,14 +43,14 @@ class _Anywhere(NamedTuple):
     local: bool = False
 
 
-def run(asked: Asked) -> int:
+def run(asked: PriceQuestion) -> int:
     """Print the table; 1 if no price is known. Raises `ConfigError` for wrong settings."""
     settings = load(asked.settings) if asked.settings else Settings()
     now = SystemClock().now()
-    tariff = Tariff(settings.price_file, Catalogue(), lambda: now)
-    source, price = _price(asked, settings, tariff)
+    price_lookup = PriceLookup(settings.price_file, Catalogue(), lambda: now)
+    source, price = _price(asked, settings, price_lookup)
     if price is None:
-        return _unknown(asked, _hint(asked, settings, tariff))
+        return _unknown(asked, _hint(asked, settings, price_lookup))
     if asked.input is None or asked.output is None:
         source, rows = f"{source}, prices of {now:%Y-%m-%d}", [*_list(price)]
     else:
@@ -64,27 +64,27 @@ def run(asked: Asked) -> int:
     return 0
 
 
-def _what(asked: Asked) -> str:
+def _what(asked: PriceQuestion) -> str:
     return shown(asked.model) + (f" at {shown(asked.provider)}" if asked.provider else "")
 
 
-def _unknown(asked: Asked, why: str) -> int:
+def _unknown(asked: PriceQuestion, why: str) -> int:
     sys.stderr.write(f"llmmetrics: no price is known for {_what(asked)}: {why}\n")
     return 1
 
 
-def _price(asked: Asked, settings: Settings, tariff: Tariff) -> tuple[str, Price | None]:
+def _price(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> tuple[str, Price | None]:
     """The first source that has it, by the order of a meter's own calls."""
     for backend in Backends(settings.backends).all:
         here = asked.provider in {None, backend.name, backend.provider, backend.seller}
         if here and backend.price and asked.model in backend.models:
             return f"{CONFIGURED}, of backend {shown(backend.name)}", backend.price
     place = _Anywhere(asked.provider, _SELLERS.get(asked.provider or "", asked.provider))
-    if filed := tariff.filed(place, (asked.model,)):
+    if filed := price_lookup.filed(place, (asked.model,)):
         return f"{FILED}, {settings.price_file}", filed
-    if asked.provider and place.seller not in tariff.catalogue.sellers():
+    if asked.provider and place.seller not in price_lookup.catalogue.sellers():
         return "", None
-    return f"{CATALOGUE}, genai-prices {catalogue_version()}", tariff.catalogued(place, (asked.model,))
+    return f"{CATALOGUE}, genai-prices {catalogue_version()}", price_lookup.catalogued(place, (asked.model,))
 
 
 _SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
@@ -96,16 +96,16 @@ def _lacking(price: Price, usage: Usage) -> str:
     return f"there is none for {', '.join(sorted(missing))}"
 
 
-def _hint(asked: Asked, settings: Settings, tariff: Tariff) -> str:
+def _hint(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> str:
     """What to ask for instead: who sells the model, or the nearest names."""
-    catalogue = tariff.catalogue
+    catalogue = price_lookup.catalogue
     seller = asked.provider and _SELLERS.get(asked.provider, asked.provider)
     if seller and seller not in catalogue.sellers():
         return _did_you_mean("--provider ", seller, catalogue.sellers())
     if sellers := catalogue.sellers(asked.model):
         return _did_you_mean("--provider ", "", sellers)
     own = [name for backend in settings.backends for name in (backend.model_name, backend.deployment_name) if name]
-    filed = tariff.sheet.names if tariff.sheet else []
+    filed = price_lookup.sheet.names if price_lookup.sheet else []
     return _did_you_mean("", asked.model.lower(), {*own, *filed, *catalogue.names(seller)})
 
 

@@ -12,13 +12,13 @@ from typing import Protocol
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
-from llmmetrics.metrics.registry import Series
+from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
-from llmmetrics.wire.body_buffer import Tape
+from llmmetrics.wire.body_buffer import BodyBuffer
 from llmmetrics.wire.format import Format
 
 
@@ -56,7 +56,7 @@ class Call:
     """Whether the caller is an event loop, which the ledger must not block."""
 
     def __init__(
-        self, meter: CallKeeper, route: Route, format: Format, asked: Asked, series: Series, request_body: bytes
+        self, meter: CallKeeper, route: Route, format: Format, asked: Asked, series: CallSeries, request_body: bytes
     ) -> None:
         # popping is atomic: of several threads and a collector, one wins; in a process that was forked off, none
         self._open = [processes.pid]
@@ -66,7 +66,7 @@ class Call:
         self.model, self.streamed = asked
         self.series = series
         self.request_body = request_body
-        self.tape = Tape()
+        self.buffer = BodyBuffer()
         self.owner = record.owner
         self.started = meter.clock.monotonic()
 
@@ -91,7 +91,7 @@ class Call:
         try:
             duration = self.meter.clock.monotonic() - self.started
             outcome = outcome_of(
-                self.format, self.http_status, self.tape, self.request_body, end, exception, self.model
+                self.format, self.http_status, self.buffer, self.request_body, end, exception, self.model
             )
             self.meter.settle(self, outcome, duration, exception)
         except Exception as exc:

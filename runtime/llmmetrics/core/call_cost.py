@@ -8,43 +8,45 @@ from decimal import Decimal
 from llmmetrics.core.call import Call
 from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge
 
 
-def call_cost(tariff: Tariff, call: Call, outcome: Outcome, usage: Usage) -> int | None:
+def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int | None:
     """Attodollars; None if no price is known."""
     own = call.series.price
     if own is not None and not outcome.charges:
         return own.of(usage)
     if own is not None:
         return cost_of(outcome.charges, lambda _: own)
-    if (wire := wire_cost(tariff, call, outcome)) is not None:
+    if (wire := wire_cost(price_lookup, call, outcome)) is not None:
         return attodollars(wire)
     if outcome.charges:
-        return cost_of(outcome.charges, _listed(tariff, call, outcome, outcome.tier))
-    price = tariff.listed(call.route, (outcome.model, call.model), outcome.tier)
+        return cost_of(outcome.charges, _listed(price_lookup, call, outcome, outcome.tier))
+    price = price_lookup.listed(call.route, (outcome.model, call.model), outcome.tier)
     return None if price is None else price.of(usage)
 
 
-def least_cost(tariff: Tariff, call: Call, outcome: Outcome, usage: Usage) -> int:
+def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int:
     """Attodollars that a call without a known price costs at least: its tokens at standard prices."""
-    listed = _listed(tariff, call, outcome, None)
+    listed = _listed(price_lookup, call, outcome, None)
     charges = outcome.charges or (Charge(None, usage),)
     prices = [(call.series.price or listed(charge.model), charge.usage) for charge in charges]
     return sum(price.least(used) for price, used in prices if price)
 
 
-def wire_cost(tariff: Tariff, call: Call, outcome: Outcome) -> Decimal | None:
+def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decimal | None:
     """Dollars that the wire says, if the user has configured no price for the call."""
     if outcome.wire_cost is None or call.series.price is not None:
         return None
     names = (*(charge.model for charge in outcome.charges), outcome.model, call.model)
-    return outcome.wire_cost if tariff.filed(call.route, names, outcome.tier) is None else None
+    return outcome.wire_cost if price_lookup.filed(call.route, names, outcome.tier) is None else None
 
 
-def _listed(tariff: Tariff, call: Call, outcome: Outcome, tier: str | None) -> Callable[[str | None], Price | None]:
+def _listed(
+    price_lookup: PriceLookup, call: Call, outcome: Outcome, tier: str | None
+) -> Callable[[str | None], Price | None]:
     """Price lookup by a part's model, else by the model that answered or was asked for."""
-    names, listed = (outcome.model, call.model), tariff.listed
+    names, listed = (outcome.model, call.model), price_lookup.listed
     return lambda model: (model and listed(call.route, (model,), tier)) or listed(call.route, names, tier)

@@ -10,12 +10,12 @@ import re
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import wire_cost
 from llmmetrics.core.record import CallRecord
-from llmmetrics.metrics.registry import Series
+from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.model import Telemetry
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.usage import FEES
 from llmmetrics.wire.format import Charge
 
@@ -24,7 +24,7 @@ log = logging.getLogger("llmmetrics.calls")
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
 
-def record_of(tariff: Tariff, call: Call, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
+def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
     """Make the record of a finished call; `duration` is in seconds, `cost` in attodollars."""
     first = call.first_chunk_at
     return CallRecord(
@@ -44,7 +44,7 @@ def record_of(tariff: Tariff, call: Call, outcome: Outcome, duration: float, cos
         time_to_first_chunk=None if first is None else first - call.started,
         ended_at=call.meter.clock.now(),
         parts=outcome.charges or (() if outcome.usage is None else (Charge(None, outcome.usage),)),
-        wire_cost_usd=wire_cost(tariff, call, outcome),
+        wire_cost_usd=wire_cost(price_lookup, call, outcome),
         tier=outcome.tier,
         fingerprint=hashlib.blake2b(call.route.url.encode() + b"\n" + call.request_body, digest_size=8).hexdigest(),
         url=call.route.url,
@@ -53,7 +53,7 @@ def record_of(tariff: Tariff, call: Call, outcome: Outcome, duration: float, cos
     )
 
 
-def unpriced(series: Series, outcome: Outcome) -> tuple[str, str]:
+def unpriced(series: CallSeries, outcome: Outcome) -> tuple[str, str]:
     """Topic and text of the warning that a call counts no cost."""
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:

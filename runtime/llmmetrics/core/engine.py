@@ -12,17 +12,17 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, nano
-from llmmetrics.budgets.enforcer import Purse, unpriced
+from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place
-from llmmetrics.core.series import Roster
+from llmmetrics.core.series import SeriesTable
 from llmmetrics.errors import BudgetExceeded, ConfigError
-from llmmetrics.metrics.diagnostics import Voice
-from llmmetrics.metrics.registry import Families, Series, families_in
+from llmmetrics.metrics.diagnostics import Diagnostics
+from llmmetrics.metrics.registry import CallSeries, Families, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -30,7 +30,7 @@ from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.backends import Configured
 from llmmetrics.settings.loading import load, said
 from llmmetrics.settings.model import Settings
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
 
@@ -61,22 +61,22 @@ class Engine:
         )
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that a garbage collector ended, to be counted at the next occasion."""
-        self.tariff = Tariff(self.settings.price_file, self._new_catalogue(), self.clock.now)
-        voice = Voice(self.families)
-        self.say, self.swallow, self._guarded = voice.say, voice.swallow, voice.guarded
-        self._roster = Roster(self.settings, self.families, self.say)
-        self.backends = self._roster.backends
+        self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
+        diagnostics = Diagnostics(self.families)
+        self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
+        self._series = SeriesTable(self.settings, self.families, self.say)
+        self.backends = self._series.backends
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self._scraped)
         self._alone_told = False
-        self.purse: Purse | None = None
+        self.enforcer: Enforcer | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
-        if problems := [*unpriced(self.settings, self.backends, self.tariff)]:
+        if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(said(problems, "the settings have"))
         if limited:
-            self.fund(Purse(self.settings, limited, self, on_spend_alert))
+            self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
-        self._guarded("warm", self.tariff.catalogue.warm)
+        self._guarded("warm", self.price_lookup.catalogue.warm)
         for backend in self.backends.all:
             self._start(backend)
         self._refresh: Refresh | None = None
@@ -87,18 +87,18 @@ class Engine:
     def _new_catalogue(self) -> Catalogue:
         return Catalogue()
 
-    def fund(self, purse: Purse | None) -> None:
-        """Have this purse's limits from now on; None: no limits."""
-        self.purse = purse
-        self._roster.limit(() if purse is None else purse.budget.lines)
+    def fund(self, enforcer: Enforcer | None) -> None:
+        """Have this enforcer's limits from now on; None: no limits."""
+        self.enforcer = enforcer
+        self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
     def _start(self, backend: Configured) -> None:
         """Have every series of a backend that can be known before its first call, at 0."""
-        self._roster.new_backend(backend.name)
+        self._series.new_backend(backend.name)
         for model in backend.models:
-            series = self._roster.new_series(backend.name, model)
+            series = self._series.new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
-            if backend.price or self.tariff.listed(backend, (model,)):
+            if backend.price or self.price_lookup.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
 
     # what a transport asks for
@@ -108,14 +108,14 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
-            route = self._roster.routes.get(place) or self._roster.new_route(place)
+            route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
-            series = self._roster.series.get((name, model)) or self._roster.new_series(name, model or UNKNOWN)
+            series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
         except Exception as exc:
@@ -125,17 +125,17 @@ class Engine:
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; the refusal, where the call may not be made."""
-        return None if self.purse is None else self.purse.admit(call)
+        return None if self.enforcer is None else self.enforcer.admit(call)
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
         """The same for an async caller."""
-        return None if self.purse is None else await self.purse.aadmit(call)
+        return None if self.enforcer is None else await self.enforcer.aadmit(call)
 
     def book(self, call: Call) -> None:
         """Book what an admitted call came to."""
         try:
-            if self.purse is not None:
-                self.purse.book(call)
+            if self.enforcer is not None:
+                self.enforcer.book(call)
         except Exception as exc:
             self.swallow("book", exc)
 
@@ -145,8 +145,8 @@ class Engine:
         alive.discard(self)
         if self._refresh is not None:
             self._refresh.close()
-        if self.purse is not None:
-            self.purse.close()
+        if self.enforcer is not None:
+            self.enforcer.close()
 
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
@@ -155,23 +155,23 @@ class Engine:
             cost, call.amount = None, 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
-            cost = call_cost(self.tariff, call, outcome, usage)
+            cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series, outcome)
                 if call.admitted is not None:
-                    call.known_amount = nano(least_cost(self.tariff, call, outcome, usage))
+                    call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
-        state = self._roster.health[series.backend]
+        state = self._series.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(call_log.record_of(self.tariff, call, outcome, duration, 0 if usage is None else cost))
+            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
 
-    def _unpriced(self, series: Series, outcome: Outcome) -> None:
+    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
         self.families["without_price"].labels(series.backend, series.model).inc()
         self.say(*call_log.unpriced(series, outcome))
@@ -187,11 +187,11 @@ class Engine:
 
     def names(self) -> set[str]:
         """Every backend of this meter: the configured ones, and the providers that it has counted for."""
-        return set(self._roster.health)
+        return set(self._series.health)
 
     def knows(self, host: str) -> bool:
         """Whether a metered request has gone to this host."""
-        return any(place[2] == host for place in list(self._roster.routes))
+        return any(place[2] == host for place in list(self._series.routes))
 
     @property
     def in_flight(self) -> int:
@@ -211,7 +211,7 @@ class Engine:
 
     def _forked(self) -> None:
         """In a process that was forked off: before it has threads of its own."""
-        self._roster.forked()
+        self._series.forked()
         locks.renew((self.registry,))
         self.families.forked()
         self._alone_told = False

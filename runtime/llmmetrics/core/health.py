@@ -22,7 +22,7 @@ def verdict(status: Status, error: ErrorType | None, http_status: int | None, *,
     return False if at_fault else None
 
 
-class Health:
+class BackendHealth:
     """`unhealthy` failures in a row turn a backend down, `healthy` successes turn it up again.
 
     One of several workers is not `proven` at its start: it tells that the backend is up once it has seen it, since

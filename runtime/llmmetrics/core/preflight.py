@@ -10,7 +10,7 @@ from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Settings
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import SystemClock
 
 
@@ -23,8 +23,8 @@ def faults(settings: Settings) -> Iterator[str]:
             what = str(exc)
             yield what if "LlmSettings.Budget.Ledger" in what else f"LlmSettings.Budget.Ledger: {what}"
     try:
-        tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
+        price_lookup = PriceLookup(settings.price_file, Catalogue(), SystemClock().now)
     except ConfigError as exc:
         yield str(exc)
         return
-    yield from unpriced(settings, Backends(settings.backends), tariff)
+    yield from unpriced(settings, Backends(settings.backends), price_lookup)

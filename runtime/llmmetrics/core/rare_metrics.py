@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from llmmetrics.core.call import Call
-from llmmetrics.core.health import Health, verdict
+from llmmetrics.core.health import BackendHealth, verdict
 from llmmetrics.metrics.batching import TOKEN_TYPES
-from llmmetrics.metrics.registry import Families, Series
+from llmmetrics.metrics.registry import CallSeries, Families
 from llmmetrics.reading.error_types import is_pool_timeout
 from llmmetrics.reading.outcome import Outcome
 
 
 def unusual(
-    families: Families, health: Health, call: Call, outcome: Outcome, duration: float, exception: BaseException | None
+    families: Families,
+    health: BackendHealth,
+    call: Call,
+    outcome: Outcome,
+    duration: float,
+    exception: BaseException | None,
 ) -> None:
     """Count it where there is something of it. `health` is that of the call's backend; `duration` is in seconds."""
     series = call.series
@@ -28,7 +33,7 @@ def unusual(
         families["health"].labels(series.backend).set(health.up)
 
 
-def _estimated(families: Families, series: Series, outcome: Outcome) -> None:
+def _estimated(families: Families, series: CallSeries, outcome: Outcome) -> None:
     families["without_usage"].labels(outcome.reason).inc()
     if (usage := outcome.usage) is not None:
         for name, n in zip(TOKEN_TYPES, (usage.prompt, usage.completion, usage.total), strict=True):

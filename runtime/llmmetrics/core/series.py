@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from threading import Lock
 
-from llmmetrics.core.health import Health
+from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.routes import Place, Route, route_of
-from llmmetrics.metrics.registry import Families, Series
+from llmmetrics.metrics.registry import CallSeries, Families
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Settings
 from llmmetrics.system import locks
@@ -22,14 +22,14 @@ MOST_ROUTES = 4096
 """How many places are remembered; Gemini has one for every model."""
 
 
-class Roster:
+class SeriesTable:
     """Grows with what a process calls. What is there already is read without a lock, by whoever makes a call."""
 
     def __init__(self, settings: Settings, families: Families, say: Callable[[str, str], None]) -> None:
         self.backends = Backends(settings.backends)
         self.routes: dict[Place, Route] = {}
-        self.series: dict[tuple[str, str | None], Series] = {}
-        self.health: dict[str, Health] = {}
+        self.series: dict[tuple[str, str | None], CallSeries] = {}
+        self.health: dict[str, BackendHealth] = {}
         """Of every backend: the configured ones, and the providers that calls went to."""
         self._settings = settings
         self._families = families
@@ -66,10 +66,10 @@ class Roster:
         with self._lock:
             if name not in self.health:
                 limits, proven = self._settings.health, not self._families.multiprocess
-                self.health[name] = Health(limits.unhealthy_threshold, limits.healthy_threshold, proven=proven)
+                self.health[name] = BackendHealth(limits.unhealthy_threshold, limits.healthy_threshold, proven=proven)
                 self._families.backend(name)
 
-    def new_series(self, backend: str, model: str) -> Series:
+    def new_series(self, backend: str, model: str) -> CallSeries:
         """The series of a backend and model, or of `other` once there are too many."""
         with self._lock:
             full = self._models.get(backend, 0) >= self._settings.telemetry.max_models_per_backend

@@ -71,7 +71,7 @@ def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any
         meter.swallow("botocore", exc)
         return onward(request)
     return sending.send(
-        meter, backend, known, _followed, lambda _: _Answer(onward(request), read=not request.stream_output)
+        meter, backend, known, _followed, lambda _: _BotocoreAnswer(onward(request), read=not request.stream_output)
     ).made
 
 
@@ -112,12 +112,12 @@ class _Request:
             found[name.lower()] = value.decode("latin1") if isinstance(value, bytes) else str(value)
         return found
 
-    def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _Request) -> _Answer:  # noqa: N802 - as of httpx
+    def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _Request) -> _BotocoreAnswer:  # noqa: N802 - as of httpx
         """An answer that nobody has sent."""
         return _made(request.made.url, status, headers, json)
 
 
-class _Answer:
+class _BotocoreAnswer:
     """botocore's answer, as `passage` knows one."""
 
     is_closed = False
@@ -136,7 +136,7 @@ class _Answer:
         return self.made.headers  # type: ignore[no-any-return]
 
     @property
-    def stream(self) -> _Answer:
+    def stream(self) -> _BotocoreAnswer:
         return self
 
     @stream.setter
@@ -144,15 +144,15 @@ class _Answer:
         self.made.raw = raw
 
 
-def _made(url: str, status: int, headers: Mapping[str, str], body: Any) -> _Answer:
+def _made(url: str, status: int, headers: Mapping[str, str], body: Any) -> _BotocoreAnswer:
     from botocore.awsrequest import AWSResponse
     from urllib3 import HTTPResponse
 
     raw = HTTPResponse(BytesIO(json.dumps(body).encode()), preload_content=False)
-    return _Answer(AWSResponse(url, status, {"content-type": "application/json", **headers}, raw), read=False)
+    return _BotocoreAnswer(AWSResponse(url, status, {"content-type": "application/json", **headers}, raw), read=False)
 
 
-def _followed(answer: _Answer, call: Call) -> Any:
+def _followed(answer: _BotocoreAnswer, call: Call) -> Any:
     """The body of an answer, followed to its end: on its way to the caller, or at once where it was read already."""
     made = answer.made
     body = Followed(made.raw, call, made.headers.get("content-length"))

@@ -43,7 +43,7 @@ class Followed(Around):
                 if self._call.streamed:
                     self._call.first_chunk()
                 self._size += len(chunk)
-                self._call.tape.feed(chunk)
+                self._call.buffer.feed(chunk)
             except Exception as exc:
                 self._call.meter.swallow("follow", exc)
 

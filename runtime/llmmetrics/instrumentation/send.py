@@ -143,10 +143,10 @@ def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> No
             call.discard()
             return
         call.http_status = status
-        call.tape.headers = response.headers
+        call.buffer.headers = response.headers
         if response.is_closed:
-            call.tape.plain = True
-            call.tape.feed(response.content)
+            call.buffer.plain = True
+            call.buffer.feed(response.content)
             call.finish(End.EXHAUSTED)
             return
         response.stream = stream(response.stream, call)
@@ -163,8 +163,8 @@ class _Stream:
         self._call = call
 
     def __iter__(self) -> Iterator[bytes]:
-        call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.streamed
+        call, buffer = self._call, self._call.buffer
+        append, size, streamed = buffer.chunks.append, 0, call.streamed
         try:
             for chunk in self._inner:
                 if streamed and not size:
@@ -172,7 +172,7 @@ class _Stream:
                 append(chunk)
                 size += len(chunk)
                 if size > TAIL:
-                    size = tape.trim(size)
+                    size = buffer.trim(size)
                 yield chunk
         except GeneratorExit:
             # closing the iterator is not closing the answer: close() or the collector will tell
@@ -195,8 +195,8 @@ class _AsyncStream:
         self._call = call
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        call, tape = self._call, self._call.tape
-        append, size, streamed = tape.chunks.append, 0, call.streamed
+        call, buffer = self._call, self._call.buffer
+        append, size, streamed = buffer.chunks.append, 0, call.streamed
         try:
             async for chunk in self._inner:
                 if streamed and not size:
@@ -204,7 +204,7 @@ class _AsyncStream:
                 append(chunk)
                 size += len(chunk)
                 if size > TAIL:
-                    size = tape.trim(size)
+                    size = buffer.trim(size)
                 yield chunk
         except GeneratorExit:
             raise

@@ -40,7 +40,7 @@ Finished = tuple[Status, float, int, int, int | None]
 """A finished call: its status, seconds, prompt and completion tokens, and attodollars where the price is known."""
 
 
-class Tally:
+class Batches:
     """The children of one backend and model, and the finished calls that they have not been told of yet.
 
     Telling them one by one would take nine locks a call.

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from llmmetrics.metrics.names import COST
 
 
-class Row(NamedTuple):
+class FamilyRow(NamedTuple):
     """One family of the contract."""
 
     name: str
@@ -24,71 +24,77 @@ HEALTH = "llm_backend_health"
 MULTIPROCESS_MODES = {HEALTH: "mostrecent", "llm_active_requests": "livesum"}
 """How a gauge's values of several worker processes make one: the last change holds; the living add up."""
 
-ROWS: dict[str, Row] = {
-    "requests": Row("llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")),
-    "duration": Row("llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")),
-    "first_chunk": Row(
+ROWS: dict[str, FamilyRow] = {
+    "requests": FamilyRow(
+        "llm_requests_total", Counter, "Total number of LLM requests", ("backend", "model", "status")
+    ),
+    "duration": FamilyRow(
+        "llm_request_duration_seconds", Histogram, "LLM request duration in seconds", ("backend", "model")
+    ),
+    "first_chunk": FamilyRow(
         "llm_time_to_first_chunk_seconds",
         Histogram,
         "Time from the request to a stream's first bytes, in seconds",
         ("backend", "model"),
     ),
-    "tokens": Row("llm_tokens_total", Counter, "Total token usage", ("backend", "model", "token_type")),
-    "cost": Row(COST, Counter, "Estimated cost in USD", ("backend", "model")),
-    "errors": Row("llm_errors_total", Counter, "Total number of LLM errors", ("backend", "error_type")),
-    "health": Row(HEALTH, Gauge, "Backend health (1 = healthy, 0 = unhealthy)", ("backend",)),
-    "active": Row("llm_active_requests", Gauge, "Number of LLM requests in flight", ("backend",)),
-    "estimated": Row(
+    "tokens": FamilyRow("llm_tokens_total", Counter, "Total token usage", ("backend", "model", "token_type")),
+    "cost": FamilyRow(COST, Counter, "Estimated cost in USD", ("backend", "model")),
+    "errors": FamilyRow("llm_errors_total", Counter, "Total number of LLM errors", ("backend", "error_type")),
+    "health": FamilyRow(HEALTH, Gauge, "Backend health (1 = healthy, 0 = unhealthy)", ("backend",)),
+    "active": FamilyRow("llm_active_requests", Gauge, "Number of LLM requests in flight", ("backend",)),
+    "estimated": FamilyRow(
         "llmmetrics_estimated_tokens_total",
         Counter,
         "Tokens in llm_tokens_total that were estimated, not read",
         ("backend", "model", "token_type"),
     ),
-    "without_usage": Row(
+    "without_usage": FamilyRow(
         "llmmetrics_calls_without_usage_total", Counter, "Calls whose usage the wire did not carry", ("reason",)
     ),
-    "without_price": Row(
+    "without_price": FamilyRow(
         "llmmetrics_calls_without_price_total",
         Counter,
         "Calls that used tokens whose price nobody knows",
         ("backend", "model"),
     ),
-    "unmetered": Row(
+    "unmetered": FamilyRow(
         "llmmetrics_unmetered_requests_total",
         Counter,
         "Requests that passed through and are no LLM call",
         ("backend",),
     ),
-    "unread": Row("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
-    "retries": Row(
+    "unread": FamilyRow("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
+    "retries": FamilyRow(
         "llmmetrics_retries_total",
         Counter,
         "Attempts that their SDK says are retries",
         ("backend",),
     ),
-    "folded": Row(
+    "folded": FamilyRow(
         "llmmetrics_folded_models_total",
         Counter,
         "Calls whose model is counted as `other`, to bound the number of series",
         ("backend",),
     ),
-    "refusals": Row(
+    "refusals": FamilyRow(
         "llmmetrics_budget_refusals_total",
         Counter,
         "Calls that were refused before anything was sent",
         ("backend", "reason"),
     ),
-    "shadow_refusals": Row(
+    "shadow_refusals": FamilyRow(
         "llmmetrics_budget_shadow_refusals_total",
         Counter,
         "Calls that would have been refused, were the mode not `shadow`",
         ("backend", "reason"),
     ),
-    "expired": Row(
+    "expired": FamilyRow(
         "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call did", ()
     ),
-    "ledger_errors": Row("llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)),
-    "internal": Row(
+    "ledger_errors": FamilyRow(
+        "llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)
+    ),
+    "internal": FamilyRow(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
     ),
 }

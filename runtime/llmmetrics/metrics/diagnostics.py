@@ -15,7 +15,7 @@ MOST_TOPICS = 1000
 """A topic may have a host's or a model's name in it, and of these there may be any number."""
 
 
-class Voice:
+class Diagnostics:
     """Warns, and swallows what fails inside a meter, so that it never reaches the user's call."""
 
     def __init__(self, families: Families) -> None:

@@ -25,7 +25,7 @@ from llmmetrics.system.processes import shared
 Headers = list[tuple[str, str]]
 
 
-class Page(NamedTuple):
+class MetricsResponse(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -56,10 +56,10 @@ def _named(metrics: Iterable[Metric], names: Collection[str]) -> Iterator[Metric
             yield metric
 
 
-def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str, query: str) -> Page:
+def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str, query: str) -> MetricsResponse:
     """The registry's page, in the format and encoding that the headers ask for; `name[]` restricts it."""
     if method not in ("GET", "HEAD"):
-        return Page(405, [("Allow", "GET, HEAD")], b"the metrics are read with GET\n")
+        return MetricsResponse(405, [("Allow", "GET, HEAD")], b"the metrics are read with GET\n")
     encoder, content_type = choose_encoder(accept)
     names = parse_qs(query).get("name[]")
     source: Any = _source(registry, names)
@@ -72,7 +72,7 @@ def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding:
         body = gzip.compress(body, compresslevel=1)
         headers.append(("Content-Encoding", "gzip"))
     headers.append(("Content-Length", str(len(body))))
-    return Page(200, headers, b"" if method == "HEAD" else body)
+    return MetricsResponse(200, headers, b"" if method == "HEAD" else body)
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:
@@ -146,13 +146,13 @@ class WsgiApp:
         return [body]
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _MetricsServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     # a client that has gone away is no news
     handle_error = cast("Any", lambda *_: None)
 
 
-class _Handler(WSGIRequestHandler):
+class _MetricsHandler(WSGIRequestHandler):
     timeout = 30
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -162,7 +162,7 @@ class _Handler(WSGIRequestHandler):
 def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tuple[WSGIServer, Thread]:
     """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that cannot be."""
     try:
-        server = make_server(addr, port, WsgiApp(registry), _Server, _Handler)
+        server = make_server(addr, port, WsgiApp(registry), _MetricsServer, _MetricsHandler)
     except TypeError:
         raise ConfigError(
             f"cannot serve /metrics on address {addr!r}, port {port!r}: the port should be a number, such as 5000, and "

@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.metrics.batching import Add, Finished, Tally, adder
+from llmmetrics.metrics.batching import Add, Batches, Finished, adder
 from llmmetrics.metrics.definitions import (
     HEALTH,
     MULTIPROCESS_MODES,
     ROWS,
-    Row,
+    FamilyRow,
     budget_gauge,
     catalogue_gauge,
     window_gauge,
@@ -52,7 +52,7 @@ NANO = 10**9
 
 
 @dataclass(slots=True)
-class Series:
+class CallSeries:
     """What a finished call of one backend and model touches."""
 
     backend: str
@@ -77,13 +77,13 @@ class Families:
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
         self._known: set[str] = set()
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str], Batches] = {}
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
             for key, row in ROWS.items()
         }
 
-    def _options(self, row: Row) -> dict[str, Any]:
+    def _options(self, row: FamilyRow) -> dict[str, Any]:
         if row.type is Histogram:
             return {"buckets": self.buckets}
         return {"multiprocess_mode": MULTIPROCESS_MODES[row.name]} if row.type is Gauge else {}
@@ -139,20 +139,20 @@ class Families:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
         return [*ours, budget_gauge(), window_gauge(), catalogue_gauge()]
 
-    def series(self, backend: str, model: str, price: Price | None) -> Series:
+    def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """The children of a backend and model; they exist with 0 from now on."""
-        return Series(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
+        return CallSeries(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
 
     def priced(self, backend: str, model: str) -> None:
         """Have the cost child of a model whose price is known, with 0 until it is called."""
         self._tally(backend, model).priced()
 
-    def _tally(self, backend: str, model: str) -> Tally:
+    def _tally(self, backend: str, model: str) -> Batches:
         with _lock:
             if (backend, model) not in self._tallies:
                 # another process reads what this one has told of, and cannot ask for the rest
                 batch = 1 if self.multiprocess else BATCH
-                self._tallies[backend, model] = Tally(self._all, backend, model, batch)
+                self._tallies[backend, model] = Batches(self._all, backend, model, batch)
             return self._tallies[backend, model]
 
     def backend(self, backend: str) -> None:

@@ -46,7 +46,7 @@ class Shown(Enum):
     OPEN = "headers, and perhaps a part of the body"
 
 
-class Verdict(Enum):
+class CallVerdict(Enum):
     """Where a call's status and error type come from."""
 
     SUCCESS = "`success`"
@@ -58,18 +58,18 @@ class Verdict(Enum):
 
 _COLUMNS = (Ending.READ, Ending.LET_GO, Ending.FAILED, Ending.CANCELLED)
 
-_GONE = Verdict.CANCELLED
+_GONE = CallVerdict.CANCELLED
 
-_ROWS: dict[Shown, tuple[Verdict, Verdict, Verdict, Verdict]] = {
-    Shown.NOTHING: (Verdict.SUCCESS, _GONE, Verdict.EXCEPTION, _GONE),
-    Shown.REFUSED: (Verdict.ANSWER, Verdict.ANSWER, Verdict.ANSWER, _GONE),
-    Shown.ERROR: (Verdict.ANSWER, Verdict.ANSWER, Verdict.ANSWER, _GONE),
-    Shown.MALFORMED: (Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.UNKNOWN, _GONE),
-    Shown.ENDED: (Verdict.SUCCESS, Verdict.SUCCESS, Verdict.EXCEPTION, _GONE),
-    Shown.OPEN: (Verdict.SUCCESS, _GONE, Verdict.EXCEPTION, _GONE),
+_ROWS: dict[Shown, tuple[CallVerdict, CallVerdict, CallVerdict, CallVerdict]] = {
+    Shown.NOTHING: (CallVerdict.SUCCESS, _GONE, CallVerdict.EXCEPTION, _GONE),
+    Shown.REFUSED: (CallVerdict.ANSWER, CallVerdict.ANSWER, CallVerdict.ANSWER, _GONE),
+    Shown.ERROR: (CallVerdict.ANSWER, CallVerdict.ANSWER, CallVerdict.ANSWER, _GONE),
+    Shown.MALFORMED: (CallVerdict.UNKNOWN, CallVerdict.UNKNOWN, CallVerdict.UNKNOWN, _GONE),
+    Shown.ENDED: (CallVerdict.SUCCESS, CallVerdict.SUCCESS, CallVerdict.EXCEPTION, _GONE),
+    Shown.OPEN: (CallVerdict.SUCCESS, _GONE, CallVerdict.EXCEPTION, _GONE),
 }
 
-VERDICTS: dict[tuple[Shown, Ending], Verdict] = {
+VERDICTS: dict[tuple[Shown, Ending], CallVerdict] = {
     (shown, ending): verdict for shown, row in _ROWS.items() for ending, verdict in zip(_COLUMNS, row, strict=True)
 }
 

@@ -1,6 +1,6 @@
 """Reads one exchange: what was asked, what answered, what it used, what it cost, how it failed.
 
-One reader serves `read_exchange` and live calls: both hand it the `Body` that a `Tape` kept.
+One reader serves `read_exchange` and live calls: both hand it the `Body` that a `BodyBuffer` kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 Headers = Iterable[tuple[str, str]]
 
 
-class Seen(NamedTuple):
+class BodyReading(NamedTuple):
     """What a body says, and whether it is what its format promises."""
 
     reading: Reading
@@ -42,7 +42,7 @@ _BESIDE = frozenset({"error", "service_tier", "serviceTier", "performanceConfig"
 """What no stream need say, and stands beside the usage where it does: nobody waits for it."""
 
 
-def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> Seen:
+def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> BodyReading:
     """What the body of an answer says, as far as it was kept; its headers, where the body says no usage."""
     merged: Doc
     start = body.head or body.tail
@@ -62,10 +62,10 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
                 reading = reading._replace(usage=format.headers(headers))
             if format.tier is not None:
                 reading = reading._replace(tier=format.tier(headers) or reading.tier)
-        return Seen(reading, ended, valid)
+        return BodyReading(reading, ended, valid)
     except MalformedUsageError:
         rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
-        return Seen(format.read(rest), ended, valid, malformed_usage=True)
+        return BodyReading(format.read(rest), ended, valid, malformed_usage=True)
 
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:

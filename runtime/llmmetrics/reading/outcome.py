@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from llmmetrics.reading import error_types
-from llmmetrics.reading.endings import VERDICTS, End, Ending, Shown, Verdict, ending_of
+from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.reading.exchange import Seen, see
+from llmmetrics.reading.exchange import BodyReading, see
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.body_buffer import Body, Tape
+from llmmetrics.wire.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.encodings import UnknownEncodingError
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError
@@ -55,14 +55,14 @@ class Outcome:
 def outcome_of(
     format: Format,
     http_status: int | None,
-    tape: Tape,
+    buffer: BodyBuffer,
     request_body: bytes,
     end: End,
     exception: BaseException | None,
     model: str | None = None,
 ) -> Outcome:
     """The outcome of a call. `http_status` is None for one that no headers came for, `model` what was asked for."""
-    if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, tape)):
+    if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, buffer)):
         return quick
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
@@ -75,31 +75,31 @@ def outcome_of(
             out.tier = asked_tier(request_body)
     else:
         try:
-            body = tape.body()
+            body = buffer.body()
         except UnknownEncodingError:
             body, out.unread = NOTHING, "encoding"
         if http_status >= 400:
             shown, out.error = Shown.REFUSED, error_types.error_in(http_status, parse(body.tail))
         else:
-            shown = _answered(out, see(format, body, tape.headers), body, tape.headers, sent, ending)
+            shown = _answered(out, see(format, body, buffer.headers), body, buffer.headers, sent, ending)
     _judge(out, VERDICTS[shown, ending], failed)
     return out
 
 
-def _judge(out: Outcome, verdict: Verdict, failed: ErrorType | None) -> None:
+def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None:
     """Set status and error type; `failed` is the error type of the exception."""
-    if verdict is Verdict.CANCELLED:
+    if verdict is CallVerdict.CANCELLED:
         out.error, out.status = None, Status.CANCELLED
         return
-    if verdict is not Verdict.ANSWER:
-        out.error = {Verdict.EXCEPTION: failed, Verdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
+    if verdict is not CallVerdict.ANSWER:
+        out.error = {CallVerdict.EXCEPTION: failed, CallVerdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
     if out.error is not None:
         out.status = error_types.status_of(out.error)
 
 
-def _plain_success(format: Format, tape: Tape) -> Outcome | None:
+def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if (text := tape.short()) is None or not isinstance(body := parse(text), dict):
+    if (text := buffer.short()) is None or not isinstance(body := parse(text), dict):
         return None
     try:
         reading = format.read(body)
@@ -116,7 +116,7 @@ def _plain_success(format: Format, tape: Tape) -> Outcome | None:
         out.wire_cost = reading.wire_cost
     if reading.tier is not None:
         out.tier = reading.tier
-    if format.tier is not None and (tier := format.tier(tape.headers or {})):
+    if format.tier is not None and (tier := format.tier(buffer.headers or {})):
         out.tier = tier
     return out
 
@@ -127,7 +127,7 @@ def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
     return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
 
 
-def _shown(out: Outcome, seen: Seen, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
+def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
     """What a successful answer had shown when its call ended."""
     if seen.reading.error:
         return Shown.ERROR
@@ -141,7 +141,7 @@ def _shown(out: Outcome, seen: Seen, body: Body, headers: Mapping[str, str] | No
 
 
 def _answered(
-    out: Outcome, seen: Seen, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
+    out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
 ) -> Shown:
     """Fill in what a successful answer says; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
@@ -156,7 +156,7 @@ def _answered(
         return shown
     if seen.malformed_usage:
         out.unread = "usage"
-    gone = VERDICTS[shown, ending] is Verdict.CANCELLED
+    gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
     _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
     return shown
 

@@ -26,7 +26,7 @@ SCHEMA = 1
 _Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(str.lower)]
 
 
-class Row(Prices):
+class PriceRow(Prices):
     """What a model costs from a moment on. Names are compared without regard to case."""
 
     provider: _Word | None = None
@@ -60,7 +60,7 @@ class PriceFile(Section):
 
     schema_: int = Field(alias="Schema", ge=1, le=SCHEMA)
     """The version of this form: 1."""
-    prices: tuple[Row, ...] = ()
+    prices: tuple[PriceRow, ...] = ()
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
@@ -74,10 +74,10 @@ class PriceFile(Section):
         return self
 
 
-class Sheet:
+class PriceSheet:
     """The rows of a price file, ready to be asked."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[PriceRow]) -> None:
         # the most exact first, and of those the latest
         ordered = sorted(rows, key=lambda row: (row.exact, row.from_), reverse=True)
         self._rows = [(row, price) for row in ordered if (price := row.price)]
@@ -125,7 +125,7 @@ class Sheet:
         return next(filter(None, found), None)
 
 
-def read(source: str | os.PathLike[str]) -> Sheet:
+def read(source: str | os.PathLike[str]) -> PriceSheet:
     """The sheet in this file, JSON or (`.yaml`, `.yml`) YAML. Raises `ConfigError`, a line for each thing wrong."""
     path = Path(source)
     document = _document(path)
@@ -139,7 +139,7 @@ def read(source: str | os.PathLike[str]) -> Sheet:
     try:
         problems = [*unknown_keys(document, PriceFile, str(path))]
         if not problems:
-            return Sheet(PriceFile.model_validate(document).prices)
+            return PriceSheet(PriceFile.model_validate(document).prices)
     except ValidationError as exc:
         problems = [problem(each, str(path)) for each in exc.errors(include_url=False, include_context=False)]
     raise ConfigError(said([each.replace(f"{path}.", f"{path}: ", 1) for each in problems], "the price file has"))

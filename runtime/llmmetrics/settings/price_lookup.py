@@ -10,7 +10,7 @@ from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
 
 if TYPE_CHECKING:
-    from llmmetrics.settings.price_file import Sheet
+    from llmmetrics.settings.price_file import PriceSheet
 
 Models = Sequence[str | None]
 """Names of one model, the one to be asked for first."""
@@ -35,11 +35,11 @@ class Place(Protocol):
         """No catalogue knows what it costs."""
 
 
-class Tariff:
+class PriceLookup:
     """Prices by place, model and service tier, at the moment of the clock. Raises `ConfigError` for a wrong file."""
 
     def __init__(self, price_file: str | None, catalogue: Catalogue, now: Callable[[], datetime]) -> None:
-        self.sheet: Sheet | None = None
+        self.sheet: PriceSheet | None = None
         if price_file is not None:
             # most programs have none, and its models take a while to build
             from llmmetrics.settings import price_file as price_files

@@ -45,7 +45,8 @@ BUCKETS: dict[str, str] = {
 class Prices(Section):
     """USD for a million tokens of each bucket, or for a thousand of a fee.
 
-    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.price.ELSE`); a fee has none.
+    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.price.ELSE`); a fee has
+    none.
     """
 
     cost_per_million_input_tokens: Dollars | None = None

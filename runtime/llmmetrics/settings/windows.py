@@ -55,7 +55,7 @@ class Window(NamedTuple):
         return None if self.end == LAST else self.end
 
 
-class Shape(NamedTuple):
+class WindowSchedule(NamedTuple):
     """When the windows of a backend start. `day` of the month is its last one in a month that lacks it."""
 
     period: ResetPeriod
@@ -96,28 +96,28 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def _week(shape: Shape, day: date) -> date:
+def _week(shape: WindowSchedule, day: date) -> date:
     return day - timedelta(days=(day.weekday() - list(Weekday).index(shape.weekday)) % 7)
 
 
-def _month(shape: Shape, day: date) -> date:
+def _month(shape: WindowSchedule, day: date) -> date:
     begun = _in_month(shape, day)
     return begun if begun <= day else _in_month(shape, day.replace(day=1) - timedelta(days=1))
 
 
-def _in_month(shape: Shape, day: date) -> date:
+def _in_month(shape: WindowSchedule, day: date) -> date:
     return day.replace(day=min(shape.day, calendar.monthrange(day.year, day.month)[1]))
 
 
 # the start of the window that a day is in
-_STARTS: dict[ResetPeriod, Callable[[Shape, date], date]] = {
+_STARTS: dict[ResetPeriod, Callable[[WindowSchedule, date], date]] = {
     ResetPeriod.DAILY: lambda _, day: day,
     ResetPeriod.WEEKLY: _week,
     ResetPeriod.MONTHLY: _month,
 }
 
 
-def _following(shape: Shape, start_of: Callable[[Shape, date], date], start: date) -> date:
+def _following(shape: WindowSchedule, start_of: Callable[[WindowSchedule, date], date], start: date) -> date:
     """The next start after one."""
     day = start + timedelta(days=1)
     while start_of(shape, day) == start:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from llmmetrics.budgets.budget import Line, usd
-from llmmetrics.budgets.enforcer import Purse
+from llmmetrics.budgets.budget import SpendLimit, usd
+from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
@@ -34,8 +34,8 @@ def window_of(meter: Engine, backend: str) -> Window:
     return _line(meter, backend).at(meter.clock.now())
 
 
-def _line(meter: Engine, backend: str) -> Line:
-    line = meter.purse.budget.lines.get(backend) if meter.purse is not None else None
+def _line(meter: Engine, backend: str) -> SpendLimit:
+    line = meter.enforcer.budget.lines.get(backend) if meter.enforcer is not None else None
     if line is None:
         raise ConfigError(f'{backend!r} has no limit: give it one first, as in llm_budget.set({backend!r}, "0.01")')
     return line
@@ -48,7 +48,7 @@ class TestBudget:
 
     def __init__(self, meter: Engine, ledger: str) -> None:
         self.meter = meter
-        self._before = meter.purse
+        self._before = meter.enforcer
         self._ledger = open_ledger(ledger, namespace=f"test-{uuid4().hex}")
         self._limited = {each.name: each for each in meter.settings.backends if each.max_spend_usd is not None}
         self._budget = meter.settings.budget
@@ -72,11 +72,11 @@ class TestBudget:
     def _fund(self) -> None:
         self._let_go()
         settings = Settings(telemetry=self.meter.settings.telemetry, budget=self._budget)
-        self.meter.fund(Purse(settings, self._limited, self.meter, None, self._ledger))
+        self.meter.fund(Enforcer(settings, self._limited, self.meter, None, self._ledger))
 
     def _let_go(self) -> None:
-        if self.meter.purse is not None and self.meter.purse is not self._before:
-            self.meter.purse.close()
+        if self.meter.enforcer is not None and self.meter.enforcer is not self._before:
+            self.meter.enforcer.close()
 
     def spent(self, backend: str) -> Decimal:
         """USD in the window of this moment."""

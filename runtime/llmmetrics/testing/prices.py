@@ -79,7 +79,7 @@ class PriceBook:
 
     def _learn_filed(self, record: CallRecord) -> None:
         """Remember what the meter's price file says of this call's models."""
-        if (sheet := record.meter.tariff.sheet) is None:
+        if (sheet := record.meter.price_lookup.sheet) is None:
             return
         own = next((each for each in record.meter.backends.all if each.name == record.backend), None)
         seller = own.seller if own else None

@@ -33,7 +33,7 @@ class LoopbackProvider:
         self._lock = Lock()
         self._steps: dict[str, deque[Answer | Fault]] = {}
         try:
-            self._server = _Server((host, port), self)
+            self._server = _ProviderServer((host, port), self)
         except OSError as exc:
             raise OSError(exc.errno, f"cannot serve on {host}:{port}: {exc.strerror}") from exc
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), name="llmmetrics-provider", daemon=True)
@@ -94,7 +94,7 @@ def serve(
     return LoopbackProvider(default, host, port, answering)
 
 
-class _Server(ThreadingTCPServer):
+class _ProviderServer(ThreadingTCPServer):
     # built on socketserver's, because http.server's looks its own name up in the DNS;
     # on Windows, reuse means sharing a port that is taken
     allow_reuse_address = os.name != "nt"
@@ -103,7 +103,7 @@ class _Server(ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], provider: LoopbackProvider) -> None:
         self.provider = provider
         self.handlers: dict[Any, Thread] = {}
-        super().__init__(address, _Handler)
+        super().__init__(address, _ProviderHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection on a thread that `close` knows before it runs.
@@ -124,10 +124,10 @@ class _Server(ThreadingTCPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ProviderHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: _ProviderServer
 
     def do_POST(self) -> None:
         path, _, query = self.path.partition("?")

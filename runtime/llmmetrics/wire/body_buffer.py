@@ -30,7 +30,7 @@ class Body(NamedTuple):
         return len(self.tail) == self.total
 
 
-class Tape:
+class BodyBuffer:
     """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length, and of a large chunk its end.
 
     The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
@@ -45,14 +45,14 @@ class Tape:
     plain = False
     """There is nothing to decode, whatever the headers say."""
     _decoder: Decoder | None = None
-    _inner: Tape | None = None
+    _inner: BodyBuffer | None = None
     _head = b""
     _dropped = _size = 0
 
     def __init__(self, decoder: Decoder | None = None) -> None:
         self.chunks: deque[bytes] = deque()
         if decoder:
-            self._decoder, self._inner = decoder, Tape()
+            self._decoder, self._inner = decoder, BodyBuffer()
 
     def _ask(self) -> None:
         """Find out how the body is encoded."""
@@ -61,7 +61,7 @@ class Tape:
         self.plain = True
         try:
             if decoder := decoder_of(self.headers.get("content-encoding")):
-                self._decoder, self._inner = decoder, Tape()
+                self._decoder, self._inner = decoder, BodyBuffer()
         except UnknownEncodingError as exc:
             self.broken = exc
 
@@ -135,6 +135,6 @@ class Tape:
 
 def keep(body: bytes, decoder: Decoder | None = None) -> Body:
     """The `Body` of bytes that are there at once, the same as if they had streamed past."""
-    tape = Tape(decoder)
-    tape.feed(body)
-    return tape.body()
+    buffer = BodyBuffer(decoder)
+    buffer.feed(body)
+    return buffer.body()

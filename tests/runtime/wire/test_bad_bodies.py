@@ -21,7 +21,7 @@ from support import SOAK
 from llmmetrics import wire
 from llmmetrics.reading import outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, Tape, keep
+from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.estimation import estimate
 
@@ -37,11 +37,11 @@ NAMES = st.sampled_from(sorted(FORMATS))
 
 def fed(encoded, cuts, encoding):
     """A tape of the bytes, cut at these places, and what the headers say of them."""
-    tape = Tape()
-    tape.headers = {"content-encoding": encoding}
+    buffer = BodyBuffer()
+    buffer.headers = {"content-encoding": encoding}
     for start, end in zip([0, *cuts], [*cuts, len(encoded)], strict=True):
-        tape.feed(encoded[start:end])
-    return tape
+        buffer.feed(encoded[start:end])
+    return buffer
 
 
 def outcomes(format, encoded, cuts, encoding):
@@ -157,10 +157,10 @@ def test_an_event_of_100_mb(filler, framing, name):
         # a message that is longer than any may be, and whole ones after it
         end = event("metadata", {"usage": usage}) + event("chunk", {"usageMetadata": counts})
     whole = start + filler + end
-    tape = Tape()
+    buffer = BodyBuffer()
     tracemalloc.start()
-    tape.feed(whole)
-    got = outcome.outcome_of(FORMATS[name], 200, tape, b"{}", outcome.End.EXHAUSTED, None)
+    buffer.feed(whole)
+    got = outcome.outcome_of(FORMATS[name], 200, buffer, b"{}", outcome.End.EXHAUSTED, None)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # what is kept, once more as text, and once more without its line ends

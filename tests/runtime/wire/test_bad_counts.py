@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from llmmetrics import Meter, wire
 from llmmetrics.reading import outcome
 from llmmetrics.testing import observe
-from llmmetrics.wire.body_buffer import Tape
+from llmmetrics.wire.body_buffer import BodyBuffer
 from llmmetrics.wire.format import MOST
 
 httpx = pytest.importorskip("httpx")
@@ -116,10 +116,10 @@ def test_an_impossible_count_in_a_header_is_no_usage(bad):
 
 def test_an_impossible_count_in_a_stream():
     frames = aws({"usage": {"inputTokens": -1, "outputTokens": 1}}, event_type="metadata", message_type="event")
-    tape = Tape()
-    tape.feed(frames)
+    buffer = BodyBuffer()
+    buffer.feed(frames)
     format = wire.claim("POST", "h", "/model/m/converse-stream").format
-    found = outcome.outcome_of(format, 200, tape, b"{}", outcome.End.EXHAUSTED, None)
+    found = outcome.outcome_of(format, 200, buffer, b"{}", outcome.End.EXHAUSTED, None)
     assert (found.unread, found.known) == ("usage", False)
 
 

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.wire.body_buffer import HEAD, TAIL, Tape, keep
+from llmmetrics.wire.body_buffer import HEAD, TAIL, BodyBuffer, keep
 from llmmetrics.wire.encodings import PIECE, UnknownEncodingError, decoder_of
 
 RAW_DEFLATE = zlib.compressobj(wbits=-15)
@@ -31,22 +31,22 @@ def noise(n: int) -> bytes:
     return random.Random(n).randbytes(n)
 
 
-def fed(data: bytes, size: int, encoding: str | None = None) -> Tape:
-    tape = Tape(decoder_of(encoding))
+def fed(data: bytes, size: int, encoding: str | None = None) -> BodyBuffer:
+    buffer = BodyBuffer(decoder_of(encoding))
     for start in range(0, len(data), size):
-        tape.feed(data[start : start + size])
-    return tape
+        buffer.feed(data[start : start + size])
+    return buffer
 
 
 @given(st.integers(0, 3 * TAIL), st.lists(st.integers(1, 2 * TAIL), min_size=1, max_size=20))
 def test_any_split_keeps_the_same(length, sizes):
     data = noise(length)
-    tape, start, turn = Tape(), 0, 0
+    buffer, start, turn = BodyBuffer(), 0, 0
     while start < length:
         size = sizes[turn % len(sizes)]
-        tape.feed(data[start : start + size])
+        buffer.feed(data[start : start + size])
         start, turn = start + size, turn + 1
-    assert tape.body() == keep(data)
+    assert buffer.body() == keep(data)
 
 
 @pytest.mark.parametrize("length", [0, 1, TAIL - 1, TAIL, TAIL + 1, TAIL + HEAD, 5 * TAIL])
@@ -60,10 +60,10 @@ def test_keeps_the_head_and_the_tail(length):
 
 
 def test_holds_no_more_than_the_tail_and_one_chunk():
-    tape, chunk = Tape(), b"x" * 1000
+    buffer, chunk = BodyBuffer(), b"x" * 1000
     for _ in range(10_000):
-        tape.feed(chunk)
-        assert sum(map(len, tape.chunks)) < TAIL + len(chunk)
+        buffer.feed(chunk)
+        assert sum(map(len, buffer.chunks)) < TAIL + len(chunk)
 
 
 @pytest.mark.parametrize("encoding", ENCODE)
@@ -76,9 +76,9 @@ def test_encodings_are_undone(encoding, size):
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
 def test_a_long_encoded_body_is_decoded_on_the_way(encoding):
     data = noise(3 * TAIL)
-    tape = fed(ENCODE[encoding](data), 4096, encoding)
-    assert sum(map(len, tape.chunks)) <= TAIL + 4096
-    assert tape.body() == keep(data)
+    buffer = fed(ENCODE[encoding](data), 4096, encoding)
+    assert sum(map(len, buffer.chunks)) <= TAIL + 4096
+    assert buffer.body() == keep(data)
 
 
 def test_deflate_without_a_header():
@@ -131,9 +131,9 @@ def test_a_bomb_is_never_whole_in_memory(encoding):
     bomb = compressed(encoding, 100)
     assert len(bomb) < 200_000
     tracemalloc.start()
-    tape = Tape(decoder_of(encoding))
-    tape.feed(bomb)
-    body = tape.body()
+    buffer = BodyBuffer(decoder_of(encoding))
+    buffer.feed(bomb)
+    body = buffer.body()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert body.total == 100 * 2**20
@@ -150,20 +150,20 @@ def test_a_bomb_in_a_bomb():
 def test_of_a_chunk_of_100_mb_no_more_is_held_than_of_small_ones(before):
     large = bytearray(100 * 2**20)
     large[:5], large[-5:] = b"start", b"<end>"
-    tape = Tape()
-    tape.feed(before)
+    buffer = BodyBuffer()
+    buffer.feed(before)
     tracemalloc.start()
     chunk = bytes(large)
-    tape.feed(chunk)
+    buffer.feed(chunk)
     del chunk
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 2 * TAIL
-    body = tape.body()
+    body = buffer.body()
     assert body == keep(before + large)
     assert body.tail.endswith(b"<end>")
-    tape.feed(b"more")
-    assert tape.body() == keep(before + large + b"more")
+    buffer.feed(b"more")
+    assert buffer.body() == keep(before + large + b"more")
 
 
 @pytest.mark.parametrize("encoding", ["aws-chunked", "gzip, snappy"])
@@ -175,10 +175,10 @@ def test_an_unknown_encoding_is_named(encoding):
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 @pytest.mark.parametrize("length", [20, 3 * TAIL])
 def test_bytes_that_are_not_in_their_encoding_break_only_the_tape(encoding, length):
-    tape = fed(b"\xff" + noise(length), 1000, encoding)
+    buffer = fed(b"\xff" + noise(length), 1000, encoding)
     with pytest.raises(UnknownEncodingError):
-        tape.body()
-    assert not tape.chunks
+        buffer.body()
+    assert not buffer.chunks
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])

@@ -16,7 +16,7 @@ from support import SOAK
 from llmmetrics import wire
 from llmmetrics.reading import outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, Tape, keep
+from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.eventstream import split
 
@@ -27,9 +27,9 @@ def everything(format, body, headers=None):
     seen = see(format, kept, headers)
     estimate.completion_tokens(kept)
     for end in outcome.End:
-        tape = Tape()
-        tape.feed(body)
-        found = outcome.outcome_of(format, 200, tape, b"{}", end, None)
+        buffer = BodyBuffer()
+        buffer.feed(body)
+        found = outcome.outcome_of(format, 200, buffer, b"{}", end, None)
         if found.usage is not None:
             assert all(n >= 0 for n in found.usage.buckets.values())
     return seen
@@ -55,13 +55,13 @@ def test_no_header_raises(format, values):
 
 
 def reading(body, format, sizes):
-    tape = Tape()
+    buffer = BodyBuffer()
     at = 0
     for size in sizes:
-        tape.feed(body[at : at + size])
+        buffer.feed(body[at : at + size])
         at += size
-    tape.feed(body[at:])
-    return see(format, tape.body())
+    buffer.feed(body[at:])
+    return see(format, buffer.body())
 
 
 @given(body=bodies, sizes=st.lists(st.integers(0, 50), max_size=20), name=st.sampled_from(sorted(FORMATS)))
@@ -95,25 +95,25 @@ def test_recorded_bodies_truncated_reordered_and_repeated_raise_nothing(corpus):
 def test_a_stream_is_held_in_little_memory(framing):
     """64 KiB and one event, whatever the stream's length; an event of its own length is read from its end."""
     piece = FRAMINGS[framing]([{"text": "x" * 2000}])
-    tape = Tape()
+    buffer = BodyBuffer()
     tracemalloc.start()
     for _ in range(5000):
         # a chunk is a new object every time, as it is on a socket
-        tape.feed(bytes(bytearray(piece)))
+        buffer.feed(bytes(bytearray(piece)))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 3 * TAIL
-    assert tape.body().total == 5000 * len(piece)
+    assert buffer.body().total == 5000 * len(piece)
 
 
 @pytest.mark.parametrize("framing", ["sse", "lines"])
 def test_one_event_larger_than_what_is_kept_is_read_from_its_end(framing):
     last = {"response": {"output": "x" * 4 * TAIL, "model": "m", "usage": {"input_tokens": 3, "output_tokens": 4}}}
     body = FRAMINGS[framing]([{"n": 1}, last])
-    tape = Tape()
+    buffer = BodyBuffer()
     for at in range(0, len(body), 1000):
-        tape.feed(body[at : at + 1000])
-    kept = tape.body()
+        buffer.feed(body[at : at + 1000])
+    kept = buffer.body()
     assert len(kept.head) + len(kept.tail) <= TAIL + 8 * 1024
     usage = see(FORMATS["openai.responses"], kept).reading.usage
     assert usage is not None

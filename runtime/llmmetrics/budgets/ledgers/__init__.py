@@ -6,15 +6,15 @@ import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llmmetrics.budgets.ledgers.base import Balance, Ledger, Reset, Row, Standing
+from llmmetrics.budgets.ledgers.base import Balance, Ledger, Reset, Standing, WindowRow
 from llmmetrics.errors import ConfigError
 
 __all__ = [
     "Balance",
     "Ledger",
     "Reset",
-    "Row",
     "Standing",
+    "WindowRow",
     "default_url",
     "file_of",
     "look",

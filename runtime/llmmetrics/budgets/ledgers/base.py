@@ -46,7 +46,7 @@ class Standing(NamedTuple):
     generation: int
 
 
-class Row(NamedTuple):
+class WindowRow(NamedTuple):
     """A window of the past or of now."""
 
     backend: str
@@ -104,7 +104,7 @@ class Ledger(Protocol):
         """What is spent and reserved."""
         ...
 
-    def history(self, backend: str | None = None) -> Sequence[Row]:
+    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
         """Every window that is kept, the newest first."""
         ...
 

@@ -15,8 +15,8 @@ from llmmetrics.budgets.ledgers.base import (
     REMEMBERED,
     Balance,
     Reset,
-    Row,
     Standing,
+    WindowRow,
     milliseconds,
     moment,
 )
@@ -148,10 +148,10 @@ class MemoryLedger:
             expired, spent = book.expire(now), book.window(window)
             return Balance(spent.amount, book.reserved(window), expired, spent.generation)
 
-    def history(self, backend: str | None = None) -> Sequence[Row]:
+    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
         with self._lock:
             rows = [
-                Row(name, window, spent.amount, spent.limit)
+                WindowRow(name, window, spent.amount, spent.limit)
                 for name, book in self._books.items()
                 for window, spent in book.windows.items()
                 if backend in (None, name)

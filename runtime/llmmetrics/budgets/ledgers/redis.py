@@ -22,8 +22,8 @@ from llmmetrics.budgets.ledgers.base import (
     SCHEMA,
     Balance,
     Reset,
-    Row,
     Standing,
+    WindowRow,
     bounds,
     milliseconds,
     moment,
@@ -86,7 +86,7 @@ class RedisLedger:
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
         return Balance(*self._run("balance", backend, "", (*bounds(window), milliseconds(now))))
 
-    def history(self, backend: str | None = None) -> Sequence[Row]:
+    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
         found = []
         for name in self._backends(backend):
             windows, limits = self._told(lambda name=name: self._history(name))
@@ -94,7 +94,7 @@ class RedisLedger:
                 start, end = ends.split(":")
                 limit = limits.get(ends)
                 window = Window(moment(int(start)), moment(int(end)))
-                found.append(Row(name, window, int(spent), int(limit) if limit else None))
+                found.append(WindowRow(name, window, int(spent), int(limit) if limit else None))
         return sorted(found, key=lambda row: (row.window, row.backend), reverse=True)
 
     def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:

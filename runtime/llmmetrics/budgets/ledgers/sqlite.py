@@ -22,8 +22,8 @@ from llmmetrics.budgets.ledgers.base import (
     SCHEMA,
     Balance,
     Reset,
-    Row,
     Standing,
+    WindowRow,
     bounds,
     milliseconds,
     moment,
@@ -158,11 +158,13 @@ class SqliteLedger:
 
         return self._read(look) or self._do(lambda db: _balance(db, backend, window, at))
 
-    def history(self, backend: str | None = None) -> Sequence[Row]:
+    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
         rows = self._rows(
             'SELECT backend, start, "end", spent, "limit" FROM windows', 'start DESC, "end" DESC, backend DESC', backend
         )
-        return [Row(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows]
+        return [
+            WindowRow(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows
+        ]
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
         backend, at = self._prefix + backend, milliseconds(now)

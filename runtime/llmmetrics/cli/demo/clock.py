@@ -57,7 +57,7 @@ class _App:
         return "200 OK", self._clock.now().isoformat()
 
 
-class _Handler(WSGIRequestHandler):
+class _ClockHandler(WSGIRequestHandler):
     timeout = 30
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -68,7 +68,7 @@ class _Handler(WSGIRequestHandler):
 def served(clock: MovedClock, port: int) -> Iterator[str]:
     """The port's URL, as long as it is open; 0 takes a free one. Raises `ConfigError` for one that is taken."""
     try:
-        server = make_server("127.0.0.1", port, _App(clock), handler_class=_Handler)
+        server = make_server("127.0.0.1", port, _App(clock), handler_class=_ClockHandler)
     except (OSError, OverflowError) as exc:
         raise ConfigError(f"cannot serve the clock on 127.0.0.1:{port} ({exc}): choose another --clock-port") from None
     thread = Thread(target=server.serve_forever, name="llmmetrics-clock", daemon=True)

@@ -61,7 +61,7 @@ SIGNS = (
 )
 
 
-class Answer(NamedTuple):
+class EndpointAnswer(NamedTuple):
     """What `/metrics` gave."""
 
     status: int
@@ -88,7 +88,7 @@ def port(number: int) -> Iterator[Finding]:
 AIRPLAY = "(on macOS, AirPlay takes port 5000)"
 
 
-def _get(number: int) -> Answer:
+def _get(number: int) -> EndpointAnswer:
     # no urllib: a proxy of the environment would answer
     connection = HTTPConnection(HOST, number, timeout=SECONDS)
     deadline = time.monotonic() + SECONDS
@@ -100,7 +100,7 @@ def _get(number: int) -> Answer:
             body += chunk
             if len(body) > LARGEST or time.monotonic() > deadline:
                 raise TimeoutError
-        return Answer(response.status, response.getheader("Location", ""), bytes(body))
+        return EndpointAnswer(response.status, response.getheader("Location", ""), bytes(body))
     finally:
         connection.close()
 
@@ -113,7 +113,7 @@ def _nobody(number: int) -> Finding:
     return ok(f"port {number} is free", "if your application should be serving there, start it and ask again")
 
 
-def page(url: str, answer: Answer) -> Iterator[Finding]:
+def page(url: str, answer: EndpointAnswer) -> Iterator[Finding]:
     """What an answer of `/metrics` says."""
     if 300 <= answer.status < 400:
         yield warning(

@@ -12,7 +12,7 @@ from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.settings.backends import Backends, Configured
 from llmmetrics.settings.model import Backend, BackendType, Settings
-from llmmetrics.settings.price_lookup import Tariff
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.settings.windows import ResetPeriod
 from llmmetrics.system.clock import SystemClock
 
@@ -43,11 +43,11 @@ class Resolved(NamedTuple):
 
 def resolved(settings: Settings) -> Iterator[Resolved]:
     """Every backend of the settings, in their order."""
-    tariff = Tariff(settings.price_file, Catalogue(), SystemClock().now)
+    price_lookup = PriceLookup(settings.price_file, Catalogue(), SystemClock().now)
     for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
         models = (backend.model_name, backend.deployment_name)
-        listed = tariff.catalogued(matched, models)
-        source, price = _price(matched, tariff.filed(matched, models), listed)
+        listed = price_lookup.catalogued(matched, models)
+        source, price = _price(matched, price_lookup.filed(matched, models), listed)
         yield Resolved(
             shown(backend.name),
             backend.type.value,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from promql_parser import AggModifierType, AggregateExpr, Expr
 
 from llmmetrics.cli.output.findings import error, warning
-from llmmetrics.cli.rules.reading import Reading, text
+from llmmetrics.cli.rules.reading import ExpressionReading, text
 from llmmetrics.cli.rules.selectors import TARGETS
-from llmmetrics.cli.rules.shape import OTHER, Shape, labels_of, listed, without
+from llmmetrics.cli.rules.shape import OTHER, VectorShape, labels_of, listed, without
 from llmmetrics.cli.rules.simulated import OURS, Labels
 
 _CHOOSES = ("topk", "bottomk", "limitk", "limit_ratio")
@@ -25,7 +25,7 @@ _SHOWS = ("avg", "min", "max", "quantile")
 """Those whose result has the unit, and the bounds, of what went in."""
 
 
-def aggregate(reading: Reading, node: AggregateExpr) -> Shape:
+def aggregate(reading: ExpressionReading, node: AggregateExpr) -> VectorShape:
     """The result of an aggregation."""
     op = str(node.op)
     shape = reading.of(node.expr)
@@ -50,7 +50,7 @@ def aggregate(reading: Reading, node: AggregateExpr) -> Shape:
     )
 
 
-def _groups(reading: Reading, node: AggregateExpr, series: Iterable[Labels]) -> dict[Labels, list[Labels]]:
+def _groups(reading: ExpressionReading, node: AggregateExpr, series: Iterable[Labels]) -> dict[Labels, list[Labels]]:
     names = frozenset(node.modifier.labels) if node.modifier else frozenset()
     by = node.modifier is None or node.modifier.type == AggModifierType.By
     present = labels_of(series)
@@ -65,7 +65,9 @@ def _groups(reading: Reading, node: AggregateExpr, series: Iterable[Labels]) -> 
     return groups
 
 
-def _added_up(reading: Reading, node: AggregateExpr, op: str, shape: Shape, groups: dict[Labels, list[Labels]]) -> None:
+def _added_up(
+    reading: ExpressionReading, node: AggregateExpr, op: str, shape: VectorShape, groups: dict[Labels, list[Labels]]
+) -> None:
     inner, names = text(node.expr), listed(shape.names)
     if op in _ADDS and any(map(with_total, groups.values())):
         reading.say(

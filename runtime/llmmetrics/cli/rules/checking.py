@@ -12,9 +12,9 @@ from llmmetrics.cli.output.findings import Finding, error
 from llmmetrics.cli.rules.judging import judged
 from llmmetrics.cli.rules.queries import Placed, Query
 from llmmetrics.cli.rules.reader import read
-from llmmetrics.cli.rules.reading import Reading
+from llmmetrics.cli.rules.reading import ExpressionReading
 from llmmetrics.cli.rules.selectors import TARGETS
-from llmmetrics.cli.rules.shape import OTHER, Shape
+from llmmetrics.cli.rules.shape import OTHER, VectorShape
 
 _WORD = re.compile(r"\w+")
 
@@ -23,7 +23,7 @@ class Checked(NamedTuple):
     """A query, what it gives, and what is wrong with it."""
 
     query: Query
-    shape: Shape
+    shape: VectorShape
     found: tuple[Placed, ...]
 
 
@@ -36,7 +36,7 @@ class Checker:
         self._targets = words & (targets | TARGETS) - {"job", "instance"}
         """Labels that nobody asks for need not be there."""
         self._records: dict[str, list[Query]] = {}
-        self._known: dict[str, Shape] = {}
+        self._known: dict[str, VectorShape] = {}
         for each in queries:
             if each.kind == "record":
                 self._records.setdefault(each.name, []).append(each)
@@ -49,8 +49,8 @@ class Checker:
         # one mistake may be met twice on the way
         return Checked(query, shape or OTHER, tuple(placed(query, each) for each in dict.fromkeys(found)))
 
-    def _read(self, query: Query) -> tuple[Shape | None, list[Finding]]:
-        reading = Reading(query.kind, self._targets, self._recorded, read)
+    def _read(self, query: Query) -> tuple[VectorShape | None, list[Finding]]:
+        reading = ExpressionReading(query.kind, self._targets, self._recorded, read)
         try:
             shape = reading.of(parsed(query.expression))
         except ValueError as exc:
@@ -59,7 +59,7 @@ class Checker:
             return None, [error("the expression is nested too deeply to be read", "record parts of it by rules")]
         return reading.rated(shape), reading.found
 
-    def _recorded(self, name: str) -> Shape | None:
+    def _recorded(self, name: str) -> VectorShape | None:
         """What rules of this name record, all together."""
         if name not in self._records:
             return None
@@ -69,7 +69,7 @@ class Checker:
             self._known[name] = self._together(name)
         return self._known[name]
 
-    def _together(self, name: str) -> Shape:
+    def _together(self, name: str) -> VectorShape:
         shapes = [(self._read(each)[0] or OTHER, each.labels) for each in self._records[name]]
         first = shapes[0][0]
         if any(shape.series is None for shape, _ in shapes):

@@ -8,8 +8,8 @@ from typing import Any
 from promql_parser import Call, MatrixSelector, StringLiteral, ValueType
 
 from llmmetrics.cli.output.findings import error, warning
-from llmmetrics.cli.rules.reading import Reading, text
-from llmmetrics.cli.rules.shape import NO_LABELS, OTHER, SCALAR, Shape, labels_of, listed, without
+from llmmetrics.cli.rules.reading import ExpressionReading, text
+from llmmetrics.cli.rules.shape import NO_LABELS, OTHER, SCALAR, VectorShape, labels_of, listed, without
 
 _RATES = ("rate", "increase", "irate")
 
@@ -29,23 +29,23 @@ _GROWS = "llm_backend_budget_usd"
 """A gauge that only grows, and falls to 0 at its window's end as a counter does at a restart: rate() suits it."""
 
 
-def call(reading: Reading, node: Call) -> Shape:
+def call(reading: ExpressionReading, node: Call) -> VectorShape:
     """The result of a function."""
     return _SPECIAL.get(node.func.name, _plain)(reading, node)
 
 
-def _arguments(reading: Reading, node: Call) -> Shape | None:
+def _arguments(reading: ExpressionReading, node: Call) -> VectorShape | None:
     """All of them are read; the vector or matrix among them is given back."""
     shapes = [reading.of(each) for each in node.args]
     return next((each for each in shapes if not each.scalar), None)
 
 
-def _plain(reading: Reading, node: Call) -> Shape:
+def _plain(reading: ExpressionReading, node: Call) -> VectorShape:
     name, shape = node.func.name, _arguments(reading, node)
     if node.func.return_type == ValueType.Scalar:
         return SCALAR
     if shape is None:
-        return Shape(NO_LABELS)
+        return VectorShape(NO_LABELS)
     if name in _FOR_GAUGES and shape.type == "counter":
         do = f"write rate({listed(shape.names)}[5m]) or increase(…), which know of restarts"
         reading.say(warning(f"{name}() is for gauges, and {listed(shape.names)} is a counter", do))
@@ -55,7 +55,7 @@ def _plain(reading: Reading, node: Call) -> Shape:
     return shape._replace(type="", unit=unit, repeated=shape.repeated and bool(unit))
 
 
-def _rate(reading: Reading, node: Call) -> Shape:
+def _rate(reading: ExpressionReading, node: Call) -> VectorShape:
     name, shape = node.func.name, reading.of(node.args[0])
     if shape.type == "gauge" and isinstance(node.args[0], MatrixSelector) and _GROWS not in shape.names:
         names = listed(shape.names)
@@ -64,7 +64,7 @@ def _rate(reading: Reading, node: Call) -> Shape:
     return shape._replace(type="", per_second=name != "increase")
 
 
-def _quantile(reading: Reading, node: Call) -> Shape:
+def _quantile(reading: ExpressionReading, node: Call) -> VectorShape:
     shapes = [reading.of(each) for each in node.args]
     shape = reading.rated(shapes[-1])
     if shape.series is None:
@@ -82,7 +82,7 @@ def _quantile(reading: Reading, node: Call) -> Shape:
     return shape._replace(series=series, unit="latency", type="", per_second=False)
 
 
-def _replaced(reading: Reading, node: Call) -> Shape:
+def _replaced(reading: ExpressionReading, node: Call) -> VectorShape:
     """`label_replace` and `label_join`: a label more, or another value of one."""
     shape = _arguments(reading, node) or OTHER
     if shape.series is None:
@@ -102,7 +102,7 @@ def _replaced(reading: Reading, node: Call) -> Shape:
     return shape._replace(series=series)
 
 
-def _rows(shape: Shape) -> list[dict[str, str]]:
+def _rows(shape: VectorShape) -> list[dict[str, str]]:
     return [dict(each) for each in shape.series or ()]
 
 
@@ -115,17 +115,17 @@ def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern
     return f"{given} of {row.get(source, '')}, {row.get(target, '')}"
 
 
-def _absent(reading: Reading, node: Call) -> Shape:
+def _absent(reading: ExpressionReading, node: Call) -> VectorShape:
     """It gives something only where there is nothing: what it is asked for is looked at, and no more."""
     reading.of(node.args[0])
     return OTHER
 
 
-def _vector(reading: Reading, node: Call) -> Shape:
+def _vector(reading: ExpressionReading, node: Call) -> VectorShape:
     return reading.of(node.args[0])._replace(scalar=False)
 
 
-_SPECIAL: Mapping[str, Callable[[Reading, Any], Shape]] = {
+_SPECIAL: Mapping[str, Callable[[ExpressionReading, Any], VectorShape]] = {
     **dict.fromkeys(_RATES, _rate),
     **dict.fromkeys(("label_replace", "label_join"), _replaced),
     **dict.fromkeys(("absent", "absent_over_time"), _absent),

@@ -9,7 +9,7 @@ from llmmetrics.cli.output.findings import Finding, error, warning
 from llmmetrics.cli.rules.aggregations import with_total
 from llmmetrics.cli.rules.queries import Query
 from llmmetrics.cli.rules.selectors import TARGETS
-from llmmetrics.cli.rules.shape import NO_LABELS, Shape, labels_of, listed
+from llmmetrics.cli.rules.shape import NO_LABELS, VectorShape, labels_of, listed
 from llmmetrics.cli.rules.simulated import OURS
 
 _VALUE = re.compile(r"\{\{[^{}]*(?:\$value|\.Value)[^{}]*\}\}(\s*%)?")
@@ -19,7 +19,7 @@ _LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _LEVELS = ("job", "instance", "backend", "model")
 
 
-def judged(query: Query, shape: Shape) -> Iterator[Finding]:
+def judged(query: Query, shape: VectorShape) -> Iterator[Finding]:
     """What is wrong with what is made of a result that has this shape."""
     for place, text in query.texts.items():
         if query.kind == "alert":
@@ -61,7 +61,7 @@ def _printed(place: str, text: str, unit: str) -> Iterator[Finding]:
             yield error(what, "give it a ratio, and write no % after it")
 
 
-def _level(query: Query, shape: Shape, labels: frozenset[str]) -> Iterator[Finding]:
+def _level(query: Query, shape: VectorShape, labels: frozenset[str]) -> Iterator[Finding]:
     """`level:metric:operations`, the level being the labels of the result: https://prometheus.io/docs/practices/rules."""
     level, colon, _ = query.name.partition(":")
     lost = [each for each in level.split("_") if colon and each in _LEVELS and each not in labels]
@@ -72,7 +72,7 @@ def _level(query: Query, shape: Shape, labels: frozenset[str]) -> Iterator[Findi
         yield warning(f"the recorded series has {has}{promised}: {hides}", "aggregate each side by (job, backend)")
 
 
-def _panel(query: Query, shape: Shape) -> Iterator[Finding]:
+def _panel(query: Query, shape: VectorShape) -> Iterator[Finding]:
     if query.stacked and with_total(list(shape.series or ())):
         yield error(
             "stacks the token_type `total` on `prompt` and `completion`, which it is the sum of: everything is doubled",

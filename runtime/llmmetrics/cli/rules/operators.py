@@ -9,8 +9,8 @@ from promql_parser import BinaryExpr, BinModifier, Expr, LabelModifierType, Unar
 
 from llmmetrics.cli.output.findings import error, warning
 from llmmetrics.cli.rules.matching import difference, key, keys, matched
-from llmmetrics.cli.rules.reading import Reading, text
-from llmmetrics.cli.rules.shape import OTHER, SCALAR, Shape, labels_of, listed
+from llmmetrics.cli.rules.reading import ExpressionReading, text
+from llmmetrics.cli.rules.shape import OTHER, SCALAR, VectorShape, labels_of, listed
 from llmmetrics.cli.rules.thresholds import COMPARES, compared
 
 _COUNTED = ("calls", "tokens", "usd")
@@ -24,7 +24,7 @@ _NUMBERS: Mapping[str, Callable[[float, float], float]] = {
 }
 
 
-def binary(reading: Reading, node: BinaryExpr) -> Shape:
+def binary(reading: ExpressionReading, node: BinaryExpr) -> VectorShape:
     """The result of an operator."""
     op = str(node.op)
     left, right = reading.of(node.lhs), reading.of(node.rhs)
@@ -38,7 +38,7 @@ def binary(reading: Reading, node: BinaryExpr) -> Shape:
     return _two(reading, node, left, right)
 
 
-def _two(reading: Reading, node: BinaryExpr, left: Shape, right: Shape) -> Shape:
+def _two(reading: ExpressionReading, node: BinaryExpr, left: VectorShape, right: VectorShape) -> VectorShape:
     op, modifier = str(node.op), node.modifier
     if left.series is None or right.series is None or _filled(modifier):
         return OTHER
@@ -69,7 +69,7 @@ def _filled(modifier: BinModifier | None) -> bool:
     return modifier is not None and (modifier.fill_values.lhs, modifier.fill_values.rhs) != (None, None)
 
 
-def _never(reading: Reading, node: BinaryExpr, left: Shape, right: Shape) -> None:
+def _never(reading: ExpressionReading, node: BinaryExpr, left: VectorShape, right: VectorShape) -> None:
     op, sides = str(node.op), (left.series or frozenset(), right.series or frozenset())
     how = "max" if left.repeated or right.repeated else "sum"
     reading.say(
@@ -80,7 +80,7 @@ def _never(reading: Reading, node: BinaryExpr, left: Shape, right: Shape) -> Non
     )
 
 
-def _set(reading: Reading, node: BinaryExpr, op: str, left: Shape, right: Shape) -> Shape:
+def _set(reading: ExpressionReading, node: BinaryExpr, op: str, left: VectorShape, right: VectorShape) -> VectorShape:
     if left.scalar or right.scalar or left.series is None or right.series is None:
         return left if op != "or" else OTHER
     if op == "or":
@@ -106,11 +106,11 @@ def _set(reading: Reading, node: BinaryExpr, op: str, left: Shape, right: Shape)
     return left._replace(type="") if _earlier(node.rhs, left) else left
 
 
-def _earlier(node: Expr, shape: Shape) -> bool:
+def _earlier(node: Expr, shape: VectorShape) -> bool:
     return isinstance(node, VectorSelector) and node.offset is not None and node.name in shape.names
 
 
-def _with_number(reading: Reading, op: str, left: Shape, right: Shape) -> Shape:
+def _with_number(reading: ExpressionReading, op: str, left: VectorShape, right: VectorShape) -> VectorShape:
     shape, number, flipped = (right, left.number, True) if left.scalar else (left, right.number, False)
     if op in COMPARES:
         if number is not None:
@@ -131,7 +131,7 @@ def _scaled(op: str, unit: str, number: float | None, flipped: bool) -> str:
     return unit if unit in _COUNTED and op == "*" and number is not None and number > 0 else ""
 
 
-def _unit(op: str, left: Shape, right: Shape) -> str:
+def _unit(op: str, left: VectorShape, right: VectorShape) -> str:
     if op == "/":
         return "ratio" if left.unit == right.unit and left.unit in _COUNTED else ""
     return left.unit if op == "+" and left.unit == right.unit else ""
@@ -143,7 +143,7 @@ def _number(op: str, left: float | None, right: float | None) -> float | None:
     return _NUMBERS[op](left, right)
 
 
-def unary(reading: Reading, node: UnaryExpr) -> Shape:
+def unary(reading: ExpressionReading, node: UnaryExpr) -> VectorShape:
     """A minus before something."""
     shape = reading.of(node.expr)
     if shape.scalar:

@@ -23,18 +23,18 @@ from llmmetrics.cli.rules import simulated
 from llmmetrics.cli.rules.aggregations import aggregate
 from llmmetrics.cli.rules.functions import call
 from llmmetrics.cli.rules.operators import binary, unary
-from llmmetrics.cli.rules.reading import Reading
+from llmmetrics.cli.rules.reading import ExpressionReading
 from llmmetrics.cli.rules.selectors import PREFIXES, choose, name_of, unknown_name
-from llmmetrics.cli.rules.shape import OTHER, SCALAR, Shape, unit_of
+from llmmetrics.cli.rules.shape import OTHER, SCALAR, VectorShape, unit_of
 from llmmetrics.cli.rules.simulated import REPEATED, SAMPLES
 
 
-def read(reading: Reading, node: Expr) -> Shape:
+def read(reading: ExpressionReading, node: Expr) -> VectorShape:
     """What this part of an expression gives."""
     return _READERS[type(node)](reading, node)
 
 
-def _selector(reading: Reading, node: VectorSelector) -> Shape:
+def _selector(reading: ExpressionReading, node: VectorSelector) -> VectorShape:
     name = name_of(node)
     if name is None:
         return OTHER
@@ -49,16 +49,16 @@ def _selector(reading: Reading, node: VectorSelector) -> Shape:
         return OTHER
     result = OTHER
     for each in choose(shape, name, node.matchers.matchers):
-        if isinstance(each, Shape):
+        if isinstance(each, VectorShape):
             result = each
         else:
             reading.say(each)
     return result
 
 
-def _sample(name: str, targets: frozenset[str]) -> Shape:
+def _sample(name: str, targets: frozenset[str]) -> VectorShape:
     kind = "gauge" if SAMPLES[name].type == "gauge" else "counter"
-    return Shape(
+    return VectorShape(
         simulated.series(name, targets),
         type=kind,
         names=frozenset([name]),
@@ -68,7 +68,7 @@ def _sample(name: str, targets: frozenset[str]) -> Shape:
     )
 
 
-_READERS: Mapping[type, Callable[[Reading, Any], Shape]] = {
+_READERS: Mapping[type, Callable[[ExpressionReading, Any], VectorShape]] = {
     AggregateExpr: aggregate,
     BinaryExpr: binary,
     Call: call,

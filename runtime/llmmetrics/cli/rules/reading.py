@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from promql_parser import Expr
 
 from llmmetrics.cli.output.findings import Finding, warning
-from llmmetrics.cli.rules.shape import Shape, listed
+from llmmetrics.cli.rules.shape import VectorShape, listed
 
 
 @dataclass
-class Reading:
+class ExpressionReading:
     """One expression on its way."""
 
     kind: str
     """As in `Query`."""
     targets: frozenset[str]
     """The labels that scraping adds to `job` and `instance`."""
-    recorded: Callable[[str], Shape | None]
+    recorded: Callable[[str], VectorShape | None]
     """What a recording rule of this name gives."""
-    read: Callable[[Reading, Expr], Shape]
+    read: Callable[[ExpressionReading, Expr], VectorShape]
     found: list[Finding] = field(default_factory=list)
 
-    def of(self, node: Expr) -> Shape:
+    def of(self, node: Expr) -> VectorShape:
         """What a part of the expression gives."""
         return self.read(self, node)
 
@@ -32,7 +32,7 @@ class Reading:
         """Note what is wrong."""
         self.found.append(finding)
 
-    def rated(self, shape: Shape) -> Shape:
+    def rated(self, shape: VectorShape) -> VectorShape:
         """Something to compute with: a counter itself is nothing, it only means something by what it grew."""
         if shape.type == "counter" and self.kind != "variable":
             names = listed(shape.names)

@@ -10,7 +10,7 @@ from promql_parser import Matcher, MatchOp, VectorSelector
 
 from llmmetrics.cli.output.findings import Finding, error
 from llmmetrics.cli.rules import simulated
-from llmmetrics.cli.rules.shape import Shape, labels_of, listed
+from llmmetrics.cli.rules.shape import VectorShape, labels_of, listed
 from llmmetrics.cli.rules.simulated import OURS, SAMPLES, Labels
 from llmmetrics.metrics.names import COST
 from llmmetrics.testing.contract.families import FAMILIES
@@ -55,7 +55,7 @@ def unknown_name(name: str) -> Finding:
     return error(f"{name} does not exist, so the result is empty", do)
 
 
-def choose(shape: Shape, name: str, matchers: list[Matcher]) -> Iterator[Finding | Shape]:
+def choose(shape: VectorShape, name: str, matchers: list[Matcher]) -> Iterator[Finding | VectorShape]:
     """What is wrong with the matchers, and at the end the series that they leave, where they leave any."""
     series = shape.series or frozenset()
     present = labels_of(series)
@@ -94,7 +94,7 @@ def _absent(name: str, each: Matcher, present: frozenset[str]) -> Finding | None
     )
 
 
-def _known(shape: Shape, name: str, label: str) -> frozenset[str] | None:
+def _known(shape: VectorShape, name: str, label: str) -> frozenset[str] | None:
     """The values of a label, where it has few; of a recording rule, those that its expression leaves."""
     if name in SAMPLES:
         return simulated.values(name, label)

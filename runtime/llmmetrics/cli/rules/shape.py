@@ -10,7 +10,7 @@ from llmmetrics.cli.rules.simulated import Labels
 NO_LABELS: frozenset[Labels] = frozenset([frozenset()])
 
 
-class Shape(NamedTuple):
+class VectorShape(NamedTuple):
     """A result without its numbers. `series` is None where nobody here knows it: metrics of other programs."""
 
     series: frozenset[Labels] | None
@@ -30,10 +30,10 @@ class Shape(NamedTuple):
     """`calls`, `tokens`, `usd`, `seconds`, `latency` (a quantile), `health`, `ratio`, `percent`; empty: unknown."""
 
 
-OTHER = Shape(None)
+OTHER = VectorShape(None)
 """Of metrics that are not ours, or of what is wrong and has been told."""
 
-SCALAR = Shape(NO_LABELS, scalar=True)
+SCALAR = VectorShape(NO_LABELS, scalar=True)
 
 
 def unit_of(sample: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from math import inf
 
 from llmmetrics.cli.output.findings import Finding, error, warning
-from llmmetrics.cli.rules.shape import Shape, listed
+from llmmetrics.cli.rules.shape import VectorShape, listed
 from llmmetrics.cli.rules.simulated import BOUNDS, SAMPLES
 
 COMPARES = ("==", "!=", ">", "<", ">=", "<=")
@@ -32,7 +32,7 @@ _PERCENT = 20
 """A ratio that is compared to so much was meant to be a percentage."""
 
 
-def compared(kind: str, shape: Shape, op: str, number: float, *, flipped: bool) -> Iterator[Finding]:
+def compared(kind: str, shape: VectorShape, op: str, number: float, *, flipped: bool) -> Iterator[Finding]:
     """What is wrong with `shape op number`; `flipped`: it was written the other way round."""
     op = _FLIPPED.get(op, op) if flipped else op
     low, high = _LIMITS.get(shape.unit, (-inf, inf))

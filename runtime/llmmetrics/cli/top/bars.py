@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from llmmetrics.cli.top import amounts
-from llmmetrics.cli.top.figures import Backend, Budget
+from llmmetrics.cli.top.figures import BackendFigures, BudgetFigures
 from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 
-Named = tuple[str, Budget]
+Named = tuple[str, BudgetFigures]
 
 BAR = 40
 """How long a budget's bar is at most."""
@@ -22,7 +22,7 @@ COLOURS = ((1.0, "red"), (0.8, "yellow"), (0.0, "green"))
 """Of a bar, from which part of the budget on."""
 
 
-def budgets_of(backends: Sequence[Backend]) -> list[Named]:
+def budgets_of(backends: Sequence[BackendFigures]) -> list[Named]:
     """Each budget with its backend's name. What nobody knows stands first, then what is spent most."""
     return sorted(((each.name, each.budget) for each in backends if each.budget), key=_fullest)
 
@@ -60,18 +60,18 @@ def _bar(used: float, width: int, colour: str, signs: Signs) -> Text:
     return Text.assemble((signs.full * full, f"{colour} on {colour}"), (signs.empty * (width - full), "dim"))
 
 
-def _spent(budget: Budget) -> str:
+def _spent(budget: BudgetFigures) -> str:
     if budget.spent is None or budget.limit is None:
         return "unknown"
     return f"{amounts.usd(budget.spent)} of {amounts.usd(budget.limit)}"
 
 
-def _refused(budget: Budget) -> str:
+def _refused(budget: BudgetFigures) -> str:
     told = (("refused", budget.refused), ("would refuse", budget.would_refuse))
     return ", ".join(f"{what} {amounts.count(n)}" for what, n in told if n)
 
 
-def _used(budget: Budget) -> float | None:
+def _used(budget: BudgetFigures) -> float | None:
     if budget.spent is None or budget.limit is None:
         return None
     return budget.spent / budget.limit if budget.limit else 1.0

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from llmmetrics.cli.top import amounts
 from llmmetrics.cli.top.bars import bars, budgets_of
-from llmmetrics.cli.top.cells import NARROW, ONCE, WIDE, Line
-from llmmetrics.cli.top.figures import Backend, Overview
+from llmmetrics.cli.top.cells import NARROW, ONCE, WIDE, TableLine
+from llmmetrics.cli.top.figures import BackendFigures, Overview
 from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 
 BROAD = 110
@@ -81,7 +81,7 @@ def _backends(overview: Overview, frame: Frame, room: int | None) -> RenderableT
     if broad:
         made.add_column(width=types, no_wrap=True)
 
-    def add(line: Line, name: Text, *, style: str = "") -> None:
+    def add(line: TableLine, name: Text, *, style: str = "") -> None:
         model = (Text(cut(line.model or "", models, frame.signs), style="dim"),) if broad else ()
         errors = (_errors(line, types, frame),) if broad else ()
         made.add_row(name, *model, *(each.cell(line) for each in columns), *errors, style=style)
@@ -93,18 +93,18 @@ def _backends(overview: Overview, frame: Frame, room: int | None) -> RenderableT
     if hidden:
         made.add_row(more(hidden))
     if len(overview.backends) > 1:
-        add(Line(overview.all), Text("  total"), style="bold")
+        add(TableLine(overview.all), Text("  total"), style="bold")
     return made
 
 
-def _lines(backends: Sequence[Backend], room: int | None) -> tuple[list[Line], int]:
+def _lines(backends: Sequence[BackendFigures], room: int | None) -> tuple[list[TableLine], int]:
     """The rows that there is room for, and how many backends are hidden. Models go first."""
     lines = []
     for backend in backends:
         alone = next(iter(backend.models)) if len(backend.models) == 1 else None
-        lines.append(Line(backend.all, backend, alone))
+        lines.append(TableLine(backend.all, backend, alone))
         if len(backend.models) > 1:
-            lines += [Line(figures, None, model) for model, figures in backend.models.items()]
+            lines += [TableLine(figures, None, model) for model, figures in backend.models.items()]
     if room is None or len(lines) <= room:
         return lines, 0
     lines = [each for each in lines if each.backend]
@@ -112,7 +112,7 @@ def _lines(backends: Sequence[Backend], room: int | None) -> tuple[list[Line], i
     return lines[:fitting], len(lines) - fitting
 
 
-def _widths(lines: Sequence[Line], left: int) -> tuple[int, int, int]:
+def _widths(lines: Sequence[TableLine], left: int) -> tuple[int, int, int]:
     """Of the names, the models and the errors, on a broad screen: what is long gets two fifths at most."""
     names = max(cell_len(each.backend.name) + 2 for each in lines if each.backend)
     models = max(cell_len(each.model or "") for each in lines)
@@ -120,7 +120,7 @@ def _widths(lines: Sequence[Line], left: int) -> tuple[int, int, int]:
     return names, models, left - names - models - 2
 
 
-def _name(line: Line, width: int, signs: Signs, *, broad: bool) -> Text:
+def _name(line: TableLine, width: int, signs: Signs, *, broad: bool) -> Text:
     if line.backend is None:
         return Text() if broad else Text(f"    {cut(line.model or '', width - 4, signs)}", style="dim")
     sign, style = {True: (signs.healthy, "green"), False: (signs.unhealthy, "bold red"), None: ("?", "yellow")}[
@@ -130,7 +130,7 @@ def _name(line: Line, width: int, signs: Signs, *, broad: bool) -> Text:
     return Text.assemble((f"{sign} ", style), (name, "red" if line.backend.healthy is False else ""))
 
 
-def _errors(line: Line, width: int, frame: Frame) -> Text:
+def _errors(line: TableLine, width: int, frame: Frame) -> Text:
     errors = line.backend.errors if line.backend else {}
     return Text(
         cut(", ".join(f"{kind} {amounts.count(n)}" for kind, n in errors.items()), width, frame.signs), "yellow"

@@ -8,17 +8,17 @@ from typing import NamedTuple
 from rich.text import Text
 
 from llmmetrics.cli.top import amounts
-from llmmetrics.cli.top.figures import Backend, Figures
+from llmmetrics.cli.top.figures import BackendFigures, CallFigures
 
 FAILING = 0.05
 """The part of the calls from which on it is red that they fail."""
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """A row: of a backend, of one of its models (`backend` is None), or of all of them (both are)."""
 
-    figures: Figures
-    backend: Backend | None = None
+    figures: CallFigures
+    backend: BackendFigures | None = None
     model: str | None = None
 
 
@@ -27,35 +27,35 @@ class Column(NamedTuple):
 
     head: str
     width: int
-    cell: Callable[[Line], Text]
+    cell: Callable[[TableLine], Text]
 
 
-def _of(head: str, width: int, say: Callable[[Figures], str]) -> Column:
-    def cell(line: Line) -> Text:
+def _of(head: str, width: int, say: Callable[[CallFigures], str]) -> Column:
+    def cell(line: TableLine) -> Text:
         said = say(line.figures)
         return Text(said, style="dim" if said in ("0", "$0", amounts.NOBODY_KNOWS) else "")
 
     return Column(head, width, cell)
 
 
-def _tokens(figures: Figures) -> str:
+def _tokens(figures: CallFigures) -> str:
     both = figures.prompt_rate, figures.completion_rate
     return amounts.rate(None if both[0] is None or both[1] is None else both[0] + both[1])
 
 
-def _failed(line: Line) -> Text:
+def _failed(line: TableLine) -> Text:
     failed = line.figures.failed
     return Text(amounts.part(failed), style="dim" if not failed else "bold red" if failed >= FAILING else "yellow")
 
 
-def _cost(line: Line) -> Text:
+def _cost(line: TableLine) -> Text:
     figures = line.figures
     if figures.cost is None:
         return Text("unknown", style="yellow") if figures.unpriced else Text(amounts.NOBODY_KNOWS, style="dim")
     return Text(amounts.usd(figures.cost)).append("+?" if figures.unpriced else "", style="yellow")
 
 
-def _active(line: Line) -> Text:
+def _active(line: TableLine) -> Text:
     return Text(amounts.count(line.backend.active) if line.backend and line.backend.active else "", style="bold cyan")
 
 

@@ -17,7 +17,7 @@ from llmmetrics.cli.top.board import Fitted, board
 from llmmetrics.cli.top.figures import overview
 from llmmetrics.cli.top.frame import Frame
 from llmmetrics.cli.top.keys import END, keys
-from llmmetrics.cli.top.readings import EMPTY, Window, is_ours, scraped
+from llmmetrics.cli.top.readings import EMPTY, ScrapeWindow, is_ours, scraped
 from llmmetrics.errors import ConfigError
 from llmmetrics.testing.contract.exposition import Page
 from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, address, fetched
@@ -63,7 +63,9 @@ def _page(parts: SplitResult) -> Page:
     return page
 
 
-def _watch(console: Console, parts: SplitResult, window: Window, interval: float, clock: Callable[[], float]) -> None:
+def _watch(
+    console: Console, parts: SplitResult, window: ScrapeWindow, interval: float, clock: Callable[[], float]
+) -> None:
     # whatever ends it, the terminal is left as it was; some shells have what they start ignore Ctrl-C
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)

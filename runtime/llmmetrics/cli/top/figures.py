@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from llmmetrics.cli.top.quantiles import Latency, quantile
-from llmmetrics.cli.top.readings import Series, Window
+from llmmetrics.cli.top.readings import ScrapeWindow, Series
 
 _KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
 _FAILED = ("failure", "timeout")
@@ -21,7 +21,7 @@ Sums = dict[tuple[str, str], float]
 """By the sample's name, and the value of the label that has few."""
 
 
-class Sides(NamedTuple):
+class SeriesValues(NamedTuple):
     """What the series of a backend and model say."""
 
     now: Sums
@@ -30,7 +30,7 @@ class Sides(NamedTuple):
     """In the window."""
 
 
-class Figures(NamedTuple):
+class CallFigures(NamedTuple):
     """What a model, a backend or all of them did. None is what nobody knows."""
 
     calls: float
@@ -56,7 +56,7 @@ class Figures(NamedTuple):
     """Whether there were calls whose cost nobody knows, beside those of `cost`."""
 
 
-class Budget(NamedTuple):
+class BudgetFigures(NamedTuple):
     """What a backend has spent of its limit, in USD, and the calls that it refused since the process began."""
 
     spent: float | None
@@ -66,18 +66,18 @@ class Budget(NamedTuple):
     """In mode `shadow`."""
 
 
-class Backend(NamedTuple):
+class BackendFigures(NamedTuple):
     """One backend."""
 
     name: str
-    all: Figures
-    models: Mapping[str, Figures]
+    all: CallFigures
+    models: Mapping[str, CallFigures]
     """The busiest first."""
     errors: Mapping[str, float]
     """In the window, by their type."""
     healthy: bool | None
     active: float | None
-    budget: Budget | None
+    budget: BudgetFigures | None
 
 
 class Overview(NamedTuple):
@@ -85,14 +85,14 @@ class Overview(NamedTuple):
 
     seconds: float | None
     """How long it is; None: of one scrape, which says what there was since the process began."""
-    backends: tuple[Backend, ...]
+    backends: tuple[BackendFigures, ...]
     """The busiest first."""
-    all: Figures
+    all: CallFigures
     unread: int
     """How many lines of the last page could not be read."""
 
 
-def overview(window: Window) -> Overview:
+def overview(window: ScrapeWindow) -> Overview:
     """What a window of one scrape or more says."""
     first, last = window.readings[0], window.readings[-1]
     alone = first is last
@@ -108,19 +108,19 @@ def overview(window: Window) -> Overview:
     )
 
 
-def _busy(figures: Figures) -> tuple[float, float]:
+def _busy(figures: CallFigures) -> tuple[float, float]:
     """The busiest sorts first."""
     return -figures.made, -figures.calls
 
 
-def _by_backend(now: Mapping[Series, float], grown: Mapping[Series, float]) -> dict[str, dict[str, Sides]]:
+def _by_backend(now: Mapping[Series, float], grown: Mapping[Series, float]) -> dict[str, dict[str, SeriesValues]]:
     """By backend and model; what has no model is under ""."""
-    found: dict[str, dict[str, Sides]] = {}
+    found: dict[str, dict[str, SeriesValues]] = {}
     for (name, pairs), value in now.items():
         labels = dict(pairs)
         if "backend" not in labels:
             continue
-        sides = found.setdefault(labels["backend"], {}).setdefault(labels.get("model", ""), Sides({}, {}))
+        sides = found.setdefault(labels["backend"], {}).setdefault(labels.get("model", ""), SeriesValues({}, {}))
         key = name, next((labels[each] for each in _KINDS if each in labels), "")
         join = _JOINED.get(name, _plus)
         for sums, each in ((sides.now, value), (sides.grown, grown[name, pairs])):
@@ -132,12 +132,12 @@ def _plus(one: float, other: float) -> float:
     return one + other
 
 
-def _backend(name: str, found: Mapping[str, Sides], seconds: float | None) -> Backend:
-    own = found.get("", Sides({}, {}))
+def _backend(name: str, found: Mapping[str, SeriesValues], seconds: float | None) -> BackendFigures:
+    own = found.get("", SeriesValues({}, {}))
     health = own.now.get(("llm_backend_health", ""))
     models = {model: _figures([sides], seconds) for model, sides in found.items() if model}
     errors = {kind: value for (family, kind), value in own.grown.items() if family == "llm_errors_total" and value}
-    return Backend(
+    return BackendFigures(
         name,
         _figures(found.values(), seconds),
         dict(sorted(models.items(), key=lambda each: (*_busy(each[1]), each[0]))),
@@ -148,20 +148,20 @@ def _backend(name: str, found: Mapping[str, Sides], seconds: float | None) -> Ba
     )
 
 
-def _budget(now: Sums) -> Budget | None:
+def _budget(now: Sums) -> BudgetFigures | None:
     spent, limit = (now.get(("llm_backend_budget_usd", each)) for each in ("current", "max"))
     refused, would_refuse = (_sum(now, f"llmmetrics_budget_{each}_total") for each in ("refusals", "shadow_refusals"))
     # a ledger that does not answer gives no budget, and may be why calls are refused
     if limit is None and not refused and not would_refuse:
         return None
-    return Budget(spent, limit, refused, would_refuse)
+    return BudgetFigures(spent, limit, refused, would_refuse)
 
 
 def _sum(sums: Sums, name: str, *kinds: str) -> float:
     return sum(value for (each, kind), value in sums.items() if each == name and (not kinds or kind in kinds))
 
 
-def _figures(found: Iterable[Sides], seconds: float | None) -> Figures:
+def _figures(found: Iterable[SeriesValues], seconds: float | None) -> CallFigures:
     """Of one backend and model, or of several together."""
     found = list(found)
     now, grown = (_added(each[side] for each in found) for side in (0, 1))
@@ -173,7 +173,7 @@ def _figures(found: Iterable[Sides], seconds: float | None) -> Figures:
         return None if seconds is None else _sum(grown, name, *kinds) / seconds
 
     dollars = None if cost is None else per_second("llm_estimated_cost_usd")
-    return Figures(
+    return CallFigures(
         calls=calls,
         made=made,
         rate=per_second("llm_requests_total"),

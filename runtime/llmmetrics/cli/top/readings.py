@@ -14,7 +14,7 @@ SECONDS = 60.0
 Series = tuple[str, Labels]
 
 
-class Reading(NamedTuple):
+class ScrapeReading(NamedTuple):
     """What is kept of one scrape."""
 
     at: float
@@ -23,18 +23,18 @@ class Reading(NamedTuple):
     """What each series would be, had its process never been started anew. Of a gauge it means nothing."""
 
 
-class Window(NamedTuple):
+class ScrapeWindow(NamedTuple):
     """The scrapes that figures are taken over."""
 
     values: Mapping[Series, float]
     """Of the last one."""
     unread: int
     """How many lines of it could not be read."""
-    readings: tuple[Reading, ...]
+    readings: tuple[ScrapeReading, ...]
     """The oldest first."""
 
 
-EMPTY = Window({}, 0, ())
+EMPTY = ScrapeWindow({}, 0, ())
 
 
 def is_ours(page: Page) -> bool:
@@ -44,7 +44,7 @@ def is_ours(page: Page) -> bool:
     )
 
 
-def scraped(window: Window, page: Page, at: float) -> Window:
+def scraped(window: ScrapeWindow, page: Page, at: float) -> ScrapeWindow:
     """The window with one more scrape, and without those that it no longer reaches."""
     values = {
         (each.name, each.labels): each.value
@@ -52,11 +52,11 @@ def scraped(window: Window, page: Page, at: float) -> Window:
         if each.name.startswith(("llm_", "llmmetrics_")) and math.isfinite(each.value) and each.value >= 0
     }
     begun = sum(each.at <= at - SECONDS for each in window.readings)
-    reading = Reading(at, _grown(window, values))
-    return Window(values, len(page.problems), (*window.readings[max(begun - 1, 0) :], reading))
+    reading = ScrapeReading(at, _grown(window, values))
+    return ScrapeWindow(values, len(page.problems), (*window.readings[max(begun - 1, 0) :], reading))
 
 
-def _grown(window: Window, values: Mapping[Series, float]) -> Mapping[Series, float]:
+def _grown(window: ScrapeWindow, values: Mapping[Series, float]) -> Mapping[Series, float]:
     """As Prometheus' `increase` has it: what is less than it was began at 0, and so did what was not there."""
     if not window.readings:
         return values

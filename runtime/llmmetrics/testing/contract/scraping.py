@@ -73,7 +73,7 @@ def _rendered(registry: CollectorRegistry, accept: str) -> Page:
     return parse(encoder(registry), openmetrics=kind.startswith("application/openmetrics-text"))
 
 
-class _Answer(NamedTuple):
+class _ScrapeAnswer(NamedTuple):
     status: int
     kind: str
     encoding: str
@@ -103,7 +103,7 @@ def fetched(url: SplitResult, accept: str = CLASSIC) -> Page:
     return parse(_decoded(answer, shown), openmetrics=_TYPES[kind])
 
 
-def _decoded(answer: _Answer, shown: str) -> bytes:
+def _decoded(answer: _ScrapeAnswer, shown: str) -> bytes:
     if not answer.encoding:
         return answer.body
     if answer.encoding == "gzip":
@@ -115,7 +115,7 @@ def _decoded(answer: _Answer, shown: str) -> bytes:
     raise ScrapeError(f"{shown} is encoded as {answer.encoding}, which nobody asked for: serve it as it is")
 
 
-def _get(url: SplitResult, accept: str) -> _Answer:
+def _get(url: SplitResult, accept: str) -> _ScrapeAnswer:
     # no urllib: a proxy of the environment would answer
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(str(url.hostname), url.port, timeout=SECONDS)
@@ -124,7 +124,7 @@ def _get(url: SplitResult, accept: str) -> _Answer:
         connection.request("GET", path, headers={"Accept": accept})
         response = connection.getresponse()
         encoding = (response.getheader("Content-Encoding") or "").strip().lower()
-        return _Answer(response.status, response.getheader("Content-Type") or "", encoding, _body(response))
+        return _ScrapeAnswer(response.status, response.getheader("Content-Type") or "", encoding, _body(response))
     finally:
         connection.close()
 

@@ -28,7 +28,7 @@ _CALLS = frozenset({"arguments", "input", "args", "parameters", "toolUseId"})
 """What stands beside the name of a tool that is called."""
 
 
-class Passed:
+class CompletionText:
     """What a model has written."""
 
     def __init__(self) -> None:
@@ -62,9 +62,9 @@ def _delta(event: Doc) -> Doc:
     return {name: each for name, each in event.items() if not (name == "response" and isinstance(each, dict))}
 
 
-def passed_of(body: Body) -> Passed:
+def passed_of(body: Body) -> CompletionText:
     """What is generated text in the kept part of a body."""
-    passed = Passed()
+    passed = CompletionText()
     if is_stream(body.head or body.tail):
         for event in last_events(body)[0]:
             passed.add(_delta(event))

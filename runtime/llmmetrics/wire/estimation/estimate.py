@@ -64,7 +64,7 @@ def _crops(width: int, height: int) -> float:
     return 258 * min(ceil(width / 768), 4) * min(ceil(height / 768), 4)
 
 
-class Family(NamedTuple):
+class ModelFamily(NamedTuple):
     """What a family of models adds, in tokens."""
 
     text: float
@@ -88,15 +88,15 @@ class Family(NamedTuple):
     video: float = 260
 
 
-_OTHERS = Family(0.97, 0.55, 3, 4, 0, 1, 7, 1, _tiles(85, 170))
+_OTHERS = ModelFamily(0.97, 0.55, 3, 4, 0, 1, 7, 1, _tiles(85, 170))
 """OpenAI's models, and everyone else's."""
 
 _FAMILIES = (
-    (re.compile("claude|anthropic"), Family(1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)),
-    (re.compile("gemini|gemma|google"), Family(0.97, 0.2, 0, 1, 0, 15, 0, 0, _crops, page=258, audio=32)),
-    (re.compile("command|cohere"), Family(1.1, 0.1, 150, 4, 1200, 0, 22, 0)),
-    (re.compile("nova"), Family(1.0, 1.0, 0, 1, 600, 20, 9, 2)),
-    (re.compile("llama"), Family(1.0, 1.0, 15, 5, 250, 20, 20, 2)),
+    (re.compile("claude|anthropic"), ModelFamily(1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)),
+    (re.compile("gemini|gemma|google"), ModelFamily(0.97, 0.2, 0, 1, 0, 15, 0, 0, _crops, page=258, audio=32)),
+    (re.compile("command|cohere"), ModelFamily(1.1, 0.1, 150, 4, 1200, 0, 22, 0)),
+    (re.compile("nova"), ModelFamily(1.0, 1.0, 0, 1, 600, 20, 9, 2)),
+    (re.compile("llama"), ModelFamily(1.0, 1.0, 15, 5, 250, 20, 20, 2)),
     (re.compile("4o-mini"), _OTHERS._replace(image=_tiles(2833, 5667))),
 )
 
@@ -118,13 +118,13 @@ def text_tokens(text: str) -> float:
     return found
 
 
-def family_of(*names: str | None) -> Family:
+def family_of(*names: str | None) -> ModelFamily:
     """The family of the first of these names, of models and makers, that tells."""
     found = (family for name in names if name for words, family in _FAMILIES if words.search(name.lower()))
     return next(found, _OTHERS)
 
 
-def _medium(medium: Medium, family: Family) -> float:
+def _medium(medium: Medium, family: ModelFamily) -> float:
     if medium.kind == "image":
         return family.image(medium.width, medium.height)
     if medium.kind == "document":
