@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from distributions import Environment, build, run
-from documentation import ROOT
+from support.distributions import Environment, build, run
+from support.documentation import ROOT
 
 PLACE = ROOT / ".cache/smoke"
 RUNS = (("3.11", "lowest-direct"), ("3.12", "highest"), ("3.13", "highest"), ("3.14", "highest"))
@@ -33,15 +33,15 @@ TESTS = (
     "docs/examples/test_tokens.py",
     "tests/plugin/test_clock_and_budget.py",
     "tests/plugin/test_probe.py",
-    "tests/rules/test_files.py",
-    "tests/runtime/test_endpoint.py",
-    "tests/runtime/test_instrument.py",
-    "tests/runtime/test_ledgers.py",
+    "tests/runtime/cli/rules/test_files.py",
+    "tests/runtime/cli/doctor/test_endpoint.py",
+    "tests/runtime/instrumentation/test_process_wide.py",
+    "tests/runtime/budgets/ledgers/test_ledgers.py",
     "tests/runtime/test_meter.py",
-    "tests/runtime/test_price_sheet.py",
-    "tests/runtime/test_screen.py",
-    "tests/runtime/test_settings.py",
-    "tests/runtime/wire/test_tape.py",
+    "tests/runtime/pricing/test_price_pages.py",
+    "tests/runtime/cli/top/test_screen.py",
+    "tests/runtime/settings/test_settings.py",
+    "tests/runtime/wire/test_body_buffer.py",
 )
 """At least one for each dependency and extra."""
 

@@ -14,14 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bookshop import Bookshop
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.color import parse_rgb_hex
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
-from stage import SIZES, played
-from terminal import terminal
+from support.bookshop import Bookshop
+from support.terminal import terminal
+from support.top_scene import SIZES, played
 
 COLUMNS, LINES = 104, 60
 

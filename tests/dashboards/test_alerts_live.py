@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 import yaml
-from alarms import (
+from prometheus_client import CollectorRegistry
+from support.alerting import (
     DOCS,
     RULES,
     Received,
@@ -27,8 +28,7 @@ from alarms import (
     shipped,
     webhook,
 )
-from prometheus_client import CollectorRegistry
-from servers import alertmanager, free_port, prometheus, running, until
+from support.servers import alertmanager, free_port, prometheus, running, until
 
 from llmmetrics import BudgetExceeded, Meter
 from llmmetrics.cli.demo import command, traffic

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from panels import BUILT, DASHBOARDS, document
+from support.dashboard import BUILT, DASHBOARDS, document
 
 from llmmetrics.cli.main import parser
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from alarms import alerts
-from panels import BUILT, DASHBOARDS, annotation, document, expressions, panels
-from servers import npm
+from support.alerting import alerts
+from support.dashboard import BUILT, DASHBOARDS, annotation, document, expressions, panels
+from support.servers import npm
 
 from llmmetrics.cli.main import main
 from llmmetrics.testing import FAMILIES

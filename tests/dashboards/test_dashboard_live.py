@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-from panels import annotation, document, expressions, filled
-from servers import free_port, get, prometheus, running, until
+from support.dashboard import annotation, document, expressions, filled
+from support.servers import free_port, get, prometheus, running, until
 
 CONFIG = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 import yaml
-from panels import expressions, filled
-from servers import program
+from support.dashboard import expressions, filled
+from support.servers import program
 
 A, B = 'job="app", instance="a", backend="openai"', 'job="app", instance="b", backend="openai"'
 MODEL = 'model="gpt"'

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 import yaml
-from alarms import DASHBOARDS, DOCS, RULES, alerts, shipped
-from servers import program
+from support.alerting import DASHBOARDS, DOCS, RULES, alerts, shipped
+from support.servers import program
 
 PROMETHEUS = DASHBOARDS / "prometheus"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))

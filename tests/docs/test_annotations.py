@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from documentation import DOCS, blocks, name, pages
+from support.documentation import DOCS, blocks, name, pages
 
 
 def test_fixtures_are_annotated():

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documentation import DOCS, ROOT, Block, blocks, name, pages
-from servers import program, redis_server
-from shell import Shell, same, shell, told
+from support.documentation import DOCS, ROOT, Block, blocks, name, pages
+from support.servers import program, redis_server
+from support.shell import Shell, same, shell, told
 
 import llmmetrics
 from llmmetrics.settings.loading import load

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import yaml
-from documentation import DOCS, blocks
-from servers import program
+from support.documentation import DOCS, blocks
+from support.servers import program
 
 ERRATA = DOCS / "errata.md"
 BUSY, FAILING = (

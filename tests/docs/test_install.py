@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from documentation import DOCS, ROOT, name, pages
+from support.documentation import DOCS, ROOT, name, pages
 
 OURS = {
     each["name"]: each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from doc_tables import TABLES, part, write
+from support.doc_tables import TABLES, part, write
 
 
 @pytest.mark.parametrize(("page", "name"), TABLES)

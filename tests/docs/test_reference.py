@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-import reference
-from documentation import DOCS
+from support import reference
+from support.documentation import DOCS
 
 
 @pytest.mark.parametrize("name", ["options", "api"])

@@ -8,9 +8,9 @@ import sys
 import tomllib
 
 import pytest
-from actions import Runner, clean_environ, load
-from documentation import ROOT
 from packaging.requirements import Requirement
+from support.documentation import ROOT
+from support.workflow_runner import Runner, clean_environ, load
 
 RUNTIME, PLUGIN = (
     tomllib.loads((ROOT / each).read_text("utf8"))["project"] for each in ("runtime/pyproject.toml", "pyproject.toml")

@@ -11,9 +11,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from chromium import browser
-from documentation import DOCS, ROOT, anchors, blocks, links, name, pages
-from shell import commands
+from support.chromium import browser
+from support.documentation import DOCS, ROOT, anchors, blocks, links, name, pages
+from support.shell import commands
 
 PAGES = ("index.html", "tutorial.html")
 

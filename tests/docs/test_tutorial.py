@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from documentation import DOCS, ROOT, blocks
-from servers import free_port, program
-from shell import shell, told
+from support.documentation import DOCS, ROOT, blocks
+from support.servers import free_port, program
+from support.shell import shell, told
 
 TUTORIAL = DOCS / "tutorial.md"
 PORTS = ("8099", "5000", "9090")

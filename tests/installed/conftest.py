@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from distributions import Environment, build, environment
-from documentation import ROOT
 from filelock import FileLock
+from support.distributions import Environment, build, environment
+from support.documentation import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from documentation import DOCS, ROOT, Block, blocks, name
-from servers import free_port
-from shell import Shell, shell, told
+from support.documentation import DOCS, ROOT, Block, blocks, name
+from support.servers import free_port
+from support.shell import Shell, shell, told
 
 from llmmetrics.settings.loading import load
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from documentation import ROOT
+from support.documentation import ROOT
 
 PACKAGES = {"llmmetrics": ROOT / "runtime", "pytest_llmmetrics": ROOT}
 

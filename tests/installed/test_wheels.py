@@ -10,8 +10,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from distributions import run
-from documentation import DOCS, ROOT, blocks, links
+from support.distributions import run
+from support.documentation import DOCS, ROOT, blocks, links
 
 READMES = [ROOT / "README.md", ROOT / "pytest_llmmetrics/README.md"]
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from servers import redis_server
+from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
 from pytest_llmmetrics import faults, usd

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sdks import TYPES
-from spending import Setup
+from support.budget_setup import Setup
+from support.sdks import TYPES
 
 from llmmetrics import Meter
 from llmmetrics.testing import serve

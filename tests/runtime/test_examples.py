@@ -11,8 +11,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from servers import free_port, running, until
 from support import alone
+from support.servers import free_port, running, until
 
 from llmmetrics.settings.loading import load
 from llmmetrics.testing import Answer

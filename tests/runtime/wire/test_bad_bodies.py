@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import brotli
 import pytest
 import zstandard
-from answers import event
-from anything import FORMATS, WORDS, bodies, documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SOAK
+from support.provider_answers import event
+from support.strategies import FORMATS, WORDS, bodies, documents
 
 from llmmetrics import wire
 from llmmetrics.reading import outcome

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from answers import aws, read
 from prometheus_client import CollectorRegistry
+from support.provider_answers import aws, read
 
 from llmmetrics import Meter, wire
 from llmmetrics.reading import outcome

@@ -6,9 +6,9 @@ from struct import pack
 from zlib import crc32
 
 import pytest
-from answers import aws, event
 from hypothesis import given
 from hypothesis import strategies as st
+from support.provider_answers import aws, event
 
 from llmmetrics.wire.body_buffer import keep
 from llmmetrics.wire.eventstream import is_damaged, is_eventstream, message, split

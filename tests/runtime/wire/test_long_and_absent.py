@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from answers import counts, event, read
+from support.provider_answers import counts, event, read
 
 from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimation import estimate

@@ -7,11 +7,11 @@ import tracemalloc
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from answers import event
-from anything import FORMATS, FRAMINGS, bodies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SOAK
+from support.provider_answers import event
+from support.strategies import FORMATS, FRAMINGS, bodies
 
 from llmmetrics import wire
 from llmmetrics.reading import outcome

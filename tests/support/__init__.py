@@ -1,0 +1,58 @@
+"""Where the shared material is, and how much of a long check is run."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+Row = TypeVar("Row")
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
+LEAN = ("-p", "no:hypothesispytest")
+"""For a pytest that a test starts: half of the time that it takes to start would be the import of Hypothesis."""
+
+
+def shared(name: str) -> Path:
+    """A file of the shared material; the test is skipped where there is none."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs {name} of the project's shared material, which a clone alone does not have")
+    return path
+
+
+def sampled(rows: Iterable[Row], covers: Callable[[Row], Iterable[Hashable]], *, whole: bool = SOAK) -> list[Row]:
+    """Sample the rows so that all that any row covers is covered, such as pairs of values; `whole`: take all rows.
+
+    Greedy: rows that cover most are taken first. The same rows give the same sample, in the same order.
+    """
+    every = list(rows)
+    if whole:
+        return every
+    covered = {n: frozenset(covers(row)) for n, row in enumerate(every)}
+    # neighbours are alike: in their order, the sample would have only the first of each kind
+    order = random.Random(0).sample(range(len(every)), len(every))
+    seen: set[Hashable] = set()
+    taken: list[int] = []
+    for least in range(max(map(len, covered.values()), default=0), 0, -1):
+        for n in order:
+            if len(covered[n] - seen) >= least:
+                seen |= covered[n]
+                taken.append(n)
+    return [every[n] for n in sorted(taken)]
+
+
+def alone(code: str, *arguments: str) -> str:
+    """What a program prints that runs in a Python of its own, which coverage does not look into."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=environ
+    )
+    return done.stdout

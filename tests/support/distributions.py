@@ -1,0 +1,56 @@
+"""The distributions as they are released, and environments that have no more than a user has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from support.documentation import ROOT
+
+OURS = ("COV", "LLM", "PYTEST", "PYTHON", "VIRTUAL_ENV")
+"""What variables of this run begin with that a user does not have."""
+
+
+def run(*command: str | Path, cwd: Path, fails: bool = False, **environ: str) -> str:
+    """What a program prints, without what this run of tests has in its environment."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env={**inherited, **environ}, check=False
+    )
+    assert bool(done.returncode) is fails, f"exit code {done.returncode} of {command}:\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+class Environment:
+    """One that has distributions of ours and what they depend on, and nothing that tests need."""
+
+    def __init__(self, place: Path) -> None:
+        self.bin = place / ("Scripts" if sys.platform == "win32" else "bin")
+        self.python = self.bin / "python"
+
+    def run(self, program: str, *arguments: str, cwd: Path, fails: bool = False) -> str:
+        """What one of its programs prints, at a user's who has nothing else."""
+        path = os.pathsep.join((str(self.bin), os.environ["PATH"]))
+        return run(self.bin / program, *arguments, cwd=cwd, fails=fails, PATH=path, HOME=str(cwd))
+
+
+def build(source: Path, dist: Path, unpacked: Path) -> None:
+    """The sdist of a project, and the wheel that comes of it: what the sdist lacks, the wheel does."""
+    hatch = (sys.executable, "-m", "hatchling", "build", "-d", dist, "-t")
+    run(*hatch, "sdist", cwd=source)
+    name = "llmmetrics" if source.name == "runtime" else "pytest_llmmetrics"
+    with tarfile.open(next(dist.glob(f"{name}-*.tar.gz"))) as packed:
+        packed.extractall(unpacked, filter="data")
+    run(*hatch, "wheel", cwd=next(unpacked.glob(f"{name}-*")))
+
+
+def environment(place: Path, *requirements: str | Path) -> Environment:
+    """A new environment with these."""
+    uv = Path(sys.executable).with_name("uv")
+    run(uv, "venv", "--quiet", "--python", sys.executable, place, cwd=place.parent)
+    asked = ("--python", place, "--constraint", ROOT / "constraints.txt", *requirements)
+    run(uv, "pip", "install", "--quiet", *asked, cwd=place.parent)
+    return Environment(place)

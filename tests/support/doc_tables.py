@@ -1,0 +1,86 @@
+"""The tables of the documentation that are made from tables and enums of the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from llmmetrics.reading.endings import VERDICTS, Ending, Shown
+from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
+from llmmetrics.settings.windows import ResetPeriod
+from support.documentation import DOCS
+
+STATUS_MEANINGS = {
+    Status.SUCCESS: "HTTP below 400 and the body came to its end, or a stream's last event was seen before the caller closed it",
+    Status.FAILURE: "everything else",
+    Status.TIMEOUT: "the error type is `timeout`",
+    Status.CANCELLED: "the caller went away; no error is counted",
+}
+
+ERROR_MEANINGS: dict[ErrorType, tuple[str, str]] = {
+    ErrorType.RATE_LIMIT: ("", ""),
+    ErrorType.AUTH: ("", ""),
+    ErrorType.TIMEOUT: ("", "connect, read, write and pool timeouts"),
+    ErrorType.NETWORK: ("", "connection, read, write, protocol and proxy errors"),
+    ErrorType.API_ERROR: ("any other error object", ""),
+    ErrorType.UNKNOWN: ("a 2xx body that is not what its format says", "any other"),
+}
+"""What else has this error type: in the body, as an exception."""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n" + "".join(f"|{'|'.join(cell if cell == '---' else f' {cell} ' for cell in line)}|\n" for line in lines)
+
+
+def endings() -> str:
+    """What the status and error type are, by ending and what was shown."""
+    rows = [(shown.value, *(VERDICTS[shown, ending].value for ending in Ending)) for shown in Shown]
+    return _table(("the answer had shown", *(ending.value for ending in Ending)), rows)
+
+
+def statuses() -> str:
+    """Each status and when it is given."""
+    return _table(("status", "when"), [(f"`{each}`", STATUS_MEANINGS[each]) for each in Status])
+
+
+def error_types() -> str:
+    """Each error type and what leads to it."""
+    rows = []
+    for error, (body, exception) in ERROR_MEANINGS.items():
+        http = ", ".join(str(status) for status, kind in STATUSES.items() if kind is error)
+        codes = ", ".join(f"`{code}`" for code, kind in CODES.items() if kind is error)
+        if error is ErrorType.API_ERROR:
+            http = ", ".join(filter(None, (http, "any other from 400 on")))
+        rows.append((f"`{error}`", http, ", ".join(filter(None, (codes, body))), exception))
+    assert set(ERROR_MEANINGS) == set(ErrorType), "each error type needs a row in ERROR_MEANINGS"
+    return _table(("error type", "HTTP", "code in the body, inside a 200 too", "exception"), rows)
+
+
+def reset_periods() -> str:
+    """The values of `SpendResetPeriod`."""
+    return ", ".join(f"`{each.value}`" for each in ResetPeriod)
+
+
+TABLES: dict[tuple[str, str], Callable[[], str]] = {
+    ("counting.md", "endings"): endings,
+    ("metrics.md", "statuses"): statuses,
+    ("metrics.md", "error types"): error_types,
+    ("settings.md", "reset periods"): reset_periods,
+}
+"""Page and name of each made part; in the page it stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
+
+
+def part(page: str, name: str) -> re.Match[str]:
+    """Where a made part stands in its page."""
+    text = (DOCS / page).read_text("utf8")
+    found = re.search(rf"(?<=<!-- {name} -->)(.*?)(?=<!-- /{name} -->)", text, re.DOTALL)
+    assert found, f"docs/{page} has no part between <!-- {name} --> and <!-- /{name} -->"
+    return found
+
+
+def write(page: str, name: str, made: str) -> None:
+    """Replace a made part of a page."""
+    found = part(page, name)
+    text = found.string
+    (DOCS / page).write_text(text[: found.start()] + made + text[found.end() :], "utf8")
