@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmmetrics.testing import FAULTS, Answer, Reply, Request, reply, serve
-from support import LEAN
 
 RULES = "\n".join(
     f"{n}. {rule}"
