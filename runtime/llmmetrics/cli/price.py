@@ -92,6 +92,8 @@ _SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
 
 
 def _lacking(price: Price, usage: Usage) -> str:
+    if price.request_fee:
+        return "each request has a fee that depends on its search context"
     missing = usage.buckets.keys() - price.at(usage.prompt).keys()
     return f"there is none for {', '.join(sorted(missing))}"
 

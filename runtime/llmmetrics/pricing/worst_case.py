@@ -62,7 +62,8 @@ def worst_case(price: Price, body: bytes, window: int | None) -> int:
     units = price.at(prompt)
     output = (most_output(fields) or known) * max(_at(fields, _ANSWERS), default=1)
     searches = MOST_SEARCHES if b"web_search" in body else 0
-    return _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output + _dearest(units, FEES) * searches
+    tokens = _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output
+    return tokens + _dearest(units, FEES) * searches + price.request_fee
 
 
 def _dearest(units: Mapping[str, int], buckets: frozenset[str]) -> int:

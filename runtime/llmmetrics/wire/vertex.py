@@ -38,6 +38,7 @@ FORMATS = (
         # images and videos are predicted too, and are no calls
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
         fields=("predictions", "metadata", "error"),
+        members=("predictions",),
         read=_predicted,
     ),
     Format(
@@ -45,6 +46,7 @@ FORMATS = (
         vendor="anthropic",
         path=re.compile(r"/publishers/anthropic/models" + _RAW),
         fields=("usage", "model", "error"),
+        members=("content", "stop_reason"),
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
@@ -55,6 +57,7 @@ FORMATS = (
         vendor="openai",
         path=re.compile(r"/publishers/[^/]+/models" + _RAW),
         fields=("usage", "model", "service_tier", "error"),
+        members=("choices",),
         read=openai.read,
         part=openai.chunk,
         ended=lambda event: event is DONE,
