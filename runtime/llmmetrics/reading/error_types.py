@@ -122,44 +122,6 @@ def error_in(status: int | None, error: Any) -> ErrorType | None:
     return next(filter(None, statuses), ErrorType.API_ERROR)
 
 
-# https://platform.minimax.io/docs/api-reference/errorcode
-_MINIMAX = {1002: ErrorType.RATE_LIMIT, 1039: ErrorType.RATE_LIMIT, 1004: ErrorType.AUTH, 2049: ErrorType.AUTH}
-# https://docs.z.ai/api-reference/api-code
-_ZAI = {
-    **dict.fromkeys((401, 1000, 1001, 1002, 1003, 1004), ErrorType.AUTH),
-    **dict.fromkeys((429, 1113, 1302, 1303, 1304, 1305, 1308, 1310), ErrorType.RATE_LIMIT),
-}
-# https://cloud.baidu.com/doc/WENXINWORKSHOP/s/tlmyncueh
-_QIANFAN = {
-    **dict.fromkeys((6, 13, 14, 110, 111), ErrorType.AUTH),
-    **dict.fromkeys((4, 17, 18, 19, 336501, 336502), ErrorType.RATE_LIMIT),
-}
-_ENVELOPES: tuple[tuple[tuple[str, ...], str, dict[int, ErrorType]], ...] = (
-    (("base_resp", "status_code"), "", _MINIMAX),
-    (("error_code",), "error_msg", _QIANFAN),
-    (("code",), "msg", _ZAI),
-    (("code",), "message", {}),
-)
-"""Errors that are no `error` object: where the code stands, what stands with it, and what the codes mean."""
-
-_FINE = frozenset({"0", "200"})
-"""What says in such an envelope that nothing went wrong."""
-
-
-def envelope_error(body: Any) -> ErrorType | None:
-    """The error type of an answer that is an error in another vendor's envelope; None if it is none."""
-    if not isinstance(body, dict):
-        return None
-    for path, beside, meanings in _ENVELOPES:
-        value: Any = body
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        digits = str(value)
-        if isinstance(value, str | int) and digits not in _FINE and (not beside or beside in body):
-            return meanings.get(int(digits) if digits.isdecimal() else 0, ErrorType.UNKNOWN)
-    return None
-
-
 def _is(exception: BaseException, name: str) -> bool:
     """Whether an exception is of this class of any HTTP library that is loaded."""
     return any(isinstance(exception, getattr(sys.modules.get(family), name, ())) for family in _FAMILIES)

@@ -5,7 +5,6 @@ One reader serves `read_exchange` and live calls: both hand it the `Body` that a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from llmmetrics import wire
 from llmmetrics.pricing import price
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.reading import error_types
+from llmmetrics.reading.envelopes import foreign_error
 from llmmetrics.reading.error_types import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.body_buffer import Body, keep
@@ -77,29 +77,10 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         if docs and reading.usage is None and (format.always_streams or start.endswith(b"\n")):
             # a line that may be the first of a stream
             ended = format.ended(merged)
-        return BodyReading(reading, ended, valid, foreign=_foreign(format, reading, body, docs))
+        foreign = None if reading.error else foreign_error(format, body, docs, usage=reading.usage is not None)
+        return BodyReading(reading, ended, valid, foreign=foreign)
     except MalformedUsageError:
-        rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
-        return BodyReading(format.read(rest), ended, valid, malformed_usage=True)
-
-
-_TELLS = re.compile(r"(?i)err|code|msg|message|status|success|detail|fault|reason|^(?:ok|ret|response)$")
-"""The names of fields that tell of an error; what has none of them may be a mock's own JSON."""
-
-
-def _foreign(format: Format, reading: Reading, body: Body, docs: Sequence[Doc]) -> ErrorType | None:
-    """The error type of a body that is another vendor's error, or no answer at all; `docs`: the only document."""
-    if reading.error:
-        return None
-    for doc in docs or (first_events(body, 1) if is_stream(body.head or body.tail) else ()):
-        if error := error_types.envelope_error(doc):
-            return error
-    if not docs or not format.members or reading.usage is not None:
-        return None
-    values = {name: value for name, value in docs[0].items() if value is not None}
-    if values.keys().isdisjoint(format.members) and (not values or any(map(_TELLS.search, values))):
-        return ErrorType.UNKNOWN
-    return None
+        return BodyReading(format.read(_without_usage(merged)), ended, valid, malformed_usage=True)
 
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
@@ -123,7 +104,12 @@ def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
     known = docs[0].get(usage)
     # what breaks off after its usage has said all that there is to count
     whole = known is not None and salvage(text, (usage,)).get(usage) == known and not text.endswith(str(known).encode())
-    return (docs[0] if whole else {name: each for name, each in docs[0].items() if name != usage}), False, whole
+    return docs[0] if whole else _without_usage(docs[0]), False, whole
+
+
+def _without_usage(body: Doc) -> Doc:
+    """What a body says about anything but its usage."""
+    return {name: value for name, value in body.items() if name in ("model", "modelVersion", "error")}
 
 
 def _merge(

@@ -143,6 +143,18 @@ def chunk(event: Doc) -> Doc:
     }
 
 
+def stopped(event: Doc) -> bool:
+    """Whether a chunk ends a streamed completion: `[DONE]`, why each choice of it stopped, or the usage alone."""
+    if event is DONE:
+        return True
+    choices = event.get("choices")
+    if not isinstance(choices, list):
+        return False
+    if not choices:
+        return isinstance(event.get("usage"), dict)
+    return all(mapping(choice).get("finish_reason") for choice in choices)
+
+
 def _response(event: Doc) -> Doc:
     if event.get("type") == "error":
         return {"error": event}
@@ -164,7 +176,7 @@ FORMATS = (
         members=("choices", "output"),
         read=read,
         part=chunk,
-        ended=lambda event: event is DONE,
+        ended=stopped,
     ),
     Format(
         id="openai.responses",
@@ -184,7 +196,7 @@ FORMATS = (
         members=("choices", "text"),
         read=read,
         part=chunk,
-        ended=lambda event: event is DONE,
+        ended=stopped,
     ),
     Format(
         id="openai.embeddings",

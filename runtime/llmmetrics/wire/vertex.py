@@ -11,7 +11,7 @@ import re
 from llmmetrics.usage import usage_of
 from llmmetrics.wire import anthropic, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
-from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.frames import Doc
 
 
 def _predicted(body: Doc) -> Reading:
@@ -60,6 +60,6 @@ FORMATS = (
         members=("choices",),
         read=openai.read,
         part=openai.chunk,
-        ended=lambda event: event is DONE,
+        ended=openai.stopped,
     ),
 )
