@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     charges: tuple[Charge, ...] = ()
     """What is priced, where that is not `usage` itself."""
     wire_cost: Decimal | None = None
-    """USD, as the provider itself put it on the wire."""
+    """USD, as the provider itself put it on the wire; 0: nothing is billed, whatever the price."""
     error: Any = None
     """An error object inside the body."""
     tier: str | None = None
