@@ -53,6 +53,11 @@ def nano_up(atto: int) -> int:
     return -(-atto // _ATTO)
 
 
+def _new_owner() -> str:
+    """Make the name of one process life. A pid is none: the system gives it again to a later process."""
+    return uuid4().hex[:16]
+
+
 class SpendAlert(NamedTuple):
     """A share of a limit that this window's spend has reached; amounts in USD."""
 
@@ -104,8 +109,7 @@ class SpendLimits:
         self._on_alert = on_alert
         self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         self._lease = timedelta(seconds=settings.lease_seconds)
-        self._token = uuid4().hex[:12]
-        self._ids = count()
+        self._owner, self._numbers = _new_owner(), count()
         self.in_flight: dict[str, Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
         self._said: set[str] = set()
@@ -131,7 +135,7 @@ class SpendLimits:
                 return self._refused(line, window, "unknown_price")
             self._would_refuse(line, "unknown_price")
         amount = (worst or 0) if mode is BudgetMode.STRICT else 0
-        entry = Entry(backend, f"{self._token}-{processes.pid}-{next(self._ids)}", amount, now)
+        entry = Entry(backend, f"{self._owner}-{next(self._numbers)}", amount, now)
         limit = None if shadow else line.limit
         try:
             standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
@@ -218,8 +222,9 @@ class SpendLimits:
         return found
 
     def _forked(self) -> None:
-        # the calls in flight are the parent's
+        # the calls in flight are the parent's, and so are the ids that begin with its owner
         self.in_flight = {}
+        self._owner = _new_owner()
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)

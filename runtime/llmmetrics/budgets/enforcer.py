@@ -26,6 +26,7 @@ from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
+from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
@@ -154,6 +155,7 @@ class Enforcer:
         host.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
         self.close = finalize(self, _goodbye, self.worker, self.budget, host.dropped)
+        self._child_end = ChildEnd(self.close)
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; the refusal, where it may not be made."""
