@@ -32,7 +32,7 @@ _ATTO = 10**9
 
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
-LEDGER_ERRORS = ("unavailable", "slow", "shrank", "internal")
+LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
 """Kinds of them, each in the metrics with 0 from the start."""
 
 
@@ -118,6 +118,7 @@ class SpendLimits:
                 families["refusals"].labels(name, reason)
         for kind in LEDGER_ERRORS:
             families["ledger_errors"].labels(kind)
+        families["ledger_errors"].labels("damaged").inc(journal.skipped)
         processes.on_fork(self._forked)
 
     # before a call

@@ -84,8 +84,8 @@ def test_a_window_that_never_ends_has_no_edges(made):
 
 def test_what_a_ledger_may_fail_at_is_known_with_0_from_the_start(made):
     setup = made("3")
-    kinds = ("unavailable", "slow", "shrank", "internal")
-    assert [setup.value("llmmetrics_ledger_errors_total", kind=each) for each in kinds] == [0] * 4
+    kinds = ("unavailable", "slow", "shrank", "damaged", "internal")
+    assert [setup.value("llmmetrics_ledger_errors_total", kind=each) for each in kinds] == [0] * 5
 
 
 def test_calls_in_flight_overshoot_by_their_own_cost_at_most(made):
