@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,6 +18,7 @@ from uuid import uuid4
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, Standing
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
+from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
@@ -107,6 +109,8 @@ class SpendLimits:
         self._clock = clock
         self._families = families
         self._on_alert = on_alert
+        self.alerts = Worker("llmmetrics-alerts")
+        """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
         self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._owner, self._numbers = _new_owner(), count()
@@ -190,15 +194,15 @@ class SpendLimits:
                     "%r has spent $%s, which is %d %% or more of its $%s since %s",
                     *(alert.backend, alert.spent, share * 100, alert.limit, window.start.isoformat()),
                 )
-                self._tell(alert)
+                if self._on_alert:
+                    self.alerts.submit(partial(self._tell, self._on_alert, alert))
 
-    def _tell(self, alert: SpendAlert) -> None:
-        if self._on_alert:
-            try:
-                self._on_alert(alert)
-            except Exception as exc:
-                self._families["internal"].labels("on_spend_alert").inc()
-                log.warning("on_spend_alert raised %s: the alert is not told, the call goes on", type(exc).__name__)
+    def _tell(self, on_alert: Callable[[SpendAlert], object], alert: SpendAlert) -> None:
+        try:
+            on_alert(alert)
+        except Exception as exc:
+            self._families["internal"].labels("on_spend_alert").inc()
+            log.warning("on_spend_alert raised %s: the alert is lost, the call goes on", type(exc).__name__)
 
     # now and then
 

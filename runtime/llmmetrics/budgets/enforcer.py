@@ -150,7 +150,8 @@ class Enforcer:
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        self.worker = Worker(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
+        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
@@ -247,6 +248,9 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
     with suppress(IndexError):
         while True:
             dropped.popleft()(End.DROPPED)
+    worker.close(GOODBYE)
+    # a callback may make calls, which the ledger's thread books
+    budget.alerts.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()
