@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +69,11 @@ class Journal:
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
+
+    @property
+    def waiting(self) -> Sequence[Entry]:
+        """The entries as of now."""
+        return tuple(self._waiting)
 
     def append(self, entry: Entry) -> None:
         """Keep an entry until it is booked."""

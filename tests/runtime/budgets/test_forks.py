@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 from support.budget_setup import START
@@ -74,6 +76,78 @@ def test_the_child_of_a_child_has_ids_of_its_own(made, tmp_path):
 
     assert in_a_child(lambda: in_a_child(call) + call()) == 2
     assert setup.spent == 6
+
+
+# threads of the parent
+
+_forking = threading.Event()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_forking.set)
+
+
+@pytest.mark.parametrize("verb", ["settle", "reserve", "balance"])
+def test_a_thread_inside_sqlite_at_the_fork_does_no_harm(tmp_path, verb):
+    """It is in the middle of a transaction when the fork begins."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    inside = threading.Event()
+    _forking.clear()
+
+    def act(db):
+        db.execute("INSERT INTO resets VALUES ('n', 0, 'a', 0)")
+        inside.set()
+        _forking.wait(60)
+        # let the thread that forks go first
+        for _ in range(1000):
+            db.execute("SELECT count(*) FROM resets")
+
+    ask = {
+        "settle": lambda: ledger.settle("b", "x", 5, START, DAY).spent == 5,
+        "reserve": lambda: ledger.reserve("b", DAY, 5, 10, "x", START, DAY.end - DAY.start).admitted,
+        "balance": lambda: ledger.balance("b", DAY, START).spent == 0,
+    }[verb]
+    thread = threading.Thread(target=ledger._do, args=(act,))
+    thread.start()
+    assert inside.wait(60)
+    assert in_a_child(ask) == 1
+    thread.join()
+    assert ask()
+    ledger.close()
+
+
+def test_a_child_inherits_no_connection_to_the_file(tmp_path):
+    """SQLite's locks belong to a process: a child that closed its parent's connection would let them go."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    ledger.settle("b", "x", 5, START, DAY)
+    held = Path("/proc/self/fd")
+    if not held.is_dir():
+        pytest.skip("needs /proc")
+
+    def files():
+        return sum("ledger.db" in os.path.realpath(each) for each in held.iterdir())
+
+    assert files() > 0
+    assert in_a_child(files) == 0
+    assert ledger.settle("b", "y", 5, START, DAY).spent == 10
+    ledger.close()
+
+
+def test_two_threads_that_fork_at_once(tmp_path):
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    statuses = []
+
+    def fork(name):
+        statuses.extend(
+            in_a_child(lambda n=n: ledger.settle("b", f"{name}{n}", 5, START, DAY).spent > 0) for n in range(5)
+        )
+
+    threads = [threading.Thread(target=fork, args=(name,)) for name in "ab"]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert statuses == [1] * 10
+    assert ledger.balance("b", DAY, START).spent == 50
+    ledger.close()
 
 
 # ends
