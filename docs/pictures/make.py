@@ -1,4 +1,4 @@
-"""Makes the pictures of the README: `make pictures` writes them beside this file, from what the real programs draw.
+"""Makes the pictures of the README: `make pictures` writes them into this folder, from what the real programs draw.
 
 The same files come out whenever it is made: the traffic, the tests and the sizes are fixed, and how long a run of tests
 took is left out.
