@@ -1,7 +1,7 @@
 """Makes the pictures of the README: `make pictures` writes them into this folder, from what the real programs draw.
 
-The same SVGs come out each time: the traffic, the tests and the sizes are fixed, and the duration of a run of tests is left
-out. `report.png` is a screenshot by Chromium, whose fonts are those of the machine.
+The SVGs are the same each time: the traffic, the tests and the sizes are fixed, and no duration of a run is shown.
+`report.png` is a screenshot by Chromium, in the fonts of the machine.
 """
 
 from __future__ import annotations
