@@ -22,6 +22,7 @@ from support.servers import program, redis_server
 from support.shell import Shell, same, shell, told
 
 import llmmetrics
+from llmmetrics.budgets import ledgers
 from llmmetrics.settings.loading import load
 from llmmetrics.testing import Answer, serve
 
@@ -186,6 +187,8 @@ def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics)
     found = [block for block in blocks(path) if not block.shown]
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    # a ledger that a page registers is gone with it
+    monkeypatch.setattr(ledgers, "_FACTORIES", dict(ledgers._FACTORIES))
     monkeypatch.setenv("LLM_BASE_URL", "https://api.openai.com/v1")
     for key in KEYS:
         monkeypatch.setenv(key, "sk-nobodys-key")

@@ -114,7 +114,7 @@ import resource, signal
 from datetime import datetime, UTC
 from llmmetrics.errors import LedgerError
 from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.settings.windows import ResetPeriod, Shape
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 now = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 ledger = open_ledger("sqlite:///{path}", namespace="n")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -122,7 +122,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 booked = 0
 try:
     for n in range(100_000):
-        ledger.settle("b", str(n), 5, now, Shape(ResetPeriod.DAILY).window(now))
+        ledger.settle("b", str(n), 5, now, WindowSchedule(ResetPeriod.DAILY).window(now))
         booked += 1
 except LedgerError as exc:
     print(booked, exc)
