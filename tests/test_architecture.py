@@ -6,14 +6,19 @@ A room is a package, or a module at the top. `pytest tests/test_architecture.py 
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections import Counter, defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import llmmetrics
 import pytest_llmmetrics
 
 RUNTIME, PLUGIN = (Path(package.__file__).parent for package in (llmmetrics, pytest_llmmetrics))
+PROJECT = PLUGIN.parent
 ROOMS, FLOORS, MODULES = 26, 12, 20
 """At most so many rooms, floors, and modules in a folder."""
 
@@ -104,3 +109,31 @@ def test_a_class_name_stands_for_one_class():
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{path.relative_to(path.parents[1])}:{node.lineno}")
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def table_of_packages(title):
+    """The names in the first column of the table under a heading of docs/architecture.md."""
+    text = (PROJECT / "docs/architecture.md").read_text("utf8")
+    section = text.partition(f"\n### {title}")[2].partition("\n#")[0]
+    return [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")], section
+
+
+def layers_of(package):
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == [package])
+    return {name: floor for floor, layer in enumerate(layers) for name in layer.split(" | ")}
+
+
+@pytest.mark.parametrize("root", [RUNTIME, PLUGIN], ids=lambda root: root.name)
+def test_the_table_of_packages_is_the_folders(root):
+    rows, section = table_of_packages(root.name.replace("pytest_", "pytest-"))
+    modules = {path.stem for path in root.glob("*.py") if path.stem != "__init__"}
+    packages = {f"{path.parent.relative_to(root)}/" for path in root.rglob("__init__.py") if path.parent != root}
+    if root is RUNTIME:
+        modules.remove("__main__")
+    named = re.findall(r"`([\w/]+)`", "".join(rows))
+    assert sorted(named) == sorted(modules | {each for each in packages if each.count("/") == 1})
+    for package in packages:
+        assert f"`{package}`" in section, f"docs/architecture.md does not name {package}"
+    floors = [layers_of(root.name)[name.rstrip("/")] for name in named]
+    assert floors == sorted(floors), "docs/architecture.md: the order is not that of the contract in pyproject.toml"

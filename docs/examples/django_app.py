@@ -43,6 +43,6 @@ metrics = meter.wsgi_app()
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Django's application, and /metrics beside it: no middleware stands before a scrape."""
+    """Django's application, and /metrics next to it: a scrape goes through no middleware."""
     body: Iterable[bytes] = (metrics if environ["PATH_INFO"] == "/metrics" else pages)(environ, start_response)
     return body

@@ -13,7 +13,7 @@ from llmmetrics import Meter
 from pytest_llmmetrics import LlmProvider
 from pytest_llmmetrics.contract import LlmClientContract, MeteredMetricsContract
 
-KEY = "nobodys-key-at-all"
+KEY = "not-a-real-key-at-all"
 
 
 class TestSummariser(LlmClientContract):

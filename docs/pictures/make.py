@@ -1,7 +1,7 @@
-"""Makes the pictures of the README: `make pictures` writes them beside this file, from what the real programs draw.
+"""Makes the pictures of the README: `make pictures` writes them into this folder, from what the real programs draw.
 
-The same files come out whenever it is made: the traffic, the tests and the sizes are fixed, and how long a run of tests
-took is left out.
+The SVGs are the same each time: the traffic, the tests and the sizes are fixed, and no duration of a run is shown.
+`report.png` is a screenshot by Chromium, in the fonts of the machine.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 from support.bookshop import Bookshop
+from support.chromium import browser
 from support.terminal import terminal
 from support.top_scene import SIZES, played
 
 COLUMNS, LINES = 104, 60
+REPORT_WIDTH = 1000
 
 DESK = """
 import anthropic
@@ -126,6 +128,19 @@ def pictures() -> Iterator[tuple[str, str]]:
         yield "llm-gate", picture("llm-gate", "bookshop", gate)
 
 
+def report(path: Path) -> None:
+    """Write a screenshot of the HTML report of a pull request that costs more."""
+    with tempfile.TemporaryDirectory() as directory:
+        shop = the_shop(Path(directory) / "bookshop")
+        shop.branch("dearer-model", dearer)
+        page = Path(directory) / "report.html"
+        shop.pytest("--llm-gate", f"--llm-report={page}")
+        with browser(Path(directory)) as tab:
+            tab.open(page, REPORT_WIDTH)
+            tab.picture(path)
+
+
 if __name__ == "__main__":
+    report(Path(__file__).with_name("report.png"))
     for name, svg in pictures():
         Path(__file__).with_name(f"{name}.svg").write_text(svg, "utf8")

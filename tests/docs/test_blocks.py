@@ -22,6 +22,7 @@ from support.servers import program, redis_server
 from support.shell import Shell, same, shell, told
 
 import llmmetrics
+from llmmetrics.budgets import ledgers
 from llmmetrics.settings.loading import load
 from llmmetrics.testing import Answer, serve
 
@@ -37,8 +38,10 @@ ELSEWHERE = {
 """Pages whose blocks have a test of their own."""
 
 SHOWN = {
+    "docs/architecture.md": 1,  # a picture
     "docs/cassettes.md": 1,  # a part of a cassette
     "docs/costs.md": 1,  # a summary
+    "docs/custom-ledgers.md": 2,  # a package's metadata, and the suite in a clone
     "docs/dashboards.md": 1,  # images: test_compose.py has the real Docker Compose read the file
     "docs/errata.md": 10,  # the guide's
     "docs/prices.md": 1,  # what nobody can run: see there
@@ -183,6 +186,9 @@ def run_here() -> list[Path]:
 def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics):
     found = [block for block in blocks(path) if not block.shown]
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    # a ledger that a page registers is gone with it
+    monkeypatch.setattr(ledgers, "_FACTORIES", dict(ledgers._FACTORIES))
     monkeypatch.setenv("LLM_BASE_URL", "https://api.openai.com/v1")
     for key in KEYS:
         monkeypatch.setenv(key, "sk-nobodys-key")

@@ -42,7 +42,7 @@ FILES = {
 
         from openai import OpenAI
 
-        RULES = (Path(__file__).parents[1] / "rules.md").read_text()
+        RULES = (Path(__file__).parent / "rules.md").read_text()
         MODEL = "gpt-4o-mini"
         SUMMARY = "Summarise this review in one sentence that fits on a card in the window."
 
@@ -95,7 +95,7 @@ FILES = {
         from llmmetrics import Meter
         from shop import assistant
 
-        HERE = Path(__file__).parents[1]
+        HERE = Path(__file__).parent
 
 
         @pytest.fixture

@@ -1,13 +1,28 @@
-"""The tables of the documentation that are made from tables and enums of the code."""
+"""The tables and lists of the documentation that follow tables and enums of the code: made from them, or checked."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
+from typing import get_args
 
+from llmmetrics.budgets.budget import LEDGER_ERRORS
+from llmmetrics.budgets.ledgers.base import KEPT
+from llmmetrics.errors import Reason
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
-from llmmetrics.settings.windows import ResetPeriod
+from llmmetrics.settings.model import (
+    BackendType,
+    BudgetMode,
+    Durability,
+    OnBudgetExceeded,
+    OnLedgerError,
+    OnUnknownPrice,
+)
+from llmmetrics.settings.windows import ResetPeriod, Weekday
+from pytest_llmmetrics.bill.modes import Mode
 from support.documentation import DOCS
 
 STATUS_MEANINGS = {
@@ -57,23 +72,72 @@ def error_types() -> str:
     return _table(("error type", "HTTP", "code in the body, inside a 200 too", "exception"), rows)
 
 
-def reset_periods() -> str:
-    """The values of `SpendResetPeriod`."""
-    return ", ".join(f"`{each.value}`" for each in ResetPeriod)
+def code(values: Iterable[str]) -> list[str]:
+    """The values as code, in backticks."""
+    return [f"`{value}`" for value in values]
+
+
+def listed(values: Iterable[str], separator: str = ", ") -> str:
+    """The values in a line."""
+    return separator.join(code(values))
+
+
+LISTS: dict[tuple[str, str], type[StrEnum]] = {
+    ("settings.md", "backend types"): BackendType,
+    ("settings.md", "reset periods"): ResetPeriod,
+    ("settings.md", "weekdays"): Weekday,
+    ("settings.md", "modes"): BudgetMode,
+    ("settings.md", "durabilities"): Durability,
+    ("settings.md", "on ledger error"): OnLedgerError,
+    ("settings.md", "on unknown price"): OnUnknownPrice,
+    ("settings.md", "on budget exceeded"): OnBudgetExceeded,
+    ("metrics.md", "status values"): Status,
+    ("metrics.md", "error type values"): ErrorType,
+}
+"""Page and name of each made list of an enum's values."""
 
 
 TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("counting.md", "endings"): endings,
     ("metrics.md", "statuses"): statuses,
     ("metrics.md", "error types"): error_types,
-    ("settings.md", "reset periods"): reset_periods,
+    ("metrics.md", "reasons"): partial(listed, get_args(Reason)),
+    **{place: partial(listed, values) for place, values in LISTS.items()},
 }
 """Page and name of each made part; in the page it stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
+
+NAMED: dict[tuple[str, str], list[str]] = {
+    ("api.md", "`LlmBudget`"): code(ResetPeriod),
+    ("budgets.md", "Modes"): code(BudgetMode),
+    ("budgets.md", "Refusals"): code(get_args(Reason)),
+    ("budgets.md", "Looking, and resetting"): [f"last {KEPT.days} days"],
+    ("budgets.md", "When the ledger is away"): code(OnLedgerError),
+    ("budgets.md", "Prices"): code(OnUnknownPrice),
+    ("costs.md", "What a suite's LLM calls cost"): code(get_args(Mode)),
+    ("counting.md", "Error types tell the engineer on call what to do"): code(ErrorType),
+    ("custom-ledgers.md", "A ledger in one file"): [f"{KEPT.days} days"],
+    ("dashboards.md", "Budgets"): code(get_args(Reason)),
+    ("runbooks/HighLLMErrorRatioByType.md", "What to do"): code(ErrorType),
+    ("runbooks/LLMCallsRefused.md", "What to do"): code(get_args(Reason)),
+    ("runbooks/LLMLedgerErrors.md", "What to do"): code(LEDGER_ERRORS),
+}
+"""What a section of a page names, each with an explanation of its own, so that it is written by hand."""
+
+
+def missing(page: str, heading: str, names: Iterable[str]) -> list[str]:
+    """The names that a section of a page lacks."""
+    section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", _text(page), re.DOTALL | re.MULTILINE)
+    assert section, f"docs/{page} has no section {heading!r}"
+    return [name for name in names if name not in section[1]]
+
+
+def _text(page: str) -> str:
+    return (DOCS / page).read_text("utf8")
 
 
 def part(page: str, name: str) -> re.Match[str]:
     """Where a made part stands in its page."""
-    text = (DOCS / page).read_text("utf8")
+    text = _text(page)
     found = re.search(rf"(?<=<!-- {name} -->)(.*?)(?=<!-- /{name} -->)", text, re.DOTALL)
     assert found, f"docs/{page} has no part between <!-- {name} --> and <!-- /{name} -->"
     return found

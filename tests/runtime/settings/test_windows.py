@@ -33,6 +33,10 @@ def name(shape):
     return "-".join(map(str, shape))
 
 
+def test_each_period_has_a_row():
+    assert {shape.period for shape in SHAPES} == {*ResetPeriod} - {ResetPeriod.NEVER}
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=name)
 @pytest.mark.parametrize(
     "first", [datetime(2017, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)], ids=["2017", "2024"]

@@ -1,8 +1,10 @@
-"""Ledgers: where the spend of budgets is kept. A URL picks one; its driver is imported with it."""
+"""Ledgers: where the spend of budgets is kept. The scheme of a URL picks one; its driver is imported with it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from llmmetrics.errors import ConfigError
 __all__ = [
     "Balance",
     "Ledger",
+    "LedgerFactory",
     "Reset",
     "Standing",
     "WindowRow",
@@ -19,6 +22,7 @@ __all__ = [
     "file_of",
     "look",
     "open_ledger",
+    "register",
     "state_directory",
 ]
 
@@ -37,8 +41,54 @@ def default_url(namespace: str) -> str:
     return f"sqlite:///{state_directory() / f'budget-{plain}{unlike}.db'}"
 
 
+LedgerFactory = Callable[[str, str, str], Ledger]
+"""Opens the ledger of a URL, for a namespace and a `Durability`, all strings. Raises `ConfigError` for a wrong URL."""
+
+
+def _memory(_url: str, _namespace: str, _durability: str) -> Ledger:
+    from llmmetrics.budgets.ledgers.memory import MemoryLedger
+
+    return MemoryLedger()
+
+
+def _sqlite(url: str, namespace: str, durability: str) -> Ledger:
+    from llmmetrics.budgets.ledgers.sqlite import SqliteLedger
+
+    return SqliteLedger(file_of(url), namespace, durability)
+
+
+def _redis(url: str, namespace: str, _durability: str) -> Ledger:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ConfigError(
+            f"LlmSettings.Budget.Ledger: {parts.scheme}:// needs a host, as in {parts.scheme}://localhost:6379/0"
+        )
+    try:
+        from llmmetrics.budgets.ledgers.redis import RedisLedger
+    except ImportError:
+        raise ConfigError("a redis:// ledger needs redis-py: pip install 'llmmetrics[redis]'") from None
+    return RedisLedger(url, namespace)
+
+
+_FACTORIES: dict[str, LedgerFactory] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis, "rediss": _redis}
+"""The ledger of each scheme; a package adds its own by an entry point in the group `ENTRY_POINTS`."""
+
+ENTRY_POINTS = "llmmetrics.ledgers"
+
+
+def register(scheme: str, factory: LedgerFactory) -> None:
+    """Open URLs that begin with `scheme://` by this factory, in this process. A known scheme is replaced."""
+    _FACTORIES[scheme] = factory
+
+
+def _factory(scheme: str) -> LedgerFactory | None:
+    if scheme in _FACTORIES:
+        return _FACTORIES[scheme]
+    return next((each.load() for each in entry_points(group=ENTRY_POINTS, name=scheme)), None)
+
+
 def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledger:
-    """The ledger at a URL: `memory://`, `sqlite:///path`, `redis://…` or `rediss://…`.
+    """Open the ledger at a URL: `memory://`, `sqlite:///path`, `redis://…`, `rediss://…`, or a registered scheme.
 
     Raises `ConfigError` for a URL that is none of them, and for a file that cannot be one.
     """
@@ -46,25 +96,12 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
     if not scheme.replace("+", "").isalnum():
         # what stands there may be a password
         scheme = ""
-    if scheme == "memory":
-        from llmmetrics.budgets.ledgers.memory import MemoryLedger
-
-        return MemoryLedger()
-    if scheme == "sqlite":
-        from llmmetrics.budgets.ledgers.sqlite import SqliteLedger
-
-        return SqliteLedger(file_of(url), namespace, durability)
-    if scheme in ("redis", "rediss"):
-        if not urlsplit(url).hostname:
-            raise ConfigError(f"LlmSettings.Budget.Ledger: {scheme}:// needs a host, as in {scheme}://localhost:6379/0")
-        try:
-            from llmmetrics.budgets.ledgers.redis import RedisLedger
-        except ImportError:
-            raise ConfigError("a redis:// ledger needs redis-py: pip install 'llmmetrics[redis]'") from None
-        return RedisLedger(url, namespace)
+    if factory := _factory(scheme):
+        return factory(url, namespace, durability)
     raise ConfigError(
         f"LlmSettings.Budget.Ledger begins with {scheme + '://' if scheme else 'no scheme'}: it should be memory://, "
-        "sqlite:///path/to/file, redis://host:port/0 or rediss://…"
+        "sqlite:///path/to/file, redis://host:port/0 or rediss://…; a ledger of your own is named to "
+        "llmmetrics.budgets.ledgers.register"
     )
 
 

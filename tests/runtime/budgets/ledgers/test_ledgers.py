@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -16,14 +17,15 @@ from redis.crc import key_slot
 from support.servers import redis_server
 
 from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.budgets.ledgers.base import SCHEMA
+from llmmetrics.budgets.ledgers.base import KEPT, SCHEMA
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 DAY, HOUR, NEVER = (WindowSchedule(each) for each in (ResetPeriod.DAILY, ResetPeriod.HOURLY, ResetPeriod.NEVER))
-KINDS = ("memory", "sqlite", "redis")
+KINDS = ("memory", "sqlite", "redis", *filter(None, [os.environ.get("LLMMETRICS_LEDGER")]))
+"""The ledgers; a URL in the environment is one more, of a scheme that an entry point names."""
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def kind(request):
 def raw(kind, request, tmp_path):
     """A function that opens the same ledger again, as another process would; but for `memory`."""
     made = []
-    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(kind)
-    if url is None:
+    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(kind, kind)
+    if kind == "redis":
         url = request.getfixturevalue("redis_url")
     namespace = uuid4().hex
 
@@ -104,6 +106,12 @@ def settle(ledger, amount, id=None, admitted=NOW, backend="b", shape=DAY):
 
 def balance(ledger, now=NOW, backend="b", shape=DAY):
     return ledger.balance(backend, shape.window(now), now)
+
+
+@pytest.mark.parametrize("period", [each for each in ResetPeriod if each is not ResetPeriod.NEVER])
+def test_a_ledger_keeps_more_than_the_longest_window(period):
+    window = WindowSchedule(period).window(NOW)
+    assert window.end - window.start < KEPT
 
 
 def test_nothing_yet(ledger):
