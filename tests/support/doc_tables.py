@@ -1,4 +1,4 @@
-"""The tables of the documentation that are made from tables and enums of the code."""
+"""Makes the documentation's tables from tables and enums of the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ERROR_MEANINGS: dict[ErrorType, tuple[str, str]] = {
     ErrorType.API_ERROR: ("any other error object", ""),
     ErrorType.UNKNOWN: ("a 2xx body that is not what its format says", "any other"),
 }
-"""What else has this error type: in the body, as an exception."""
+"""The other causes of an error type: in the body, or an exception."""
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
