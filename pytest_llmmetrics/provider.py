@@ -56,26 +56,26 @@ def _answerer(
     return answer
 
 
-def _response(made: Reply, core: ModuleType) -> httpx.Response:
-    if made.raises:
-        raise getattr(core, made.raises)(made.says)
+def _response(reply: Reply, core: ModuleType) -> httpx.Response:
+    if reply.raises:
+        raise getattr(core, reply.raises)(reply.says)
     # as a server sends it
-    length = () if made.stream else (("content-length", str(sum(map(len, made.chunks)))),)
-    return httpx.Response(made.status, headers=[*made.headers, *length], stream=_ScriptedBody(made, core))
+    length = () if reply.stream else (("content-length", str(sum(map(len, reply.chunks)))),)
+    return httpx.Response(reply.status, headers=[*reply.headers, *length], stream=_ScriptedBody(reply, core))
 
 
 class _ScriptedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The response body, chunk by chunk, up to the point where the fault ends it."""
 
-    def __init__(self, made: Reply, core: ModuleType) -> None:
-        self._made = made
+    def __init__(self, reply: Reply, core: ModuleType) -> None:
+        self._reply = reply
         self._core = core
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._made.passing
-        if self._made.cut_after is not None:
+        yield from self._reply.passing
+        if self._reply.cut_after is not None:
             raise self._core.RemoteProtocolError("peer closed connection without sending complete message body")
-        if self._made.stall_after is not None:
+        if self._reply.stall_after is not None:
             raise self._core.ReadTimeout("timed out")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

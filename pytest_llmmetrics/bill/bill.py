@@ -114,13 +114,13 @@ class Bill:
     def _base(self, reasons: list[Reason]) -> Baseline | None:
         path = self.options.baseline
         try:
-            found = history.baseline_at(self.root, self.merge_base, path)
+            base = history.baseline_at(self.root, self.merge_base, path)
         except DocumentError as exc:
             reasons.append(Reason(what=str(exc)))
             return None
-        if found is None:
+        if base is None:
             self.notices.append(f"there is no {path.name} at the merge base with {self.options.gate_base}")
-        return found
+        return base
 
     def _report(self, agreed: Baseline, base: Baseline | None, reasons: list[Reason]) -> Report:
         own, outside, again = (

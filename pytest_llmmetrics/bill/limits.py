@@ -89,23 +89,23 @@ EXAMPLE = "write it as 'cost 5% 0.0001' or 'total tokens 10% 500 warn'"
 
 def limit_of(text: str) -> Limit:
     """Parse a limit: `[total] MEASURE PERCENT% [FLOOR] [MODE]`. Raises `LimitError`."""
-    found = _SYNTAX.fullmatch(text.strip())
-    if found is None:
+    parts = _SYNTAX.fullmatch(text.strip())
+    if parts is None:
         raise LimitError(f"the limit {text!r} cannot be read: {EXAMPLE}")
-    measure, mode = found["measure"], found["mode"] or "block"
-    floor = found["floor"]
-    if floor in MODES and not found["mode"]:
+    measure, mode = parts["measure"], parts["mode"] or "block"
+    floor = parts["floor"]
+    if floor in MODES and not parts["mode"]:
         floor, mode = None, floor
     if measure not in MEASURES:
         raise LimitError(f"the limit {text!r} has the measure {measure!r}: there are {', '.join(MEASURES)}; {EXAMPLE}")
     if mode not in MODES:
         raise LimitError(f"the limit {text!r} has the mode {mode!r}: there are {', '.join(MODES)}")
     numbers = []
-    for number in (found["percent"], floor or "0"):
+    for number in (parts["percent"], floor or "0"):
         if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
             raise LimitError(f"the limit {text!r} has {number!r} instead of a number: {EXAMPLE}")
         numbers.append(Fraction(Decimal(number)))
-    return Limit(measure, numbers[0], numbers[1], mode, bool(found["total"]))
+    return Limit(measure, numbers[0], numbers[1], mode, bool(parts["total"]))
 
 
 DEFAULTS = (

@@ -90,23 +90,23 @@ def causes(
         return ["new: not in the baseline"]
     was, now = figures(before, price_of), figures(after, price_of)
     parts = parts or Split()
-    found: list[tuple[str, float, str]] = []
+    changes: list[tuple[str, float, str]] = []
     if models := _models(before, after):
-        found.append(("cost", abs(parts.model) or 1, models))
+        changes.append(("cost", abs(parts.model) or 1, models))
     if was.calls != now.calls:
-        found.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
+        changes.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
     if was.calls and now.calls and was.per_call != now.per_call:
         failed = _errors(before, after)
-        found.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
+        changes.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
     used = _usage(was, now) if was.calls and now.calls else []
     moved = sum(change for _, change, _ in used) or 1
-    found += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
-    return [text for _, _, text in sorted(found, key=lambda each: (each[0] not in reached, -each[1]))]
+    changes += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
+    return [text for _, _, text in sorted(changes, key=lambda each: (each[0] not in reached, -each[1]))]
 
 
 def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
     """Return the changes in one call's use: measure, relative change, words."""
-    found = []
+    changes = []
     for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
         one, other = total / was.calls, later / now.calls
         if one != other:
@@ -114,12 +114,12 @@ def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
                 f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one and abs(other / one - 1) >= 0.01 else ""
             )
             text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
-            found.append(("tokens", abs(other - one) / (one or other), text))
+            changes.append(("tokens", abs(other - one) / (one or other), text))
     if was.cached_ratio != now.cached_ratio:
         shift = abs(was.cached_ratio - now.cached_ratio)
         text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"
-        found.append(("cached", shift, text))
-    return found
+        changes.append(("cached", shift, text))
+    return changes
 
 
 def _number(value: float) -> str:
