@@ -1,4 +1,4 @@
-# Everything a fresh machine needs is set up by the first target that is called: Python and make are enough.
+# The first target that is called sets up everything: a new machine needs only Python and make.
 PYTHON ?= python3
 VENV := .venv
 DEMO := .cache/demo
@@ -18,14 +18,14 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(DEMO)/$(PROGRAMS)/llmmetrics demo $(ARGS)
 
-# worksteal: a module stays with one worker as long as others have work, and so do the servers that it starts
+# worksteal: a module, with the servers that it starts, stays on one worker while the other workers have work
 test: $(READY) ## the whole test suite, in parallel, with coverage
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
-smoke: $(READY) ## the wheels with the oldest and the newest versions that they allow, on the Pythons of this machine
+smoke: $(READY) ## the wheels, with the oldest and the newest allowed dependencies, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py
 
-lint: $(READY) ## types, style, floors
+lint: $(READY) ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,26 +34,26 @@ lint: $(READY) ## types, style, floors
 docs: $(READY) ## the documentation's site, in build/docs
 	$(BIN)/zensical build --clean --strict
 
-# some of the examples are about answers that carry no usage, which proves nothing and need not
-gate: $(READY) ## what the examples' LLM calls cost, against the committed llm-costs.json
+# warn: some examples show answers without usage, which are always inconclusive
+gate: $(READY) ## compare the cost of the examples' LLM calls with the committed llm-costs.json
 	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate --llm-gate-inconclusive=warn $(ARGS)
 
-bench: $(READY) ## what metering, the plugin, a metered suite and the ledgers add, each against doing without
+bench: $(READY) ## measure what metering, the plugin, a metered suite and the ledgers add
 	$(BIN)/python benchmarks/added.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
 	$(BIN)/python benchmarks/ledgers.py $(ARGS)
 	$(BIN)/python benchmarks/suite.py
 
-cassettes: $(READY) ## the cassettes that ship with the plugin, from the simulated provider
+cassettes: $(READY) ## build the shipped cassettes, from the simulated provider
 	$(BIN)/python cassettes/make.py
 
-dashboards: $(READY) ## the Grafana dashboard, from its rows and queries
+dashboards: $(READY) ## build the Grafana dashboard, from its rows and queries
 	$(BIN)/python dashboards/build.py
 
-pictures: $(READY) ## the documentation's pictures, from what the real programs draw
+pictures: $(READY) ## draw the documentation's pictures, with the real programs
 	PYTHONPATH=tests $(BIN)/python docs/pictures/make.py
 
-soak: $(READY) ## the whole of what `make test` runs a tenth of
+soak: $(READY) ## the test suite with complete long checks, of which `make test` runs a tenth
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
@@ -62,7 +62,7 @@ $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-warn-conflicts --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
 
-# what a user of the demo has: none of the SDKs, frameworks and tools of the tests
+# a separate environment for the demo, without the SDKs, frameworks and tools of the tests
 $(DEMO)/ready: runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/$(PROGRAMS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e 'runtime[cli]'

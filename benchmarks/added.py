@@ -1,4 +1,4 @@
-"""What metering adds to a call: the same client with and without it, in turns, answers from memory.
+"""Measures what metering adds to a call: the same client with and without it, in turns, with answers from memory.
 
 Prints the median of the differences and their quartiles; the first row, plain against plain, is the noise.
 """
@@ -78,7 +78,7 @@ async def adrain(client) -> None:
 
 
 def block(client, calls: int, *, asynchronous: bool) -> float:
-    """Seconds for one call, the median of a block."""
+    """Return the seconds of one call, the median of a block."""
     times = []
 
     async def run() -> None:

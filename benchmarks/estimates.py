@@ -1,4 +1,4 @@
-"""How far off the estimated tokens are: the usage of recorded exchanges hidden, estimated, and compared.
+"""Measures the error of estimated tokens: hides the usage of recorded exchanges, estimates it, and compares.
 
 `python benchmarks/estimates.py [CORPUS.jsonl.gz]` prints the tables of docs/estimates.md. An error is the distance
 between estimate and truth, as a part of the truth; the medians of them stand in the tables.
@@ -28,7 +28,7 @@ from llmmetrics.wire.frames import parse
 CORPUS = Path(__file__).resolve().parents[2] / "shared/corpus/dev.jsonl.gz"
 COLUMNS = ("prompt", "written", "thought", "cut")
 FEWEST = 4
-"""Rows of fewer exchanges say nothing."""
+"""Rows of fewer exchanges are not significant."""
 _ELSEWHERE = re.compile(rb'"(?:previous_response_id|cachedContent|file_id|conversation|mcp_servers|prompt_id)"')
 _SERVERS = re.compile(
     rb"web_?search|google_?search|code_?execution|code_?interpreter|file_?search|tool_search|\"mcp\"", re.IGNORECASE
@@ -38,7 +38,7 @@ Errors = dict[tuple[str, str], list[float]]
 
 
 def kind_of(request: bytes) -> str:
-    """What the tokens of a request are mostly uncertain by."""
+    """Return the main reason why the tokens of a request are uncertain."""
     fields = parse(request)
     parts = parts_of(fields) if isinstance(fields, dict) else None
     if parts is None or _ELSEWHERE.search(request) or _SERVERS.search(request):
@@ -84,7 +84,7 @@ def note(row: dict[str, Any], errors: Errors) -> None:
 
 
 def table(errors: Errors, title: str, rows: list[str]) -> list[str]:
-    """Markdown; the number of exchanges stands behind each median."""
+    """Return a Markdown table; the number of exchanges follows each median."""
     lines = [f"| {title} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for row in rows:
         cells = []

@@ -1,4 +1,4 @@
-"""What a budget's ledger adds to a call, reserve + settle, beside the most that it should be.
+"""Measures what a budget's ledger adds to a call, reserve + settle, next to its allowed maximum.
 
 The median of blocks, in microseconds, and their quartiles. Redis is a server of the benchmark's own, compared with two
 bare calls of the same client; the processes that share an SQLite file are asked for their longest wait.
@@ -36,25 +36,25 @@ _ids = count()
 
 
 def pair(ledger: Ledger, amount: int, id: str) -> None:
-    """A call: what it may cost is reserved (nothing, in mode `documented`), what it did cost is booked."""
+    """Reserve and settle one call: reserve its possible cost (0 in mode `documented`), book its actual cost."""
     ledger.reserve("backend", WINDOW, amount, LIMIT, id, NOW, LEASE)
     ledger.settle("backend", id, 7, NOW, WINDOW)
 
 
 def blocks(act: Callable[[str], object], rounds: int, calls: int) -> list[float]:
-    """Microseconds of one, a block each; the first is not counted."""
-    found = []
+    """Return the microseconds of one call, block by block, without the first block."""
+    times = []
     for _ in range(rounds + 1):
         ids = [f"{next(_ids)}" for _ in range(calls)]
         start = time.perf_counter()
         for id in ids:
             act(id)
-        found.append((time.perf_counter() - start) / calls * 1e6)
-    return found[1:]
+        times.append((time.perf_counter() - start) / calls * 1e6)
+    return times[1:]
 
 
-def show(name: str, found: list[float], target: str = "") -> float:
-    low, middle, high = statistics.quantiles(found, n=4)
+def show(name: str, times: list[float], target: str = "") -> float:
+    low, middle, high = statistics.quantiles(times, n=4)
     print(f"{name:44} {middle:9.2f} [{low:.2f}, {high:.2f}]  {target}")
     return middle
 
@@ -65,7 +65,7 @@ def both(name: str, ledger: Ledger, rounds: int, calls: int, target: str = "") -
 
 
 def waits(url: str, calls: int, start: object, queue: object) -> None:
-    """The longest of one process's calls, in milliseconds."""
+    """Return the longest call of one process, in milliseconds."""
     ledger = open_ledger(url, namespace="bench")
     who = f"{multiprocessing.current_process().pid}-"
     pair(ledger, 10, who)
@@ -92,7 +92,7 @@ def contended(url: str, calls: int) -> None:
 
 @contextmanager
 def redis_server(directory: str) -> Iterator[str | None]:
-    """The URL of a server that runs as long as this; None where there is none to start."""
+    """Run a server inside the block; yield its URL, or None if no server is installed."""
     program = shutil.which("redis-server")
     if program is None:
         yield None
@@ -108,7 +108,7 @@ def redis_server(directory: str) -> Iterator[str | None]:
 
 
 def ready(client: Redis) -> None:
-    """Wait for a server that is starting."""
+    """Wait for a server to start."""
     for _ in range(500):
         with suppress(RedisConnectionError):
             client.ping()
@@ -117,7 +117,7 @@ def ready(client: Redis) -> None:
 
 
 def compare(url: str, rounds: int, calls: int) -> None:
-    """Ours and two bare calls of the same client, in turns."""
+    """Measure our ledger and two bare calls of the same client, in turns."""
     client = Redis.from_url(url)
     ready(client)
     ledger = open_ledger(url, namespace="bench")
@@ -153,7 +153,7 @@ def main() -> None:
         contended(f"sqlite:///{Path(directory) / 'shared'}.db", 100 * rounds)
         with redis_server(directory) as url:
             if url is None:
-                print("redis: no redis-server on this machine, so nothing is measured: apt install redis-server")
+                print("redis: not measured, no redis-server is installed: apt install redis-server")
             else:
                 compare(url, rounds, 100)
 

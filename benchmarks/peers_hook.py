@@ -1,4 +1,4 @@
-"""The hook by which the peers' benchmark drives ours: `--ours peers_hook:factory`."""
+"""Connects llmmetrics to the benchmark of its peers: `--ours peers_hook:factory`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METER = Meter.from_settings(
 
 
 def factory(base_url, asynchronous, inner=None):
-    """An openai client whose calls are metered; `inner` is the httpx2 transport to wrap."""
+    """Make an openai client with metering; `inner` is the httpx2 transport to wrap."""
     if asynchronous:
         client = openai.DefaultAsyncHttpxClient(transport=METER.async_transport(inner, backend="openai-primary"))
         return openai.AsyncOpenAI(base_url=base_url, api_key="x", http_client=client)
@@ -33,7 +33,7 @@ def factory(base_url, asynchronous, inner=None):
 
 
 def evidence():
-    """Proof that it did meter."""
+    """Return the metrics, as proof of metering."""
     wanted = ("llm_requests_total", "llm_tokens_total", "llm_estimated_cost_usd", "llm_active_requests")
     return {
         f"{sample.name}{sorted(sample.labels.values())}": sample.value

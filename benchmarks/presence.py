@@ -1,4 +1,4 @@
-"""What the plugin's presence adds to a suite that uses nothing of it: CPU time of whole pytest runs, in pairs.
+"""Measures what the installed plugin adds to a suite that does not use it: CPU time of whole pytest runs, in pairs.
 
 `python benchmarks/presence.py [PAIRS]`. The entry points of respx and pytest-httpx2 are loaded in both runs; what they
 cost by themselves is the last row.
@@ -20,10 +20,10 @@ NEIGHBOURS = ("-p", "no:respx", "-p", "no:pytest_httpx2")
 
 
 def cpu(directory: str, *options: str) -> float:
-    """Milliseconds of processor time of one run."""
+    """Return the CPU time of one run, in milliseconds."""
     before = getrusage(RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *options]
-    # as on a user's machine: what has been compiled once is there
+    # as on a user's machine: with compiled modules
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run(  # noqa: S603 - this very Python
         command, cwd=directory, env=environ, check=True, capture_output=True
@@ -33,7 +33,7 @@ def cpu(directory: str, *options: str) -> float:
 
 
 def compare(name: str, directory: str, pairs: int, with_: tuple[str, ...], without: tuple[str, ...]) -> float:
-    """The median of the differences, pair by pair, in turning order."""
+    """Print quartiles of the differences of pairs of runs, in alternating order; return the median."""
     differences = []
     for n in range(pairs):
         runs = [(cpu(directory, *with_), 1), (cpu(directory, *without), -1)] if n % 2 else None

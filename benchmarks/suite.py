@@ -1,4 +1,4 @@
-"""What `--llm-metrics` adds to a suite: the same tests with and without it, in turns, each in a pytest of its own.
+"""Measures what `--llm-metrics` adds to a suite: the same tests with and without it, in turns, in separate processes.
 
 One suite has 2,000 tests, of which 500 make a client of the openai SDK and a call that vcrpy replays; the other has
 the 1,500 that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits.
@@ -64,7 +64,7 @@ def ask(client):
 
 
 def as_sent(value: dict[str, object]) -> str:
-    # without spaces, as the SDK sends it and a recording has it
+    # without spaces, as an SDK sends it
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -82,7 +82,7 @@ def make(root: Path, *, calls: bool, scope: str) -> None:
 
 def run(root: Path, *arguments: str) -> float:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments]
-    # as on a user's machine: what has been compiled once is there
+    # as on a user's machine: with compiled modules
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, env=environ)  # noqa: S603
     _, status, used = os.wait4(process.pid, 0)

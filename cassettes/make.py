@@ -1,4 +1,4 @@
-"""Makes the cassettes that ship with the plugin: `python cassettes/make.py` writes them below this directory.
+"""Makes the plugin's cassettes: `python cassettes/make.py` writes them below this directory.
 
 Nothing in them is recorded. Each is the simulated provider's answer, in the shapes that the provider's own public
 pages describe; its metadata says which page. The same files come out whenever it is run.
@@ -50,7 +50,7 @@ def _mistral(_: int, case: str, message: str) -> Any:
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider: where it is, what it is asked, and the pages that say what it answers."""
+    """One provider: its address, its request, and the documentation of its answers."""
 
     url: str
     model: str
@@ -62,15 +62,15 @@ class Provider:
     tools: Mapping[str, Any] = field(default_factory=lambda: AS_FUNCTION)
     headers: Mapping[str, list[str]] = field(default_factory=dict)
     answers: str | None = None
-    """The model that says that it answers, where it is not the one that is asked."""
+    """The answering model, if it is not the requested one."""
     words: Words | None = None
-    """Its errors, where the simulated provider words them as OpenAI does."""
+    """Its error messages, if the simulated provider has those of OpenAI."""
     quota: Fault = faults.INSUFFICIENT_QUOTA
     overloaded: Fault = faults.UNAVAILABLE
     cloud: str | None = None
-    """Where keys and quotas are, for a provider that is usually one's own machine."""
+    """The host with keys and quotas, for a provider that usually runs on the user's machine."""
     prefix: str = ""
-    """What tells the simulated provider whose dialect it is to speak."""
+    """The prefix that selects the simulated provider's dialect."""
 
 
 def _chat(model: str, **more: Any) -> dict[str, Any]:
@@ -181,11 +181,11 @@ PROVIDERS: Mapping[str, Provider] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One way in which a call goes."""
+    """One result of a call."""
 
     page: str
     match: str
-    """`api`: the answer has the shape of one API. `provider`: a refusal is the same whatever was asked."""
+    """`api`: the answer has the shape of one API. `provider`: the error is the same for every request."""
     fault: Callable[[Provider], Fault | None] = lambda _: None
     answer: Answer = ANSWER
     stream: bool = False
@@ -207,7 +207,7 @@ CASES: Mapping[str, Case] = {
 
 
 def cassettes() -> Iterator[tuple[str, str]]:
-    """Every cassette's name, and its text."""
+    """Yield the name and text of every cassette."""
     for vendor, provider in PROVIDERS.items():
         for name, case in CASES.items():
             yield f"{vendor}/{name}", _cassette(provider, name, case)
@@ -226,7 +226,7 @@ def _cassette(provider: Provider, name: str, case: Case) -> str:
     }
     breakdown = None
     if made.raises:
-        # what a reader of cassettes makes of it that does not know `fault`
+        # the answer for a reader that does not support `fault`
         answered = {"status": {"code": 504, "message": "Gateway Timeout"}, "headers": {}, "body": {"string": ""}}
         breakdown = Breakdown(made.raises, made.says)
     elif made.cut_after is not None:
@@ -264,7 +264,7 @@ def _worded(provider: Provider, name: str, made: Reply) -> str:
 
 
 def _expected(case: Case, fault: Fault | None, http: int) -> dict[str, Any]:
-    """What a meter makes of it: the contract's own words."""
+    """Return how the call is counted, in the contract's terms."""
     if fault is None:
         tokens = {"prompt_tokens": case.answer.prompt_tokens, "completion_tokens": case.answer.completion_tokens}
         return {"status": "success", "error_type": None, "http_status": http, **tokens}

@@ -23,19 +23,19 @@ _VARIABLES = (
     ("backend", "Backend", 'llm_requests_total{job=~"$job"}'),
     ("model", "Model", 'llm_requests_total{job=~"$job", backend=~"$backend"}'),
 )
-"""Each offers what there is of it in the ones before it."""
+"""Name, label and series; each is limited by the variables before it."""
 
 
 def _variables() -> Iterator[Any]:
     yield build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     every = m.VariableOption(selected=True, text=["All"], value=["$__all"])
     for name, label, series in _VARIABLES:
-        asked = f"label_values({series}, {name})"
+        values = f"label_values({series}, {name})"
         yield (
             build.QueryVariable(name)
             .label(label)
             .datasource(SOURCE)
-            .query({"query": asked, "refId": name})
+            .query({"query": values, "refId": name})
             .refresh(m.VariableRefresh.ON_TIME_RANGE_CHANGED)
             .sort(m.VariableSort.ALPHABETICAL_ASC)
             .multi(True)
@@ -53,7 +53,7 @@ def _variables() -> Iterator[Any]:
 
 
 def _finished(document: dict[str, Any]) -> dict[str, Any]:
-    """What the SDK leaves undone: panels with ids, queries with letters, no fields of other kinds, links in sight."""
+    """Complete the SDK's document: ids of panels, letters of queries, no unused fields, visible links."""
     for number, panel in enumerate(document["panels"], 1):
         panel["id"] = number
         for target, letter in zip(panel.get("targets", ()), string.ascii_uppercase, strict=False):
@@ -69,8 +69,8 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard, as Grafana reads it."""
-    made = (
+    """Build the dashboard, as Grafana reads it."""
+    board = (
         build.Dashboard("LLM backends")
         .uid("llm-backends")
         .description("Requests, tokens, cost, errors and budgets of LLM calls, as llmmetrics counts them.")
@@ -82,23 +82,23 @@ def dashboard() -> dict[str, Any]:
         .editable()
     )
     alerts = build.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color(RED)
-    made = made.annotation(
+    board = board.annotation(
         alerts.target(query(FIRING)).title_format("{{alertname}}").text_format("{{job}} {{backend}}")
     )
     for variable in _variables():
-        made = made.with_variable(variable)
+        board = board.with_variable(variable)
     for title, url in (("What each metric counts", "metrics"), ("What each row shows", "dashboards")):
         link = build.DashboardLink(title).type(m.DashboardLinkType.LINK).icon("doc")
-        made = made.link(link.url(f"${{docs:raw}}/{url}.html").target_blank(True))
+        board = board.link(link.url(f"${{docs:raw}}/{url}.html").target_blank(True))
     for title, panels in ROWS.items():
-        made = made.with_row(build.Row(title))
+        board = board.with_row(build.Row(title))
         for panel in panels():
-            made = made.with_panel(panel)
-    return _finished(json.loads(JSONEncoder().encode(made.build())))
+            board = board.with_panel(panel)
+    return _finished(json.loads(JSONEncoder().encode(board.build())))
 
 
 def main() -> None:
-    """Write it."""
+    """Write the dashboard."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else BUILT
     path.write_text(json.dumps(dashboard(), indent=2, ensure_ascii=False) + "\n", "utf8")
 

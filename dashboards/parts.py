@@ -1,4 +1,4 @@
-"""The dashboard's panels, one function a kind: how each looks, whatever it shows."""
+"""The kinds of panels of the dashboard, one function each: how a panel looks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = {
     title: (description, page.replace(".md", ".html"))
     for title, description, page in re.findall(r"^\| (.+) \| (.+) \| \[.+\]\((.+)\) \|$", _PAGE, re.MULTILINE)
 }
-"""What the documentation says of each panel, and the page that says more."""
+"""Each panel's description, and the page of the documentation about it."""
 
 SOURCE = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -29,26 +29,26 @@ GREEN, ORANGE, RED, GREY, BLUE = "green", "orange", "red", "#8e8e8e", "blue"
 Steps = Sequence[tuple[float | None, str]]
 PLAIN: Steps = ((None, BLUE),)
 ALARM: Steps = ((None, GREEN), (1e-9, RED))
-"""Whatever is more than nothing is too much."""
+"""Red above 0."""
 
 
 def query(expression: str, legend: str = "", *, instant: bool = False, heat: bool = False) -> prom.Dataquery:
-    """One expression: its value now, or at each moment of the graph."""
-    made = prom.Dataquery().expr(expression).datasource(SOURCE)
-    made = made.instant() if instant else made.range()
-    made = made.format(PromQueryFormat.HEATMAP if heat else PromQueryFormat.TIME_SERIES)
-    return made.legend_format(legend) if legend else made
+    """Make a query: its value now, or at each step of the graph."""
+    target = prom.Dataquery().expr(expression).datasource(SOURCE)
+    target = target.instant() if instant else target.range()
+    target = target.format(PromQueryFormat.HEATMAP if heat else PromQueryFormat.TIME_SERIES)
+    return target.legend_format(legend) if legend else target
 
 
 def _panel(kind: Any, title: str, width: int, height: int, unit: str, queries: Sequence[prom.Dataquery]) -> Any:
-    """What all kinds have in common."""
+    """Make a panel with what all kinds have in common."""
     description, page = WORDS[title]
     docs = build.DashboardLink("What it means").type(m.DashboardLinkType.LINK).target_blank(True)
-    made = (
+    panel = (
         kind()
         .title(title)
         .description(description)
-        # the variable would be escaped, were it not raw
+        # raw: Grafana would escape the variable's slashes
         .links([docs.url(f"${{docs:raw}}/{page}")])
         .datasource(SOURCE)
         .span(width)
@@ -56,13 +56,13 @@ def _panel(kind: Any, title: str, width: int, height: int, unit: str, queries: S
         .unit(unit)
     )
     for each in queries:
-        made = made.with_target(each)
-    return made
+        panel = panel.with_target(each)
+    return panel
 
 
 def _steps(steps: Steps) -> build.ThresholdsConfig:
-    made = [m.Threshold(value=value, color=color) for value, color in steps]
-    return build.ThresholdsConfig().mode(m.ThresholdsMode.ABSOLUTE).steps(made)
+    thresholds = [m.Threshold(value=value, color=color) for value, color in steps]
+    return build.ThresholdsConfig().mode(m.ThresholdsMode.ABSOLUTE).steps(thresholds)
 
 
 def _color(mode: m.FieldColorModeId) -> build.FieldColor:
@@ -94,11 +94,11 @@ def number(
     alarm: str = "",
     name: bool = False,
 ) -> stat.Panel:
-    """One number a series, with its course behind it where it has one, or with `name` its name.
+    """Make a panel with one number per series and its graph, or with `name` the series' name.
 
-    `nothing` is said where there is no series; the series `alarm` is red when it is not 0.
+    Without a series it shows `nothing`; the series `alarm` is red if it is not 0.
     """
-    made = (
+    panel = (
         _panel(stat.Panel, title, width, height, unit, queries)
         .thresholds(_steps(steps))
         .color_scheme(_color(m.FieldColorModeId.THRESHOLDS))
@@ -109,8 +109,8 @@ def number(
         .no_value(nothing)
     )
     if alarm:
-        made = made.override_by_name(alarm, [m.DynamicConfigValue(id_val="thresholds", value=_steps(ALARM).build())])
-    return made if decimals is None else made.decimals(decimals)
+        panel = panel.override_by_name(alarm, [m.DynamicConfigValue(id_val="thresholds", value=_steps(ALARM).build())])
+    return panel if decimals is None else panel.decimals(decimals)
 
 
 def graph(
@@ -125,10 +125,10 @@ def graph(
     calcs: Sequence[str] = (),
     nothing: str = "no data",
 ) -> timeseries.Panel:
-    """Lines over time, or stacked bars; stacked too where the parts make a whole; `steps` draws a limit."""
+    """Make a graph of lines or of stacked bars; `stacked`: the lines are parts of a whole; `steps` draws a limit."""
     stacked = stacked or bars
     calcs = calcs or (("sum",) if bars else ("lastNotNull", "max"))
-    made = (
+    panel = (
         _panel(timeseries.Panel, title, width, 8, unit, queries)
         .min(0)
         .color_scheme(_by_name())
@@ -150,26 +150,26 @@ def graph(
     )
     if steps:
         dashed = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
-        made = made.thresholds(_steps(steps)).thresholds_style(dashed)
+        panel = panel.thresholds(_steps(steps)).thresholds_style(dashed)
     for name, color in (colors or {}).items():
         fixed = m.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
-        made = made.override_by_name(name, [fixed])
-    return made
+        panel = panel.override_by_name(name, [fixed])
+    return panel
 
 
 def dashed(panel: timeseries.Panel, pattern: str) -> timeseries.Panel:
-    """The panel, with the lines whose name is like this dashed and not filled."""
+    """Draw the lines whose names match this pattern dashed and not filled."""
     style = m.DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [10, 10]})
     empty = m.DynamicConfigValue(id_val="custom.fillOpacity", value=0)
     return panel.override_by_regexp(f"/{pattern}/", [style, empty])
 
 
-def pie(title: str, width: int, unit: str, asked: prom.Dataquery) -> piechart.Panel:
-    """Parts of a whole."""
+def pie(title: str, width: int, unit: str, target: prom.Dataquery) -> piechart.Panel:
+    """Make a pie of the parts of a whole."""
     legend = piechart.PieChartLegendOptions().show_legend(True).display_mode(c.LegendDisplayMode.TABLE)
     values = [p.PieChartLegendValues.VALUE, p.PieChartLegendValues.PERCENT]
     return (
-        _panel(piechart.Panel, title, width, 8, unit, [asked])
+        _panel(piechart.Panel, title, width, 8, unit, [target])
         .pie_type(p.PieChartType.DONUT)
         .color_scheme(_by_name())
         .reduce_options(_last())
@@ -178,11 +178,11 @@ def pie(title: str, width: int, unit: str, asked: prom.Dataquery) -> piechart.Pa
     )
 
 
-def heat(title: str, width: int, unit: str, asked: prom.Dataquery) -> heatmap.Panel:
-    """How often each duration, over time."""
+def heat(title: str, width: int, unit: str, target: prom.Dataquery) -> heatmap.Panel:
+    """Make a heatmap: the number of calls by duration, over time."""
     colors = heatmap.HeatmapColorOptions().mode(h.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     return (
-        _panel(heatmap.Panel, title, width, 8, "short", [asked])
+        _panel(heatmap.Panel, title, width, 8, "short", [target])
         .calculate(False)
         .color(colors.scale(h.HeatmapColorScale.EXPONENTIAL).exponent(0.5).fill("dark-orange"))
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
@@ -193,14 +193,14 @@ def heat(title: str, width: int, unit: str, asked: prom.Dataquery) -> heatmap.Pa
     )
 
 
-def states(title: str, width: int, asked: prom.Dataquery, named: Mapping[str, tuple[str, str]]) -> statetimeline.Panel:
-    """Which of these states each series was in, over time."""
+def states(title: str, width: int, target: prom.Dataquery, named: Mapping[str, tuple[str, str]]) -> statetimeline.Panel:
+    """Make a timeline of each series' states."""
     results = {
         value: m.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(named.items())
     }
     return (
-        _panel(statetimeline.Panel, title, width, 8, "short", [asked])
+        _panel(statetimeline.Panel, title, width, 8, "short", [target])
         .mappings([m.ValueMap(options=results)])
         .color_scheme(_color(m.FieldColorModeId.THRESHOLDS))
         .thresholds(_steps(((None, RED), (1, GREEN))))
@@ -217,16 +217,16 @@ def gauges(
     title: str,
     width: int,
     unit: str,
-    asked: prom.Dataquery,
+    target: prom.Dataquery,
     *,
     steps: Steps = PLAIN,
     top: float | None = None,
     nothing: str = "no data",
 ) -> bargauge.Panel:
-    """A bar a series."""
+    """Make a panel with one bar per series."""
     mode = m.FieldColorModeId.THRESHOLDS if len(steps) > 1 else m.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
-    made = (
-        _panel(bargauge.Panel, title, width, 8, unit, [asked])
+    panel = (
+        _panel(bargauge.Panel, title, width, 8, unit, [target])
         .min(0)
         .thresholds(_steps(steps))
         .color_scheme(_color(mode))
@@ -237,4 +237,4 @@ def gauges(
         .reduce_options(_last())
         .no_value(nothing)
     )
-    return made if top is None else made.max(top)
+    return panel if top is None else panel.max(top)

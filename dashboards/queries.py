@@ -1,4 +1,4 @@
-"""The dashboard's PromQL: what is asked, of which jobs, backends and models."""
+"""The dashboard's PromQL."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ JOBS = 'job=~"$job"'
 BACKENDS = f'{JOBS}, backend=~"$backend"'
 MODELS = f'{BACKENDS}, model=~"$model"'
 
-# `total` is prompt + completion: with it, everything counts twice
+# without `total`, which is prompt + completion: it would count everything twice
 PARTS = f'{MODELS}, token_type!="total"'
 
-# several instances share one ledger and tell of the same spend: the greatest, never the sum
+# instances that share a ledger export the same spend: take the maximum, never the sum
 SPENT, LIMIT = (
     f'max by (job, backend) (llm_backend_budget_usd{{{BACKENDS}, limit_type="{each}"}})' for each in ("current", "max")
 )
-# of the greatest, not the greatest of each: an instance that has just started knows no pace
+# the pace of the maximum, not the maximum of all paces: an instance that has just started has no pace
 PACE = f"({SPENT})[1h:15s]"
 
 
 def rate(name: str, labels: str, by: str = "") -> str:
-    """How much a second, at each moment of a graph."""
+    """Return the rate per second, at each step of a graph."""
     return f"{_sum(by)}(rate({name}{{{labels}}}[$__rate_interval]))"
 
 
 def increase(name: str, labels: str, by: str = "", over: str = "$__range") -> str:
-    """How much in so long a time: restarts do not matter."""
+    """Return the increase in a time; restarts do not matter."""
     return f"{_sum(by)}(increase({name}{{{labels}}}[{over}]))"
 
 
 def grown(name: str, labels: str, by: str = "") -> str:
-    """How much in the range, of a counter whose first value is no 0: `increase()` does not see the first event."""
+    """Return the increase in the range of a counter whose first value is not 0: `increase()` misses the first event."""
     series = f"{name}{{{labels}}}"
     return f"{_sum(by)}(({series} unless {series} offset $__range) or increase({series}[$__range]))"
 
 
 def positive(name: str, labels: str, by: str) -> str:
-    """How many in each step of a graph, where there are any."""
+    """Return the increase in each step of a graph, without zeros."""
     return f"{increase(name, labels, by, '$__rate_interval')} > 0"
 
 
@@ -43,12 +43,12 @@ def _sum(by: str) -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """A ratio, and nothing where there is nothing to divide by."""
+    """Return a ratio; no value if the denominator is 0."""
     return f"{part}\n/\n({whole} > 0)"
 
 
 def quantile(q: float, name: str, by: str = "") -> str:
-    """A quantile of a histogram, and nothing while nothing was observed."""
+    """Return a quantile of a histogram; no value without observations."""
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, {rate(f'{name}_bucket', MODELS, labels)}) >= 0"
 
@@ -59,11 +59,11 @@ TOKENS, ESTIMATED = "llm_tokens_total", "llmmetrics_estimated_tokens_total"
 
 SUCCESS_RATIO = share(rate(REQUESTS, f'{MODELS}, status="success"'), rate(REQUESTS, MODELS))
 
-# errors have no model, so the requests that they are a share of are those of every model
+# errors have no label `model`, so they are divided by the requests of all models
 ERROR_RATIO_BY_TYPE = f"{rate(ERRORS, BACKENDS, 'error_type')}\n/ on () group_left ()\n({rate(REQUESTS, BACKENDS)} > 0)"
 ERROR_RATIO_BY_BACKEND = share(rate(ERRORS, BACKENDS, "backend"), rate(REQUESTS, BACKENDS, "backend"))
 
-# each step's cost, added up from the left edge of the graph on
+# the cost of each step, summed from the left edge of the graph
 COST_SO_FAR = f"""sum_over_time((
   {rate(COST, MODELS, "backend")}
   and on () vector(time()) > $__from / 1000
@@ -71,14 +71,14 @@ COST_SO_FAR = f"""sum_over_time((
 
 RETRY_RATIO = share(rate("llmmetrics_retries_total", BACKENDS, "backend"), rate(REQUESTS, BACKENDS, "backend"))
 
-# a backend is as healthy as the instance that sees it worst
+# the worst health that any instance reports
 HEALTH = f"min by (backend) (llm_backend_health{{{BACKENDS}}})"
 UNHEALTHY = f"count({HEALTH}) - sum({HEALTH})"
 ACTIVE = f"sum by (backend) (llm_active_requests{{{BACKENDS}}})"
 PEAK = f"max_over_time(sum(llm_active_requests{{{BACKENDS}}})[1h:15s])"
 
 LEFT = f"{LIMIT}\n- {SPENT}"
-# 0 for what is spent, nothing for what is not being spent
+# 0 for an exhausted budget, no value for a budget without spend
 TIME_LEFT = f"""0 * ({SPENT} >= {LIMIT})
 or
 ({LEFT})
@@ -99,9 +99,9 @@ UNPRICED_SHARE = (
 
 CATALOG = f"max by (version) (llmmetrics_price_catalog_info{{{JOBS}}})"
 
-# of the jobs that have had our metrics in the range: a job that is down has none now
+# jobs that had our metrics in the range: a job that is down has none now
 UP = f"(up{{{JOBS}}} and on (job) last_over_time(llm_backend_health{{{JOBS}}}[$__range]))"
 DOWN = f"count({UP}) - sum({UP})"
 
-# an alert of the whole job has no backend
+# an alert about a whole job has no backend
 FIRING = f'ALERTS{{{JOBS}, backend=~"$backend|", alertname=~".*LLM.*", alertstate="firing"}}'

@@ -1,4 +1,4 @@
-"""The dashboard's rows: which panels there are, how wide each is of 24, in which unit, and what it asks."""
+"""The dashboard's rows: the panels, their widths of 24, their units and queries."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ NO_LIMIT = "no backend has a limit"
 
 
 def line(red: float) -> Sequence[tuple[float | None, str]]:
-    """A dashed line across a graph."""
+    """Draw a dashed line across a graph."""
     return ((None, "transparent"), (red, RED))
 
 
 def key_metrics() -> Sequence[Any]:
-    """The guide's top row: how it stands, in four numbers."""
+    """Make the first row of the specification: the state in four numbers."""
     total, cost = (query(q.increase(name, q.MODELS, over="24h"), instant=True) for name in (q.REQUESTS, q.COST))
     return (
         number("Total requests (24h)", 6, COUNT, total, decimals=0),
@@ -51,7 +51,7 @@ def key_metrics() -> Sequence[Any]:
 
 
 def requests() -> Sequence[Any]:
-    """The guide's second row, and what tells a slow provider from a failing one."""
+    """Make the second row of the specification, with graphs that tell a slow provider from a failing one."""
     by_backend, by_status = (query(q.rate(q.REQUESTS, q.MODELS, by), f"{{{{{by}}}}}") for by in ("backend", "status"))
     share = query(q.increase(q.REQUESTS, q.MODELS, "backend"), "{{backend}}", instant=True)
     buckets = query(q.increase(f"{q.DURATION}_bucket", q.MODELS, "le", "$__rate_interval"), "{{le}}", heat=True)
@@ -67,7 +67,7 @@ def requests() -> Sequence[Any]:
 
 
 def tokens_and_cost() -> Sequence[Any]:
-    """The guide's third row, where the money went, and where it will go."""
+    """Make the third row of the specification, with the cost by model and a forecast."""
     tokens = query(q.rate(q.TOKENS, q.PARTS, "token_type"), "{{token_type}}")
     hour = query(q.increase(q.COST, q.MODELS, "backend", "1h"), "{{backend}}")
     so_far = query(q.COST_SO_FAR, "{{backend}}")
@@ -76,7 +76,7 @@ def tokens_and_cost() -> Sequence[Any]:
     return (
         graph("Tokens per second", 8, TOKENS, tokens, stacked=True, colors=TOKEN),
         graph("Cost per hour", 8, USD, hour, stacked=True),
-        # so that a step is several scrapes long
+        # a step must be several scrapes long
         graph("Cumulative cost", 8, USD, so_far, stacked=True, calcs=("lastNotNull",)).interval("1m"),
         gauges("Cost by backend and model", 12, USD, by_model),
         number("Cost of the range", 6, USD, query(q.increase(q.COST, q.MODELS), instant=True), height=8),
@@ -85,7 +85,7 @@ def tokens_and_cost() -> Sequence[Any]:
 
 
 def errors_and_health() -> Sequence[Any]:
-    """The guide's fourth row, and which backend it is."""
+    """Make the fourth row of the specification, with the same by backend."""
     peak = "most in an hour"
     healthy = (query(f"sum({q.HEALTH})", "healthy"), query(q.UNHEALTHY, "unhealthy"))
     by_type = query(q.ERROR_RATIO_BY_TYPE, "{{error_type}}")
@@ -101,12 +101,12 @@ def errors_and_health() -> Sequence[Any]:
 
 
 def budgets() -> Sequence[Any]:
-    """What may still be spent, until when it lasts, and what was refused."""
+    """Make the row of budgets: what is left, how long it lasts, and the refused calls."""
     named = "{{backend}} ({{job}})"
     used, left, time = (query(each, named, instant=True) for each in (q.share(q.SPENT, q.LIMIT), q.LEFT, q.TIME_LEFT))
     window = query(q.NEXT_WINDOW, named, instant=True)
-    told = {"spent": q.SPENT, "in an hour": q.IN_AN_HOUR, "limit": q.LIMIT}
-    lines = (query(each, f"{named} {what}") for what, each in told.items())
+    amounts = {"spent": q.SPENT, "in an hour": q.IN_AN_HOUR, "limit": q.LIMIT}
+    lines = (query(each, f"{named} {what}") for what, each in amounts.items())
     refused, shadow = (
         query(q.positive(name, q.BACKENDS, "backend, reason"), f"{{{{backend}}}} {{{{reason}}}}{end}")
         for name, end in ((q.REFUSALS, ""), (q.SHADOW, " (shadow)"))
@@ -123,7 +123,7 @@ def budgets() -> Sequence[Any]:
 
 
 def meter() -> Sequence[Any]:
-    """How far the rows above can be trusted."""
+    """Make the row about the meter itself: how reliable the rows above are."""
     up = (query(f"sum({q.UP})", "up"), query(q.DOWN, "down"))
     estimated, unpriced = (query(each, instant=True) for each in (q.ESTIMATED_SHARE, q.UNPRICED_SHARE))
     never = {
@@ -166,4 +166,4 @@ ROWS = {
     "Budgets": budgets,
     "The meter's own health": meter,
 }
-"""From top to bottom."""
+"""The rows, from top to bottom."""

@@ -1,4 +1,4 @@
-"""Tests of LLM calls that read the very counters production exports."""
+"""pytest fixtures for code that calls an LLM: tests read the same counters that production exports."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
 
 
 def usd(amount: str | int | Decimal) -> Decimal:
-    """An exact amount in USD, to compare `llm_metrics.cost` with: `usd("0.0000228")`."""
+    """Make an exact amount in USD, to compare `llm_metrics.cost` with: `usd("0.01")`. Raises `TypeError` for floats."""
     if isinstance(amount, float):
         raise TypeError(f'usd({amount!r}): a float is not exact; write it as text, usd("{amount}")')
     return Decimal(amount)

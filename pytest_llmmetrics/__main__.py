@@ -1,4 +1,7 @@
-"""`llmmetrics-gate`: works on report files alone. 0 is fine, 2 wrong use, 10 a regression, 11 inconclusive."""
+"""`llmmetrics-gate`: compares, merges and shows report files.
+
+Exit status: 0 passed, 2 usage error, 10 regression, 11 inconclusive.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from pytest_llmmetrics.bill.rendering import html, markdown, summary
 from pytest_llmmetrics.bill.report import Report
 
 WRONG = 2
-"""argparse's own exit code for being called wrongly."""
+"""The exit status of a usage error, as in argparse."""
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -38,7 +41,7 @@ def diff(args: argparse.Namespace) -> int:
 
 
 def merge(args: argparse.Namespace) -> int:
-    """Make one report of the shards of a suite."""
+    """Merge the reports of a suite's shards into one report."""
     whole = merged([(path.name, read(Report, path)) for path in args.shards])
     write(args.output, whole.text())
     verdict = verdict_of(whole)
@@ -58,12 +61,12 @@ def page(args: argparse.Namespace) -> int:
 
 
 def reprice(args: argparse.Namespace) -> int:
-    """Print what a report's calls would cost on another model."""
+    """Print what the calls of a report would cost on another model."""
     models = {}
     for text in args.model:
         old, equals, new = text.partition("=")
         if not (old and equals and new):
-            raise DocumentError(f"--model {text} is no pair: write it as gpt-4o=gpt-4o-mini")
+            raise DocumentError(f"--model {text} is not OLD=NEW: write it as gpt-4o=gpt-4o-mini")
         models[old] = new
     tests = repriced(read(Report, args.report), models)
     before, after = Cost(), Cost()
@@ -71,7 +74,7 @@ def reprice(args: argparse.Namespace) -> int:
         before, after = before + each.before, after + each.after
         print(f"{money(each.before)} → {money(each.after)}  {test}")  # noqa: T201
     change = markdown.percent(before.total, after.total)
-    print(f"{money(before)} → {money(after)}{change}  all tests, at as many tokens")  # noqa: T201
+    print(f"{money(before)} → {money(after)}{change}  all tests, at the same number of tokens")  # noqa: T201
     return 0
 
 
@@ -81,13 +84,13 @@ def _complain(exc: Exception, code: int) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
+    """Build the parser of the command line."""
+    root = argparse.ArgumentParser(
         prog="llmmetrics-gate",
-        description="Works on reports that `pytest --llm-report=PATH.json` has written. Exit status: 0 all is well, "
-        "2 wrong arguments, 10 a regression, 11 inconclusive.",
+        description="Works on reports that `pytest --llm-report=PATH.json` has written. Exit status: 0 passed, "
+        "2 usage error, 10 regression, 11 inconclusive.",
     )
-    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
 
     def command(act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         added = commands.add_parser(act.__name__, help=act.__doc__, description=act.__doc__)
@@ -96,16 +99,16 @@ def parser() -> argparse.ArgumentParser:
 
     each = command(diff)
     each.add_argument("base", type=Path, metavar="BASE", help="the report to compare with")
-    each.add_argument("head", type=Path, metavar="HEAD", help="the report to judge")
+    each.add_argument("head", type=Path, metavar="HEAD", help="the report that is judged")
     each.add_argument(
         "--limit", action="append", metavar="LIMIT", help="such as 'cost 5%% 0.0001'; may be given several times"
     )
     each.add_argument(
-        "--mode", choices=MODES, default="block", help="the most that the comparison does (default: block)"
+        "--mode", choices=MODES, default="block", help="the strongest reaction to a reached limit (default: block)"
     )
     each.add_argument("--markdown", action="store_true", help="print it as a Markdown comment")
     each = command(merge)
-    each.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="a report of a part of the suite")
+    each.add_argument("shards", type=Path, nargs="+", metavar="SHARD", help="the report of one shard of the suite")
     each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="the file to write")
     each = command(comment)
     each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
@@ -121,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="A=B",
         help="price the calls to model A as calls to B; may be given several times",
     )
-    return made
+    return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Which attempts on the wire are one call: an SDK that retries twice makes three attempts, and its caller one call."""
+"""Groups attempts into calls: an SDK that retries twice makes three attempts of one call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class Attempt(Protocol):
-    """What a `CallRecord` says of an attempt that matters here."""
+    """The fields of a `CallRecord` that decide to which call an attempt belongs."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -19,10 +19,10 @@ A = TypeVar("A", bound=Attempt)
 
 
 def calls_of(attempts: Iterable[A]) -> list[list[A]]:
-    """The attempts of one test, in the order in which they ended, as calls.
+    """Group the attempts of one test, in the order in which they ended, into calls.
 
-    An attempt that sends what an earlier one sent that did not succeed is that call's retry. After a success, the
-    same again is a call of its own.
+    An attempt that repeats the request of an attempt that did not succeed is its retry. After a success, the same
+    request is a new call.
     """
     calls: list[list[A]] = []
     unanswered: dict[str, list[A]] = {}

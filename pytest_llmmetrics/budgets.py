@@ -1,4 +1,4 @@
-"""Budgets as a test has them: limits in a private ledger, spent and spent up at will."""
+"""The fixture `llm_budget`: sets budget limits in a private ledger, and exhausts them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pytest_llmmetrics.names import PROVIDERS, nearest
 
 
 def meters_of(backend: str) -> list[Engine]:
-    """The meters that have a backend of this name; for a provider's id, those without configured backends too.
+    """Return the meters that have a backend of this name; for a provider's id, also those without configured backends.
 
-    Raises `ConfigError` for a name that none of them can have.
+    Raises `ConfigError` for a name that no meter can have.
     """
     alive = meters()
     known = backend in PROVIDERS
-    found = [each for each in alive if backend in each.names() or (known and not each.settings.backends)]
+    matching = [each for each in alive if backend in each.names() or (known and not each.settings.backends)]
     if not alive:
         raise ConfigError(
-            f"no meter has a backend {backend!r}, since there is no meter yet: make the application's before its "
-            "budget, or have the test use llm_metrics"
+            f"no meter has a backend {backend!r}: there is no meter yet. Create the application's meter before its "
+            "budget, or use the fixture llm_metrics"
         )
-    if not found:
+    if not matching:
         names = {name for each in alive for name in each.names()}
         raise ConfigError(f"no meter has a backend {backend!r}: {nearest(backend, names)}")
-    return found
+    return matching
 
 
 class LlmBudget:
-    """Limits for the backends of every meter of the test. Nothing is kept where production keeps it."""
+    """Budget limits for the backends of every meter in the test. The ledger of production is not used."""
 
     def __init__(self, ledger: str, stack: ExitStack) -> None:
         self._ledger = ledger
@@ -53,13 +53,13 @@ class LlmBudget:
         mode: str | None = None,
         **fields: Any,
     ) -> None:
-        """Give a backend this limit in USD, exact: a text or a `Decimal`.
+        """Set a backend's limit in USD, exact: a text or a `Decimal`.
 
         `period` as `SpendResetPeriod` (`Hourly`, `Daily`, `Weekly`, `Monthly`, `Never`), `mode` as `Budget.Mode`;
         `fields` are further settings of a backend, in snake_case. Raises `ConfigError`.
         """
         if isinstance(limit, float):
-            raise ConfigError(f'llm_budget.set({backend!r}, {limit!r}): a float is not exact; write "{limit}"')
+            raise ConfigError(f'llm_budget.set({backend!r}, {limit!r}): a float is not exact: write "{limit}"')
         if period is not None:
             fields["spend_reset_period"] = period
         for meter in meters_of(backend):
@@ -70,16 +70,16 @@ class LlmBudget:
                 raise ConfigError(str(exc).replace("LlmSettings.backends[0].", where)) from None
 
     def exhaust(self, backend: str) -> None:
-        """Spend whatever is left of this window's limit."""
+        """Spend what is left of the current window's limit."""
         for each in self._limited(backend):
             each.spend(backend, each.remaining(backend))
 
     def spent(self, backend: str) -> Decimal:
-        """USD in the window of this moment."""
+        """Return the spend in the current window, in USD."""
         return Usd(self._limited(backend)[0].spent(backend))
 
     def remaining(self, backend: str) -> Decimal:
-        """USD until the limit; never below 0."""
+        """Return what is left of the limit in the current window, in USD; never below 0."""
         return Usd(self._limited(backend)[0].remaining(backend))
 
     def _limited(self, backend: str) -> list[TestBudget]:
@@ -95,6 +95,6 @@ class LlmBudget:
 
 @contextmanager
 def budgets(ledger: str) -> Iterator[LlmBudget]:
-    """Budgets in a private ledger; at the end every meter has its own again."""
+    """Keep budgets in a private ledger inside the block; restore each meter's own ledger at the end."""
     with ExitStack() as stack:
         yield LlmBudget(ledger, stack)

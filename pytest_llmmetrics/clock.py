@@ -1,4 +1,4 @@
-"""The hour as a test has it: the wall clock of the process, moved by time-machine. Monotonic time stays real."""
+"""The fixture `llm_clock`: moves the wall clock of the process, with time-machine. Monotonic time stays real."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from pytest_llmmetrics.budgets import meters_of
 
 
 class ClockError(AssertionError):
-    """Time that a test cannot move."""
+    """A clock that `llm_clock` cannot move."""
 
 
 class LlmClock:
-    """Stands still from the first move on; before it, time is the machine's."""
+    """The wall clock of the process: real until the first move, frozen after it."""
 
     def __init__(self) -> None:
         self._travel: time_machine.travel | None = None
 
     @property
     def now(self) -> datetime:
-        """The hour, in UTC."""
+        """The current time, in UTC."""
         return datetime.now(UTC)
 
     def set(self, moment: datetime | str) -> datetime:
-        """Make it this moment; a text is ISO 8601. Raises `ValueError` for one without a time zone."""
+        """Set the time: a datetime, or a text in ISO 8601. Raises `ValueError` if it has no time zone."""
         at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         if at.tzinfo is None:
             raise ValueError(f'{at.isoformat()} has no time zone: write "{at.isoformat()}+00:00" for UTC')
@@ -42,19 +42,19 @@ class LlmClock:
         return self.now
 
     def advance(self, by: timedelta | float | None = None, **units: float) -> datetime:
-        """Move on by a timedelta, by seconds, or by its units: `advance(hours=2)`."""
+        """Move the time forward by a timedelta, by seconds, or by units: `advance(hours=2)`."""
         step = timedelta(seconds=by) if isinstance(by, int | float) else by or timedelta()
         return self.set(self.now + step + timedelta(**units))
 
     def to_next_reset(self, backend: str) -> datetime:
-        """Move to the moment at which this backend's next spend window starts."""
-        found = next_reset(meters_of(backend)[0], backend)
-        if found is None:
+        """Move the time to the start of this backend's next spend window. Raises `ConfigError` if it is never reset."""
+        moment = next_reset(meters_of(backend)[0], backend)
+        if moment is None:
             raise ConfigError(f"the budget of {backend!r} is never reset: its SpendResetPeriod is Never")
-        return self.set(found)
+        return self.set(moment)
 
     def stop(self) -> None:
-        """Let time be the machine's again."""
+        """Return to real time."""
         if self._travel is not None:
             self._travel.stop()
             self._travel = None
@@ -62,23 +62,23 @@ class LlmClock:
 
 @contextmanager
 def clock() -> Iterator[LlmClock]:
-    """A clock that lets go of time at the end."""
+    """Make a clock, and return to real time at the end of the block."""
     frozen = sys.modules.get("freezegun.api")
     if frozen is not None and getattr(frozen, "freeze_factories", None):
-        raise ClockError("freezegun is active: use llm_clock or freezegun in a test, not both")
-    made = LlmClock()
+        raise ClockError("freezegun is active: use only one of llm_clock and freezegun in a test")
+    moved = LlmClock()
     try:
-        yield made
+        yield moved
     finally:
-        made.stop()
+        moved.stop()
 
 
 def _require_movable() -> None:
     if any(map(has_own_clock, meters())):
-        # one that nobody holds any more is no reason
+        # a meter that is only kept by a cycle does not count
         gc.collect()
     for meter in filter(has_own_clock, meters()):
         raise ClockError(
-            f"a meter has a clock of its own ({type(meter.clock).__name__}), which llm_clock cannot move: make it "
-            "without clock=, or move its clock yourself"
+            f"a meter has a clock of its own ({type(meter.clock).__name__}), which llm_clock cannot move: make the "
+            "meter without clock=, or move that clock in the test"
         )

@@ -1,4 +1,4 @@
-"""Money that a test reads: exact, so that comparing it with a float is an error and not a silent inequality."""
+"""Exact money for tests: comparing it with a float is an error, not a silent inequality."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 
 class Usd(Decimal):
-    """An exact amount in USD. Comparing it for equality with a float, or with `approx` of one, is a `TypeError`."""
+    """An exact amount in USD. Comparing it with a float, or with `approx` of a float, raises `TypeError`."""
 
     __hash__ = Decimal.__hash__
 
@@ -20,7 +20,7 @@ class Usd(Decimal):
 
 
 def _require_exact(other: object) -> None:
-    # what pytest.approx gives has the number as `expected`
+    # pytest.approx keeps the number in `expected`
     value = getattr(other, "expected", other)
     if isinstance(value, float):
         raise TypeError(

@@ -1,6 +1,6 @@
-"""The ways in which a provider fails, as data: `llm_provider.fail(faults.RATE_LIMIT)`.
+"""Faults of a provider, as data: `llm_provider.fail(faults.RATE_LIMIT)`.
 
-Each knows the `status` and the `error_type` that it must be counted under. `dataclasses.replace` varies one.
+Each fault has the `status` and the `error_type` of its attempt. `dataclasses.replace` makes a variant.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ __all__ += ["USAGE_NEGATIVE", "WRITE_TIMEOUT"]
 
 
 def cut_after(events: int) -> Fault:
-    """The connection is closed after so many events of a stream."""
+    """Make a fault that closes the connection after this number of events of a stream."""
     return replace(CUT, cut_after=events)
 
 
 def stall_after(events: int) -> Fault:
-    """After so many events of a stream nothing more comes, until the client gives up."""
+    """Make a fault that sends nothing after this number of events of a stream, until the client times out."""
     return replace(STALL, stall_after=events)
 
 
 def chosen(only: Collection[str | Fault] | None = None, exclude: Collection[str | Fault] = ()) -> Sequence[Fault]:
-    """The faults of these names, in the table's order; all of them but `exclude`, where `only` is not said.
+    """Select faults by name, in the table's order: those in `only` (default: all), without those in `exclude`.
 
-    Raises `ValueError` for a name that is no fault's.
+    Raises `ValueError` for a name that no fault has.
     """
     wanted = FAULTS.keys() if only is None else names_of(only)
     dropped = names_of(exclude)
@@ -74,7 +74,7 @@ def chosen(only: Collection[str | Fault] | None = None, exclude: Collection[str 
 
 
 def names_of(faults: Collection[str | Fault]) -> set[str]:
-    """The names of faults that are given as such, as `"BAD_KEY"` or as `"bad_key"`. Raises `ValueError` for others."""
+    """Return the names of faults: each is a fault, `"BAD_KEY"` or `"bad_key"`. Raises `ValueError` for other names."""
     if isinstance(faults, str):
         raise ValueError(  # noqa: TRY004 - one kind of error for a wrong argument
             f"{faults!r} should be a list of faults, as in [{faults!r}]"
@@ -92,4 +92,4 @@ def _name_of(text: str) -> str:
 
 
 _CONSTANTS = {constant: fault.name for constant, fault in list(globals().items()) if isinstance(fault, Fault)}
-"""The names of faults by those of this module."""
+"""This module's constant → the fault's name."""

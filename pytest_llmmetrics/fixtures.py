@@ -1,4 +1,4 @@
-"""The fixtures. What a fixture needs is imported when the fixture is asked for."""
+"""The fixtures. Each imports what it needs when a test asks for it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def llm_settings() -> Mapping[str, Any]:
-    """The settings of `llm_meter`, as the guide writes them: override it to configure backends."""
+    """The settings of `llm_meter`, as in a settings file. Override it to configure backends."""
     return {}
 
 
 @pytest.fixture
 def llm_meter(llm_settings: Mapping[str, Any]) -> Iterator[Meter]:
-    """A meter on a registry of its own, with the settings of `llm_settings`."""
+    """A meter with its own registry and the settings of `llm_settings`."""
     from prometheus_client import CollectorRegistry
 
     from llmmetrics import Meter
@@ -43,7 +43,7 @@ def llm_meter(llm_settings: Mapping[str, Any]) -> Iterator[Meter]:
 
 @pytest.fixture
 def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[LlmMetrics]:
-    """The calls of this test and what they moved, on whichever meter; what nobody meters is metered by `llm_meter`."""
+    """The LLM calls of this test, and the counters that they changed. `llm_meter` meters calls without a meter."""
     from llmmetrics.testing.harness import metering
     from pytest_llmmetrics.probe import LlmMetrics
     from pytest_llmmetrics.series import watching
@@ -53,15 +53,17 @@ def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Ll
         probe = LlmMetrics(watcher)
         request.node.stash[PROBE] = probe
         yield probe
-        # an item lives as long as the session, and must not keep the test's meters alive
+        # pytest keeps items until the session ends: drop the probe, or it would keep the test's meters alive
         del request.node.stash[PROBE]
 
 
 @pytest.fixture
 def llm_provider(request: pytest.FixtureRequest) -> Iterator[LlmProvider]:
-    """A simulated provider inside the client: every LLM request through httpx or httpx2 is answered from its script."""
+    """A simulated provider inside the client: answers every LLM request through httpx or httpx2 from its script."""
     if "httpx_mock" in request.fixturenames:
-        pytest.fail("llm_provider and httpx_mock both answer for httpx: use one of them in a test", pytrace=False)
+        pytest.fail(
+            "llm_provider and httpx_mock both answer httpx requests: use only one of them in a test", pytrace=False
+        )
     from pytest_llmmetrics.provider import LlmProvider, answering
 
     script = LlmProvider()
@@ -71,7 +73,7 @@ def llm_provider(request: pytest.FixtureRequest) -> Iterator[LlmProvider]:
 
 @pytest.fixture
 def llm_server(request: pytest.FixtureRequest) -> Iterator[LlmServer]:
-    """The same over loopback HTTP, at `llm_server.url`, for other clients, processes and languages."""
+    """A simulated provider on loopback HTTP, at `llm_server.url`, for other clients, processes and languages."""
     from pytest_llmmetrics.provider import served
 
     with served() as script, _guarded(request, script):
@@ -80,59 +82,59 @@ def llm_server(request: pytest.FixtureRequest) -> Iterator[LlmServer]:
 
 @pytest.fixture
 def llm_fault(request: pytest.FixtureRequest) -> Fault:
-    """One fault of those that the marker `llm_faults` chooses: the test runs once for each."""
+    """One of the faults that the marker `llm_faults` selects: the test runs once for each."""
     fault: Fault = request.param
     return fault
 
 
 @pytest.fixture
 def llm_clock() -> Iterator[LlmClock]:
-    """The hour, which stands still from the first `set`, `advance` or `to_next_reset` on."""
+    """The wall clock, which is frozen after the first `set`, `advance` or `to_next_reset`."""
     from pytest_llmmetrics.clock import clock
 
-    with clock() as made:
-        yield made
+    with clock() as moved:
+        yield moved
 
 
 @pytest.fixture
 def llm_budget_ledger() -> str:
-    """Where `llm_budget` keeps the spend: `memory`, `sqlite`, or a Redis URL. Override it to test on the real one."""
+    """Where `llm_budget` keeps the spend: `memory`, `sqlite` or a Redis URL. Override it to test with a real ledger."""
     return "memory"
 
 
 @pytest.fixture
 def llm_budget(llm_budget_ledger: str, request: pytest.FixtureRequest) -> Iterator[LlmBudget]:
-    """Limits for the backends of this test's meters, in a ledger of its own."""
+    """Budget limits for the backends of this test's meters, in a private ledger."""
     from pytest_llmmetrics.budgets import budgets
 
     url = {"memory": "memory://"}.get(llm_budget_ledger, llm_budget_ledger)
     if url == "sqlite":
         url = f"sqlite:///{request.getfixturevalue('tmp_path')}/llm-budget.db"
-    with budgets(url) as made:
-        yield made
+    with budgets(url) as limits:
+        yield limits
 
 
 @pytest.fixture
 def llm_cassette_dir() -> Path | None:
-    """Where the test's own cassettes are; None: in `cassettes/` beside the test, then in the root directory."""
+    """The directory of the test's cassettes. None: `cassettes/` next to the test, then in the root directory."""
     return None
 
 
 @pytest.fixture
 def llm_cassette(request: pytest.FixtureRequest, llm_cassette_dir: Path | None) -> Iterator[LlmCassette]:
-    """The cassettes of `@pytest.mark.llm_cassette`, playing. A marked test has it without asking."""
+    """The cassettes of `@pytest.mark.llm_cassette`, which answer the test's LLM calls. The marker alone is enough."""
     from pytest_llmmetrics.cassettes.joining import CASSETTE
     from pytest_llmmetrics.cassettes.playing import playing
 
     with playing(request.node, llm_cassette_dir) as played:
         request.node.stash[CASSETTE] = played
         yield played
-        # an item lives as long as the session
+        # pytest keeps items until the session ends
         del request.node.stash[CASSETTE]
 
 
 def _reporting(config: pytest.Config) -> None:
-    """Have failing tests show what the probe saw. Suites that use nothing of ours pay nothing for it."""
+    """Add the probe's calls to the report of a failing test. On first use, so that other suites pay nothing."""
     if not config.pluginmanager.has_plugin(_REPORTS):
         config.pluginmanager.register(Reports(), _REPORTS)
 
@@ -142,7 +144,7 @@ _REPORTS = "llmmetrics-reports"
 
 @contextmanager
 def _guarded(request: pytest.FixtureRequest, script: Script) -> Iterator[None]:
-    """No LLM is reached; at the end the script answers for what was asked in vain, and what was not asked for."""
+    """Deny connections to LLM hosts; at the end, fail the test for unscripted requests and unused replies."""
     _reporting(request.config)
     if request.config.getoption("llm_network", "auto") == "allow":
         with _strictly(request, script):
@@ -153,7 +155,7 @@ def _guarded(request: pytest.FixtureRequest, script: Script) -> Iterator[None]:
     with _strictly(request, script), denied() as tried:
         yield
     if tried and not request.node.stash.get(FAILED, False):
-        # an SDK may have swallowed the exception, and tried again
+        # an SDK may have swallowed the exception and retried
         pytest.fail(sentence(tried[0]), pytrace=False)
 
 
@@ -171,7 +173,7 @@ def _strictly(request: pytest.FixtureRequest, script: Script) -> Iterator[None]:
     if not strict["assert_all_scripted"]:
         lenient(script)
     yield
-    # a test that has failed need not have come to the end of its script
+    # a test that failed may have stopped before the end of its script
     requested = strict["assert_all_requested"] and not node.stash.get(FAILED, False)
-    if found := complaints(script, name, requested=requested, scripted=strict["assert_all_scripted"]):
-        pytest.fail("\n".join(found), pytrace=False)
+    if problems := complaints(script, name, requested=requested, scripted=strict["assert_all_scripted"]):
+        pytest.fail("\n".join(problems), pytrace=False)

@@ -1,4 +1,4 @@
-"""Hooks that only some runs need: registered when a fixture or an option asks for them."""
+"""Hooks that a fixture or an option registers when it is used."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pytest_llmmetrics.probe import LlmMetrics
 
 PROBE: pytest.StashKey[LlmMetrics] = pytest.StashKey()
-"""The probe of a test that has one."""
+"""The probe of a test that uses `llm_metrics`."""
 FAILED = pytest.StashKey[bool]()
 """Whether the test's own code has failed."""
 
 
 class Reports:
-    """A test that fails shows its calls, and the series that moved."""
+    """Adds the calls and the changed series to the report of a failing test."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -32,7 +32,7 @@ class Reports:
 
 
 class Denies:
-    """`--llm-network=deny`: no test opens a connection to an LLM host."""
+    """`--llm-network=deny`: fails a test that opens a connection to an LLM host."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None]:
@@ -45,7 +45,7 @@ class Denies:
 
 
 class Refusals:
-    """A test with a marker that cannot be read is an error before any of its fixtures runs."""
+    """Fails a test with an invalid marker before any of its fixtures runs."""
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if message := item.stash.get(_REFUSED, ""):
@@ -53,7 +53,7 @@ class Refusals:
 
 
 def refuse(item: pytest.Item, message: str) -> None:
-    """Have this test alone end in an error, with this message."""
+    """Fail this test with this message, before its fixtures run."""
     item.stash[_REFUSED] = message
     if not item.config.pluginmanager.has_plugin(_REFUSALS):
         item.config.pluginmanager.register(Refusals(), _REFUSALS)

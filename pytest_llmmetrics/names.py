@@ -1,4 +1,4 @@
-"""What can be asked of the series: a misspelt name must not pass for a 0."""
+"""Checks metric names, labels and label values: a misspelt name must not read as 0."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class UnknownMetricError(AssertionError):
 
 
 def require(name: str, labels: Mapping[str, str], series: Snapshot) -> None:
-    """Raises `UnknownMetricError` for what no meter and no series can have."""
+    """Check a metric name and its labels. Raises `UnknownMetricError` for one that cannot exist."""
     known = {sample: family for family in FAMILIES.values() for sample in family.samples}
     if name in known:
         allowed = known[name].sample_labels(name)
         values: Mapping[str, Collection[str]] = {**known[name].values, "backend": _backends(series)}
     else:
-        # a metric of the user's own, beside ours
+        # a metric of the user's own in the same registry
         has = [dict(each.labels) for each in series if each.name == name]
         if not has:
             raise UnknownMetricError(f"no metric {name!r}: {nearest(name, {*known, *(each.name for each in series)})}")
@@ -33,7 +33,7 @@ def require(name: str, labels: Mapping[str, str], series: Snapshot) -> None:
 
 
 def _backends(series: Snapshot) -> set[str]:
-    """The backends that are configured, and those that have been counted."""
+    """Return the configured backends, and those that have series."""
     known = {name for meter in meters() for name in meter.names()}
     return known | PROVIDERS | {value for each in series for label, value in each.labels if label == "backend"}
 
@@ -41,10 +41,10 @@ def _backends(series: Snapshot) -> set[str]:
 PROVIDERS = frozenset(
     {"openai", "azure", "anthropic", "google", "google-vertex", "cohere", "groq", "mistral", "ollama"}
 )
-"""What traffic that no backend claims is labelled with, most often; the rest is known once it is counted."""
+"""The usual labels of traffic without a configured backend; others are known once they are counted."""
 
 
 def nearest(value: str, known: Collection[str]) -> str:
-    """The name that was meant, else all that there are."""
+    """Suggest the most similar name, or list all known names."""
     near = get_close_matches(value, known, 1)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"

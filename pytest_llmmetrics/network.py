@@ -1,6 +1,6 @@
-"""No test reaches an LLM: where bytes would leave for one, a sentence says so instead.
+"""Denies connections to LLM hosts, with a message that says how to simulate one.
 
-An audit hook sees every HTTP library, and nothing of what a mock answers.
+An audit hook sees the connections of every HTTP library, and no request that a mock answers.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _EVENTS = ("socket.getaddrinfo", "socket.connect")
 
 _hooked = False
 _attempts: list[str] | None = None
-"""The hosts that were tried, while connections are denied; None while they are allowed."""
+"""The LLM hosts that were contacted while connections are denied; None while they are allowed."""
 
 
 class LlmNetworkError(AssertionError):
-    """A connection to an LLM host, in a test that must make none."""
+    """A test that must not contact an LLM host opened a connection to one."""
 
 
 @contextmanager
 def denied() -> Iterator[list[str]]:
-    """Refuse every connection to an LLM host inside the block; gives the hosts that were tried."""
-    global _attempts, _hooked  # noqa: PLW0603 - an audit hook is the process', and can never be removed
+    """Deny every connection to an LLM host inside the block; yield the hosts that were contacted."""
+    global _attempts, _hooked  # noqa: PLW0603 - a process's audit hook cannot be removed
     if not _hooked:
         _hooked = True
         sys.addaudithook(_hook)
@@ -38,10 +38,11 @@ def denied() -> Iterator[list[str]]:
 
 
 def sentence(host: str) -> str:
-    """What is said of a connection that was tried."""
+    """Say which connection was denied, and what to do."""
     return (
-        f"the test opened a connection to {host}: nothing answers for it here. Script it with llm_provider, replay it "
-        "with @pytest.mark.llm_cassette, or run this test with --llm-network=allow and without a simulating fixture"
+        f"the test opened a connection to {host}, and no simulated provider answered it. Script the answer with "
+        "llm_provider, replay it with @pytest.mark.llm_cassette, or run this test with --llm-network=allow and "
+        "without a simulating fixture"
     )
 
 

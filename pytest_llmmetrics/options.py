@@ -1,4 +1,4 @@
-"""What the plugin adds to pytest's command line, and its markers."""
+"""Command-line options and markers of the fixtures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 RECORD_MODES = ("none", "once", "all", "verify")
 
 MARKERS = (
-    "llm_cassette(*names, unused='fail', opaque=()): replay these cassettes, in order, as `llm_cassette`",
-    "llm_faults(only=None, exclude=()): run the test once for each fault, as `llm_fault`",
+    "llm_cassette(*names, unused='fail', opaque=()): answer the test's LLM calls from these cassettes, in order",
+    "llm_faults(only=None, exclude=()): run the test once for each fault, which is the fixture llm_fault",
     "llm_provider(assert_all_requested=True, assert_all_scripted=True): how strict the fixture llm_provider is",
     "llm_server(assert_all_requested=True, assert_all_scripted=True): how strict the fixture llm_server is",
 )
@@ -24,35 +24,36 @@ def add(parser: pytest.Parser) -> None:
         "--llm-network",
         choices=("allow", "deny", "auto"),
         default="auto",
-        help="whether tests may open connections to LLM hosts: auto (default) denies it to tests that use a "
-        "simulating fixture or marker",
+        help="whether tests may open connections to LLM hosts: allow, deny, or auto (default), which denies them to "
+        "tests that use a simulating fixture or marker",
     )
     group.addoption(
         "--llm-record",
         choices=RECORD_MODES,
         default=None,
-        help="what @pytest.mark.llm_cassette does with a live endpoint: none (default, and always where CI is set) "
-        "replays; once records what is missing; all records everything again; verify asks again and fails on drift",
+        help="whether @pytest.mark.llm_cassette uses the live endpoint: none (default, and always if CI is set) only "
+        "replays; once records what is missing; all records everything again; verify sends the requests again and "
+        "fails if the shape of an answer has changed",
     )
 
 
 def record_mode(config: pytest.Config) -> str:
-    """One of `RECORD_MODES`: under CI nothing is recorded, whatever was asked for."""
+    """Return one of `RECORD_MODES`: always `none` under CI."""
     return "none" if in_ci() else asked_to_record(config)
 
 
 def asked_to_record(config: pytest.Config) -> str:
-    """What the command line says."""
+    """Return the record mode of the command line."""
     return str(config.getoption("llm_record", None) or "none")
 
 
 def in_ci() -> bool:
-    """Whether this is a CI's run, as every CI says it."""
+    """Tell whether this run is under CI: whether the variable CI is set."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def arguments(marker: pytest.Mark, known: tuple[str, ...]) -> dict[str, Any]:
-    """A marker's keyword arguments. Raises `ValueError` for any other."""
+    """Return a marker's keyword arguments. Raises `ValueError` for an unknown argument."""
     from difflib import get_close_matches
 
     if marker.args:

@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks only. What a hook needs is imported when something of ours is used."""
+"""The pytest plugin: hooks only. A hook imports what it needs when a suite uses it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session.start(config)
     elif bill_options.given(config):
-        # nothing is measured, and what is misspelt is so all the same
+        # nothing is measured, but a wrong option is still an error
         bill_options.read(config)
 
 
@@ -67,8 +67,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from pytest_llmmetrics.faults import chosen
 
     try:
-        given = {} if marker is None else options.arguments(marker, ("only", "exclude"))
-        faults = chosen(**given)
+        selection = {} if marker is None else options.arguments(marker, ("only", "exclude"))
+        faults = chosen(**selection)
     except ValueError as exc:
         pytest.fail(str(exc), pytrace=False)
     metafunc.parametrize("llm_fault", faults, ids=[each.name for each in faults], indirect=True)
@@ -76,11 +76,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     if (mode := options.asked_to_record(config)) != options.record_mode(config):
-        return f"llmmetrics: --llm-record={mode} does nothing where CI is set: cassettes are replayed"
+        return f"llmmetrics: --llm-record={mode} does nothing while CI is set: cassettes are only replayed"
     return None
 
 
-# before any other deselects: a cassette that a test names is named, whether or not the test runs
+# before any plugin deselects tests: a deselected test still uses the cassettes that it names
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if marked := [item for item in items if "llm_cassette" in item.keywords]:
@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         prepare(config, marked)
 
 
-# when every plugin and conftest.py has added and taken away what it wants
+# after every plugin and conftest.py has added and removed tests
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not (used := markers.used(session.items)):
@@ -114,7 +114,7 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    # the workers collect, and the controller tells
+    # the workers collect, and the controller reports
     if left := getattr(node, "workeroutput", {}).get("llm_cassettes"):
         from pytest_llmmetrics.cassettes.leftovers import tell
 

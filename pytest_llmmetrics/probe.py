@@ -1,4 +1,4 @@
-"""What a test's LLM calls moved, read from the counters that production exports."""
+"""The fixture `llm_metrics`: reads what a test's LLM calls changed in the counters that production exports."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pytest_llmmetrics.names import require
 from pytest_llmmetrics.series import Series, Snapshot, Watcher
 
 _EXACT = Decimal("1e-12")
-"""Counters are floats: what is finer than this is their noise, not money."""
+"""Counters are floats: a smaller difference is rounding error, not money."""
 
 LabelValues = str | tuple[str, ...]
 
 
 class LlmMetrics:
-    """The calls of a test and what they moved, on whichever meters counted them, since the test's start.
+    """The LLM calls since the test's start, and what they changed in the counters of every meter.
 
     `value` and `delta` take sample names as a dashboard writes them, such as `llm_request_duration_seconds_count`.
-    A name, label or label value that cannot exist is an error, never a silent 0.
+    A name, label or label value that cannot exist raises `UnknownMetricError`; it never reads as 0.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -45,34 +45,34 @@ class LlmMetrics:
 
     @property
     def attempts(self) -> int:
-        """How often a request went over the wire: retries count."""
+        """The number of requests that were sent, retries included."""
         return len(self.records)
 
     @property
     def calls(self) -> int:
-        """How many calls there were: an attempt that repeats one that failed is its retry, and the same call."""
+        """The number of calls: an attempt that repeats a failed one is its retry, and part of the same call."""
         return len(calls_of(self.records))
 
     @property
     def last(self) -> CallRecord:
-        """The attempt that ended last."""
+        """The attempt that ended last. Raises `AssertionError` if there is none."""
         records = self.records
         if not records:
             raise AssertionError(
-                "no LLM call was metered: the code under test made none, or not through httpx, httpx2 or boto3"
+                "no LLM call was metered: the code under test made no call, or not through httpx, httpx2 or boto3"
             )
         return records[-1]
 
     @property
     def errors(self) -> Mapping[str, int]:
-        """How many attempts failed, by error type."""
+        """The number of failed attempts, by error type."""
         return dict(Counter(each.error_type.value for each in self.records if each.error_type is not None))
 
     # what they moved
 
     @property
     def tokens(self) -> Mapping[str, int]:
-        """Prompt, completion and total tokens; estimates are in them, as on a dashboard."""
+        """Prompt, completion and total tokens, with estimates, as on a dashboard."""
         self._require_exported()
         return {
             each: int(self.delta("llm_tokens_total", token_type=each)) for each in ("prompt", "completion", "total")
@@ -80,27 +80,27 @@ class LlmMetrics:
 
     @property
     def cost(self) -> Decimal | None:
-        """USD, exact to twelve decimals, to compare with `usd("0.01")`. None: a call's price is not known."""
+        """The cost in USD, exact to twelve decimals, to compare with `usd("0.01")`. None: a call has no known price."""
         self._require_exported()
         if self.delta("llmmetrics_calls_without_price_total"):
             return None
         return Usd(Decimal(self.delta("llm_estimated_cost_usd")).quantize(_EXACT).normalize() + 0)
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the series with these labels, as it is now."""
+        """Return the current sum of the series with these labels."""
         now = self._now()
         require(name, labels, now)
         return _sum(now, name, labels)
 
     def delta(self, name: str, **labels: str) -> float:
-        """What the sum of the series with these labels has changed by."""
+        """Return by how much the sum of the series with these labels has changed."""
         return self.value(name, **labels) - _sum(self._start, name, labels)
 
     def assert_delta(self, name: str, expected: Mapping[LabelValues, float]) -> None:
-        """Assert exactly what has moved in one family: everything that is not in `expected` has not.
+        """Assert all changes in one metric: values that are not in `expected` must not have changed.
 
-        A key is a value of the label that has a fixed set of them (`status`, `error_type`, `token_type`), else of
-        `backend`; or a tuple with the values of all labels. Series that differ in other labels are added up.
+        A key is a value of the label with fixed values (`status`, `error_type`, `token_type`), else of `backend`; or a
+        tuple with the values of all labels. Series that differ in other labels are summed.
         """
         now = self._now()
         require(name, {}, now)
@@ -108,12 +108,12 @@ class LlmMetrics:
         labels = family.sample_labels(name)
         label = next((each for each in labels if each in family.values), "backend")
         whole = any(isinstance(key, tuple) for key in expected)
-        found: Counter[LabelValues] = Counter()
+        moves: Counter[LabelValues] = Counter()
         for series, change in sorted(_changes(self._start, now).items()):
             if series.name == name:
                 has = dict(series.labels)
-                found[tuple(has[each] for each in labels) if whole else has.get(label, "")] += change  # type: ignore[assignment]
-        moved = {key: change for key, change in found.items() if change}
+                moves[tuple(has[each] for each in labels) if whole else has.get(label, "")] += change  # type: ignore[assignment]
+        moved = {key: change for key, change in moves.items() if change}
         wanted = {key: change for key, change in expected.items() if change}
         if moved != wanted:
             what = " and ".join(labels) if whole else label
@@ -121,7 +121,7 @@ class LlmMetrics:
 
     @contextmanager
     def during(self) -> Iterator[Self]:
-        """A probe of what happens inside the block; it can be read after it too."""
+        """Yield a probe of the calls inside the block; it can be read after the block too."""
         part = type(self)(self._watcher)
         try:
             yield part
@@ -130,11 +130,11 @@ class LlmMetrics:
             part._to = len(self._watcher.records)  # noqa: SLF001
 
     def moved(self) -> Mapping[Series, float]:
-        """Every series that changed, with what it changed by."""
+        """Return every series that changed, and by how much."""
         return _changes(self._start, self._now())
 
     def story(self) -> str:
-        """The calls and the series that moved, a line each."""
+        """List the calls and the series that changed, one per line."""
         calls = [_line(each) for each in self.records] or ["none"]
         series = [f"{series} {change:+g}" for series, change in sorted(self.moved().items()) if not series.bucket]
         return "\n".join(
@@ -146,7 +146,9 @@ class LlmMetrics:
 
     def _require_exported(self) -> None:
         if any(not each.meter.settings.telemetry.enable_metrics for each in self.records):
-            raise AssertionError("the meter of these calls has EnableMetrics: false, so that its counters are nowhere")
+            raise AssertionError(
+                "the meter of these calls has EnableMetrics: false, so there are no counters to read: set it to true"
+            )
 
 
 def _sum(series: Snapshot, name: str, labels: Mapping[str, str]) -> float:

@@ -1,7 +1,7 @@
-"""The simulated provider inside the client: every LLM request through httpx or httpx2 is answered from a script.
+"""The simulated provider: answers LLM requests from a script, inside httpx and httpx2 or over loopback HTTP.
 
-respx takes them at the pool of the family's HTTP core, so that the real transports map what goes wrong there to
-exceptions of their own family, in mid-stream too.
+respx replaces the pool of httpcore and httpcore2. The real transports stay in place and map its errors to the
+exceptions of their own library, during a stream too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CORES = ("httpcore", "httpcore2")
 
 @contextmanager
 def answering(script: Script) -> Iterator[None]:
-    """Answer every LLM request of this process that goes through httpx or httpx2; the rest goes where it went."""
+    """Answer every LLM request of this process through httpx or httpx2; let other requests pass."""
     with ExitStack() as stack:
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
@@ -45,7 +45,7 @@ def _answerer(
         url = request.url
         if not is_llm_request(request.method, url.host, url.port, url.path):
             if router.Mocker is not None and len(router.Mocker.routers) > 1:
-                # another router may have an answer to it
+                # another router may answer it
                 raise AllMockedAssertionError(f"llm_provider: {request!r} is no LLM request")
             return request
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -57,26 +57,26 @@ def _answerer(
     return answer
 
 
-def _response(made: Reply, core: ModuleType) -> httpx.Response:
-    if made.raises:
-        raise getattr(core, made.raises)(made.says)
-    # as a server says it
-    length = () if made.stream else (("content-length", str(sum(map(len, made.chunks)))),)
-    return httpx.Response(made.status, headers=[*made.headers, *length], stream=_ScriptedBody(made, core))
+def _response(reply: Reply, core: ModuleType) -> httpx.Response:
+    if reply.raises:
+        raise getattr(core, reply.raises)(reply.says)
+    # as a server sends it
+    length = () if reply.stream else (("content-length", str(sum(map(len, reply.chunks)))),)
+    return httpx.Response(reply.status, headers=[*reply.headers, *length], stream=_ScriptedBody(reply, core))
 
 
 class _ScriptedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body as it comes off the wire, chunk by chunk, up to where it breaks off."""
+    """The response body, chunk by chunk, up to the point where the fault ends it."""
 
-    def __init__(self, made: Reply, core: ModuleType) -> None:
-        self._made = made
+    def __init__(self, reply: Reply, core: ModuleType) -> None:
+        self._reply = reply
         self._core = core
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._made.passing
-        if self._made.cut_after is not None:
+        yield from self._reply.passing
+        if self._reply.cut_after is not None:
             raise self._core.RemoteProtocolError("peer closed connection without sending complete message body")
-        if self._made.stall_after is not None:
+        if self._reply.stall_after is not None:
             raise self._core.ReadTimeout("timed out")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -96,18 +96,18 @@ class LlmServer(Script):
         self.url = ""
 
     def serve_one(self, request: Request) -> Reply:
-        """The reply; what is not scripted is a 501 that says so."""
+        """Return the reply, or a 501 with a message for a request that is not in the script."""
         try:
             return self.answer(request)
         except AssertionError as exc:
-            # 501 is what no SDK takes for a passing trouble of the provider's
+            # no SDK retries a 501
             body = json.dumps({"error": {"message": f"llm_server: {exc}", "type": "unscripted", "code": None}})
             return Reply(501, (("content-type", "application/json"), ("x-should-retry", "false")), (body.encode(),))
 
 
 @contextmanager
 def served() -> Iterator[LlmServer]:
-    """A script that a loopback server answers from."""
+    """Start a loopback server that answers from a script."""
     script = LlmServer()
     with serve(answering=script.serve_one) as running:
         script.url = running.url
@@ -115,21 +115,21 @@ def served() -> Iterator[LlmServer]:
 
 
 def lenient(script: Script) -> None:
-    """Have it answer what is not scripted, too."""
+    """Make the script answer unscripted requests too."""
     script.otherwise = Answer()
 
 
 def complaints(script: Script, name: str, *, requested: bool, scripted: bool) -> list[str]:
-    """What a test has to answer for at its end: a request without a reply, a reply without a request."""
-    found = []
+    """List the problems at a test's end: requests without a reply, and replies without a request."""
+    problems = []
     if scripted and script.problems:
-        found.append(
-            f'{name}: {"; ".join(script.problems)}. Script it, as in {name}.reply("hi"), or let the rest be answered: '
+        problems.append(
+            f'{name}: {"; ".join(script.problems)}. Script a reply, as in {name}.reply("hi"), or allow it: '
             f"@pytest.mark.{name}(assert_all_scripted=False)"
         )
     if requested and (unused := script.unused):
-        found.append(
-            f"{name}: never asked for: {', '.join(map(str, unused))}. Take it out of the script, or allow it: "
+        problems.append(
+            f"{name}: no request used: {', '.join(map(str, unused))}. Remove it from the script, or allow it: "
             f"@pytest.mark.{name}(assert_all_requested=False)"
         )
-    return found
+    return problems

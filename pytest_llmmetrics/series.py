@@ -1,4 +1,4 @@
-"""The registries that a test's calls are counted in, read as one."""
+"""Reads the registries of all meters of a test as one."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ Snapshot = Mapping[Series, float]
 
 
 class Watcher:
-    """Every call that ends, and the series of every meter that is alive, or was when it counted one of them."""
+    """Collects every call that ends, and reads the series of every meter that is alive or has counted a call."""
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
         self._registries: dict[int, CollectorRegistry] = {}
-        """Held to the end of the test, so that what has been counted stays counted, whatever becomes of its meter."""
+        """Kept until the test ends: the counts must outlive their meters."""
 
     def read(self) -> Snapshot:
-        """Every series; those of several registries that are alike are added up."""
-        found: dict[Series, float] = defaultdict(float)
+        """Return every series; equal series of several registries are summed."""
+        series: dict[Series, float] = defaultdict(float)
         for meter in (*meters(), *(each.meter for each in list(self.records))):
             self._registries.setdefault(id(meter.registry), meter.registry)
         for registry in self._registries.values():
             for metric in registry.collect():
                 for sample in metric.samples:
-                    found[Series(sample.name, tuple(sorted(sample.labels.items())))] += sample.value
-        return dict(found)
+                    series[Series(sample.name, tuple(sorted(sample.labels.items())))] += sample.value
+        return dict(series)
 
 
 @contextmanager
 def watching() -> Iterator[Watcher]:
-    """A watcher that is told of every call that ends inside the block."""
+    """Collect every call that ends inside the block."""
     watcher = Watcher()
     with observe(watcher.records.append):
         yield watcher

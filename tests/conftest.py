@@ -1,4 +1,4 @@
-"""What every test may use: the shared material, where it is there."""
+"""Fixtures for every test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import SOAK, shared
 
-# a loaded machine is no reason to fail: nothing here asserts on the wall clock
+# no test asserts on the wall clock: a busy machine must not fail a test
 settings.register_profile(
     "ours",
     deadline=None,
@@ -27,7 +27,7 @@ settings.load_profile("ours")
 
 @pytest.fixture(scope="session", autouse=True)
 def _certificates_once() -> Iterator[None]:
-    """The system's certificates are read once for all clients: it takes longer than what most tests do with them."""
+    """Read the system's certificates once for all clients: it takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         for library in (httpx, httpx2):
             name = f"{library.__name__}._transports.default.create_ssl_context"
@@ -47,7 +47,7 @@ def _inner_sessions() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def corpus() -> list[dict]:
-    """Recorded exchanges of real providers, bodies as bytes."""
+    """Load recorded exchanges of real providers, with bodies as bytes."""
     with gzip.open(shared("corpus/dev.jsonl.gz"), "rt") as lines:
         rows = [json.loads(line) for line in lines]
     for row in rows:

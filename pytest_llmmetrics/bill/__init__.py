@@ -1,1 +1,1 @@
-"""The bill: what a suite's LLM calls cost, its reports, its baseline and its gate."""
+"""The bill: the cost of a suite's LLM calls, its reports, its baseline and its gate."""

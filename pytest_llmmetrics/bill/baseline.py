@@ -1,4 +1,4 @@
-"""The baseline: what the tests' LLM calls are allowed to be, committed beside them. It has no money in it."""
+"""The baseline: the committed use of LLM calls by each test. It contains no prices."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ ACTS = ("create", "fix", "trim")
 
 
 class Baseline(BaseModel):
-    """What was agreed on. `prices` are digests by `price_key`: they tell whether a price has changed since."""
+    """The committed rows. `prices` are digests by `price_key`: they show whether a price has changed since."""
 
     model_config = ConfigDict(extra="forbid")
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     book: str = ""
     estimator: Count = 0
-    """The version of the estimator that all estimates in it are at least of; 0: nobody says."""
+    """The oldest version of the estimator that made an estimate in it; 0: unknown."""
     prices: dict[str, str] = {}
     sellers: dict[str, str | None] = {}
     rows: list[Row] = []
 
     def by_test(self) -> dict[str, list[Row]]:
-        """Its rows by test."""
+        """Return the rows by test."""
         return by_test(self.rows)
 
     def text(self) -> str:
-        """The document: sorted, one line a row, so that two branches' changes merge."""
+        """Return the document: sorted, one line per row, so that the changes of two branches merge."""
         head = {
             "schema": SCHEMA,
             "book": self.book,
@@ -48,7 +48,7 @@ class Baseline(BaseModel):
 
 
 class Changes(NamedTuple):
-    """What was done to a baseline: the ids of tests."""
+    """The tests whose rows in a baseline were created, fixed or trimmed, by id."""
 
     created: list[str]
     fixed: list[str]
@@ -56,15 +56,15 @@ class Changes(NamedTuple):
 
 
 def by_test(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by test."""
-    found: dict[str, list[Row]] = {}
+    """Group rows by test."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.test, []).append(row)
-    return found
+        groups.setdefault(row.test, []).append(row)
+    return groups
 
 
 def plain(rows: Iterable[Row]) -> list[Row]:
-    """Rows as a baseline holds them, without what they cost."""
+    """Return rows as a baseline has them, without cost."""
     return [Row(**{name: getattr(row, name) for name in Row.model_fields}) for row in added(rows)]
 
 
@@ -77,9 +77,9 @@ def amended(
     *,
     header: Baseline,
 ) -> tuple[Baseline, Changes]:
-    """The baseline after these acts. Tests that did not run, or did not pass, keep their rows.
+    """Apply these acts to a baseline. Tests that did not run, or did not pass, keep their rows.
 
-    `create` adds tests that it does not have, `fix` rewrites those that it has, `trim` drops those that are no more.
+    `create` adds new tests, `fix` rewrites tests of the baseline, `trim` removes tests that no longer exist.
     """
     rows = old.by_test()
     changes = Changes([], [], [])
@@ -105,7 +105,7 @@ def amended(
     sellers = {**old.sellers, **header.sellers}
     new = Baseline(
         book=header.book,
-        # what was estimated before, and has not been since, may be of the old version
+        # an estimate that was not measured again may be of the old version
         estimator=old.estimator if left else header.estimator,
         prices={key: digest for key, digest in {**old.prices, **header.prices}.items() if key in used},
         sellers={name: sellers[name] for name in {row.backend for row in kept} if name in sellers},
@@ -115,18 +115,18 @@ def amended(
 
 
 def unchanged(acts: Collection[str], old: Baseline, calling: Collection[str], passed: Collection[str]) -> str:
-    """Why these acts left a baseline as it was, in words; empty: it agrees with what was measured.
+    """Say why these acts did not change a baseline; empty: it agrees with the measured calls.
 
-    `calling` are the tests that made calls, `passed` those whose figures may be written.
+    `calling` are the tests that made calls, `passed` those whose rows may be written.
     """
     if not {"create", "fix"} & set(acts):
         return ""
     if not calling:
-        return "no test made an LLM call (a fixture's calls are not a test's)"
+        return "no test made an LLM call (calls of fixtures do not count)"
     if not set(calling) & set(passed):
-        return "of the tests that made LLM calls, none passed"
+        return "no test that made LLM calls passed"
     if set(calling) & set(passed) - old.by_test().keys():
-        return "the tests that made LLM calls are not in it: --llm-baseline=create adds them"
+        return "the tests that made LLM calls are not in the file: --llm-baseline=create adds them"
     if "fix" not in acts:
-        return "the tests that made LLM calls are in it already: --llm-baseline=fix rewrites those that changed"
+        return "the tests that made LLM calls are already in the file: --llm-baseline=fix rewrites those that changed"
     return ""

@@ -1,4 +1,4 @@
-"""The end of a session: what was measured becomes a report, a baseline, a verdict and what is written of them."""
+"""The end of a session: makes the report, the baseline and the verdict from the measured calls, and writes them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, 
 from pytest_llmmetrics.bill.rows import added
 
 USAGE_ERROR = 4
-"""pytest's own exit code for being called wrongly."""
+"""pytest's exit code for a usage error."""
 
 
 class Bill:
-    """What a session's calls come to. `settle` does what was asked for, once; `lines` says it."""
+    """The results of a session. `settle` makes and writes them, once; `lines` are the text for the terminal."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Bill:
         self.measured = measured
         self.crashed = crashed
         self.merge_base = merge_base
-        """The commit that `--llm-gate-base` came to, or nothing."""
+        """The merge base with `--llm-gate-base`; empty: not asked for."""
         self.whole = whole
-        """Whether every test of the files that were collected was collected."""
+        """Whether the collected files were collected whole."""
         self.verdict: Verdict | None = None
         self.changes: Changes | None = None
         self.unchanged = ""
@@ -58,7 +58,7 @@ class Bill:
         self.report: Report | None = None
 
     def settle(self) -> int:
-        """Write what is to be written; the exit code, if the tests' own is 0."""
+        """Judge, and write the report and the baseline. Return the exit code for a session whose tests passed."""
         code = 0
         agreed, base = Baseline(), None
         reasons = self._reasons()
@@ -85,15 +85,18 @@ class Bill:
         self._write(report)
         return code or (USAGE_ERROR if self.problems else 0)
 
-    # what is known
+    # collect the results
 
     def _reasons(self) -> list[Reason]:
-        reasons = [Reason(what=f"the worker {name} crashed: what it measured is lost") for name in sorted(self.crashed)]
+        reasons = [
+            Reason(what=f"the worker {name} crashed, and its measured calls are lost: run the tests again")
+            for name in sorted(self.crashed)
+        ]
         passed = {test for test, outcome in self.tests.items() if outcome == "passed"}
         return reasons + [
             Reason(
                 test=test,
-                what=f"a replayed answer was recorded for another request ({what} differs): record its cassette again",
+                what=f"a replayed answer was recorded for a different request ({what} differs): record it again",
             )
             for test, what in self.stale
             if test in passed
@@ -111,20 +114,20 @@ class Bill:
     def _base(self, reasons: list[Reason]) -> Baseline | None:
         path = self.options.baseline
         try:
-            found = history.baseline_at(self.root, self.merge_base, path)
+            base = history.baseline_at(self.root, self.merge_base, path)
         except DocumentError as exc:
             reasons.append(Reason(what=str(exc)))
             return None
-        if found is None:
-            self.notices.append(f"there was no {path.name} where this branch left {self.options.gate_base}")
-        return found
+        if base is None:
+            self.notices.append(f"there is no {path.name} at the merge base with {self.options.gate_base}")
+        return base
 
     def _report(self, agreed: Baseline, base: Baseline | None, reasons: list[Reason]) -> Report:
-        own, beside, again = (
-            added(row for one in self.measured for row in getattr(one, name)) for name in ("rows", "beside", "reruns")
+        own, outside, again = (
+            added(row for one in self.measured for row in getattr(one, name)) for name in ("rows", "outside", "reruns")
         )
         others = (*agreed.rows, *(base.rows if base else ()))
-        every = {price_key(row): row for row in (*own, *beside, *again, *others)}
+        every = {price_key(row): row for row in (*own, *outside, *again, *others)}
         known = {
             key: self.book.price(row.backend, row.model, row.answered or None, row.tier or None)
             for key, row in every.items()
@@ -139,19 +142,21 @@ class Bill:
             prices=rates,
             tests=dict(sorted(self.tests.items())),
             rows=priced(own, known),
-            beside=priced(beside, known),
+            outside=priced(outside, known),
             reruns=priced(again, known),
             doubts=reasons,
         )
 
-    # what is done
+    # write and judge
 
     def _amend(self, agreed: Baseline, report: Report) -> Baseline:
-        # whoever lets doubts pass means to write them down
+        # --llm-gate-inconclusive other than block: doubtful rows are written too
         doubtful = {test for test, _ in self.stale} if self.options.rules.inconclusive == "block" else set()
         if left := sorted(doubtful & set(report.passed)):
             some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
-            self.notices.append(f"not written to the baseline, for their answers are another request's: {some}")
+            self.notices.append(
+                f"not written to the baseline, because their answers were recorded for different requests: {some}"
+            )
         header = Baseline(
             schema=1,
             book=report.book,
@@ -180,7 +185,7 @@ class Bill:
         return new
 
     def _vanished(self, agreed: Baseline) -> set[str]:
-        """The tests of the baseline that are no more: their file was collected whole without them, or is gone."""
+        """Return the baseline's tests that no longer exist: their file is gone, or was collected whole without them."""
         collected = {test for one in self.measured for test in one.collected}
         files = {test.partition("::")[0] for test in collected}
         gone = set()
@@ -194,16 +199,18 @@ class Bill:
         rules = self.options.rules
         notices = list(self.notices)
         notices += [
-            f"{test} failed by its @pytest.mark.llm_limit ({what}) and is not judged: use less, "
-            "or raise the marker's limit"
+            f"{test} exceeded its @pytest.mark.llm_limit ({what}) and is not judged: reduce its calls or tokens, "
+            "or raise the limit"
             for one in self.measured
             for test, what in sorted(one.exceeded.items())
         ]
         if vanished := sorted(self._vanished(agreed)):
-            notices.append(f"in the baseline and no more in the tests (--llm-baseline=trim): {', '.join(vanished)}")
+            notices.append(
+                f"in the baseline, but no longer in the tests (--llm-baseline=trim removes them): {', '.join(vanished)}"
+            )
         others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
         if incomparable := other_estimates(report.estimator, *others):
-            notices.append(f"{incomparable}; --llm-baseline=fix writes the baseline's anew")
+            notices.append(f"{incomparable}; --llm-baseline=fix updates the baseline")
         return Gate(
             agreed=agreed.rows if readable else None,
             base=None if base is None else base.rows,
@@ -219,25 +226,25 @@ class Bill:
     def _write(self, report: Report) -> None:
         for path in self.options.reports:
             try:
-                write(path, _made(report, path.suffix))
+                write(path, _rendered(report, path.suffix))
             except DocumentError as exc:
                 self.problems.append(str(exc))
-        if self._something and os.environ.get("GITHUB_STEP_SUMMARY"):
+        if self._has_results and os.environ.get("GITHUB_STEP_SUMMARY"):
             from pytest_llmmetrics.bill.rendering import github
 
-            github.summarise(os.environ, _made(report, ".md"))
+            github.summarise(os.environ, _rendered(report, ".md"))
 
-    # what is said
+    # show the results
 
     @property
-    def _something(self) -> bool:
-        """Whether there is anything to say."""
+    def _has_results(self) -> bool:
+        """Whether there are calls or a verdict to show."""
         report = self.report
-        return report is not None and bool(report.rows or report.beside or report.reruns or report.gate)
+        return report is not None and bool(report.rows or report.outside or report.reruns or report.gate)
 
     def lines(self) -> Iterable[tuple[str, str]]:
-        """What the terminal shows: lines, each with how it is marked up."""
-        if self.report is not None and self._something:
+        """Yield the terminal's lines, each with its markup."""
+        if self.report is not None and self._has_results:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
             yield from summary.of_baseline(self.changes, self.options.baseline.name, self.unchanged)
@@ -252,8 +259,8 @@ class Bill:
         yield from ((problem, "red") for problem in self.problems)
 
 
-def _made(report: Report, suffix: str) -> str:
-    """A report in the format of this suffix. What a format needs is imported when it is asked for."""
+def _rendered(report: Report, suffix: str) -> str:
+    """Render a report in the format of this suffix. A format's module is imported on first use."""
     if suffix == ".json":
         return report.text()
     if suffix == ".md":

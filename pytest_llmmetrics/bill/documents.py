@@ -1,4 +1,4 @@
-"""Reads the two kinds of files, baselines and reports; whatever is wrong with one is said in one sentence."""
+"""Reads and writes baselines and reports. An error says in one sentence what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ D = TypeVar("D", bound=BaseModel)
 
 
 class DocumentError(ValueError):
-    """A file that cannot be used; the message says what to do."""
+    """An unusable file; the message says what to do."""
 
 
 def parsed(kind: type[D], text: str, name: str) -> D:
-    """The document in this text. Raises `DocumentError`, which calls it by `name`."""
+    """Parse a document. Raises `DocumentError`, whose message starts with `name`."""
     what = kind.__name__.lower()
     if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
         raise DocumentError(
-            f"{name} has merge-conflict markers in it: take both sides' rows, then run --llm-baseline=fix"
+            f"{name} has merge-conflict markers: keep the rows of both sides, then run --llm-baseline=fix"
         )
     try:
         fields = json.loads(text)
@@ -35,28 +35,28 @@ def parsed(kind: type[D], text: str, name: str) -> D:
             f"{name} is not JSON ({exc}): restore it from version control, or write a new one"
         ) from None
     if not isinstance(fields, dict) or "schema" not in fields:
-        raise DocumentError(f"{name} is no {what} of pytest-llmmetrics: it has no key 'schema'")
+        raise DocumentError(f"{name} is not a {what} of pytest-llmmetrics: it has no key 'schema'")
     known = 1
     if not isinstance(fields["schema"], int) or fields["schema"] > known:
         raise DocumentError(
-            f"{name} has the schema {fields['schema']!r} and this pytest-llmmetrics knows {known}: install the version "
-            "that wrote it, or a newer one"
+            f"{name} has the schema {fields['schema']!r}, and this pytest-llmmetrics reads schema {known}: install the "
+            "version that wrote it, or a newer one"
         )
     try:
-        found = kind.model_validate(fields)
+        document = kind.model_validate(fields)
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DocumentError(
-            f"{name} is no valid {what}: {where}: {first['msg']} ({exc.error_count()} in all): correct it, or write "
-            "the file anew"
+            f"{name} is not a valid {what}: {where}: {first['msg']} ({exc.error_count()} in all): correct it, or write "
+            "a new file"
         ) from None
-    check_rows(getattr(found, "rows", ()), name)
-    return found
+    check_rows(getattr(document, "rows", ()), name)
+    return document
 
 
 def check_rows(rows: Iterable[Row], name: str) -> None:
-    """Raises `DocumentError` for rows that cannot be told apart, or that only one machine could have."""
+    """Check rows. Raises `DocumentError` for two rows with one key, and for a test id that is a path of one machine."""
     seen = set()
     for row in rows:
         if row.key in seen:
@@ -73,12 +73,12 @@ def check_rows(rows: Iterable[Row], name: str) -> None:
 
 
 def foreign(test: str) -> bool:
-    """Whether a test's id is a path that other machines do not have."""
+    """Tell whether a test's id is a path that only exists on one machine."""
     return bool(re.match(r"/|\.\./|[A-Za-z]:[\\/]|\\\\|[^:\[]*\\", test))
 
 
 def read(kind: type[D], path: Path) -> D:
-    """The document in this file. Raises `DocumentError`."""
+    """Read a document from a file. Raises `DocumentError`."""
     try:
         text = path.read_text("utf8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -89,17 +89,17 @@ def read(kind: type[D], path: Path) -> D:
 
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises `DocumentError`."""
-    made = None
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "w", encoding="utf8", newline="\n") as out:
             out.write(text)
-        Path(made).chmod(0o666 & ~_umask())
-        Path(made).replace(path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except OSError as exc:
-        if made is not None:
-            Path(made).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
         raise DocumentError(f"{path} cannot be written: {exc.strerror}") from None
 
 
@@ -110,5 +110,5 @@ def _umask() -> int:
 
 
 def line(value: Any) -> str:
-    """A JSON value on one line."""
+    """Return a JSON value on one line."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Fails a test whose LLM calls exceed `@pytest.mark.llm_limit`, with or without the options that meter a session.
+"""Fails a test whose LLM calls exceed `@pytest.mark.llm_limit`, with and without the options that meter a session.
 
-The calls of a test are those that begin while its own code runs, on any thread, as in the summary of `--llm-metrics`.
+A test's calls are those that begin while its own code runs, on any thread, as in the summary of `--llm-metrics`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NAME = "llmmetrics-limits"
 
 
 def prepare(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Have the tests that the marker is on keep their limits. A marker that cannot be read is its test's error."""
+    """Enforce the limits of the marked tests. An invalid marker fails its own test."""
     for item in items:
-        # the new name first: it is what holds where both are given
+        # the new name first: it wins over the old one
         mark = next(filter(None, map(item.get_closest_marker, NAMES)), None)
         if mark is None:
             continue
@@ -43,7 +43,7 @@ def prepare(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
 
 
 def exceeded(config: pytest.Config) -> dict[str, str]:
-    """The tests that failed by their limits, and what they exceeded."""
+    """Return the tests that exceeded their limits, with what they exceeded."""
     limits = config.pluginmanager.get_plugin(_NAME)
     return limits.exceeded if isinstance(limits, Limits) else {}
 
@@ -62,8 +62,8 @@ class Limits:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         if ALLOWANCE not in item.stash:
             return (yield)
-        # around the fixtures: a meter that one of them brings counts the calls, and this one what is left
-        with observe(self._told), metering(self._meter):
+        # around the fixtures: a fixture's meter counts its calls, and this one counts the rest
+        with observe(self._record), metering(self._meter):
             try:
                 return (yield)
             finally:
@@ -73,8 +73,8 @@ class Limits:
         if ALLOWANCE in item.stash and item.get_closest_marker("llm_limit") is None:
             item.warn(
                 pytest.PytestDeprecationWarning(
-                    "@pytest.mark.llm_budget is now @pytest.mark.llm_limit, with the same arguments: the old name goes "
-                    "with the next release"
+                    "@pytest.mark.llm_budget is now @pytest.mark.llm_limit, with the same arguments: the next release "
+                    "removes the old name"
                 )
             )
 
@@ -86,14 +86,14 @@ class Limits:
             self._judge(item, allowance)
         return result
 
-    def _told(self, record: CallRecord) -> None:
+    def _record(self, record: CallRecord) -> None:
         self._book.learn(record)
         self._seen.append((named(record.owner), packed(record)))
 
     def _judge(self, item: pytest.Item, allowance: Allowance) -> None:
         every = [self._meter.engine, *meters()]
         if any(meter.in_flight for meter in every):
-            # an answer that is held by a cycle alone is a call that has ended
+            # collect answers that are kept only by a cycle: their calls have ended
             gc.collect()
         for meter in every:
             meter.flush()
@@ -103,18 +103,18 @@ class Limits:
         unknown = sorted(
             {f"{row.model} at {row.backend}" for row in rows if figures([row], self._price_of).cost.unknown}
         )
-        if found := over(allowance, spent, unknown):
-            self.exceeded[item.nodeid] = "; ".join(found)
-            pytest.fail(_message(found, spent), pytrace=False)
+        if excess := over(allowance, spent, unknown):
+            self.exceeded[item.nodeid] = "; ".join(excess)
+            pytest.fail(_message(excess, spent), pytrace=False)
 
     def _price_of(self, row: Row) -> Price | None:
         return self._book.price(row.backend, row.model, row.answered or None, row.tier or None)
 
 
-def _message(found: Iterable[str], spent: Figures) -> str:
+def _message(excess: Iterable[str], spent: Figures) -> str:
     estimated = f" ({spent.estimated_tokens:,} estimated)" if spent.estimated_tokens else ""
     total = (
-        f"spent: {spent.calls:,} calls, {spent.attempts:,} attempts, {spent.tokens:,} tokens{estimated}, "
-        f"{money(spent.cost)}. If this is meant, raise the marker's limit"
+        f"used: {spent.calls:,} calls, {spent.attempts:,} attempts, {spent.tokens:,} tokens{estimated}, "
+        f"{money(spent.cost)}. If this is intended, raise the limit of the marker"
     )
-    return "\n".join([*(f"over @pytest.mark.llm_limit: {each}" for each in found), total])
+    return "\n".join([*(f"over @pytest.mark.llm_limit: {each}" for each in excess), total])

@@ -1,4 +1,4 @@
-"""What rows come to: calls, tokens and money. Known, estimated and unknown are kept apart. Pure."""
+"""Sums of rows: calls, tokens and money. Known, estimated and unknown amounts stay apart. Pure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ PriceOf = Callable[[Row], prices.Price | None]
 
 
 class Cost(NamedTuple):
-    """Attodollars. `unknown` counts the rows that have tokens and no known price: they are in neither sum."""
+    """A cost in attodollars. `unknown` counts rows with tokens and no known price: they are in no sum."""
 
     known: int = 0
     estimated: int = 0
     unknown: int = 0
 
     def __add__(self, other: object) -> Cost:
-        """The sum of both, part by part."""
+        """Add two costs, part by part."""
         assert isinstance(other, Cost)
         return Cost(self.known + other.known, self.estimated + other.estimated, self.unknown + other.unknown)
 
     @property
     def total(self) -> int:
-        """What can be said of it: known and estimated."""
+        """The known and the estimated part together."""
         return self.known + self.estimated
 
 
 class Figures(NamedTuple):
-    """The sums of some rows."""
+    """The sums of some rows; tokens are counts."""
 
     calls: int
     attempts: int
@@ -44,7 +44,7 @@ class Figures(NamedTuple):
     completion: int
     cached: int
     estimated_tokens: int
-    """How many of prompt and completion are estimates."""
+    """How many prompt and completion tokens are estimates."""
     cost: Cost
 
     @property
@@ -53,7 +53,7 @@ class Figures(NamedTuple):
 
     @property
     def cached_ratio(self) -> float:
-        """Which part of the prompt was read from a cache."""
+        """The part of the prompt that was read from a cache, 0 to 1."""
         return self.cached / self.prompt if self.prompt else 0.0
 
     @property
@@ -63,14 +63,14 @@ class Figures(NamedTuple):
 
 
 def cost_of(row: Row, price: prices.Price | None) -> Cost:
-    """What a row costs at this price."""
+    """Return the cost of a row at this price."""
     wire = 0 if row.wire_usd is None else prices.attodollars(Decimal(row.wire_usd))
     known, estimated = prices.cost(price, row.tokens), prices.cost(price, row.estimated)
     return Cost(wire + (known or 0), estimated or 0, int(known is None or estimated is None))
 
 
 def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
-    """The sums of these rows."""
+    """Sum these rows."""
     every = list(rows)
     usages = [prices.usage(buckets) for row in every for buckets in (row.tokens, row.wire_tokens, row.estimated)]
     return Figures(
@@ -87,7 +87,7 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
 
 
 def kinds(rows: Iterable[Row]) -> dict[str, int]:
-    """Tokens by bucket, whatever priced them."""
+    """Sum tokens by bucket, over all kinds of prices."""
     total: dict[str, int] = {}
     for row in rows:
         for buckets in (row.tokens, row.estimated, row.wire_tokens):
@@ -97,7 +97,7 @@ def kinds(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def usd(atto: int | Decimal, digits: int = 3) -> str:
-    """Money for people: at least cents, and so many digits of what is smaller."""
+    """Format money: at least cents, and this number of significant digits of smaller amounts."""
     value = prices.dollars(atto) if isinstance(atto, int) else atto
     if not value:
         return "$0"
@@ -110,7 +110,7 @@ def usd(atto: int | Decimal, digits: int = 3) -> str:
 
 
 def money(cost: Cost) -> str:
-    """A cost for people: what is estimated and what nobody knows is said beside it."""
+    """Format a cost: known, estimated (~) and unknown parts."""
     if cost.unknown and not cost.total:
         return "unknown"
     parts = [usd(cost.known)] if cost.known or not cost.estimated else []

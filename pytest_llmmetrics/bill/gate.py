@@ -1,4 +1,4 @@
-"""The gate: compares what ran with what was agreed on, test by test and in total. Pure."""
+"""The gate: compares the measured calls with the baseline, test by test and in total. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REGRESSION, INCONCLUSIVE = 10, 11
 """Exit codes."""
 
 STATES = ("regression", "warning", "reported", "accepted", "changed", "improved", "same")
-"""What a test's change may be, the worst first."""
+"""The states of a test's change, the worst first."""
 
 _OF_MODE = {"block": "regression", "warn": "warning", "report": "reported"}
 
@@ -34,11 +34,11 @@ class Change(NamedTuple):
     """Why the cost changed; None where a price is unknown."""
     causes: tuple[str, ...] = ()
     reached: tuple[str, ...] = ()
-    """The measures whose limits are reached."""
+    """The measures that exceed their limits."""
 
 
 class Verdict(NamedTuple):
-    """What the gate says."""
+    """The result of the gate."""
 
     changes: tuple[Change, ...]
     """The judged tests that changed, the worst first."""
@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     judged: int
     inconclusive: tuple[Reason, ...]
     drift: tuple[str, ...]
-    """Prices that have changed; never judged."""
+    """Changed prices; never judged."""
     notices: tuple[str, ...]
     rules: Rules
 
@@ -64,13 +64,13 @@ class Verdict(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """What is compared, at one price book; `then` is that of the baseline's side, where that is another."""
+    """The rows to compare, at the prices of `now`; `then` are the prices of the baseline's side."""
 
     measured: Mapping[str, Sequence[Row]]
     agreed: Mapping[str, Sequence[Row]]
     """The baseline in the work tree."""
     base: Mapping[str, Sequence[Row]] | None
-    """The baseline at the merge base, where it is asked for and there."""
+    """The baseline at the merge base; None: not asked for, or it does not exist."""
     now: PriceOf
     then: PriceOf
 
@@ -85,7 +85,7 @@ def judge(
     notices: Sequence[str] = (),
     estimates: bool = True,
 ) -> Verdict:
-    """The verdict on the tests that ran and passed. Without `estimates`, what is estimated is not compared."""
+    """Judge the tests that ran and passed. Without `estimates`, estimated tokens are not compared."""
     whole = sides
     if not estimates:
         read = None if sides.base is None else _read(sides.base)
@@ -96,11 +96,11 @@ def judge(
     changes = [_judged(sides, test, rules) for test in tests]
     doubts = [*reasons, *(each for test in tests for each in _doubts(whole, test))]
     if not any(row.attempts for test in tests for row in measured.get(test, ())):
-        nothing = "no test that passed made an LLM call: are the clients mocked above httpx?"
+        nothing = "no passed test made an LLM call: does a mock replace the clients above httpx?"
         if any(row.attempts for test in tests for side in whole[:3] if side for row in side.get(test, ())):
             doubts.append(Reason(what=nothing))
         else:
-            # nothing was agreed on either: there is nothing to prove
+            # the baseline has no calls either: there is nothing to compare
             notices = (*notices, nothing)
     agreed_changes = [each for each in changes if each.state == "accepted"]
     rest = set(tests) - {each.test for each in agreed_changes}
@@ -152,10 +152,10 @@ def _reached(limit: Limit, was: Figures, now: Figures) -> bool:
 
 
 def _doubts(sides: Sides, test: str) -> Iterable[Reason]:
-    """Why a judged test's rows cannot be judged."""
+    """Yield the reasons why a test's rows cannot be judged."""
     rows = sides.measured.get(test, ())
     if unread := sum(row.unread for row in rows):
-        yield Reason(test=test, what=f"the answers of {unread} of its calls carry no usage: its tokens are estimates")
+        yield Reason(test=test, what=f"{unread} of its calls have an answer without usage: their tokens are estimates")
     before = (*sides.agreed.get(test, ()), *((sides.base or {}).get(test, ())))
     for side, what in ((rows, ""), (before, "the baseline's ")):
         models = sorted({f"{row.model} at {row.backend}" for row in side if figures([row], sides.now).cost.unknown})
@@ -166,7 +166,7 @@ def _doubts(sides: Sides, test: str) -> Iterable[Reason]:
 
 
 def _total(sides: Sides, tests: Collection[str], changes: Sequence[Change], rules: Rules) -> Change:
-    """All judged tests together; what is accepted is in neither side."""
+    """Compare all judged tests together, without those whose change is accepted."""
     before = [row for test in tests for row in sides.agreed.get(test, ())]
     after = [row for test in tests for row in sides.measured.get(test, ())]
     was, now = figures(before, sides.now), figures(after, sides.now)
@@ -182,7 +182,7 @@ def _total(sides: Sides, tests: Collection[str], changes: Sequence[Change], rule
 
 
 def drifted(before: Mapping[str, str], now: Mapping[str, str], books: tuple[str, str]) -> list[str]:
-    """Which of the prices that both sides know are others now, in words."""
+    """Say which prices have changed, of those that both sides know."""
     changed = sorted(key for key, digest in before.items() if now.get(key, digest) != digest)
     if not changed:
         return []
@@ -191,16 +191,16 @@ def drifted(before: Mapping[str, str], now: Mapping[str, str], books: tuple[str,
 
 
 def other_estimates(ours: int, *others: tuple[int, Iterable[Row]]) -> str:
-    """Why the estimates of these baselines or reports are not compared with ours, in words; empty: they are."""
+    """Say why estimated tokens of these baselines or reports cannot be compared with ours; empty: they can."""
     versions = sorted({version for version, rows in others if version != ours and any(row.estimated for row in rows)})
     if not versions:
         return ""
-    said = " and ".join(f"version {each}" if each else "an unknown version" for each in versions)
-    return f"estimated tokens are not compared: they are by {said} of the estimator there, by version {ours} here"
+    theirs = " and ".join(f"version {each}" if each else "an unknown version" for each in versions)
+    return f"estimated tokens are not compared: theirs are by {theirs} of the estimator, ours by version {ours}"
 
 
 def verdict_of(report: Report) -> Verdict | None:
-    """The verdict on a report whose session was asked for one."""
+    """Return the verdict of a report; None: its session ran without the gate."""
     gate = report.gate
     if gate is None:
         return None

@@ -1,4 +1,4 @@
-"""The baseline as it stood where a branch began, asked of git."""
+"""Reads the baseline at the merge base, from git."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from pytest_llmmetrics.bill.documents import parsed
 
 
 class HistoryError(ValueError):
-    """What git cannot say; the message says what to do."""
+    """git does not know a revision; the message says what to do."""
 
 
 def merge_base(root: Path, rev: str) -> str:
-    """The commit where this branch left REV. Raises `HistoryError`."""
+    """Return the merge base of HEAD and REV. Raises `HistoryError`."""
     if rev.startswith("-"):
-        raise HistoryError(f"--llm-gate-base={rev}: that is an option of git, and no revision")
+        raise HistoryError(
+            f"--llm-gate-base={rev}: this is an option of git, not a revision: name a branch, tag or commit"
+        )
     if _git(root, "rev-parse", "--is-inside-work-tree") is None:
-        raise HistoryError(f"--llm-gate-base={rev}: {root} is in no git repository: run it in a clone, or leave it out")
+        raise HistoryError(
+            f"--llm-gate-base={rev}: {root} is not in a git repository: run pytest in a clone, or remove the option"
+        )
     shallow = (_git(root, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
     deepen = "this clone is shallow: fetch the whole history (fetch-depth: 0 for actions/checkout)"
     commit = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
     if commit is None:
         what = deepen if shallow else f"fetch it first (git fetch origin {rev.removeprefix('origin/')})"
-        raise HistoryError(f"--llm-gate-base={rev}: there is no such revision here: {what}")
-    found = _git(root, "merge-base", "HEAD", commit.strip())
-    if found is None:
-        what = deepen if shallow else "name the branch that this one came from"
+        raise HistoryError(f"--llm-gate-base={rev}: the revision does not exist in this clone: {what}")
+    base = _git(root, "merge-base", "HEAD", commit.strip())
+    if base is None:
+        what = deepen if shallow else "name the branch that this branch started from"
         raise HistoryError(f"--llm-gate-base={rev}: it has no commit in common with HEAD: {what}")
-    return found.strip()
+    return base.strip()
 
 
 def baseline_at(root: Path, commit: str, path: Path) -> Baseline | None:
-    """The baseline as it stood at this commit, or None where there was none. Raises `DocumentError`."""
+    """Return the baseline at this commit, or None if it did not exist. Raises `DocumentError`."""
     text = _git(path.parent if path.parent.is_dir() else root, "show", f"{commit}:./{path.name}")
     return None if text is None else parsed(Baseline, text, f"{path.name} at {commit[:10]}")
 
@@ -49,5 +53,7 @@ def _git(root: Path, *arguments: str) -> str | None:
             stdin=subprocess.DEVNULL,
         )
     except OSError:
-        raise HistoryError("--llm-gate-base needs git, which is not on the PATH") from None
+        raise HistoryError(
+            "--llm-gate-base needs git, which is not on the PATH: install it, or remove the option"
+        ) from None
     return done.stdout if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""The limits of the gate: how much more of each measure is a regression. Pure."""
+"""The limits of the gate: by how much each measure may get worse. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pytest_llmmetrics.bill.modes import MODES, Mode
 
 
 class LimitError(ValueError):
-    """A limit that cannot be read; the message says what to write."""
+    """An invalid limit; the message says what to write."""
 
 
 class Measure(NamedTuple):
-    """One thing that is compared. `more` is +1 where more of it is worse."""
+    """A figure that the gate compares. `more` is +1 if more is worse, -1 if less is worse."""
 
     name: str
     of: Callable[[Figures], Fraction]
@@ -35,7 +35,9 @@ MEASURES = {
     each.name: each
     for each in (
         Measure("calls", lambda f: Fraction(f.calls), 1, lambda f: _count(f.calls), "calls"),
-        Measure("attempts", lambda f: _ratio(f.attempts, f.calls), 1, lambda f: f"{f.per_call:.2f}", "attempts a call"),
+        Measure(
+            "attempts", lambda f: _ratio(f.attempts, f.calls), 1, lambda f: f"{f.per_call:.2f}", "attempts per call"
+        ),
         Measure("tokens", lambda f: Fraction(f.tokens), 1, lambda f: _count(f.tokens), "tokens"),
         Measure("cost", lambda f: Fraction(f.cost.total, prices.ATTO), 1, lambda f: usd(f.cost.total), "cost"),
         Measure(
@@ -54,14 +56,14 @@ def _ratio(part: int, whole: int) -> Fraction:
 
 
 class Limit(NamedTuple):
-    """It is reached by a change for the worse that is more than `percent` of what was *and* more than `floor`."""
+    """Exceeded by a change for the worse of more than `percent` of the old value *and* more than `floor`."""
 
     measure: str
     percent: Fraction
     floor: Fraction
     mode: str = "block"
     total: bool = False
-    """Whether it is of all judged tests together."""
+    """Whether it limits all judged tests together."""
 
     def __str__(self) -> str:
         numbers = (Decimal(each.numerator) / each.denominator for each in (self.percent, self.floor))
@@ -71,7 +73,7 @@ class Limit(NamedTuple):
     def reached(self, before: Figures, after: Figures) -> bool:
         measure = MEASURES[self.measure]
         if self.measure in {"cached", "attempts"} and not (before.calls and after.calls):
-            # a ratio of nothing has not changed
+            # without calls there is no ratio
             return False
         was = measure.of(before)
         worse = (measure.of(after) - was) * measure.more
@@ -86,24 +88,24 @@ EXAMPLE = "write it as 'cost 5% 0.0001' or 'total tokens 10% 500 warn'"
 
 
 def limit_of(text: str) -> Limit:
-    """A limit as it is written: `[total] MEASURE PERCENT% [FLOOR] [MODE]`. Raises `LimitError`."""
-    found = _SYNTAX.fullmatch(text.strip())
-    if found is None:
+    """Parse a limit: `[total] MEASURE PERCENT% [FLOOR] [MODE]`. Raises `LimitError`."""
+    parts = _SYNTAX.fullmatch(text.strip())
+    if parts is None:
         raise LimitError(f"the limit {text!r} cannot be read: {EXAMPLE}")
-    measure, mode = found["measure"], found["mode"] or "block"
-    floor = found["floor"]
-    if floor in MODES and not found["mode"]:
+    measure, mode = parts["measure"], parts["mode"] or "block"
+    floor = parts["floor"]
+    if floor in MODES and not parts["mode"]:
         floor, mode = None, floor
     if measure not in MEASURES:
-        raise LimitError(f"the limit {text!r} is of {measure!r}: there are {', '.join(MEASURES)}; {EXAMPLE}")
+        raise LimitError(f"the limit {text!r} has the measure {measure!r}: there are {', '.join(MEASURES)}; {EXAMPLE}")
     if mode not in MODES:
         raise LimitError(f"the limit {text!r} has the mode {mode!r}: there are {', '.join(MODES)}")
     numbers = []
-    for number in (found["percent"], floor or "0"):
+    for number in (parts["percent"], floor or "0"):
         if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
-            raise LimitError(f"the limit {text!r} has {number!r} where a number belongs: {EXAMPLE}")
+            raise LimitError(f"the limit {text!r} has {number!r} instead of a number: {EXAMPLE}")
         numbers.append(Fraction(Decimal(number)))
-    return Limit(measure, numbers[0], numbers[1], mode, bool(found["total"]))
+    return Limit(measure, numbers[0], numbers[1], mode, bool(parts["total"]))
 
 
 DEFAULTS = (
@@ -115,11 +117,11 @@ DEFAULTS = (
     "total tokens 5% 20",
     "total cost 5% 0.00001",
 )
-"""What holds where nothing else is said: replayed answers have no noise, a reworded prompt has a few tokens more."""
+"""The default limits: replayed answers have no noise, and a changed prompt may have a few more tokens."""
 
 
 def limits_of(*layers: Iterable[str]) -> list[Limit]:
-    """The limits of several layers, the defaults first: of each measure the last that was written holds."""
+    """Merge the limits of several layers over the defaults: of each measure, the last limit wins."""
     chosen: dict[tuple[str, bool], Limit] = {}
     for text in (*DEFAULTS, *(each for layer in layers for each in layer if each.strip())):
         limit = limit_of(text)
@@ -128,13 +130,13 @@ def limits_of(*layers: Iterable[str]) -> list[Limit]:
 
 
 class Rules(NamedTuple):
-    """What the gate is told."""
+    """The gate's rules."""
 
     limits: Sequence[Limit]
     mode: Mode = "block"
-    """The most that it does, whatever a limit says."""
+    """The strongest reaction, above the mode of every limit."""
     accepted: Mode = "report"
-    """What a change is that the pull request has written into the baseline itself."""
+    """The strongest reaction to a change that the branch has written into the baseline."""
     inconclusive: Mode = "block"
 
     def capped(self, mode: str) -> str:

@@ -1,4 +1,4 @@
-"""What one process has measured, as it travels from a worker to the controller."""
+"""The measurements of one process, in the form that a worker sends to the controller."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pytest_llmmetrics.bill.rows import Row
 
 
 class Measured(BaseModel):
-    """Rows, outcomes, and what must be known to price and judge them."""
+    """Rows, outcomes, and the data to price and judge them."""
 
     known: dict[str, Any]
-    """Of its price book."""
+    """The known prices and sellers of its price book."""
     rows: list[Row]
     reruns: list[Row]
-    beside: list[Row]
+    outside: list[Row]
     tests: dict[str, str]
     stale: list[tuple[str, str]]
     exceeded: dict[str, str]
-    """Tests that failed by their `llm_limit`, and what was exceeded."""
+    """Tests that exceeded their `llm_limit`, with what they exceeded."""
     collected: list[str]
 
     @property
     def anything(self) -> bool:
         """Whether any call was metered."""
-        return bool(self.rows or self.reruns or self.beside)
+        return bool(self.rows or self.reruns or self.outside)

@@ -1,4 +1,4 @@
-"""What a finding does: it is reported, warned of, or blocks."""
+"""How the gate reacts to a finding: it reports, warns or blocks."""
 
 from __future__ import annotations
 

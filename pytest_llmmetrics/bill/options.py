@@ -1,4 +1,4 @@
-"""The command line and the ini options of the bill and the gate. Imports nothing but pytest: every run loads it."""
+"""Command-line and ini options of the bill and the gate. Imports only pytest, because every run loads it."""
 
 from __future__ import annotations
 
@@ -15,40 +15,46 @@ ACTS = ("create", "fix", "trim")
 SUFFIXES = (".json", ".md", ".html")
 
 MARKERS = (
-    "llm_limit(usd, calls, tokens, attempts): the most that this test's LLM calls may use: a test that uses more fails",
+    "llm_limit(usd, calls, tokens, attempts): the limits of this test's LLM calls: a test that exceeds one fails",
     "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
 )
 
 _FLAGS = (
-    ("--llm-metrics", "meter every LLM call of the session and print what it cost"),
+    ("--llm-metrics", "meter every LLM call of the session and print the cost by test"),
     ("--llm-gate", "fail if the tests' LLM calls cost more than the committed baseline allows"),
 )
 
-# the option, its ini option, its metavar, its default, what it is
+# option, ini option, metavar, default, help
 _VALUES = (
-    ("--llm-top", "llm_top", "N", "10", "how many tests the summary lists"),
-    ("--llm-baseline", None, "ACTS", "", "write the baseline: create, fix or trim, or several separated by commas"),
-    ("--llm-baseline-file", "llm_baseline_file", "PATH", "llm-costs.json", "the baseline, below the root directory"),
+    ("--llm-top", "llm_top", "N", "10", "the number of tests in the summary"),
+    ("--llm-baseline", None, "ACTS", "", "write the baseline: create, fix, trim, or several, separated by commas"),
+    (
+        "--llm-baseline-file",
+        "llm_baseline_file",
+        "PATH",
+        "llm-costs.json",
+        "the baseline file, relative to the root directory",
+    ),
     ("--llm-gate-base", "llm_gate_base", "REV", "", "also compare with the baseline at the merge base with REV"),
-    ("--llm-gate-mode", "llm_gate_mode", "MODE", "block", "the most that the gate does: report, warn or block"),
+    ("--llm-gate-mode", "llm_gate_mode", "MODE", "block", "the gate's strongest reaction: report, warn or block"),
     (
         "--llm-gate-accepted",
         "llm_gate_accepted",
         "MODE",
         "report",
-        "the most that the gate does about a change that the branch has written into the baseline",
+        "the gate's strongest reaction to a change that the branch has written into the baseline",
     ),
     (
         "--llm-gate-inconclusive",
         "llm_gate_inconclusive",
         "MODE",
         "block",
-        "the most that the gate does if it cannot tell, such as for a model without a known price",
+        "the gate's strongest reaction if it cannot compare, such as for a model without a known price",
     ),
 )
 
 _LISTS = (
-    ("--llm-report", None, "PATH", "write a report, .json, .md or .html; may be given several times"),
+    ("--llm-report", None, "PATH", "write a report: .json, .md or .html; may be given several times"),
     (
         "--llm-limit",
         "llm_limits",
@@ -69,11 +75,11 @@ _NEEDS = {
     "--llm-gate-inconclusive": _JUDGES_OR_WRITES,
     "--llm-limit": _JUDGES,
 }
-"""Options that do nothing without one of others."""
+"""Options that have no effect without one of these."""
 
 
 class Options(NamedTuple):
-    """What was asked for."""
+    """The options of a session."""
 
     metrics: bool
     top: int
@@ -101,23 +107,23 @@ def add(parser: pytest.Parser) -> None:
 
 
 def wanted(config: pytest.Config) -> bool:
-    """Whether this session is to be metered."""
+    """Tell whether this session is metered."""
     return _any(config, _METERS)
 
 
 def given(config: pytest.Config) -> bool:
-    """Whether the command line says anything of how to measure or to judge."""
+    """Tell whether the command line has an option that only works in a metered session."""
     return any(config.getoption(_dest(option), None) is not None for option, *_ in (*_VALUES, *_LISTS))
 
 
 def read(config: pytest.Config) -> Options:
-    """What was asked for. Raises `pytest.UsageError`."""
+    """Read the options. Raises `pytest.UsageError`."""
     from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
 
     values: dict[str, Any] = {}
     for option, ini, _, default, _ in _VALUES:
-        said = config.getoption(_dest(option), None)
-        values[option] = said if said is not None else config.getini(ini) if ini else default
+        value = config.getoption(_dest(option), None)
+        values[option] = value if value is not None else config.getini(ini) if ini else default
     try:
         limits = limits_of(config.getini("llm_limits"), config.getoption("llm_limit", None) or ())
     except LimitError as exc:
@@ -129,13 +135,13 @@ def read(config: pytest.Config) -> Options:
     if unknown := acts - set(ACTS):
         raise pytest.UsageError(f"--llm-baseline={','.join(sorted(unknown))}: there are {', '.join(ACTS)}")
     if not values["--llm-top"].isdecimal():
-        raise pytest.UsageError(f"--llm-top={values['--llm-top']}: say how many tests to list, such as 10")
+        raise pytest.UsageError(f"--llm-top={values['--llm-top']}: write the number of tests to list, such as 10")
     _require_company(config)
     root = config.invocation_params.dir
     reports = tuple(root / path for path in config.getoption("llm_report", None) or ())
     for path in reports:
         if path.suffix not in SUFFIXES:
-            raise pytest.UsageError(f"--llm-report={path.name}: its suffix says its format: {', '.join(SUFFIXES)}")
+            raise pytest.UsageError(f"--llm-report={path.name}: the suffix is the format: {', '.join(SUFFIXES)}")
     return Options(
         config.getoption("llm_metrics", default=False),
         int(values["--llm-top"]),
@@ -156,9 +162,9 @@ def read(config: pytest.Config) -> Options:
 def _require_company(config: pytest.Config) -> None:
     for option, needs in _NEEDS.items():
         if config.getoption(_dest(option), None) is not None and not _any(config, needs):
-            hint = ". A limit of one test is @pytest.mark.llm_limit" if option == "--llm-limit" else ""
+            hint = ". To limit one test, use @pytest.mark.llm_limit" if option == "--llm-limit" else ""
             raise pytest.UsageError(
-                f"{option} does nothing without {' or '.join(needs)}: add it, or leave it out{hint}"
+                f"{option} has no effect without {' or '.join(needs)}: add one, or remove {option}{hint}"
             )
 
 

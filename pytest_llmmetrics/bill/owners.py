@@ -1,4 +1,4 @@
-"""Says which test or fixture the calls belong to that begin now, on any thread."""
+"""Tracks the test or fixture that runs: calls that begin now, on any thread, belong to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from llmmetrics.testing.harness import set_owner
 
 SESSION = "<session>"
-"""What calls outside of any test and fixture belong to."""
+"""The owner of calls outside of tests and fixtures."""
 
 Owner = tuple[str, int]
-"""Whose a call is: a test and which of its runs, from 1; 0 for what is no test's."""
+"""A call's owner: a test's id and the number of its run, from 1; 0: not a test."""
 
 
 class Owners:
@@ -21,11 +21,11 @@ class Owners:
 
     def __init__(self) -> None:
         self.runs: dict[str, int] = {}
-        """How often each test was begun."""
+        """How often each test was started."""
         self.current: object = SESSION
 
     def owner_of(self, item: pytest.Item) -> Owner:
-        """Whose the calls of this test's run are."""
+        """Return the owner of the calls of this test's current run."""
         return item.nodeid, self.runs[item.nodeid]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -56,19 +56,18 @@ class Owners:
 
 
 def owners_of(config: pytest.Config) -> Owners:
-    """The session's owners: registered when they are first asked for."""
-    found = config.pluginmanager.get_plugin(_NAME)
-    if isinstance(found, Owners):
-        return found
-    config.pluginmanager.register(made := Owners(), _NAME)
-    return made
+    """Return the session's `Owners`; register it on first use."""
+    owners = config.pluginmanager.get_plugin(_NAME)
+    if not isinstance(owners, Owners):
+        config.pluginmanager.register(owners := Owners(), _NAME)
+    return owners
 
 
 _NAME = "llmmetrics-owners"
 
 
 def named(owner: object) -> Owner:
-    """The owner by name: a fixture's definition holds on to much else."""
+    """Return an owner by name: a fixture's definition would keep many objects alive."""
     if isinstance(owner, tuple):
         return owner
     if isinstance(owner, pytest.FixtureDef):

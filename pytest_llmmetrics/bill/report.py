@@ -1,4 +1,4 @@
-"""The report of one session: what it measured and at which prices, as one JSON document."""
+"""The report of one session: its rows and their prices, as one JSON document."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SCHEMA = 1
 
 
 class Priced(Row):
-    """A row with what it costs. None: no price is known."""
+    """A row with its cost in USD. None: no price is known."""
 
     usd: Money | None = None
     estimated_usd: Money | None = None
 
 
 class Rates(BaseModel):
-    """A price: USD for a million of each bucket, and what holds for prompts over so many tokens."""
+    """A price: USD per million tokens of each bucket, and the prices for prompts over a number of tokens."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,26 +34,26 @@ class Rates(BaseModel):
 
 
 class Reason(BaseModel):
-    """Why a session says less than it seems to."""
+    """Why a result is uncertain."""
 
     model_config = ConfigDict(extra="forbid")
 
     test: str = ""
-    """Empty: the session as a whole."""
+    """Empty: the whole session."""
     what: str
 
 
 class Gate(BaseModel):
-    """What the rows are to be compared with, and how: the verdict follows from it."""
+    """What the rows are compared with, and how: it determines the verdict."""
 
     model_config = ConfigDict(extra="forbid")
 
     agreed: list[Row] | None = []
-    """The baseline in the work tree; None where it cannot be read, so that nothing can be judged."""
+    """The baseline in the work tree; None: it cannot be read, so nothing is judged."""
     base: list[Row] | None = None
-    """The baseline at the merge base, where it was asked for and is there."""
+    """The baseline at the merge base; None: not asked for, or it does not exist."""
     estimates: bool = True
-    """Whether estimated tokens are compared: not with those of another version of the estimator."""
+    """Whether estimated tokens are compared: not if another version of the estimator made theirs."""
     limits: list[str] = []
     mode: Mode = "block"
     accepted: Mode = "report"
@@ -63,7 +63,7 @@ class Gate(BaseModel):
 
 
 class Report(BaseModel):
-    """What the LLM calls of one session, or of the shards of one, were and cost."""
+    """The LLM calls of one session, or of its shards, and their cost."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,51 +71,51 @@ class Report(BaseModel):
     book: str
     """The price book's version."""
     estimator: Count = 0
-    """The estimator's version; 0: nobody says."""
+    """The estimator's version; 0: unknown."""
     priced_at: str
-    """The moment whose prices hold, ISO 8601."""
+    """The time of the prices, ISO 8601."""
     sellers: dict[str, str | None] = {}
-    """Under which id the catalogue knows each backend."""
+    """The catalogue's id of each backend."""
     prices: dict[str, Rates] = {}
     """By backend and model: see `price_key`."""
     tests: dict[str, str] = {}
-    """Every test that ran, with its outcome."""
+    """The outcome of every test that ran."""
     rows: list[Priced] = []
-    beside: list[Priced] = []
-    """Calls of fixtures and of the session: no test's own."""
+    outside: list[Priced] = []
+    """Calls outside of tests: those of fixtures and of the session."""
     reruns: list[Priced] = []
-    """Calls of runs that were run again: the last run counts."""
+    """Calls of earlier runs of a test that was run again: only the last run counts."""
     doubts: list[Reason] = []
     gate: Gate | None = None
     _prices: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 
     def price_of(self, row: Row) -> Price | None:
-        """The price of a row's model, or None when nobody knows it."""
+        """Return the price of a row's model; None: unknown."""
         key = price_key(row)
         if key not in self._prices:
-            found = self.prices.get(key)
-            self._prices[key] = None if found is None else prices.price_of(found.model_dump())
+            rates = self.prices.get(key)
+            self._prices[key] = None if rates is None else prices.price_of(rates.model_dump())
         return self._prices[key]
 
     @property
     def passed(self) -> list[str]:
-        """The tests that ran and passed: those that a gate judges."""
+        """The tests that ran and passed: the gate judges these."""
         return [test for test, outcome in self.tests.items() if outcome == "passed"]
 
     def text(self) -> str:
-        """The document."""
-        said = self.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"schema": SCHEMA}
-        return json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """Return the document."""
+        document = self.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"schema": SCHEMA}
+        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def price_key(row: Row) -> str:
-    """What a price is known under: the backend, the model asked for and, where they say more, who answered and how."""
+    """Return the key of a row's price: backend, requested model, and the answering model and tier if they differ."""
     names = (row.backend, row.model, *((row.answered,) if row.answered not in {"", row.model} else ()))
     return " ".join((*names, f"[{row.tier}]") if row.tier else names)
 
 
 def priced(rows: Iterable[Row], price_of: Mapping[str, Price | None]) -> list[Priced]:
-    """The rows with their cost, sorted, those of one key made one."""
+    """Return the rows with their cost, sorted; rows of one key are summed."""
     return [_priced(row, price_of.get(price_key(row))) for row in added(rows)]
 
 
@@ -129,5 +129,5 @@ def _priced(row: Row, price: Price | None) -> Priced:
 
 
 def digests(report: Report) -> dict[str, str]:
-    """Short names of the report's prices."""
+    """Return a digest of each of the report's prices."""
     return {key: prices.digest(prices.price_of(rates.model_dump())) for key, rates in report.prices.items()}

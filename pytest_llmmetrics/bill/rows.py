@@ -1,4 +1,4 @@
-"""What was measured, as plain rows: one per test, backend, model asked for and model that answered. Pure."""
+"""The measured calls as rows: one per test, backend, requested model, answering model and tier. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str, str]
 
 
 class SeenAttempt(NamedTuple):
-    """One attempt: what a record says of it that matters here."""
+    """One attempt: the fields of its record that rows need."""
 
     fingerprint: str
     status: str
@@ -34,7 +34,7 @@ class SeenAttempt(NamedTuple):
 
 
 def packed(record: CallRecord) -> tuple[Any, ...]:
-    """One attempt as the recorder keeps it: a flat tuple, without the meter that the record would keep alive."""
+    """Pack an attempt into a flat tuple, without the meter that the record would keep alive."""
     parts = tuple((part.model, *part.usage.buckets.items()) for part in record.parts)
     error = None if record.error_type is None else record.error_type.value
     return (
@@ -43,14 +43,14 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
     )
 
 
-def unpacked(kept: tuple[Any, ...]) -> SeenAttempt:
-    """The attempt that `packed` has made a tuple of."""
-    seen = SeenAttempt._make(kept)
+def unpacked(values: tuple[Any, ...]) -> SeenAttempt:
+    """Return the attempt of a packed tuple."""
+    seen = SeenAttempt._make(values)
     return seen._replace(parts=tuple((model, prices.usage(dict(buckets))) for model, *buckets in seen.parts))
 
 
 class Row(BaseModel):
-    """What one test asked of one model. Buckets are disjoint; a name such as `input>200000` is of dearer calls."""
+    """The calls of one test to one model. Buckets are disjoint; `input>200000` is of prompts over 200,000 tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,21 +58,21 @@ class Row(BaseModel):
     backend: str
     model: str
     answered: str = ""
-    """Empty where nobody answered, or the answer does not say."""
+    """The model that answered; empty: no answer, or it does not name a model."""
     tier: str = ""
-    """The service tier that answered, where it has a price of its own."""
+    """The service tier of the answer, if it has its own price."""
     calls: Count = 0
     attempts: Count = 0
     unread: Count = 0
-    """Calls that succeeded and whose usage the wire does not carry."""
+    """Successful calls whose answers have no usage."""
     errors: Tokens = {}
-    """Attempts that failed, by error type."""
+    """Failed attempts, by error type."""
     tokens: Tokens = {}
-    """Known, and priced by the price book."""
+    """Known tokens that the price book prices."""
     estimated: Tokens = {}
-    """Nobody says how many it were: what was sent, and what passed."""
+    """Estimated tokens: no usage was received, so they are counted from the request and the received answer."""
     wire_tokens: Tokens = {}
-    """Known, and priced by the wire itself."""
+    """Known tokens whose cost is in the answer."""
     wire_usd: Money | None = None
 
     @property
@@ -80,7 +80,7 @@ class Row(BaseModel):
         return (self.test, self.backend, self.model, self.answered, self.tier)
 
     def plain(self) -> dict[str, Any]:
-        """The row without what is empty."""
+        """Return the row without empty fields."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -89,7 +89,7 @@ _BUCKETS = ("errors", "tokens", "estimated", "wire_tokens")
 
 
 def added(rows: Iterable[Row]) -> list[Row]:
-    """The rows with those of the same key made one, sorted."""
+    """Sum the rows of each key; return them sorted."""
     sums: dict[Key, dict[str, Any]] = {}
     for row in rows:
         total = sums.setdefault(row.key, {"wire_usd": None, **dict.fromkeys(_COUNTS, 0), **{b: {} for b in _BUCKETS}})
@@ -100,27 +100,27 @@ def added(rows: Iterable[Row]) -> list[Row]:
                 total[name][bucket] = total[name].get(bucket, 0) + n
         if row.wire_usd is not None:
             total["wire_usd"] = f"{Decimal(total['wire_usd'] or 0) + Decimal(row.wire_usd):f}"
-    made = []
+    merged = []
     for (test, backend, model, answered, tier), total in sorted(sums.items()):
         for name in _BUCKETS:
             total[name] = dict(sorted(total[name].items()))
-        made.append(Row(test=test, backend=backend, model=model, answered=answered, tier=tier, **total))
-    return made
+        merged.append(Row(test=test, backend=backend, model=model, answered=answered, tier=tier, **total))
+    return merged
 
 
 def read_alone(rows: Iterable[Row]) -> list[Row]:
-    """The rows without what is estimated in them: calls, attempts, errors, and the tokens that were read."""
+    """Return the rows without estimated tokens."""
     return [row.model_copy(update={"estimated": {}}) for row in rows]
 
 
 def rows_of(test: str, attempts: Iterable[SeenAttempt], book: PriceBook) -> list[Row]:
-    """The rows of one test's attempts, in the order in which they ended."""
+    """Make the rows of one test's attempts, which are in the order in which they ended."""
     return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book))
 
 
 def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook) -> Iterable[Row]:
     last = call[-1]
-    # a call belongs to the model that answered it in the end: what failed before, too
+    # a call, with its failed attempts, belongs to the model that answered last
     where: dict[str, Any] = {
         "test": test,
         "backend": last.backend,
@@ -142,7 +142,7 @@ def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook) -> Iterab
 
 def _charges(where: Mapping[str, Any], attempt: SeenAttempt, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
-        # a part's own model is of no matter: the wire says what they cost together
+        # the answer has the cost of all parts together: their models do not matter
         buckets = _joined(usage.buckets for _, usage in attempt.parts)
         if buckets or attempt.wire_usd:
             yield Row(**where, wire_tokens=buckets, wire_usd=f"{attempt.wire_usd:f}")

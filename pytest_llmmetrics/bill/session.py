@@ -1,7 +1,7 @@
-"""The recorder: meters the session, and knows which test each call belongs to.
+"""The recorder: meters the session, and assigns each call to a test.
 
-A call belongs to whatever the process was running when the call began, on any thread. Records are kept in memory and
-looked at when the session ends: during a test nothing is read, written or imported.
+A call belongs to the test or fixture that ran when the call began, on any thread. Records stay in memory until the
+session ends: nothing is read, written or imported during a test.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEY = "llmmetrics"
 
 
 class Recorder:
-    """The plugin object of a metered session; in xdist's controller it only collects what the workers measured."""
+    """The plugin object of a metered session. In xdist's controller it only collects the workers' measurements."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.config = config
@@ -39,8 +39,8 @@ class Recorder:
         self.worker = hasattr(config, "workerinput")
         self.controller = not self.worker and config.getoption("dist", "no") != "no"
         self.book = PriceBook()
-        # flat tuples and strings, which the collector does not look at: tens of thousands of objects more would
-        # bring on a collection of everything that a test session holds
+        # flat tuples and strings, which the garbage collector does not track: tens of thousands of tracked objects
+        # would start a collection of everything that the session holds
         self.seen: list[tuple[Owner, tuple[Any, ...]]] = []
         self.owners = owners_of(config)
         self.outcomes: dict[str, str] = {}
@@ -53,27 +53,27 @@ class Recorder:
         self._watch = Watch(lambda what: self.stale.append((named(self.owners.current), what)))
         self._doors = ExitStack()
 
-    # from the session's start to its end
+    # start and end of the session
 
     def open(self) -> None:
-        """Begin to meter."""
+        """Start metering."""
         if self.controller:
             return
         self._doors.callback(set_owner, set_owner(SESSION))
-        self._doors.enter_context(observe(self._told))
+        self._doors.enter_context(observe(self._record))
         self._meter = Unpriced()
         self._doors.enter_context(metering(self._meter))
         self._doors.callback(self._watch.stop)
 
     def close(self) -> None:
-        """Put everything back as it was."""
+        """Stop metering, and undo every patch."""
         self._doors.close()
 
-    def _told(self, record: CallRecord) -> None:
+    def _record(self, record: CallRecord) -> None:
         self.book.learn(record)
         self.seen.append((named(record.owner), packed(record)))
 
-    # as the tests run
+    # while the tests run
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -88,17 +88,17 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before = self.outcomes.get(report.nodeid)
         if before in {"", "passed"}:
-            said = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
-            # a failure in any phase is the run's
-            if report.when == "call" or said != "passed":
-                self.outcomes[report.nodeid] = said
+            outcome = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
+            # a failure in any phase fails the test
+            if report.when == "call" or outcome != "passed":
+                self.outcomes[report.nodeid] = outcome
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        # before -k and others take some away
+        # before -k and other options deselect tests
         self.collected = [item.nodeid for item in items]
 
-    # what it comes to
+    # the results
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -114,8 +114,7 @@ class Recorder:
             self._let_go()
             self.close()
         if gc.isenabled():
-            # what is made from here on is no garbage, and would have all that the tests left searched for some;
-            # pytest itself collects at the very end
+            # a collection now would search everything that the tests left; pytest collects at the very end itself
             gc.disable()
             self._doors.callback(gc.enable)
         if not self.controller:
@@ -123,8 +122,8 @@ class Recorder:
         if self.worker:
             self.config.workeroutput[_KEY] = self.measured[0].model_dump_json()  # type: ignore[attr-defined]
             return
-        asked = self.options
-        if not (asked.gate or asked.acts or asked.reports or any(each.anything for each in self.measured)):
+        options = self.options
+        if not (options.gate or options.acts or options.reports or any(each.anything for each in self.measured)):
             return
         from pytest_llmmetrics.bill.bill import Bill
 
@@ -143,7 +142,7 @@ class Recorder:
             session.exitstatus = code
 
     def _let_go(self) -> None:
-        """Have the calls counted whose answers nobody holds any more: a cycle may have kept some."""
+        """Count the calls whose unread answers are garbage: a cycle may have kept them alive."""
         every = [self._meter.engine, *meters()]
         if any(meter.in_flight for meter in every):
             gc.collect()
@@ -156,22 +155,22 @@ class Recorder:
             seen.setdefault(owner, []).append(unpacked(each))
         own: list[Row] = []
         again: list[Row] = []
-        beside: list[Row] = []
+        outside: list[Row] = []
         for (name, run), attempts in seen.items():
-            where = beside if not run else own if run == self.owners.runs[name] else again
+            where = outside if not run else own if run == self.owners.runs[name] else again
             where.extend(rows_of(name, attempts, self.book))
         return Measured(
             known=self.book.known(),
             rows=own,
             reruns=added(again),
-            beside=added(beside),
+            outside=added(outside),
             tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
             stale=sorted({(name, what) for (name, _), what in self.stale}),
             exceeded=exceeded(self.config),
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
 
-    # what is said of it
+    # the summary
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -187,16 +186,16 @@ class Recorder:
 
 
 def start(config: pytest.Config) -> None:
-    """Meter this session. Raises `pytest.UsageError` for what was asked for wrongly."""
-    asked = bill_options.read(config)
+    """Meter this session. Raises `pytest.UsageError` for a wrong option."""
+    options = bill_options.read(config)
     if config.getoption("collectonly", default=False):
         return
-    recorder = Recorder(config, asked)
-    if asked.gate and asked.gate_base and not recorder.worker:
+    recorder = Recorder(config, options)
+    if options.gate and options.gate_base and not recorder.worker:
         from pytest_llmmetrics.bill import history
 
         try:
-            recorder.merge_base = history.merge_base(config.rootpath, asked.gate_base)
+            recorder.merge_base = history.merge_base(config.rootpath, options.gate_base)
         except history.HistoryError as exc:
             raise pytest.UsageError(str(exc)) from None
     recorder.open()

@@ -1,4 +1,4 @@
-"""Why a cost has changed: more calls, more use per call, another model, another price. Pure, exact, and sums up."""
+"""Why a cost has changed: more calls, more use per call, another model, another price. Pure; the parts sum exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_llmmetrics.bill.rows import Row
 
 
 class Split(NamedTuple):
-    """The parts of a change in cost, in attodollars."""
+    """The parts of a cost change, in attodollars."""
 
     calls: int = 0
     usage: int = 0
@@ -23,14 +23,14 @@ class Split(NamedTuple):
         return sum(self)
 
     def plus(self, other: Split) -> Split:
-        """Both, part by part."""
+        """Add two splits, part by part."""
         return Split(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def split(before: Iterable[Row], after: Iterable[Row], then: PriceOf, now: PriceOf) -> Split | None:
-    """The change from `before`, at the prices of `then`, to `after`, at those of `now`; None where a price is unknown.
+    """Split the change from `before`, at prices `then`, to `after`, at prices `now`; None: a price is unknown.
 
-    First the prices change, then the number of calls, then what a call uses, then the model.
+    The order is: prices, number of calls, use per call, model.
     """
     old = {row.key: row for row in before}
     new = {row.key: row for row in after}
@@ -62,7 +62,7 @@ def _same_model(old: Sequence[Row], new: Sequence[Row], now: PriceOf) -> Split:
 
 
 def _of_calls(cost: int, old: Sequence[Row], new: Sequence[Row]) -> int:
-    """What the change in the number of calls alone comes to, at what a call cost."""
+    """Return the cost of the change in the number of calls, at the old cost per call."""
     was = sum(row.calls for row in old)
     return cost * (sum(row.calls for row in new) - was) // was if was else 0
 
@@ -73,7 +73,7 @@ def _calls_alone(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Spli
 
 def _other_model(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Split:
     cost = _sum(gone, now)
-    # of several models that were replaced, the dearest stands for all
+    # if several models were replaced, the one with the highest cost represents all
     anchor = now(max(gone, key=lambda row: _cost(row, now(row))))
     paid = _sum(came, now)
     at_old = [cost_of(row, anchor) for row in came]
@@ -85,28 +85,28 @@ def _other_model(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Spli
 def causes(
     before: Sequence[Row], after: Sequence[Row], parts: Split | None, price_of: PriceOf, reached: Collection[str] = ()
 ) -> list[str]:
-    """What has changed between the two, in words: of the measures that reached a limit first, then what weighs most."""
+    """Say what has changed: first the measures that exceed a limit, then the largest changes."""
     if not before:
         return ["new: not in the baseline"]
     was, now = figures(before, price_of), figures(after, price_of)
     parts = parts or Split()
-    found: list[tuple[str, float, str]] = []
+    changes: list[tuple[str, float, str]] = []
     if models := _models(before, after):
-        found.append(("cost", abs(parts.model) or 1, models))
+        changes.append(("cost", abs(parts.model) or 1, models))
     if was.calls != now.calls:
-        found.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
+        changes.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
     if was.calls and now.calls and was.per_call != now.per_call:
         failed = _errors(before, after)
-        found.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
+        changes.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
     used = _usage(was, now) if was.calls and now.calls else []
     moved = sum(change for _, change, _ in used) or 1
-    found += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
-    return [text for _, _, text in sorted(found, key=lambda each: (each[0] not in reached, -each[1]))]
+    changes += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
+    return [text for _, _, text in sorted(changes, key=lambda each: (each[0] not in reached, -each[1]))]
 
 
 def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
-    """What one call uses: by how much of it that has changed, and in words."""
-    found = []
+    """Return the changes in one call's use: measure, relative change, words."""
+    changes = []
     for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
         one, other = total / was.calls, later / now.calls
         if one != other:
@@ -114,12 +114,12 @@ def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
                 f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one and abs(other / one - 1) >= 0.01 else ""
             )
             text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
-            found.append(("tokens", abs(other - one) / (one or other), text))
+            changes.append(("tokens", abs(other - one) / (one or other), text))
     if was.cached_ratio != now.cached_ratio:
         shift = abs(was.cached_ratio - now.cached_ratio)
         text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"
-        found.append(("cached", shift, text))
-    return found
+        changes.append(("cached", shift, text))
+    return changes
 
 
 def _number(value: float) -> str:
@@ -132,7 +132,7 @@ def _models(before: Sequence[Row], after: Sequence[Row]) -> str | None:
         return f"model {', '.join(asked[0])} → {', '.join(asked[1]) or 'none'}"
     answered = [sorted({row.answered for row in rows if row.answered}) for rows in (before, after)]
     if answered[0] != answered[1] and all(answered):
-        return f"answering model {', '.join(answered[0])} → {', '.join(answered[1])}"
+        return f"answered by model {', '.join(answered[0])} → {', '.join(answered[1])}"
     return None
 
 

@@ -1,7 +1,7 @@
-"""Notices answers that vcrpy replays for another request than the one that was recorded.
+"""Detects answers that vcrpy replays for a different request than the recorded one.
 
-vcrpy matches on method and URL unless it is told otherwise: a prompt may change and its old answer, with its old
-usage, still be replayed. What such a test costs is not known.
+By default, vcrpy matches on method and URL: when a prompt changes, it still replays the old answer, with the old
+usage. The cost of such a test is not known.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from llmmetrics import read_exchange
 
 
 class Watch:
-    """Compares what was sent with what was recorded, whenever a cassette plays."""
+    """Compares each replayed request with the recorded one."""
 
     def __init__(self, stale: Callable[[str], None]) -> None:
         self._stale = stale
         self._undo: Callable[[], None] | None = None
 
     def look(self) -> None:
-        """Begin as soon as vcrpy is there; importing it is up to the tests."""
+        """Patch vcrpy once the tests have imported it."""
         if self._undo is None and (module := sys.modules.get("vcr.cassette")) is not None:
             cassette = getattr(module, "Cassette", None)
             if cassette is not None:
                 self._patch(cassette)
 
     def stop(self) -> None:
-        """Undo it."""
+        """Undo the patch."""
         if self._undo is not None:
             self._undo()
             self._undo = None
@@ -45,7 +45,7 @@ class Watch:
             try:
                 watch.compare(self, request, response)
             except Exception:
-                # a cassette class of another making: nothing is said of its requests
+                # an unknown cassette class: its requests are not compared
                 return response
             return response
 
@@ -53,19 +53,19 @@ class Watch:
         self._undo = lambda: setattr(cassette, "play_response", original)
 
     def compare(self, cassette: Any, request: Any, response: Any) -> None:
-        """Say what differs between a request and the one that this response was recorded for."""
+        """Report the difference between a request and the recorded request of this response."""
         recorded = next((asked for asked, answer in cassette.data if answer is response), None)
         if recorded is None or recorded.body == request.body:
             # the common case first
             return
         ours = sys.modules.get("pytest_llmmetrics.cassettes.replay")
         if ours is not None and ours.MARK in recorded.headers:
-            # what llm_cassette plays it has matched by meaning, or its cassette says what it stands for
+            # llm_cassette has matched the request itself
             return
         old = _json(recorded.body)
         if old is None or old == _json(request.body):
             return
-        # what the user's own filters leave out is no difference
+        # the user's filters apply first: what they remove is not a difference
         sent = cassette.filter_request(request)
         new = _json(sent.body) if sent else None
         if new is not None and old != new and _is_call(request):
@@ -73,7 +73,7 @@ class Watch:
 
 
 def _json(body: Any) -> Any:
-    """The body's meaning; None for one that is no JSON object."""
+    """Parse a body; None: not a JSON object."""
     if isinstance(body, str):
         body = body.encode()
     if not isinstance(body, bytes) or body[:1] != b"{":
@@ -85,7 +85,7 @@ def _json(body: Any) -> Any:
 
 
 def difference(old: Any, new: Any, where: str = "") -> str:
-    """The first place in which two JSON values differ."""
+    """Return the path of the first difference of two JSON values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
@@ -98,8 +98,8 @@ def difference(old: Any, new: Any, where: str = "") -> str:
 
 
 def _is_call(request: Any) -> bool:
-    """Whether a recorded request is a call of an LLM."""
-    asked = read_exchange(
+    """Tell whether a recorded request is an LLM call."""
+    exchange = read_exchange(
         method=request.method,
         url=request.uri,
         request_headers=(),
@@ -108,4 +108,4 @@ def _is_call(request: Any) -> bool:
         response_headers=(),
         response_body=b"",
     )
-    return asked.api is not None
+    return exchange.api is not None

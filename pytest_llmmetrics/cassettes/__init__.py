@@ -1,1 +1,1 @@
-"""Cassettes: recorded exchanges, found, matched, replayed, recorded without secrets, compared with what is live."""
+"""Cassettes: finds, matches, replays and records exchanges, removes secrets, compares with a live endpoint."""

@@ -1,7 +1,7 @@
-"""Puts a replay between the clients and vcrpy, and vcrpy between it and the network.
+"""Patches the transports of httpx and httpx2: a replay stands between the client and vcrpy, vcrpy before the network.
 
-vcrpy replaces the methods of the transports' classes, so that whatever meters above them sees a replay as it sees
-the network. What it gives back passes a door of ours, in the same place.
+vcrpy replaces the methods of the transports' classes, so a meter above them sees a replay as it sees the network.
+Our own patch of the same methods wraps vcrpy's.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _IN_PROCESS = (
     ("MockTransport", "handle_request"),
     ("MockTransport", "handle_async_request"),
 )
-"""Transports behind which there is no network: the application under test itself, or a mock of the test's own."""
+"""Transports without a network: the application under test, or a mock of the test."""
 
 
 @contextmanager
 def opened(replay: Replay) -> Iterator[Any]:
-    """Play inside the block. Gives vcrpy's cassette, whose requests and responses are what was played and recorded."""
+    """Play inside the block. Yield vcrpy's cassette, which has the played and recorded requests and responses."""
     libraries = [library for name in _FAMILIES if (library := _library(name))]
     real = [
         (library, transport, name, make, getattr(transport, name))
@@ -71,12 +71,12 @@ def _library(name: str) -> Any:
 
 
 def _same(asked: Any, recorded: Any) -> bool:
-    """Vcrpy's matcher: the hook has chosen before."""
+    """Match by the mark: the hook has selected the interaction before."""
     return MARK in asked.headers and asked.headers[MARK] == recorded.headers.get(MARK)
 
 
 class _Memory:
-    """vcrpy's persister: the deck is what is loaded, and what is recorded is written elsewhere."""
+    """vcrpy's persister: loads the deck. `recording` writes cassettes."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -99,16 +99,16 @@ class _Memory:
         return requests, responses
 
     def save_cassette(self, _path: str, _cassette: Any, serializer: Any) -> None:
-        """Nothing: recording.py scans before it writes, and raises where an exception undoes the patches first."""
+        """Do nothing: `LlmCassette.write` scans and writes, where its exception still undoes the patches."""
 
 
 def _door(replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], library: Any) -> Callable[..., Any]:
     @wraps(inner)
     def handle_request(self: Any, request: Any) -> Any:
         if replay.foreign(request):
-            # under the lock, an application on loopback could not ask its LLM while it is asked itself
+            # without the lock: an application on loopback calls its LLM while it handles this request
             return real(self, request)
-        # choosing and playing is one act, or two threads would play the same interaction
+        # the lock makes selecting and playing one step, or two threads would play the same interaction
         with nullcontext() if replay.recording else replay.turn:
             response = inner(self, _readable(replay, request))
         if card := replay.to_verify(response):
@@ -118,7 +118,7 @@ def _door(replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], l
                 live.read()
                 live.close()
             except library.HTTPError as exc:
-                replay.drifts.append(f"{card}: the endpoint did not answer: {type(exc).__name__}")
+                replay.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
             else:
                 replay.compare(card, live)
         return replay.answer(request, response, library, asynchronous=False)
@@ -141,7 +141,7 @@ def _async_door(
                 await live.aread()
                 await live.aclose()
             except library.HTTPError as exc:
-                replay.drifts.append(f"{card}: the endpoint did not answer: {type(exc).__name__}")
+                replay.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
             else:
                 replay.compare(card, live)
         return replay.answer(request, response, library, asynchronous=True)
@@ -150,7 +150,7 @@ def _async_door(
 
 
 def _readable(replay: Replay, request: Any) -> Any:
-    """A recording is read by people: it is asked for as plain text."""
+    """Ask for an answer without compression, so that people can read the recording."""
     if replay.recording:
         request.headers["accept-encoding"] = "identity"
     return request

@@ -1,4 +1,4 @@
-"""How the shape of an answer has drifted from the recorded one: paths added, removed, of another type. Pure."""
+"""Compares the shape of a live answer with the recorded one: paths added, removed, of another type. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "n
 
 
 def shape(body: bytes) -> Shape:
-    """The types at every path of a body: one document, or the events of a stream merged by their type."""
+    """Return the types at every path of a body: a document, or the events of a stream, merged by event type."""
     types: dict[str, set[str]] = defaultdict(set)
     for prefix, value in _documents(body):
         for path, kind in _walk(value, f"{prefix}$"):
@@ -48,18 +48,18 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         try:
             value = json.loads(data)
         except ValueError:
-            # a line of another kind, or [DONE]
+            # a line without JSON, or [DONE]
             continue
         kind = name or (value.get("type") if isinstance(value, dict) else "")
         name = ""
-        # a ping comes when it comes
+        # the number of pings is random
         if kind != "ping":
             yield f"{kind} " if isinstance(kind, str) and kind else "", value
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if value is None:
-        # what a null will be when it is something, nobody can say
+        # a null does not show the type of the value
         yield path, "null"
         return
     yield path, _TYPES[type(value)]
@@ -76,30 +76,30 @@ _NULL = frozenset({"null"})
 
 
 def compare(recorded: Shape, live: Shape) -> list[Drift]:
-    """What the live answer has that the recorded one lacks, the other way round, and what is of another type.
+    """List the paths that were added, removed or have another type.
 
-    What stands under a path that is itself reported, or that is null or empty on one side, is not reported again.
+    A path below a reported path, or below one that is null or empty on one side, is not reported.
     """
-    found: dict[str, str] = {}
+    changes: dict[str, str] = {}
     for path in sorted(recorded.keys() | live.keys()):
-        if any(_below(path, each) for each in found) or _unsaid(path, recorded, live):
+        if any(_below(path, each) for each in changes) or _hidden(path, recorded, live):
             continue
         before, now = recorded.get(path, _NOTHING), live.get(path, _NOTHING)
         if not before:
-            found[path] = f"added ({_named(now)})"
+            changes[path] = f"added ({_named(now)})"
         elif not now:
-            found[path] = f"removed ({_named(before)})"
+            changes[path] = f"removed ({_named(before)})"
         elif before - _NULL and now - _NULL and not (before & now) - _NULL:
-            found[path] = f"was {_named(before)}, is {_named(now)}"
-    return [Drift(path, what) for path, what in found.items()]
+            changes[path] = f"was {_named(before)}, is {_named(now)}"
+    return [Drift(path, what) for path, what in changes.items()]
 
 
 def _below(path: str, other: str) -> bool:
     return path.startswith((f"{other}.", f"{other}["))
 
 
-def _unsaid(path: str, recorded: Shape, live: Shape) -> bool:
-    """Whether the side that lacks this path has a null, or an empty list, where it would begin."""
+def _hidden(path: str, recorded: Shape, live: Shape) -> bool:
+    """Tell whether the side without this path has a null or an empty list above it."""
     for side in (recorded, live):
         parent = path
         while parent and parent not in side:

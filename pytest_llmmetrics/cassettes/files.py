@@ -1,7 +1,7 @@
-"""A cassette as a file: vcrpy's own format, and beside it what vcrpy has no place for and does not look at.
+"""Reads and writes cassette files: vcrpy's format, with two additions that vcrpy ignores.
 
-A `fault` beside a request and its response is an exception that the client gets; `metadata` says where the cassette
-is from and how its requests are matched.
+The key `fault` of an interaction is an exception that the client gets. `metadata` says where the cassette is from and
+how its requests are matched.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ RAISES = (
     *("ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout"),
     *("ConnectError", "ReadError", "WriteError", "RemoteProtocolError"),
 )
-"""The exceptions that a cassette may name: those that a real transport raises, in either family."""
+"""The exceptions that a cassette may name: those of a real transport, in httpx and httpx2."""
 
 
 class CassetteError(Exception):
-    """A cassette or a marker that cannot be used. The message says what is wrong, where, and what to do."""
+    """An unusable cassette or marker. The message says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """An exception that the client gets: instead of the headers, or after what there is of the body."""
+    """An exception that the client gets, instead of the headers or after the recorded part of the body."""
 
     raises: str
     says: str = ""
@@ -50,7 +50,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Cassette:
-    """What one file holds."""
+    """The content of one file."""
 
     name: str
     interactions: tuple[Interaction, ...]
@@ -58,17 +58,17 @@ class Cassette:
 
     @property
     def match(self) -> str:
-        """How much of a request has to be as recorded: `body` all of it, `api` and `provider` less."""
+        """How much of a request must be as recorded: `body` is all of it, `api` and `provider` are less."""
         return str(self.metadata.get("match", "body"))
 
     @property
     def repeat(self) -> bool:
-        """Whether the last answer is given again and again."""
+        """Whether the last answer is replayed any number of times."""
         return self.metadata.get("repeat") is True
 
 
 def read(path: Path, name: str) -> Cassette:
-    """The cassette in a file. Raises `CassetteError`."""
+    """Read a cassette from a file. Raises `CassetteError`."""
     try:
         text = path.read_text("utf8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -77,7 +77,7 @@ def read(path: Path, name: str) -> Cassette:
 
 
 def parse(text: str, name: str) -> Cassette:
-    """The cassette in this text. Raises `CassetteError`."""
+    """Parse the text of a cassette. Raises `CassetteError`."""
     if not text.strip():
         raise CassetteError(f"cassette {name} is empty: delete it and record it again with --llm-record=once")
     try:
@@ -85,10 +85,12 @@ def parse(text: str, name: str) -> Cassette:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise CassetteError(f"cassette {name} is no YAML{where}, or breaks off there: record it again") from None
-    # the version is the last line that is written
+        raise CassetteError(f"cassette {name} is not YAML, or ends too early{where}: record it again") from None
+    # the version is the last line of a complete file
     if not isinstance(doc, dict) or doc.get("version") != 1:
-        raise CassetteError(f"cassette {name} breaks off, or is none: it does not end with `version: 1`")
+        raise CassetteError(
+            f"cassette {name} is incomplete, or not a cassette: it does not end with `version: 1`. Record it again"
+        )
     rows, metadata = doc.get("interactions"), doc.get("metadata") or {}
     if not isinstance(rows, list) or not rows or not isinstance(metadata, dict):
         raise CassetteError(f"cassette {name} has no interactions: delete it and record it again")
@@ -106,18 +108,22 @@ def _interaction(row: Any, where: str) -> Interaction:
                 side[key]
         int(response["status"]["code"])
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise CassetteError(f"cassette {where} is no interaction of vcrpy's: {exc!r} is missing or wrong") from None
+        raise CassetteError(
+            f"cassette {where} is not an interaction of vcrpy: {exc!r} is missing or wrong. Record it again"
+        ) from None
     return Interaction(request, response, None if fault is None else _breakdown(fault, where))
 
 
 def _breakdown(fault: Any, where: str) -> Breakdown:
     try:
-        made = Breakdown(**fault)
+        breakdown = Breakdown(**fault)
     except TypeError:
-        raise CassetteError(f"cassette {where}.fault: it has `raises`, `says` and `when`, and nothing else") from None
-    _one_of(where, "fault.raises", made.raises, RAISES)
-    _one_of(where, "fault.when", made.when, WHENS)
-    return made
+        raise CassetteError(
+            f"cassette {where}.fault has an unknown key: its keys are `raises`, `says` and `when`"
+        ) from None
+    _one_of(where, "fault.raises", breakdown.raises, RAISES)
+    _one_of(where, "fault.when", breakdown.when, WHENS)
+    return breakdown
 
 
 def _one_of(where: str, what: str, value: Any, known: Sequence[str]) -> None:
@@ -129,7 +135,7 @@ def _one_of(where: str, what: str, value: Any, known: Sequence[str]) -> None:
 
 
 _Dumper: Any = type("_Dumper", (yaml.SafeDumper,), {})
-"""Writes streams as they are read: a line a line."""
+"""Writes texts of several lines as YAML blocks, line by line."""
 
 
 def _text(dumper: Any, value: str) -> Any:
@@ -140,7 +146,7 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(interactions: Sequence[Interaction], metadata: Mapping[str, Any]) -> str:
-    """The text of a cassette: the same for the same interactions, keys sorted, and no line broken in two."""
+    """Return the text of a cassette: deterministic, with sorted keys and no wrapped lines."""
     doc = {"interactions": [_row(each) for each in interactions], "metadata": dict(metadata), "version": 1}
     return str(yaml.dump(doc, Dumper=_Dumper, allow_unicode=True, width=10**9))
 
@@ -153,7 +159,7 @@ def _row(each: Interaction) -> dict[str, Any]:
 
 
 def write(path: Path, text: str) -> None:
-    """Put the text into the file, all of it or nothing."""
+    """Write the file atomically."""
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo:
@@ -161,4 +167,4 @@ def write(path: Path, text: str) -> None:
             undo.callback(Path(file.name).unlink, missing_ok=True)
             file.write(data)
         Path(file.name).chmod(0o644)
-        os.replace(file.name, path)  # noqa: PTH105 - the one that is atomic on every system
+        os.replace(file.name, path)  # noqa: PTH105 - atomic on every system

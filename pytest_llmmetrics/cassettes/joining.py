@@ -1,4 +1,4 @@
-"""Has the tests that the marker `llm_cassette` is on use their cassettes, and answer for them."""
+"""Makes tests with the marker `llm_cassette` use the fixture, and fails them for what went wrong with it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from pytest_llmmetrics.cassettes.playing import LlmCassette
 
 CASSETTE: pytest.StashKey[LlmCassette] = pytest.StashKey()
-"""What a test with a cassette plays."""
+"""The cassettes of a test, while it runs."""
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Have marked tests use the fixture `llm_cassette`, and answer for it."""
+    """Add the fixture `llm_cassette` to the marked tests."""
     marked = [item for item in items if item.get_closest_marker("llm_cassette")]
     for item in marked:
         _join(getattr(item, "fixturenames", []), getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}))
@@ -30,7 +30,7 @@ _NAME = "llmmetrics-cassettes"
 
 
 def _join(names: list[str], known: Mapping[str, Any]) -> None:
-    """Before every other fixture of its own scope, and after those that outlive it."""
+    """Insert `llm_cassette` before the other function-scoped fixtures, after those of wider scopes."""
     if "llm_cassette" in names:
         return
     scopes = [known[name][-1].scope if known.get(name) else "" for name in names]
@@ -38,7 +38,7 @@ def _join(names: list[str], known: Mapping[str, Any]) -> None:
 
 
 class Concludes:
-    """A test with a cassette answers for it when its own code has ended."""
+    """Judges the use of a test's cassettes when the test's own code has ended."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:

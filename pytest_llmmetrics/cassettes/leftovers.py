@@ -1,4 +1,4 @@
-"""Cassettes of the user's own that no test names: told at the session's end, where all tests were collected."""
+"""Reports the user's cassettes that no test names, at the end of a session that collected all tests."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pytest_llmmetrics.cassettes import names as cassette_names
 
 
 class Leftovers:
-    """Hooks of a session in which there are cassettes."""
+    """Hooks of a session with cassettes that no test names."""
 
     def __init__(self, left: list[str]) -> None:
         self._left = left
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Under xdist the workers know, and the controller tells."""
+        """Send the names from an xdist worker to the controller."""
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output["llm_cassettes"] = self._left
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The line that says it."""
-        terminalreporter.write_line(f"llmmetrics: cassettes that no test names: {', '.join(self._left)}")
+        """Print the names."""
+        terminalreporter.write_line(f"llmmetrics: no test names these cassettes: {', '.join(self._left)}")
 
 
 def tell(config: pytest.Config, left: list[str]) -> None:
-    """Have the session end with it."""
+    """Report these names at the session's end."""
     if not config.pluginmanager.has_plugin(_NAME):
         config.pluginmanager.register(Leftovers(left), _NAME)
 
@@ -36,7 +36,7 @@ _NAME = "llmmetrics-leftovers"
 
 
 def look(config: pytest.Config, marked: Iterable[pytest.Item]) -> None:
-    """Find what none of these tests names, unless they are but a part of all tests."""
+    """Find the cassettes that none of these tests names, if all tests were collected."""
     if config.args_source == pytest.Config.ArgsSource.ARGS or config.getoption("lf", default=False):
         return
     names: set[str] = set()
@@ -59,5 +59,5 @@ def _unnamed(places: set[Path], named: set[str]) -> set[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether we have written it: pytest-recording keeps its cassettes in the same place."""
+    """Tell whether this plugin has written the file: pytest-recording uses the same directory."""
     return "\nmetadata:\n" in path.read_text("utf8", "replace")

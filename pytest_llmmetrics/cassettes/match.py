@@ -1,4 +1,4 @@
-"""Which recorded interaction a request gets, and what differs where it gets none. Pure."""
+"""Selects the recorded interaction for a request, or says how the nearest one differs. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SHOWN = 60
 
 
 class Difference(NamedTuple):
-    """Where a request is not as recorded. A value that is not there is `...`."""
+    """A difference between a request and the recorded one. A missing value is `...`."""
 
     path: str
     recorded: Any
     asked: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: recorded {_short(self.recorded)}, asked {_short(self.asked)}"
+        return f"{self.path}: recorded {_short(self.recorded)}, sent {_short(self.asked)}"
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request, scrubbed, as it is compared."""
+    """A scrubbed request, in the form that is compared."""
 
     method: str
     url: str
@@ -40,7 +40,7 @@ class Question:
 
     @property
     def json(self) -> Any:
-        """The body as a value; its text where it is no JSON."""
+        """The body as a JSON value, or as text if it is not JSON."""
         try:
             return json.loads(self.body) if self.body else None
         except ValueError:
@@ -52,32 +52,32 @@ class Question:
 
 
 def question_of(request: Mapping[str, Any]) -> Question:
-    """A recorded request as a question."""
+    """Make a question of a recorded request."""
     body = request.get("body") or b""
     return Question(request["method"], request["uri"], body.encode() if isinstance(body, str) else body)
 
 
 def differences(asked: Question, recorded: Question, match: str) -> list[Difference]:
-    """What of a request is not as recorded, as far as it has to be; nothing: it is the one."""
-    found: list[Difference] = []
+    """List the differences that matter for this kind of match; empty: the request matches."""
+    changes: list[Difference] = []
     if asked.method != recorded.method:
-        found.append(Difference("method", recorded.method, asked.method))
+        changes.append(Difference("method", recorded.method, asked.method))
     to, at = asked.target, recorded.target
     if match == "body":
-        found += _where(asked, to, recorded, at)
+        changes += _where(asked, to, recorded, at)
         if to.model != at.model:
-            found.append(Difference("model", at.model, to.model))
-        found += _values(asked.json, recorded.json, "body")
-        if to.stream != at.stream and not any(each.path == "body.stream" for each in found):
-            found.append(Difference("stream", at.stream, to.stream))
-        return found
-    found += _whose(to, at)
+            changes.append(Difference("model", at.model, to.model))
+        changes += _values(asked.json, recorded.json, "body")
+        if to.stream != at.stream and not any(each.path == "body.stream" for each in changes):
+            changes.append(Difference("stream", at.stream, to.stream))
+        return changes
+    changes += _whose(to, at)
     if match == "api":
         if to.api != at.api:
-            found.append(Difference("API", at.api, to.api))
+            changes.append(Difference("API", at.api, to.api))
         if to.stream != at.stream:
-            found.append(Difference("stream", at.stream, to.stream))
-    return found
+            changes.append(Difference("stream", at.stream, to.stream))
+    return changes
 
 
 def _where(asked: Question, to: Target, recorded: Question, at: Target) -> Iterator[Difference]:
@@ -92,7 +92,7 @@ def _where(asked: Question, to: Target, recorded: Question, at: Target) -> Itera
 
 
 def _whose(to: Target, at: Target) -> Iterator[Difference]:
-    """A provider's own hosts, whichever; or one that nobody knows (a gateway, a proxy) and that speaks its format."""
+    """Match any host of the provider, or an unknown host (a gateway, a proxy) that uses the provider's format."""
     if to.api is None:
         yield Difference("path", at.path, to.path)
     elif to.provider is not None and to.provider != at.provider:
@@ -104,7 +104,7 @@ def _whose(to: Target, at: Target) -> Iterator[Difference]:
 def _values(asked: Any, recorded: Any, path: str) -> Iterator[Difference]:
     if isinstance(asked, dict) and isinstance(recorded, dict):
         for key in sorted(asked.keys() | recorded.keys()):
-            yield from _values(_said(asked, key), _said(recorded, key), f"{path}.{key}")
+            yield from _values(_field(asked, key), _field(recorded, key), f"{path}.{key}")
     elif isinstance(asked, list) and isinstance(recorded, list):
         for n in range(max(len(asked), len(recorded))):
             yield from _values(_at(asked, n), _at(recorded, n), f"{path}[{n}]")
@@ -112,10 +112,10 @@ def _values(asked: Any, recorded: Any, path: str) -> Iterator[Difference]:
         yield Difference(path, recorded, asked)
 
 
-def _said(value: Mapping[str, Any], key: str) -> Any:
-    """A field's value. SDKs differ, from version to version, in whether they write what is not said as null."""
-    said = value.get(key)
-    return ... if said is None or (key == "stream" and said is False) else said
+def _field(value: Mapping[str, Any], key: str) -> Any:
+    """Return a field's value; null is the same as a missing field: versions of SDKs differ in what they send."""
+    content = value.get(key)
+    return ... if content is None or (key == "stream" and content is False) else content
 
 
 def _at(values: Sequence[Any], n: int) -> Any:
@@ -131,7 +131,7 @@ def _short(value: Any) -> str:
 
 
 class Card(NamedTuple):
-    """One interaction, and the cassette it is from."""
+    """One interaction, with its cassette."""
 
     cassette: Cassette
     number: int
@@ -143,7 +143,7 @@ class Card(NamedTuple):
 
 
 class Deck:
-    """The interactions of one or several cassettes, in order."""
+    """The interactions of a test's cassettes, in order."""
 
     def __init__(self, cassettes: Sequence[Cassette]) -> None:
         self.cards = [
@@ -153,9 +153,9 @@ class Deck:
         ]
 
     def choose(self, asked: Question, played: Mapping[int, int]) -> int | None:
-        """The interaction that is played next for this request.
+        """Return the number of the interaction that is played next for this request; None: no interaction is left.
 
-        Each is played once, in order; when all have been, the last one goes on, where its cassette says `repeat`.
+        Each is played once, in order. After that, the last one is played again if its cassette has `repeat`.
         """
         matching = [
             n for n, card in enumerate(self.cards) if not differences(asked, card.question, card.cassette.match)
@@ -166,22 +166,22 @@ class Deck:
         return matching[-1] if matching and self.cards[matching[-1]].cassette.repeat else None
 
     def why_none(self, asked: Question) -> str:
-        """Why a request gets nothing: the nearest recorded request, and what differs."""
+        """Say why a request has no answer: the nearest recorded request, and how it differs."""
         compared = [(differences(asked, card.question, card.cassette.match), card) for card in self.cards]
         if not compared:
             return f"{asked} is not recorded yet"
-        found, card = min(compared, key=lambda each: _distance(each[0]))
-        if not found:
-            times = sum(1 for found, _ in compared if not found)
-            return f"{asked} was asked once more than is recorded: {times} in {card.cassette.name}"
-        shown = "; ".join(map(str, found[:4])) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+        changes, card = min(compared, key=lambda each: _distance(each[0]))
+        if not changes:
+            times = sum(1 for changes, _ in compared if not changes)
+            return f"{asked} was sent more often than recorded: {times} times in {card.cassette.name}"
+        shown = "; ".join(map(str, changes[:4])) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
         return f"{asked} is not recorded. The nearest is {card}: {shown}"
 
     def unplayed(self, played: Mapping[int, int]) -> list[Card]:
-        """What nobody asked for."""
+        """Return the interactions that no request has used."""
         return [card for n, card in enumerate(self.cards) if not played.get(n)]
 
 
-def _distance(found: Sequence[Difference]) -> tuple[int, int]:
-    """Another host or API is farther away than any number of words."""
-    return sum(not each.path.startswith("body") for each in found), len(found)
+def _distance(changes: Sequence[Difference]) -> tuple[int, int]:
+    """Rank differences: another host or API is farther away than any number of changes in the body."""
+    return sum(not each.path.startswith("body") for each in changes), len(changes)

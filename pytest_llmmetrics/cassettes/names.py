@@ -1,4 +1,4 @@
-"""Where a cassette of some name is: among the user's own first, then among those that ship with the plugin."""
+"""Finds a cassette by name: first among the user's own, then among those of the plugin."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SUFFIX = ".yaml"
 
 
 def shipped() -> Path:
-    """The directory of the shipped cassettes: the checkout's, else the one in the wheel.
+    """Return the directory of the shipped cassettes: the one of the checkout, or else the one in the wheel.
 
-    In an editable install, what the wheel puts beside the modules is not there.
+    An editable install does not have the wheel's data files.
     """
     here = Path(__file__).resolve().parents[1]
     checkout = here.parent / "cassettes"
@@ -26,35 +26,37 @@ def shipped() -> Path:
 
 
 def require_name(name: object) -> str:
-    """The name, if it can be one. Raises `CassetteError`."""
+    """Return a valid name. Raises `CassetteError` for an invalid one."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name.removesuffix(_SUFFIX)
-    raise CassetteError(f"{name!r} is no name of a cassette: it is such as 'openai/rate_limited', below a directory")
+    raise CassetteError(
+        f"{name!r} is not the name of a cassette: write it as 'openai/rate_limited', relative to a cassette directory"
+    )
 
 
 def path_of(directory: Path, name: str) -> Path:
-    """Where the cassette is kept, or would be."""
+    """Return the path of a cassette in a directory."""
     return directory / f"{name}{_SUFFIX}"
 
 
 def find(name: str, places: Sequence[Path]) -> Path | None:
-    """The first of these directories' files of this name."""
+    """Return the first file of this name in these directories."""
     return next((path for place in places if (path := path_of(place, name)).is_file()), None)
 
 
 def names(places: Iterable[Path]) -> list[str]:
-    """Every cassette there."""
-    found = {
+    """Return the names of all cassettes in these directories."""
+    every = {
         path.relative_to(place).with_suffix("").as_posix()
         for place in places
         if place.is_dir()
         for path in place.rglob(f"*{_SUFFIX}")
     }
-    return sorted(found)
+    return sorted(every)
 
 
 def missing(name: str, places: Sequence[Path]) -> CassetteError:
-    """What is said of a name that no cassette has: the nearest one, else those of its directory, else all."""
+    """Make the error for an unknown name: with the most similar name, or those of its directory, or all."""
     known = names(places)
     near = get_close_matches(name, known, 1)
     if near:
@@ -64,11 +66,11 @@ def missing(name: str, places: Sequence[Path]) -> CassetteError:
     return CassetteError("\n".join([f"no cassette {name}: there are", *_listed(there or known), _RECORD]))
 
 
-_RECORD = "A new one is recorded with --llm-record=once"
+_RECORD = "--llm-record=once records a new one"
 
 
 def _listed(names: Sequence[str]) -> Iterator[str]:
-    """The names by directory, wrapped; the directory stands once."""
+    """Yield the names, grouped by directory and wrapped."""
     groups: dict[str, list[str]] = {}
     for name in names:
         directory, slash, case = name.rpartition("/")

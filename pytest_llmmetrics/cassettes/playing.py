@@ -1,4 +1,4 @@
-"""A test's cassettes: found, read, played, and what the test has to answer for at its end."""
+"""The fixture `llm_cassette`: finds, reads and plays a test's cassettes, and judges their use at its end."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class LlmCassette:
         self.wanted = wanted(mark)
         self.mode = options.record_mode(item.config)
         self._shipped = cassette_names.shipped()
-        beside = [item.path.parent / "cassettes", item.config.rootpath / "cassettes"]
-        given = [Path(own)] if own else list(dict.fromkeys(beside))
-        # the shipped ones are never written, not even from their own checkout
-        self._own = [place for place in given if place != self._shipped]
+        defaults = [item.path.parent / "cassettes", item.config.rootpath / "cassettes"]
+        places = [Path(own)] if own else list(dict.fromkeys(defaults))
+        # the shipped cassettes are never written, not even in their own checkout
+        self._own = [place for place in places if place != self._shipped]
         self._target = self._to_record() if self.mode in ("once", "all") else None
         self.kept: tuple[Interaction, ...] = ()
         self._metadata: dict[str, object] = {}
@@ -54,7 +54,7 @@ class LlmCassette:
         )
 
     def _to_record(self) -> tuple[str, Path] | None:
-        """The cassette that is recorded into: the first that is the user's own, or nobody's yet."""
+        """Return the cassette to record into: the first that is the user's own, or that does not exist yet."""
         for name in self.wanted.names:
             path = cassette_names.find(name, self._own)
             is_shipped = cassette_names.find(name, [self._shipped])
@@ -73,10 +73,10 @@ class LlmCassette:
             raise cassette_names.missing(name, places)
         cassette = cassette_files.read(path, name)
         if self._shipped not in path.parents:
-            said = cassette.metadata.get("opaque")
-            opaque = [*self.wanted.opaque, *(said if isinstance(said, list) else ())]
-            if found := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
-                raise CassetteError(f"cassette {name} has a secret in it: {recording.told(found)}")
+            listed = cassette.metadata.get("opaque")
+            opaque = [*self.wanted.opaque, *(listed if isinstance(listed, list) else ())]
+            if secrets := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
+                raise CassetteError(f"cassette {name} contains a secret: {recording.advice(secrets)}")
         if is_target and self.mode == "all":
             return None
         if is_target:
@@ -85,7 +85,7 @@ class LlmCassette:
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        """Play inside the block; what is recorded after the verdict, by a fixture's end, is written too."""
+        """Play inside the block. Calls that a fixture makes at its end are recorded too."""
         with ExitStack() as stack:
             if self._guarded:
                 self._tried = stack.enter_context(denied())
@@ -95,11 +95,11 @@ class LlmCassette:
 
     @property
     def play_count(self) -> int:
-        """How many requests were answered from the cassettes."""
+        """The number of requests that the cassettes answered."""
         return sum(self.replay.played.values())
 
     def write(self) -> None:
-        """Write what was recorded since. Raises `CassetteError` where a secret is left in it."""
+        """Write the new interactions. Raises `CassetteError` if they contain a secret."""
         if self._target is None:
             return
         pairs = [
@@ -111,12 +111,12 @@ class LlmCassette:
             return
         self._written = len(pairs)
         name, path = self._target
-        made = recording.interactions([request for request, _ in pairs], [response for _, response in pairs])
-        # time.time, not datetime.now: the one reading that every time-freezing tool moves
+        recorded = recording.interactions([request for request, _ in pairs], [response for _, response in pairs])
+        # time.time, not datetime.now: every tool that freezes time patches it
         today = datetime.fromtimestamp(time.time(), UTC).date()
         text = recording.text_of(
             name,
-            [*self.kept, *made],
+            [*self.kept, *recorded],
             self._metadata,
             credentials=self.replay.credentials,
             opaque=self.wanted.opaque,
@@ -125,18 +125,18 @@ class LlmCassette:
         cassette_files.write(path, text)
 
     def problems(self) -> list[str]:
-        """What went wrong, whether or not the code under test has noticed."""
-        drifts = (f"the live endpoint has drifted: {each}" for each in self.replay.drifts)
+        """List what went wrong, including what the code under test has swallowed."""
+        drifts = (f"the live endpoint has changed: {each}" for each in self.replay.drifts)
         return [*self.replay.problems, *drifts, *map(sentence, self._tried[:1])]
 
     def unused(self) -> str | None:
-        """What is said of interactions that nobody asked for."""
+        """Say which interactions no request has used; None: all were used, or unused ones are allowed."""
         left = list(self.replay.unplayed())
         if self.wanted.allow_unused or not left:
             return None
         never = _names(self._cassettes, {card.cassette.name for card in left})
         return (
-            f"never asked for: {'; '.join(map(str, left))}. Ask, or take {never} off the test, "
+            f"no request used: {'; '.join(map(str, left))}. Send the request, remove {never} from the marker, "
             "or allow it: @pytest.mark.llm_cassette(…, unused='allow')"
         )
 
@@ -160,7 +160,7 @@ def playing(item: pytest.Item, own: Path | None) -> Iterator[LlmCassette]:
 
 
 def conclude(played: LlmCassette, failure: BaseException | None) -> None:
-    """The verdict, when the test's own code has ended: what failed by itself is told what it did not see."""
+    """Fail the test for problems with its cassettes; add them as notes if the test has failed itself."""
     problems = played.problems()
     if failure is not None:
         for each in problems:

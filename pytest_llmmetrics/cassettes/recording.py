@@ -1,4 +1,4 @@
-"""From what vcrpy has recorded to the text of a cassette: scrubbed, scanned, refused where a secret is left. Pure."""
+"""Makes the text of a cassette from vcrpy's recording: scrubs it, and refuses it if a secret is left. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 5
 
 
 def interactions(requests: Sequence[Any], responses: Sequence[Mapping[str, Any]]) -> list[Interaction]:
-    """Vcrpy's requests, scrubbed before, and its responses as they will be kept."""
+    """Make interactions of vcrpy's requests, which are scrubbed already, and its responses, which are scrubbed here."""
     return [_interaction(request, response) for request, response in zip(requests, responses, strict=True)]
 
 
@@ -38,17 +38,17 @@ def _interaction(request: Any, response: Mapping[str, Any]) -> Interaction:
 
 
 def _decoded(raw: bytes, headers: Mapping[str, Any], where: str) -> bytes:
-    """A body without its content encoding; its header is not kept either."""
+    """Return a body without its content encoding; the header is dropped too."""
     encoding = next((value for name, value in headers.items() if name.lower() == "content-encoding"), None)
     if not encoding:
         return raw
     library = _library()
     value = ", ".join(encoding) if isinstance(encoding, list) else str(encoding)
     try:
-        read: bytes = library.Response(200, headers={"content-encoding": value}, content=raw).content
+        decoded: bytes = library.Response(200, headers={"content-encoding": value}, content=raw).content
     except Exception as exc:
-        raise CassetteError(f"{where} answered in an encoding that cannot be read, {value}: {exc}") from None
-    return read
+        raise CassetteError(f"{where} answered in the encoding {value}, which cannot be decoded: {exc}") from None
+    return decoded
 
 
 def _library() -> Any:
@@ -67,15 +67,15 @@ def text_of(
     opaque: Collection[str] = (),
     today: date,
 ) -> str:
-    """The cassette's text. Raises `CassetteError` for one that something like a secret is left in."""
+    """Return the cassette's text. Raises `CassetteError` if it contains something like a secret."""
     hosts = sorted({f"{parts.scheme}://{parts.netloc}" for each in kept for parts in [urlsplit(each.request["uri"])]})
-    made: dict[str, Any] = {"match": "body", **metadata, "date": today.isoformat(), "source": ", ".join(hosts)}
-    spared = {*opaque, *made.get("opaque", ())}
+    header: dict[str, Any] = {"match": "body", **metadata, "date": today.isoformat(), "source": ", ".join(hosts)}
+    spared = {*opaque, *header.get("opaque", ())}
     if spared:
-        made["opaque"] = sorted(spared)
-    text = dump(kept, made)
-    if found := scan(_document(kept), text, credentials, spared):
-        raise CassetteError(f"cassette {name} was not written: {told(found)}")
+        header["opaque"] = sorted(spared)
+    text = dump(kept, header)
+    if secrets := scan(_document(kept), text, credentials, spared):
+        raise CassetteError(f"cassette {name} was not written: {advice(secrets)}")
     return text
 
 
@@ -84,19 +84,19 @@ def _document(kept: Sequence[Interaction]) -> Mapping[str, Any]:
 
 
 def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
-    """What looks like a secret in a cassette that is there."""
+    """Find what looks like a secret in an existing cassette."""
     return scan(_document(kept), text, (), opaque)
 
 
-def told(found: Sequence[SuspectedSecret]) -> str:
-    """Where the secrets are, and what to do."""
-    return "; ".join(_shown(found)) + (
-        ". Take it out of what is sent and answered; a JSON key whose values are random and open nothing is named "
+def advice(secrets: Sequence[SuspectedSecret]) -> str:
+    """Say where the secrets are, and what to do."""
+    return "; ".join(_shown(secrets)) + (
+        ". Remove it from the request and the answer. If the value of a JSON key is random and no secret, name the key "
         'on the marker: opaque=["key"]'
     )
 
 
-def _shown(found: Sequence[SuspectedSecret]) -> Iterator[str]:
-    yield from map(str, found[:_SHOWN])
-    if len(found) > _SHOWN:
-        yield f"and {len(found) - _SHOWN} more"
+def _shown(secrets: Sequence[SuspectedSecret]) -> Iterator[str]:
+    yield from map(str, secrets[:_SHOWN])
+    if len(secrets) > _SHOWN:
+        yield f"and {len(secrets) - _SHOWN} more"

@@ -1,4 +1,4 @@
-"""One test's cassettes while they play: what vcrpy asks about a request, and what of an answer vcrpy cannot hold."""
+"""Plays one test's cassettes: vcrpy's hook for a request, and the parts of an answer that vcrpy cannot keep."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pytest_llmmetrics.cassettes import drift, scrub, streams
 from pytest_llmmetrics.cassettes.match import Card, Deck, Question
 
 MARK = "x-llmmetrics-interaction"
-"""The header by which an interaction is known inside vcrpy: its number in the deck. No client sees it."""
+"""The header with an interaction's number in the deck, inside vcrpy only. No client sees it."""
 
 
 class CassetteMissError(AssertionError):
-    """A request that no cassette of the test has an answer for."""
+    """No cassette of the test has an answer for a request."""
 
 
 class Replay:
-    """What is played, and what went wrong. Handed to vcrpy as hooks, and to the clients as doors."""
+    """The state of a replay: what was played, and what went wrong."""
 
     def __init__(
         self, deck: Deck, *, recording: bool = False, verifying: bool = False, pass_foreign: bool = False
@@ -29,23 +29,23 @@ class Replay:
         self.recording = recording
         self.verifying = verifying
         self.problems: list[str] = []
-        """Requests that got no answer; an SDK may have swallowed the exception and tried again."""
+        """Requests without an answer; an SDK may have swallowed the exception and retried."""
         self.drifts: list[str] = []
         self.credentials: set[str] = set()
-        """What was sent and must not be kept."""
+        """Credentials of the requests, which must not be in a cassette."""
         self.played: Mapping[int, int] = {}
-        """How often each interaction was played; vcrpy counts."""
+        """How often each interaction was played, counted by vcrpy."""
         self.turn = Lock()
         self._pass_foreign = pass_foreign
         self._hosts = {card.question.target.host for card in deck.cards}
 
     def request(self, request: Any) -> Any:
-        """Vcrpy's `before_record_request`: the request scrubbed, and marked with the interaction that answers it.
+        """Scrub a request, and mark it with the interaction that answers it: vcrpy's `before_record_request`.
 
-        None lets it through. Raises `CassetteMissError`.
+        Return None for a request that passes to the network. Raises `CassetteMissError`.
         """
         if MARK in request.headers:
-            # one of the deck's own
+            # a request of the deck
             return request
         body = request.body
         kept = scrub.request_body(body if isinstance(body, bytes) else None)
@@ -69,24 +69,24 @@ class Replay:
         return request
 
     def foreign(self, request: Any) -> bool:
-        """Whether a client's request is none of ours."""
+        """Tell whether a request is not an LLM call."""
         return self._foreign(target_of(request.method, str(request.url)))
 
     def _foreign(self, target: Target) -> bool:
-        """Whether it is no LLM call, to this machine or to another mock."""
+        """Tell whether a request is not an LLM call and goes to this machine or another mock."""
         if target.api is not None or target.provider is not None or target.host in self._hosts:
             return False
         return self._pass_foreign or _is_loopback(target.host)
 
     def answer(self, request: Any, response: Any, library: Any, *, asynchronous: bool) -> Any:
-        """What the client gets for what vcrpy gave: a stream in its events, or the exception that a cassette names."""
+        """Return vcrpy's response with its stream split into events, or raise the cassette's exception."""
         number = response.headers.pop(MARK, None)
         fault = self.deck.cards[int(number)].interaction.fault if number is not None else None
 
         def broken() -> BaseException:
             assert fault is not None
-            made: BaseException = getattr(library, fault.raises)(fault.says, request=request)
-            return made
+            error: BaseException = getattr(library, fault.raises)(fault.says, request=request)
+            return error
 
         if fault and fault.when == "headers":
             raise broken()
@@ -97,14 +97,14 @@ class Replay:
         return response
 
     def to_verify(self, response: Any) -> Card | None:
-        """The interaction that is compared with the live answer: one that the endpoint can be asked for again."""
+        """Return the interaction to compare with a live answer; None: it is not verified."""
         card = self.deck.cards[int(response.headers[MARK])] if MARK in response.headers else None
         if not self.verifying or card is None or card.interaction.fault or card.cassette.match == "provider":
             return None
         return card
 
     def compare(self, card: Card, live: Any) -> None:
-        """Take down how the live answer, read to its end, differs in shape from the recorded one."""
+        """Record how the shape of the complete live answer differs from the recorded one."""
         recorded = card.interaction.response
         before, now = int(recorded["status"]["code"]), live.status_code
         if before != now:
@@ -115,7 +115,7 @@ class Replay:
         self.drifts += [f"{card}: {each}" for each in drift.compare(*shapes)]
 
     def unplayed(self) -> Iterator[Card]:
-        """What nobody asked for."""
+        """Yield the interactions that no request has used."""
         yield from self.deck.unplayed(self.played)
 
 

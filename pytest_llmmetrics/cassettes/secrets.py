@@ -1,4 +1,4 @@
-"""What looks like a secret: the keys of the providers by their patterns, anything else by its randomness. Pure."""
+"""Finds what looks like a secret: providers' keys by pattern, other tokens by randomness. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIGIT = r"(?=[\w-]*\d)"
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (what, re.compile(pattern))
     for what, pattern in (
-        # Anthropic's, OpenRouter's and DeepSeek's begin in the same way
+        # keys of OpenRouter and DeepSeek too
         ("an OpenAI or Anthropic key", rf"\bsk-{_DIGIT}[\w-]{{16,}}"),
         ("a Google key", r"\bAIza[\w-]{30,}"),
         ("a Google token", r"\bya29\.[\w-]{20,}"),
@@ -35,14 +35,14 @@ OPAQUE = frozenset(
     {"id", "signature", "thoughtsignature", "thought_signature", "encrypted_content", "obfuscation", "data"}
     | {"embedding", "embeddings", "b64_json", "system_fingerprint", "etag", "responseid"}
 )
-"""JSON keys whose values are random by nature and open nothing; a key that ends in `_id` is another."""
+"""JSON keys whose values are random, but not secret; keys that end in `_id` are such keys too."""
 
 _RANDOM = re.compile(r"[A-Za-z0-9_+/=-]{32,}")
 _BITS = 4.0
 
 
 class SuspectedSecret(NamedTuple):
-    """Where something looks like a secret, and what it looks like. It is never shown itself."""
+    """Where something looks like a secret, and what kind. The value itself is never shown."""
 
     where: str
     what: str
@@ -52,19 +52,19 @@ class SuspectedSecret(NamedTuple):
 
 
 def patterns_in(text: str) -> Iterator[tuple[str, int, int]]:
-    """What in this text is written as providers write their keys."""
+    """Yield the places that match a pattern of a provider's keys."""
     for what, pattern in PATTERNS:
-        for found in pattern.finditer(text):
-            yield what, found.start(), found.end()
+        for match in pattern.finditer(text):
+            yield what, match.start(), match.end()
 
 
 def random_in(text: str) -> Iterator[tuple[str, int, int]]:
-    """What in this text is as random as a key: long, of mixed kinds, and without a pattern."""
-    for found in _RANDOM.finditer(text):
-        token = found[0]
+    """Yield the places with a token as random as a key: long, with lower case, upper case and digits."""
+    for match in _RANDOM.finditer(text):
+        token = match[0]
         kinds = (any(map(test, token)) for test in (str.islower, str.isupper, str.isdigit))
         if all(kinds) and _entropy(token) > _BITS:
-            yield "a long random token", found.start(), found.end()
+            yield "a long random token", match.start(), match.end()
 
 
 def _entropy(token: str) -> float:
@@ -73,42 +73,42 @@ def _entropy(token: str) -> float:
 
 
 def redact(text: str) -> str:
-    """The text without what looks like a secret, for a message."""
+    """Replace what looks like a secret in a text for a message."""
     for _, pattern in PATTERNS:
         text = pattern.sub("[…]", text)
-    return _RANDOM.sub(lambda found: "[…]" if any(random_in(found[0])) else found[0], text)
+    return _RANDOM.sub(lambda match: "[…]" if any(random_in(match[0])) else match[0], text)
 
 
 def scan(document: Any, text: str, known: Collection[str] = (), opaque: Collection[str] = ()) -> list[SuspectedSecret]:
-    """What in a cassette looks like a secret: in its values, in streamed words put together, and in its text.
+    """Find what looks like a secret in a cassette: in its values, in joined pieces of a stream, and in its text.
 
-    `known` are the credentials that were sent; `opaque` are more JSON keys whose values are random by nature.
+    `known` are the credentials of the requests; `opaque` are more JSON keys with random values.
     """
     spared = OPAQUE | {each.lower() for each in opaque}
-    found: dict[SuspectedSecret, None] = {}
+    secrets: dict[SuspectedSecret, None] = {}
     words: dict[str, list[str]] = {}
     for path, key, value in leaves(document, ""):
         for what, _, _ in patterns_in(value):
-            found[SuspectedSecret(path, what)] = None
+            secrets[SuspectedSecret(path, what)] = None
         if any(each in value for each in known):
-            found[SuspectedSecret(path, "a credential that was sent with the request")] = None
+            secrets[SuspectedSecret(path, "a credential that was sent with the request")] = None
         if key not in spared and not key.endswith("_id"):
             for what, _, _ in random_in(value):
-                found[SuspectedSecret(path, what)] = None
+                secrets[SuspectedSecret(path, what)] = None
         words.setdefault(re.sub(r"\.event\[\d+\]", ".event[]", path), []).append(value)
     for path, pieces in words.items():
         joined = "".join(pieces)
         if len(pieces) > 1 and (any(patterns_in(joined)) or any(each in joined for each in known)):
-            found[SuspectedSecret(path, "a secret, put together from the events of the stream")] = None
-    if not found:
-        # the net under the structure: what is in the text and in no value
+            secrets[SuspectedSecret(path, "a secret, joined from the events of the stream")] = None
+    if not secrets:
+        # last check: the whole text, for what is in no value
         for what, start, _ in patterns_in(text):
-            found[SuspectedSecret(f"line {text.count(chr(10), 0, start) + 1}", what)] = None
-    return list(found)
+            secrets[SuspectedSecret(f"line {text.count(chr(10), 0, start) + 1}", what)] = None
+    return list(secrets)
 
 
 def leaves(value: Any, path: str, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every string in a document, with its path and the key it stands under; what is JSON or a stream is opened."""
+    """Yield every string in a document, with its path and its key. JSON and streams inside a string are parsed."""
     if isinstance(value, Mapping):
         for name, each in value.items():
             yield from leaves(each, f"{path}.{name}" if path else str(name), str(name).lower())
@@ -126,7 +126,7 @@ def leaves(value: Any, path: str, key: str = "") -> Iterator[tuple[str, str, str
 
 
 def opened(text: str) -> Any:
-    """The JSON in a string, or a stream's events as a mapping; None for plain words."""
+    """Parse the JSON in a string, or a stream's events as a mapping; None: plain text."""
     start = text.lstrip()[:1]
     if start in ("{", "["):
         try:

@@ -1,6 +1,6 @@
-"""An answer's body as it comes off the wire: event by event, up to where it breaks off.
+"""Splits a recorded body into a stream's events again, and ends it with an exception.
 
-A recorder joins a stream's chunks into one; code that reads a stream is tested only by a stream.
+vcrpy joins the chunks of a stream into one body, but code that reads a stream must be tested with a stream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BOUNDARIES = {
 
 
 def split(content_type: str, body: bytes) -> list[bytes]:
-    """The chunks of a body: a stream's events, a line each of a stream of JSON, anything else whole."""
+    """Split a body into chunks: Server-Sent Events by event, JSON streams by line; other bodies are one chunk."""
     boundary = _BOUNDARIES.get(content_type.partition(";")[0].strip().lower())
     if boundary is None:
         return [body] if body else []
@@ -51,7 +51,7 @@ class _AsyncEvents:
 
 @cache
 def kinds(library: Any) -> tuple[type[Any], type[Any]]:
-    """The sync and the async body of one family: a client insists on its own family's base classes."""
+    """Return the sync and the async body class of a library: its clients require its own base classes."""
     return (
         type("Events", (_Events, library.SyncByteStream), {}),
         type("AsyncEvents", (_AsyncEvents, library.AsyncByteStream), {}),

@@ -1,4 +1,4 @@
-"""Suites to subclass: what any code that calls an LLM should do, and what any `/metrics` should say.
+"""Test suites to subclass: for code that calls an LLM, and for a `/metrics` endpoint.
 
 class TestSummariser(LlmClientContract):
 def call(self):

@@ -1,4 +1,4 @@
-"""What every part of the client suite stands on: the code under test, what is declared of it, and its bench."""
+"""The base class of the client suite: the code under test, its declared properties, and its bench."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from pytest_llmmetrics.probe import LlmMetrics
 from pytest_llmmetrics.provider import LlmProvider
 
 BUDGET = "budget"
-"""What `handled` calls a refusal by the budget."""
+"""The name of a budget refusal in `handled`."""
 
 MORE = 5
-"""So many attempts above what is allowed, a client is stopped."""
+"""The suite stops a client after this number of attempts over the limit."""
 
 
 def each_of(*chosen: Fault) -> pytest.MarkDecorator:
-    """The test once for each of these faults."""
+    """Run the test once for each of these faults."""
     return pytest.mark.parametrize("fault", chosen, ids=[each.name for each in chosen])
 
 
 class ClientContract:
-    """The code under test; a part of the suite adds its tests."""
+    """The code under test. Each part of the suite adds tests."""
 
     __test__ = False
 
     max_attempts: int = 3
-    """How often one call may go over the wire: the official SDKs try twice more."""
+    """The maximum number of attempts of one call: the official SDKs retry twice."""
     deadline: float | None = None
-    """Seconds that one call may take, with every timeout and back-off in it; None: any, but not forever."""
+    """The maximum time of one call in seconds, with its timeouts and back-off; None: any finite time."""
     faults_excluded: Collection[str | Fault] = ()
-    """Faults to leave out."""
+    """Faults that are not tested."""
     handled: Collection[str | Fault] = ()
-    """Faults after which `call` returns something instead of raising, and `budget`."""
+    """Faults (and `budget`) after which `call` returns a value instead of raising."""
     price: tuple[str, str] | None = None
-    """USD per million prompt and completion tokens; None: whatever is configured, or the catalogue says."""
+    """USD per million prompt and completion tokens; None: the configured price, or the catalogue's."""
 
     def call(self) -> Any:
         """Make one LLM call. It may be `async def`."""
-        raise NotImplementedError("say in call() how the code under test makes one LLM call")
+        raise NotImplementedError("override call(): make one LLM call with the code under test")
 
     @pytest.fixture
     def llm_bench(
         self, llm_metrics: LlmMetrics, llm_provider: LlmProvider, caplog: pytest.LogCaptureFixture
     ) -> Iterator[Bench]:
-        with bench(llm_metrics, llm_provider, caplog, self.call, self.max_attempts + MORE) as made:
-            yield made
+        with bench(llm_metrics, llm_provider, caplog, self.call, self.max_attempts + MORE) as built:
+            yield built
 
     def _meet(self, llm_bench: Bench, fault: Fault, times: int = 1) -> CallResult:
-        """One call that meets a fault; the test is skipped where the provider has none such."""
+        """Make one call that meets a fault; skip the test if the provider's format has no such fault."""
         if fault.name in self.faults_excluded:
-            pytest.skip(f"{fault.name} is among faults_excluded")
+            pytest.skip(f"{fault.name} is in faults_excluded")
         out = llm_bench.call(fault, times)
         if out.absent:
             pytest.skip(f"the provider's format has no {fault.name}")
@@ -66,19 +66,25 @@ class ClientContract:
         return (each for each in faults.FAULTS.values() if each.name not in self.faults_excluded)
 
     def _succeed(self, llm_bench: Bench) -> CallResult:
-        """One call that nothing goes wrong with."""
+        """Make one call without a fault."""
         out = llm_bench.call()
         if out.exception is not None:
-            raise AssertionError(f"the provider answered, and call() raised {out.exception!r}") from out.exception
+            raise AssertionError(
+                f"the provider answered without a fault, but call() raised {out.exception!r}"
+            ) from out.exception
         self._require(out.attempts > 0, "call() made no LLM call through httpx or httpx2")
-        self._require(out.attempts == 1, f"one call() is {out.attempts} requests: the suite needs one that is one")
-        self._require(not out.unclosed, "the answer is not closed: its connection never returns to the pool")
+        self._require(
+            out.attempts == 1, f"one call() made {out.attempts} requests: override call() to make one LLM request"
+        )
+        self._require(
+            not out.unclosed, "the answer is not closed, so its connection never returns to the pool: close it"
+        )
         return out
 
-    def _require(self, holds: object, says: str) -> None:
+    def _require(self, holds: object, message: str) -> None:
         if not holds:
-            pytest.fail(says, pytrace=False)
+            pytest.fail(message, pytrace=False)
 
     def _require_idle(self, llm_bench: Bench) -> None:
         active = llm_bench.probe.value("llm_active_requests")
-        self._require(active == 0, f"llm_active_requests is {active:g} after the call is over")
+        self._require(active == 0, f"llm_active_requests is {active:g} after the end of the call, not 0")

@@ -1,4 +1,4 @@
-"""What the client suite works with: one call of the code under test, and everything that can be seen of it."""
+"""The bench of the client suite: makes one call with the code under test, and observes it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire
 from pytest_llmmetrics.probe import LabelValues, LlmMetrics
 
 ANSWER = Answer("Hello from the contract.", prompt_tokens=1234, completion_tokens=56)
-"""What the provider answers where nothing else is said."""
+"""The provider's default answer."""
 
 TOKENS: Mapping[LabelValues, float] = {
     "prompt": ANSWER.prompt_tokens,
     "completion": ANSWER.completion_tokens,
     "total": ANSWER.prompt_tokens + ANSWER.completion_tokens,
 }
-"""What it counts as, by token type."""
+"""Its tokens, by token type."""
 
 _INEXPRESSIBLE = "does not exist in"
 
 
 @dataclass
 class CallResult:
-    """What one call came to."""
+    """The result of one call. `waited` is in seconds."""
 
     value: Any = None
     exception: BaseException | None = None
@@ -43,20 +43,20 @@ class CallResult:
     waited: float = 0.0
     unclosed: int = 0
     endless: bool = False
-    """It went on until it was stopped."""
+    """The suite had to stop it."""
     absent: bool = False
-    """The provider's format has no such fault, so that nothing was tried."""
+    """The provider's format has no such fault, so nothing was tested."""
 
     @property
     def text(self) -> str:
-        """All that anyone may get to see of its exception."""
+        """The exception's traceback, repr and message."""
         exc = self.exception
         return "" if exc is None else "\n".join([*traceback.format_exception(exc), repr(exc), str(exc)])
 
 
 @dataclass
 class Bench:
-    """One test's code under test, with the provider, the wire, the time and the counters around it."""
+    """The code under test, with its provider, wire, time and counters."""
 
     probe: LlmMetrics
     script: Script
@@ -65,26 +65,26 @@ class Bench:
     caplog: pytest.LogCaptureFixture
     act: Callable[[], Any]
     most: int
-    """After so many attempts one call is stopped."""
+    """The number of attempts after which the suite stops one call."""
 
     def call(self, fault: Fault | None = None, times: int = 1) -> CallResult:
-        """One call, which meets this fault so many times, and then gets an answer."""
+        """Make one call that meets this fault so many times, and then gets an answer."""
         self.script.otherwise = ANSWER
         if fault is not None:
             self.script.fail(fault, times)
         return self.run(self.act)
 
     def run(self, act: Callable[[], Any]) -> CallResult:
-        """Do this, sync or async, and see what it comes to."""
+        """Run sync or async code, and return its result."""
         attempts, waited = len(self.wire.attempts), self.patience.waited
         self.wire.allow(self.most)
         out = CallResult()
         try:
-            made = act()
-            if inspect.isawaitable(made):
-                self.patience.run(self._awaited(made, out))
+            value = act()
+            if inspect.isawaitable(value):
+                self.patience.run(self._awaited(value, out))
             else:
-                out.value = _whole(made)
+                out.value = _whole(value)
         except TooManyAttemptsError:
             out.endless = True
         except DeadlockError:
@@ -99,54 +99,54 @@ class Bench:
             self._forget()
         return out
 
-    async def _awaited(self, made: Any, out: CallResult) -> None:
+    async def _awaited(self, value: Any, out: CallResult) -> None:
         try:
-            out.value = _whole(await made)
+            out.value = _whole(await value)
         finally:
-            # the end of the loop closes what the code under test has not
+            # count now: the end of the loop closes open answers
             out.unclosed = self.wire.unclosed
 
     def _absent(self) -> bool:
-        """Whether the provider's format has no such fault."""
-        found = any(_INEXPRESSIBLE in each for each in self.script.problems)
+        """Tell whether the provider's format has no such fault, and forget the problem."""
+        absent = any(_INEXPRESSIBLE in each for each in self.script.problems)
         self.script.problems[:] = [each for each in self.script.problems if _INEXPRESSIBLE not in each]
-        return found
+        return absent
 
     def _forget(self) -> None:
-        """Leave nothing for the next call: neither faults nor open answers."""
+        """Remove faults and open answers, for the next call."""
         self.script.clear()
         for each in self.wire.attempts:
             each.unclosed = False
 
     def interrupt(self, where: str) -> tuple[CallResult, bool]:
-        """One call that is cancelled while its answer stays away; whether the cancellation came out of it.
+        """Cancel one call while it waits for its answer; also tell whether the cancellation came out of the call.
 
-        Async code is cancelled as a task; in sync code it is Ctrl-C.
+        Async code is cancelled as a task, sync code by a `KeyboardInterrupt`.
         """
         self.script.otherwise = ANSWER
         self.wire.allow(self.most)
         self.wire.hold = where
         out = CallResult()
         try:
-            made = self.act()
+            value = self.act()
         except KeyboardInterrupt:
             passed = True
         except Exception as exc:
             out.exception, passed = exc, False
         else:
-            passed = bool(inspect.isawaitable(made) and self.patience.run(self._cancelled(made, out)))
+            passed = bool(inspect.isawaitable(value) and self.patience.run(self._cancelled(value, out)))
         out.unclosed = out.unclosed or self.wire.unclosed
         self.wire.hold = ""
         return out, passed
 
-    async def _cancelled(self, made: Any, out: CallResult) -> bool:
+    async def _cancelled(self, value: Any, out: CallResult) -> bool:
         self.wire.held = asyncio.Event()
-        task = asyncio.ensure_future(made)
+        task = asyncio.ensure_future(value)
         held = asyncio.ensure_future(self.wire.held.wait())
         await asyncio.wait({task, held}, return_when=asyncio.FIRST_COMPLETED)
         held.cancel()
         if task.done():
-            raise AssertionError("the call was over before it could be cancelled: it made no LLM call of its own")
+            raise AssertionError("call() ended before it could be cancelled: it did not wait for an LLM call")
         task.cancel()
         with suppress(asyncio.CancelledError):
             try:
@@ -157,13 +157,13 @@ class Bench:
         return bool(task.cancelled())
 
     def logged(self) -> str:
-        """What the code under test, and everything that it uses, has logged."""
+        """Return everything that was logged, by the code under test and by libraries."""
         return self.caplog.text
 
 
 def _whole(value: Any) -> Any:
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        raise AssertionError("call() gave a stream: read it to its end there, and give it out in stream()")
+        raise AssertionError("call() returned a stream: read it to its end in call(), and return it from stream()")
     return value
 
 
@@ -171,7 +171,7 @@ def _whole(value: Any) -> Any:
 def bench(
     probe: LlmMetrics, script: Script, caplog: pytest.LogCaptureFixture, act: Callable[[], Any], most: int
 ) -> Iterator[Bench]:
-    """A bench around the code under test, which is stopped after so many attempts."""
+    """Build a bench around the code under test, which is stopped after `most` attempts."""
     with impatient() as patience, caplog.at_level(logging.DEBUG):
         wire = Wire(patience)
         with watched(wire):

@@ -1,4 +1,4 @@
-"""The suite for code that makes LLM calls: subclass it, and give it one callable."""
+"""The suite for code that makes LLM calls."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pytest_llmmetrics.contract.successes import SuccessContract
 
 
 class LlmClientContract(SuccessContract, FailureContract, RetryContract, StreamContract):
-    """Subclass it as `Test…` and give it `call`, and `stream` where there are streams.
+    """Subclass it as `Test…` and override `call`, and `stream` for code that streams.
 
-    Every way in which a provider fails is a test of it. Nothing is sent and nobody waits: the provider is simulated,
-    back-off and timeouts are added up.
+    It tests every fault of a provider. The provider is simulated, so nothing is sent. Back-off and timeouts are added
+    up instead of slept.
     """
 
     __test__ = False

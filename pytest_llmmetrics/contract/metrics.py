@@ -1,4 +1,4 @@
-"""The suite for a `/metrics`: of a registry, or of any program's in any language."""
+"""The suite for metrics: of a registry, or of the `/metrics` of a program in any language."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llmmetrics.testing.contract.scraping import scrapes
 
 
 class MeteredMetricsContract:
-    """Subclass it as `Test…` and say what to look at; every check of the metrics contract is a test of it."""
+    """Subclass it as `Test…` and override `metrics`: each check of the metrics contract is a test."""
 
     __test__ = False
 
     checks_excluded: Collection[str] = ()
-    """Checks to leave out, such as `buckets` where an application has its own."""
+    """Checks that are not tested, such as `buckets` for an application with its own buckets."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -28,16 +28,16 @@ class MeteredMetricsContract:
             raise ValueError(f"{cls.__name__}: no check is called {min(unknown)!r}: there are {', '.join(CHECKS)}")
 
     def metrics(self) -> CollectorRegistry | str:
-        """What to look at: a registry, or the URL of a program's metrics."""
-        raise NotImplementedError("say in metrics() what to look at: return a registry, or the URL of a /metrics")
+        """Return what to check: a registry, or the URL of a program's metrics."""
+        raise NotImplementedError("override metrics(): return a registry, or the URL of a /metrics")
 
     def between(self) -> object:
-        """Happens between two scrapes: override it to make calls, so that there is something to count."""
+        """Run between two scrapes: override it to make calls, so that the counters change."""
 
     @pytest.mark.parametrize("check_name", CHECKS)
     def test_metrics(self, check_name: str) -> None:
         if check_name in self.checks_excluded:
-            pytest.skip(f"{check_name} is among checks_excluded")
+            pytest.skip(f"{check_name} is in checks_excluded")
         wrong = check(check_name, scrapes(self.metrics(), self.between))
         if wrong:
             pytest.fail("\n".join(map(str, wrong)), pytrace=False)

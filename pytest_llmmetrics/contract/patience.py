@@ -1,7 +1,7 @@
-"""Time that passes without anybody waiting for it: back-off and timeouts are added up, never slept.
+"""Simulated time: back-off and timeouts are added up, never slept.
 
-Blocking code sleeps by `time.sleep`, so that is patched. Async code waits in many ways (asyncio, anyio, timeouts), all
-of which come down to its event loop's selector: here one that lets the time pass at once where nothing is ready.
+Blocking code waits in `time.sleep`, which is patched. Async code waits in many ways (asyncio, anyio, timeouts), but
+all of them use the selector of the event loop: this one advances the time at once if nothing is ready.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FOREVER = 86_400.0
-"""Seconds that stand for a wait without an end: no time limit of a call is a day."""
+"""The seconds of an endless wait: no call has a time limit of a day."""
 
 _GRACE, _MOMENT = 0.5, 0.02
-"""Real seconds that the loop gives other threads, at work and idle, before it lets time pass."""
+"""Real seconds that the loop waits for busy and for idle threads before it advances the time."""
 
 _IDLE = ("threading.py", "queue.py", "thread.py", "_asyncio.py")
-"""The files that a pool's thread is in while it waits for work."""
+"""A pool's thread waits for work in these files."""
 
 _CLOCKS = ("monotonic", "perf_counter", "time")
 
 
 class DeadlockError(RuntimeError):
-    """Async code that waits for what nobody will do."""
+    """Async code waits for something that will never happen."""
 
 
 class Patience:
-    """How long the code under test believes to have waited, in seconds."""
+    """The simulated time: `waited` is the sum of all waits, in seconds."""
 
     def __init__(self) -> None:
         self.waited = 0.0
         self._real = {name: getattr(time, name) for name in ("sleep", *_CLOCKS)}
-        # whoever was there before has a life of its own, such as a worker of xdist
+        # threads that ran before, such as those of an xdist worker, keep real time
         self._others = {each.ident for each in threading.enumerate()} - {threading.get_ident()}
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time; sleep in threads that ran before."""
         if threading.get_ident() in self._others:
             self._real["sleep"](seconds)
         elif seconds > 0:
             self.waited += min(seconds, FOREVER)
 
     def monotonic(self) -> float:
-        """Seconds that pass as the code under test believes."""
+        """Return the monotonic time that the code under test sees, in seconds."""
         return float(self._real["monotonic"]()) + self.waited
 
-    def run(self, made: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, in an event loop of its own whose waits take no time."""
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in a new event loop whose waits take no real time."""
         with asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner:
-            return runner.run(made)
+            return runner.run(coroutine)
 
     def clocks(self) -> Mapping[str, Any]:
-        """What `time` has to have instead of its own."""
+        """Return the replacements for functions of the module `time`."""
 
         def moved(real: Any) -> Any:
             return lambda: real() + self.waited
@@ -78,7 +78,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Never waits for time; it waits for threads, where there are any besides those that there were."""
+    """Does not wait for time, only for threads that were started after it."""
 
     def __init__(self, patience: Patience) -> None:
         super().__init__()
@@ -91,7 +91,9 @@ class _Selector(selectors.DefaultSelector):
         ready = super().select(self._grace())
         while not ready and (timeout is None or timeout > FOREVER):
             if not self._working():
-                raise DeadlockError("the code under test waits for something that nothing here will ever do")
+                raise DeadlockError(
+                    "the code under test waits for something that never happens: no timer, socket or thread can wake it"
+                )
             ready = super().select(_GRACE)
         if not ready and timeout is not None:
             self._patience.sleep(timeout)
@@ -103,7 +105,7 @@ class _Selector(selectors.DefaultSelector):
         return _GRACE if self._working() else _MOMENT
 
     def _working(self) -> bool:
-        """Whether a thread that was not there before has something to do."""
+        """Tell whether a new thread is busy."""
         frames = sys._current_frames()  # noqa: SLF001 - documented, and the only way to see another thread
         return any(_works(frame) for ident, frame in frames.items() if ident not in self._others)
 
@@ -118,7 +120,7 @@ def _works(frame: FrameType | None) -> bool:
 
 @contextmanager
 def impatient() -> Iterator[Patience]:
-    """Have nobody wait inside the block, but those who did before it."""
+    """Simulate time inside the block, except in threads that ran before it."""
     patience = Patience()
     real_sleep = time.sleep
     before = {name: getattr(time, name) for name in ("sleep", *_CLOCKS)}
@@ -140,7 +142,7 @@ _seen: dict[int, list[tuple[dict[str, Any], str]]] = {}
 
 
 def _bound(sleep: Any) -> list[tuple[dict[str, Any], str]]:
-    """Where modules have `sleep` by a name of their own: `from time import sleep`."""
+    """Find the modules that have imported `sleep` by name: `from time import sleep`."""
     modules = len(sys.modules)
     if modules not in _seen:
         _seen.clear()

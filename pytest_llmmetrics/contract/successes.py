@@ -1,4 +1,4 @@
-"""The part of the client suite that is about calls that nothing goes wrong with: counted once, and exactly."""
+"""The client suite's tests of successful calls: counted once, and exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXACT = Decimal("1e-12")
 
 
 class SuccessContract(ClientContract):
-    """What is asked of a success."""
+    """Tests of successful calls."""
 
     def test_a_success_is_counted_once(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
@@ -32,38 +32,46 @@ class SuccessContract(ClientContract):
     def test_its_tokens_are_exact(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
         if not llm_bench.probe.last.usage_known:
-            pytest.fail("the answer had no usage: ask for it, as in stream_options={'include_usage': True}", False)
+            pytest.fail(
+                "the answer has no usage: ask for it, for example with stream_options={'include_usage': True}", False
+            )
         llm_bench.probe.assert_delta("llm_tokens_total", TOKENS)
 
     def test_its_cost_is_exact(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
         probe = llm_bench.probe
-        told, counted = probe.last.cost_usd, probe.cost
+        expected, counted = probe.last.cost_usd, probe.cost
         if self.price is not None:
             prompt, completion = map(Decimal, self.price)
-            told = (ANSWER.prompt_tokens * prompt + ANSWER.completion_tokens * completion) / 1_000_000
-        elif told is None:
-            self._require(probe.delta("llm_estimated_cost_usd") == 0, "no price is known, and it has a cost")
+            expected = (ANSWER.prompt_tokens * prompt + ANSWER.completion_tokens * completion) / 1_000_000
+        elif expected is None:
+            self._require(probe.delta("llm_estimated_cost_usd") == 0, "no price is known, but a cost was counted")
         else:
-            self._require(told, "the call cost 0 USD: if it is free, say so: price = ('0', '0')")
-        same = counted == told if told is None or counted is None else abs(counted - told) < _EXACT
-        self._require(same, f"the cost was counted as {counted}, and is {told} USD")
+            self._require(expected, "the cost is 0 USD: if the model is free, declare price = ('0', '0')")
+        same = counted == expected if expected is None or counted is None else abs(counted - expected) < _EXACT
+        self._require(same, f"the counted cost is {counted} USD, not {expected} USD")
 
-    def test_its_labels_are_the_calls(self, llm_bench: Bench) -> None:
+    def test_its_labels_are_those_of_the_call(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
         asked, backends = llm_bench.script.requests[-1].model, llm_bench.probe.last.meter.names()
         for series in llm_bench.probe.moved():
             labels = dict(series.labels)
             if labels.get("model", asked) not in (asked, "other") or labels.get("backend") not in {None, *backends}:
                 names = " or ".join(sorted(backends))
-                pytest.fail(f"{series}: the model {asked!r} was asked for, of the backend {names}", pytrace=False)
+                pytest.fail(
+                    f"{series} has wrong labels: the requested model is {asked!r}, the backend is {names}",
+                    pytrace=False,
+                )
 
     def test_its_duration_is_observed(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
         llm_bench.call(faults.SERVER_ERROR)
         count, total = (llm_bench.probe.delta(f"llm_request_duration_seconds_{each}") for each in ("count", "sum"))
         if count != len(llm_bench.wire.attempts) or not total > 0:
-            pytest.fail(f"{len(llm_bench.wire.attempts)} attempts, and {count:g} durations of {total} s", pytrace=False)
+            pytest.fail(
+                f"{len(llm_bench.wire.attempts)} attempts, but {count:g} durations with a sum of {total} s",
+                pytrace=False,
+            )
 
     def test_it_is_active_while_it_is_in_flight(self, llm_bench: Bench) -> None:
         seen: list[float] = []
@@ -78,7 +86,7 @@ class SuccessContract(ClientContract):
         llm_bench.call(faults.RATE_LIMIT)
         llm_bench.call(faults.READ_TIMEOUT)
         seen = scrapes(llm_bench.probe.last.meter.registry)
-        # the buckets are a setting of whoever runs it
+        # not `buckets`: they are a setting
         wrong = [str(each) for name in CHECKS if name != "buckets" for each in check(name, seen)]
         if wrong:
             pytest.fail("\n".join(wrong), pytrace=False)

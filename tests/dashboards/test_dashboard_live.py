@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the demo answers every question of the dashboard."""
+"""A real Prometheus that scrapes the demo answers every query of the dashboard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: [rules.yml]
 scrape_configs: [{{job_name: demo, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]
 """
-# an alert of a backend and one of a job, which always fire
+# an alert for a backend and one for a job, which always fire
 RULES = """
 groups:
   - name: always
@@ -35,14 +35,14 @@ NOTHING = {
     "llmmetrics_internal_errors_total": "nothing goes wrong inside",
     "llmmetrics_reservations_expired_total": "no call dies",
 }
-"""What a panel may show nothing of, or 0, and why."""
+"""The panels that may be empty or 0, and why."""
 
 EXPRESSIONS = expressions()
 
 
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory):
-    """A Prometheus that scrapes a demo, which listens where a container's would."""
+    """A Prometheus that scrapes a demo at the address of the container."""
     directory = tmp_path_factory.mktemp("live")
     (directory / "rules.yml").write_text(RULES, "utf8")
     port = free_port()
@@ -55,7 +55,7 @@ def scraped(tmp_path_factory):
 
 
 def shown(client, expression, target):
-    """The series that a panel would draw: their labels, and every value of theirs in the last half minute."""
+    """Return the series of a panel: labels, and the values of the last half minute."""
     now = int(time.time())
     if target["instant"]:
         found = client.api("query", query=filled(expression), time=str(now))["result"]
@@ -80,7 +80,7 @@ def test_an_expression_has_data_of_the_demo(scraped, name):
     told = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
     for labels, _ in found:
         assert told <= labels.keys()
-        # two series of one name would be one
+        # two series with one name would be drawn as one
         assert labels.keys() - told <= {"job"}
     assert len({tuple(labels[each] for each in sorted(told)) for labels, _ in found}) == len(found)
 
@@ -103,6 +103,6 @@ def test_alerts_are_marked(scraped):
 def test_a_variable_has_something_to_choose(scraped, name):
     (variable,) = (each for each in document()["templating"]["list"] if each["name"] == name)
     series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()
-    # while a scrape is stored, some of its series are there already
+    # during the storage of a scrape, only some of its series exist
     values = lambda: scraped.api(f"label/{label}/values", **{"match[]": filled(series)})  # noqa: E731
     until(lambda: len(values()) == {"job": 1, "backend": 5, "model": 5}[name], f"as many as there are of: {name}")

@@ -1,4 +1,4 @@
-"""What the dashboard's expressions come to for series whose truth is known, as promtool works it out."""
+"""promtool computes the dashboard's expressions for series with known results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.servers import program
 A, B = 'job="app", instance="a", backend="openai"', 'job="app", instance="b", backend="openai"'
 MODEL = 'model="gpt"'
 
-# an hour, a sample a minute; instance b has restarted at half past, as every counter of it shows
+# an hour, one sample per minute; instance b restarts after 30 minutes, which resets its counters
 SERIES = {
     f'llm_requests_total{{{A}, {MODEL}, status="success"}}': "0+6x60",
     f'llm_requests_total{{{B}, {MODEL}, status="success"}}': "0+3x30 0+3x29",
@@ -33,7 +33,7 @@ SERIES = {
     f"llm_backend_health{{{A}}}": "1x60",
     f"llm_backend_health{{{B}}}": "1x50 0x10",
     'llm_backend_health{job="app", instance="a", backend="gemini"}': "1x60",
-    # one ledger: both instances tell of its spend, b a minute late
+    # one ledger: both instances export its spend, b a minute late
     f'llm_backend_budget_usd{{{A}, limit_type="current"}}': "0+0.0625x60",
     f'llm_backend_budget_usd{{{B}, limit_type="current"}}': "0 0+0.0625x59",
     f'llm_backend_budget_usd{{{A}, limit_type="max"}}': "10x60",
@@ -47,7 +47,7 @@ SERIES = {
     f"llmmetrics_retries_total{{{A}}}": "0+3x60",
     f'llmmetrics_budget_refusals_total{{{A}, reason="limit"}}': "0+2x60",
     f'llmmetrics_budget_refusals_total{{{A}, reason="ledger"}}': "0x60",
-    # its first value is its first event
+    # the first value is the first event
     'llmmetrics_internal_errors_total{job="app", instance="a", where="feed"}': "_x40 1x20",
     f'llmmetrics_estimated_tokens_total{{{A}, {MODEL}, token_type="prompt"}}': "_x40 45x20",
     f'llmmetrics_estimated_tokens_total{{{A}, {MODEL}, token_type="total"}}': "_x40 45x20",
@@ -56,13 +56,13 @@ SERIES = {
     'up{job="app", instance="a"}': "1x60",
     'up{job="app", instance="b"}': "1x60",
     'up{job="app", instance="c"}': "0x60",
-    # of no concern
+    # must not count
     'up{job="node", instance="d"}': "0x60",
 }
 
 BUDGET = '{{backend="{}", job="app"}}'
 
-# what a panel shows at the end of the hour, of which the dashboard's range is the last 50 minutes
+# a panel's values at the end of the hour; the dashboard's range is the last 50 minutes
 TRUE = {
     "Success rate A": {"{}": 0.75},
     "Latency (P95) A": {"{}": 1.75},
@@ -70,7 +70,7 @@ TRUE = {
     "Requests by backend A": {'{backend="openai"}': 597},
     "Tokens per second A": {'{token_type="prompt"}': 1, '{token_type="completion"}': 0.5},
     "Cost per hour A": {'{backend="openai"}': 29.75},
-    # ten minutes before the range are not in it, and a restart takes nothing away
+    # without the ten minutes before the range; a restart loses nothing
     "Cumulative cost A": {'{backend="openai"}': 24.75},
     "Cost of the range A": {"{}": 24.75},
     "Daily cost forecast A": {"{}": 714},

@@ -1,4 +1,4 @@
-"""The shipped rules: what promtool says of them, that each alert is tested both ways, and that it says what to do."""
+"""The shipped rules: promtool accepts them, each alert is tested both ways, and each says what to do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def none(_):
 
 @pytest.mark.parametrize(("wrong", "held"), [(longer, ALERTS.keys()), (none, ALERTS.keys() - {"LLMCostExceeded"})])
 def test_the_unit_tests_hold_each_alert_to_its_duration(tmp_path, wrong, held):
-    """Rules that wait twice as long, or not at all, fail them."""
+    """The promtool tests fail for rules that wait twice as long, or not at all."""
     document = shipped("prometheus/alerts.yml")
     for group in document["groups"]:
         for rule in group["rules"]:

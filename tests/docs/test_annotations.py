@@ -1,4 +1,4 @@
-"""The arguments of every test that the documentation shows have their types."""
+"""The arguments of every test in the documentation have types."""
 
 from __future__ import annotations
 

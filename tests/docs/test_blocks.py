@@ -1,4 +1,4 @@
-"""Every code block of the documentation does what it says: each page's, in order, in a directory of its own.
+"""Runs every code block of the documentation: page by page, in order, each page in its own directory.
 
 A block that says `title="FILE"` is that file. What says `{ .shown }`, and what has no language, is only looked at: how
 many of these a page has stands in `SHOWN`, so that a block that is never run is somebody's decision.
@@ -35,7 +35,7 @@ ELSEWHERE = {
     "docs/install.md": "tests/installed/test_documents.py",
     "docs/tutorial.md": "tests/docs/test_tutorial.py",
 }
-"""Pages whose blocks have a test of their own."""
+"""Pages whose blocks have their own test."""
 
 SHOWN = {
     "docs/architecture.md": 1,  # a picture
@@ -44,7 +44,7 @@ SHOWN = {
     "docs/custom-ledgers.md": 2,  # a package's metadata, and the suite in a clone
     "docs/dashboards.md": 1,  # images: test_compose.py has the real Docker Compose read the file
     "docs/errata.md": 10,  # the guide's
-    "docs/prices.md": 1,  # what nobody can run: see there
+    "docs/prices.md": 1,  # it cannot run, as the page explains
     "docs/instrumenting.md": 1,  # servers that go on: test_workers.py has them
 }
 
@@ -52,7 +52,7 @@ BEFORE = {
     "docs/alerts.md": "cp dashboards/prometheus/alerts.yml .",
     "docs/costs.md": "pytest -q --llm-report=base.json && for each in head shard-1 llm-report; do cp base.json $each.json; done",
 }
-"""What a page's commands find: nobody would read how it was made."""
+"""Files for a page's commands; a reader does not need to see how they are made."""
 
 BEDROCK = "aws-bedrock-compatible"  # on loopback; Amazon's own hosts are aws-bedrock
 METERED = {
@@ -63,7 +63,7 @@ METERED = {
 
 
 class Page:
-    """A page's blocks, run as its reader would."""
+    """Runs a page's blocks, as a reader does."""
 
     def __init__(self, path: Path, directory: Path, terminal: Shell, served: int, redis: str) -> None:
         self.name = name(path)
@@ -74,11 +74,11 @@ class Page:
         self._redis = redis
 
     def run(self, block: Block) -> None:
-        """Do with a block what its language says."""
+        """Run a block, depending on its language."""
         where = f"{self.name}:{block.line}"
         act = ACTS.get(block.language)
         assert act, (
-            f"{where}: nobody knows how to run {block.language}: say how in {Path(__file__).name}, or {{ .shown }}"
+            f"{where}: {block.language} cannot be run: add it to {Path(__file__).name}, or mark the block {{ .shown }}"
         )
         text = block.text.replace("redis://redis:6379/0", self._redis)
         if block.title:
@@ -91,7 +91,7 @@ class Page:
             act(self, text, where)
 
     def python(self, code: str, where: str) -> None:
-        """Run in this process, where a simulated provider answers; a test is run by pytest."""
+        """Run in this process, with a simulated provider; pytest runs a test."""
         if "def test_" in code:
             path = self._directory / f"test_{where.rpartition(':')[2]}.py"
             path.write_text(code, "utf8")
@@ -114,7 +114,7 @@ class Page:
     def toml(self, text: str, where: str) -> None:
         assert set(tomllib.loads(text)) == {"tool"}, where
         (self._directory / "pyproject.toml").write_text(text, "utf8")
-        # 5: it has no tests
+        # 5: no tests
         self._terminal.run("mkdir empty && pytest -q -c pyproject.toml --strict-config --co empty || test $? = 5")
 
     def yaml(self, text: str, where: str) -> None:
@@ -145,12 +145,12 @@ ACTS = {
     "toml": Page.toml,
     "yaml": Page.yaml,
 }
-"""What is done with a block of a language."""
+"""How to run a block, by language."""
 
 
 @pytest.fixture
 def served(tmp_path):
-    """The port of a metered application, which stands for the one that pages have on port 5000."""
+    """Run a metered application in the place of the pages' port 5000; return its port."""
     from prometheus_client import CollectorRegistry
 
     meter = llmmetrics.Meter.from_settings(EXAMPLES / "settings.json", registry=CollectorRegistry())
@@ -164,7 +164,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def servers(monkeypatch):
-    """The servers that a page's own code starts, on free ports, are stopped at its end."""
+    """Put a page's servers on free ports, and stop them at its end."""
     started, start = [], llmmetrics.Meter.start_http_server
     monkeypatch.setattr(llmmetrics.Meter, "start_http_server", lambda self, port: started.append(start(self, 0)))
     yield
@@ -180,7 +180,7 @@ def run_here() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", run_here(), ids=name)
-# what a snippet leaves open is closed with its program
+# a snippet's program would close what it leaves open
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.llm_provider(assert_all_requested=False, assert_all_scripted=False)
 def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics):
@@ -214,7 +214,7 @@ def test_a_page(path, tmp_path, monkeypatch, request, llm_provider, llm_metrics)
 
 @pytest.fixture
 def aws(monkeypatch):
-    """What stands for Amazon, where boto3 looks for it."""
+    """Simulate Amazon at the address that boto3 uses."""
     with serve(Answer(prompt_tokens=1000, completion_tokens=500)) as provider:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", provider.url)
         for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

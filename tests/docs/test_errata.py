@@ -1,4 +1,4 @@
-"""The errata: each of the guide's expressions does the wrong that is said of it, each of ours what it was meant to do."""
+"""The errata: each of the guide's expressions has the described error, and each of ours the intended result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSY, FAILING = (
 )
 OTHER = BUSY.replace('"a"', '"b"')
 
-# an hour at one sample every 15 seconds
+# an hour with a sample every 15 seconds
 SERIES = {
     f'llm_requests_total{{{BUSY},status="success"}}': "0+99x240",
     f'llm_requests_total{{{BUSY},status="failure"}}': "0+1x240",
@@ -26,7 +26,7 @@ SERIES = {
     f'llm_tokens_total{{{BUSY},token_type="prompt"}}': "0+120x240",
     f'llm_tokens_total{{{BUSY},token_type="completion"}}': "0+30x240",
     f'llm_tokens_total{{{BUSY},token_type="total"}}': "0+150x240",
-    # six dollars an hour each; the first one's process was restarted half-way
+    # six dollars an hour each; the first process restarts half-way
     f"llm_estimated_cost_usd{{{BUSY}}}": "0+0.025x120 0.025+0.025x119",
     f"llm_estimated_cost_usd{{{FAILING}}}": "0+0.025x240",
     'llm_active_requests{job="app",backend="openai",instance="a"}': "3x120 1x120",
@@ -57,11 +57,11 @@ RESULTS = {
         {'{backend="openai"}': 6, '{backend="claude"}': 6},
     ),
 }
-"""What the two expressions of a section give, rounded."""
+"""The rounded results of the two expressions of a section."""
 
 
 def pairs() -> dict[str, list[str]]:
-    """The expressions of each section: the guide's, then ours."""
+    """Return the expressions of each section: the guide's, then ours."""
     lines = ERRATA.read_text("utf8").splitlines()
     found: dict[str, list[str]] = {}
     for block in blocks(ERRATA):
@@ -80,7 +80,7 @@ def promtool(tmp_path, *arguments: str, **files: str) -> subprocess.CompletedPro
 
 
 def tested(tmp_path, *files: str, **test: object) -> None:
-    """Have promtool run a test."""
+    """Run a test with promtool."""
     inputs = [{"series": name, "values": values} for name, values in SERIES.items()]
     text = yaml.safe_dump({"rule_files": files, "tests": [{"interval": "15s", "input_series": inputs, **test}]})
     done = promtool(tmp_path, "test", "rules", "test.yml", test=text)

@@ -1,4 +1,4 @@
-"""What pages and messages tell people to install is there to be installed: names, extras, and what each brings."""
+"""What pages and messages tell users to install exists: names, extras, and their dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = {
 }
 EXTRAS = {name: set(each.get("optional-dependencies", ())) for name, each in OURS.items()}
 PLACES = {"./runtime": "llmmetrics", ".": "pytest-llmmetrics"}
-"""Where a clone has them."""
+"""The directories of the distributions in a clone."""
 
 SOURCES = [*pages(), ROOT / "runtime/README.md", *ROOT.glob("runtime/llmmetrics/**/*.py")]
 COMMAND = re.compile(r"pip install ([^`\n#\"]+)")
@@ -22,12 +22,12 @@ REQUIREMENT = re.compile(r"(?P<name>[\w./-]+)(?:\[(?P<extras>[\w,{}]+)\])?(?P<re
 
 
 def bare(requirement: str) -> str:
-    """The name of what a line of dependencies asks for."""
+    """Return the distribution's name in a dependency."""
     return re.split(r"[\[<>=;]", requirement)[0].strip()
 
 
 def asked() -> list[tuple[str, str, set[str]]]:
-    """Where something of ours is to be installed: the file, the distribution, its extras."""
+    """Yield each place that installs one of our distributions: file, distribution, extras."""
     found = []
     for path in SOURCES:
         for command in COMMAND.findall(path.read_text("utf8")):
@@ -46,7 +46,7 @@ def test_what_is_to_be_installed_can_be():
 
 
 def rows() -> dict[str, set[str]]:
-    """The table of the page: what each distribution and extra is said to bring."""
+    """Return the page's table: the dependencies of each distribution and extra."""
     table = re.findall(r"^\| `([\w\[\]-]+)` \|[^|]*\| (.*?) \|", (DOCS / "install.md").read_text("utf8"), re.MULTILINE)
     return {first: set(re.findall(r"`([\w-]+)`", brings)) for first, brings in table}
 

@@ -1,4 +1,4 @@
-"""The documentation's pictures: they stand alone, and the programs still draw what they show."""
+"""The documentation's pictures: self-contained, and as the programs draw them today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation names what there is; `tests/docs` runs what it shows."""
+"""The documentation names every option, fixture, fault and test of the plugin."""
 
 from __future__ import annotations
 

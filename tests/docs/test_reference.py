@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages agree with the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_a_page_is_what_the_code_says(name):
     path, text = DOCS / f"{name}.md", getattr(reference, name)()
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(text, "utf8")
-    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it anew"
+    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it again"
 
 
 def test_every_public_name_is_told_of():

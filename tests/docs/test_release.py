@@ -1,4 +1,4 @@
-"""A release: both distributions have one version, and the changelog is made of its pieces."""
+"""A release: both distributions have one version, and the changelog is built from its fragments."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_every_piece_stands_in_the_next_version():
 
 @pytest.fixture
 def project(tmp_path):
-    """The changelog's setup, without its pieces."""
+    """Copy the changelog's configuration, without fragments."""
     (tmp_path / "changelog.d").mkdir()
     for each in ("pyproject.toml", "CHANGELOG.md", "changelog.d/template.md.j2"):
         (tmp_path / each).write_bytes((ROOT / each).read_bytes())

@@ -1,4 +1,4 @@
-"""The documentation's site: it builds without a warning, has every page once, and a browser shows it without asking anyone."""
+"""The documentation's site: it builds without a warning, has every page once, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_picture_is_on_the_start_page():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The address of the built site."""
+    """Build and serve the site; yield its address."""
     project = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "zensical.toml", project)
     shutil.copytree(DOCS, project / "docs", ignore=shutil.ignore_patterns("__pycache__"))
@@ -96,7 +96,7 @@ def test_a_page_in_a_browser(site, tab, page, width, dark, tmp_path):
     outside = [url for url in tab.requests if not url.startswith((site, "data:"))]
     assert outside == []
     assert tab.run("document.body.getAttribute('data-md-color-scheme')") == ("slate" if dark else "default")
-    # nothing sticks out, and nothing is too small to read
+    # no overflow, and no text too small to read
     assert tab.run("document.documentElement.scrollWidth") <= width
     article = "document.querySelector('article')"
     assert tab.run(f"parseFloat(getComputedStyle({article}).fontSize)") >= 14

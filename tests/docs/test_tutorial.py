@@ -1,4 +1,4 @@
-"""The tutorial, from its first command to its last, as a reader at a terminal would go through it."""
+"""The tutorial, from its first command to its last, as a reader at a terminal does it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.shell import shell, told
 
 TUTORIAL = DOCS / "tutorial.md"
 PORTS = ("8099", "5000", "9090")
-"""What the tutorial listens on. Here free ones take their place: tests run beside each other."""
+"""The tutorial's ports. Free ports replace them, because tests run in parallel."""
 
 
 def test_its_commands_run_in_order(tmp_path):
@@ -25,7 +25,7 @@ def test_its_commands_run_in_order(tmp_path):
         and subprocess.run(["make", "--question", ".venv/ready"], cwd=ROOT, check=False).returncode
     ):
         pytest.skip("needs the Makefile's environment, as it is now: run it by `make test`")
-    # the checkout in which it starts
+    # the tutorial starts in the checkout
     checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
     for directory in (checkout, elsewhere):
         directory.mkdir()
@@ -41,7 +41,7 @@ def test_its_commands_run_in_order(tmp_path):
 
     with shell(checkout, {"TMPDIR": str(elsewhere)}) as terminal:
         for block in blocks(TUTORIAL):
-            assert not block.shown, f"line {block.line}: the tutorial has nothing that is not done"
+            assert not block.shown, f"line {block.line}: the tutorial has no block that is only shown"
             if block.title:
                 place = Path(terminal.run("pwd").strip())
                 assert place.parent == elsewhere

@@ -1,4 +1,4 @@
-"""The README and the page on installing, block by block, in an empty directory, by what a user has installed."""
+"""The README and the install page, block by block, in an empty directory, with what a user has installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_readme_is_short():
 
 @pytest.fixture
 def terminal(installed, tmp_path):
-    """A shell that has these programs first, and nothing of this checkout."""
+    """Start a shell with these programs first, and without this checkout."""
     with shell(tmp_path, {"PYTHONPATH": ""}, str(installed.python)) as made:
         for each in PROGRAMS:
             assert made.run(f"command -v {each}").strip() == str(installed.python.parent / each)
@@ -38,19 +38,19 @@ def test_every_block_runs(page, terminal, tmp_path):
 
 
 def here(text: str, port: int) -> str:
-    """Commands on a free port, without those that install: before a release no index has what they name."""
+    """Run commands on a free port, except those that install: before a release no index has the packages."""
     kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("pip install "))
-    # the demo serves on 5000 where it is told nothing
+    # the demo's default port is 5000
     return kept.replace("5000", str(port)).replace("llmmetrics demo --once", f"llmmetrics demo --once --port {port}")
 
 
 def run(block: Block, where: str, terminal: Shell, directory, port: int) -> None:
-    """Do with a block what its reader would, each in a program of its own."""
+    """Run a block as a reader does, each in a separate process."""
     text = here(block.text, port)
     file = directory / (block.title or f"block_{block.line}.{block.language}")
     file.write_text(text, "utf8")
     if block.language == "python":
-        # a test is run by the page's own command
+        # the page's own command runs a test
         terminal.run(f"python {file.name}")
     elif block.language == "json":
         terminal.run(f"llmmetrics check {file.name}")
@@ -63,7 +63,7 @@ def run(block: Block, where: str, terminal: Shell, directory, port: int) -> None
 
 
 def test_the_tests_of_the_readme_are_run():
-    """A file with a test in it is run by a command further down."""
+    """A later command runs a file with a test."""
     found = blocks(ROOT / "README.md")
     for at, block in enumerate(found):
         if "def test_" in block.text:

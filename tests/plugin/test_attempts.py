@@ -1,4 +1,4 @@
-"""Attempts grouped to calls."""
+"""Attempts are grouped into calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Attempt(NamedTuple):
 
 
 def attempts(text: str) -> list[Attempt]:
-    """`a` is a success of what is called a, `a!` a failure of it."""
+    """Make an attempt: `a` is a success of request a, `a!` a failure."""
     return [Attempt(each[0], "failure" if each.endswith("!") else "success") for each in text.split()]
 
 

@@ -1,4 +1,4 @@
-"""Time and budgets as a test has them."""
+"""The fixtures `llm_clock` and `llm_budget`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_meter_with_a_clock_of_its_own_cannot_be_moved(llm_clock):
 
 
 def test_freezegun_and_the_clock_do_not_mix(pytester):
-    # what freezegun leaves to be seen, without freezegun
+    # the traces of freezegun, without freezegun
     pytester.makepyfile(
         """
         import sys, types, pytest
@@ -85,7 +85,7 @@ def test_freezegun_and_the_clock_do_not_mix(pytester):
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)
-    assert "freezegun is active: use llm_clock or freezegun in a test, not both" in result.stdout.str()
+    assert "freezegun is active: use only one of llm_clock and freezegun in a test" in result.stdout.str()
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
@@ -149,7 +149,7 @@ def test_a_limit_that_cannot_be(llm_budget, llm_meter, set, message):
 
 def test_a_budget_before_there_is_a_meter(llm_budget, monkeypatch):
     monkeypatch.setattr("pytest_llmmetrics.budgets.meters", list)
-    with pytest.raises(ConfigError, match="since there is no meter yet: make the application's before its budget"):
+    with pytest.raises(ConfigError, match="there is no meter yet"):
         llm_budget.set("b", "1")
 
 

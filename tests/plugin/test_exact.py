@@ -1,4 +1,4 @@
-"""Costs are exact: comparing one with a float says what to write instead."""
+"""Costs are exact: the error of a comparison with a float says what to write."""
 
 from __future__ import annotations
 

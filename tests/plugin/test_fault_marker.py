@@ -1,4 +1,4 @@
-"""`llm_faults` runs a test once for each fault; a fault knows what it must be counted as."""
+"""`llm_faults` runs a test once for each fault; each fault has its status and error type."""
 
 from __future__ import annotations
 

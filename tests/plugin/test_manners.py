@@ -1,4 +1,4 @@
-"""Beside other plugins, under xdist, under every pytest that is supported: nothing of ours gets in the way."""
+"""The plugin together with other plugins, under xdist, and under every supported pytest."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_under_the_oldest_pytest(pytester):
         pytest.skip(f"needs pytest 8.4 in {OLD.name} of the virtual environment: make test puts it there")
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\naddopts = "--strict-markers"\nfilterwarnings = ["error"]\n')
     pytester.makepyfile(USES_ALL)
-    # neighbours that are too new for it are none of ours
+    # without plugins that need a newer pytest
     done = pytest_in(
         pytester.path,
         "--version",
@@ -164,7 +164,9 @@ def test_llm_provider_beside_httpx_mock_is_refused(pytester):
     pytester.makepyfile("def test_it(httpx_mock, llm_provider): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)
-    assert "llm_provider and httpx_mock both answer for httpx: use one of them in a test" in result.stdout.str()
+    assert (
+        "llm_provider and httpx_mock both answer httpx requests: use only one of them in a test" in result.stdout.str()
+    )
 
 
 def test_the_whole_plugin_is_light_until_it_is_used(pytester):

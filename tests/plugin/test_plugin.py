@@ -1,4 +1,4 @@
-"""The plugin's first fixtures, and its manners."""
+"""The plugin's first fixtures, and its cost for other suites."""
 
 from __future__ import annotations
 
@@ -78,4 +78,4 @@ def test_the_plugin_module_is_light():
 
 def test_the_fixtures_have_help(pytester):
     listed = pytester.runpytest_subprocess("--fixtures", "-q", "-p", "no:asyncio").stdout.str()
-    assert "A meter on a registry of its own" in listed
+    assert "A meter with its own registry" in listed

@@ -1,4 +1,4 @@
-"""What the probe sees: every meter's calls, as the difference that a test makes."""
+"""The probe reads every meter's calls, as the difference since the test's start."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_part_of_a_test(llm_metrics):
 
 
 def test_an_unknown_price_is_no_cost(llm_metrics):
-    ask(model="nobody-knows-this-one")
+    ask(model="a-model-without-price")
     assert llm_metrics.cost is None
     assert llm_metrics.last.cost_usd is None
 
@@ -124,7 +124,7 @@ def test_an_unknown_price_is_no_cost(llm_metrics):
 def test_no_call_costs_nothing_and_has_no_last(llm_metrics):
     assert llm_metrics.cost == 0
     assert llm_metrics.moved() == {}
-    with pytest.raises(AssertionError, match="no LLM call was metered: the code under test made none"):
+    with pytest.raises(AssertionError, match="no LLM call was metered: the code under test made no call"):
         llm_metrics.last  # noqa: B018
 
 
@@ -132,7 +132,7 @@ def test_counters_that_are_nowhere_are_no_0(llm_metrics):
     meter = Meter.from_settings({"Telemetry": {"EnableMetrics": False}}, registry=CollectorRegistry())
     ask(meter.transport())
     assert llm_metrics.attempts == 1
-    with pytest.raises(AssertionError, match="EnableMetrics: false, so that its counters are nowhere"):
+    with pytest.raises(AssertionError, match="EnableMetrics: false, so there are no counters to read"):
         llm_metrics.tokens  # noqa: B018
 
 

@@ -1,4 +1,4 @@
-"""Strict both ways: what was scripted is asked for, what is asked for was scripted; and no test reaches an LLM."""
+"""Strict both ways: every reply is used, every request is scripted; and no test reaches an LLM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_reply_that_is_never_asked_for(run):
     result = run("def test_it(llm_provider):\n    llm_provider.reply('hi').then.fail(faults.CUT)")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
-        ["*llm_provider: never asked for: reply('hi'), fail(cut). Take it out of the script, or allow it: *"]
+        ["*llm_provider: no request used: reply('hi'), fail(cut). Remove it from the script, or allow it: *"]
     )
     assert "@pytest.mark.llm_provider(assert_all_requested=False)" in result.stdout.str()
 
@@ -118,7 +118,7 @@ def test_dns(llm_server):
 """
     )
     result.assert_outcomes(passed=3, errors=2)
-    result.stdout.fnmatch_lines(["*llm_server: never asked for: reply('hi')*"])
+    result.stdout.fnmatch_lines(["*llm_server: no request used: reply('hi')*"])
 
 
 def test_what_is_no_llm_s_goes_where_it_went(run):
@@ -170,7 +170,7 @@ def test_swallowed(llm_provider):
         pass
 """
     )
-    # what was swallowed is told at the test's end
+    # a swallowed error is reported at the test's end
     result.assert_outcomes(failed=2, passed=1, errors=1)
     result.stdout.fnmatch_lines(
         ["*the test opened a connection to generativelanguage.googleapis.com: nothing answers*"]

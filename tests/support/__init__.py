@@ -1,4 +1,4 @@
-"""Where the shared material is, and how much of a long check is run."""
+"""The shared test material, and how much of a long check is run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
 
 
 def shared(name: str) -> Path:
-    """A file of the shared material; the test is skipped where there is none."""
+    """Return a file of the shared material; skip the test if it does not exist."""
     path = SHARED / name
     if not path.exists():
         pytest.skip(f"needs {name} of the project's shared material, which a clone alone does not have")
@@ -27,7 +27,7 @@ def shared(name: str) -> Path:
 
 
 def sampled(rows: Iterable[Row], covers: Callable[[Row], Iterable[Hashable]], *, whole: bool = SOAK) -> list[Row]:
-    """Sample the rows so that all that any row covers is covered, such as pairs of values; `whole`: take all rows.
+    """Sample rows that cover everything that any row covers, such as pairs of values; `whole`: take all rows.
 
     Greedy: rows that cover most are taken first. The same rows give the same sample, in the same order.
     """
@@ -35,7 +35,7 @@ def sampled(rows: Iterable[Row], covers: Callable[[Row], Iterable[Hashable]], *,
     if whole:
         return every
     covered = {n: frozenset(covers(row)) for n, row in enumerate(every)}
-    # neighbours are alike: in their order, the sample would have only the first of each kind
+    # neighbouring rows are similar: without shuffling, the sample would have only the first of each kind
     order = random.Random(0).sample(range(len(every)), len(every))
     seen: set[Hashable] = set()
     taken: list[int] = []
@@ -48,7 +48,7 @@ def sampled(rows: Iterable[Row], covers: Callable[[Row], Iterable[Hashable]], *,
 
 
 def alone(code: str, *arguments: str) -> str:
-    """What a program prints that runs in a Python of its own, which coverage does not look into."""
+    """Run a program in a separate Python, without coverage, and return its output."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=environ

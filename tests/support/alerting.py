@@ -1,4 +1,4 @@
-"""The shipped rules and configurations made ready for a test: faster, on free ports, with a receiver that remembers."""
+"""The shipped rules and configurations, adapted for a test: faster, on free ports, with a recording receiver."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def shipped(name: str) -> dict:
-    """A shipped file, read."""
+    """Load a shipped file."""
     return yaml.safe_load((DASHBOARDS / name).read_text("utf8"))
 
 
 def rules(name: str) -> list[dict]:
-    """The rules of a shipped file."""
+    """Return the rules of a shipped file."""
     return [rule for group in shipped(f"prometheus/{name}")["groups"] for rule in group["rules"]]
 
 
 def alerts() -> dict[str, dict]:
-    """The shipped alerts by name."""
+    """Return the shipped alerts by name."""
     return {each["alert"]: each for each in rules("alerts.yml")}
 
 
 def looked_at(expression: str) -> list[str]:
-    """What an alert compares, so that it has a value for each series, and what it excepts."""
+    """Return the left side of an alert's comparison, which has a value for each series, and its exceptions."""
     compared = re.sub(r"(>=|<=|==|>|<)", r"\1 bool", expression)
     return re.split(r"\bunless\b(?: on \([^)]*\))?", compared)
 
@@ -44,7 +44,7 @@ def _sixtieth(duration: str) -> str:
 
 
 def faster(document: dict) -> dict:
-    """The rules with every range, `for` and interval divided by 60; what they compare stays."""
+    """Return the rules with every range, `for` and interval divided by 60, and the same thresholds."""
     for group in document["groups"]:
         if "interval" in group:
             group["interval"] = _sixtieth(group["interval"])
@@ -56,7 +56,7 @@ def faster(document: dict) -> dict:
 
 
 def prometheus_config(directory: Path, target: str, alertmanager: str | None = None, *, interval: str) -> str:
-    """The shipped prometheus.yml for this target, whose rules are copies in the directory if there are any."""
+    """Return the shipped prometheus.yml for this target; copied rules in the directory replace the shipped ones."""
     config = shipped("prometheus/prometheus.yml")
     config["global"] = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
     config["rule_files"] = [str(directory / name) for name in config["rule_files"]]
@@ -66,7 +66,7 @@ def prometheus_config(directory: Path, target: str, alertmanager: str | None = N
 
 
 def alertmanager_config(webhook: str) -> str:
-    """The shipped alertmanager.yml whose receivers are paths of a webhook, and which waits for nobody."""
+    """Return the shipped alertmanager.yml with a webhook's paths as receivers, and without waits."""
     config = shipped("alertmanager/alertmanager.yml")
     config["route"] |= {"group_wait": "500ms", "group_interval": "1s"}
     for each in config["receivers"]:
@@ -75,7 +75,7 @@ def alertmanager_config(webhook: str) -> str:
 
 
 class Received:
-    """What a webhook was told: the last status of each alert, by its receiver, name and labels."""
+    """The alerts that a webhook received: the last status of each, by receiver, name and labels."""
 
     def __init__(self) -> None:
         self.status: dict[tuple[str, ...], str] = {}
@@ -89,13 +89,13 @@ class Received:
             self.annotations[labels["alertname"]] = alert["annotations"]
 
     def of(self, status: str) -> set[tuple[str, ...]]:
-        """The alerts whose last status is this one."""
+        """Return the alerts with this last status."""
         return {alert for alert, each in list(self.status.items()) if each == status}
 
 
 @contextmanager
 def webhook(received: Received) -> Iterator[str]:
-    """The URL of a server that takes what an Alertmanager sends."""
+    """Start a server that receives an Alertmanager's notifications; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""A repository as a user has it: a small app on the openai SDK, tests that replay cassettes, a committed baseline.
+"""A user's repository: a small app on the openai SDK, tests that replay cassettes, a committed baseline.
 
 `Bookshop` makes it, records its cassettes with vcrpy against the simulated provider on loopback, and makes branches.
 """
@@ -24,7 +24,7 @@ RULES = "\n".join(
             "Books that are not on the shelf can be ordered and arrive within two working days, except on holidays.",
             "Used books are sold as they are; a description of their state is on the first page, in pencil.",
             "A voucher may be spent on books, cards and coffee, and has no last day.",
-            "Whoever asks for a person is given the telephone number of the shop and its opening hours.",
+            "If a customer asks for a person, give the telephone number of the shop and its opening hours.",
             "Readings are on Thursdays at seven; seats are free, and need no booking unless the author is known.",
         ]
         * 8,
@@ -133,16 +133,16 @@ FILES = {
 }
 
 CACHED_FROM = 1024
-"""Tokens: OpenAI's cache takes no shorter prefix."""
+"""The shortest prefix, in tokens, that OpenAI's cache keeps."""
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters two texts have in common from their start."""
+    """Return the length of the common prefix of two texts."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 class Till:
-    """A provider that counts tokens by the length of what is sent, and has a prompt cache."""
+    """A provider that counts tokens by the length of the request, and has a prompt cache."""
 
     def __init__(self, *, refusals: int = 0) -> None:
         self.refusals = refusals
@@ -161,7 +161,7 @@ class Till:
 
 
 class Bookshop:
-    """The repository in a directory."""
+    """The repository, in a directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -198,7 +198,7 @@ class Bookshop:
         self.commit(name)
 
     def pytest(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run the shop's tests, in a Python of their own that coverage does not look into."""
+        """Run the shop's tests in a separate Python, without coverage."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST", "GITHUB"))}
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
@@ -210,7 +210,7 @@ class Bookshop:
         )
 
     def record(self, *, limited: bool = False) -> None:
-        """Record every cassette anew; `limited` has the provider refuse the first request."""
+        """Record every cassette again; `limited`: the provider refuses the first request."""
         for path in (self.root / "tests/cassettes").glob("*.yaml"):
             path.unlink()
         with serve(answering=Till(refusals=int(limited)).answer) as provider:

@@ -1,4 +1,4 @@
-"""One backend with a limit, a provider whose every call costs $3, and a clock that a test moves."""
+"""One backend with a limit, a provider whose calls cost $3 each, and a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ASK = {"model": "m", "messages": []}
 
 
 class Clock:
-    """A clock that a test moves; monotonic time stays with it."""
+    """A clock that a test moves, wall and monotonic time together."""
 
     def __init__(self):
         self.at = START
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Setup:
-    """One backend at $1 a token of output, and a provider whose every answer takes three of them: $3."""
+    """One backend at $1 per completion token, and a provider whose answers have three of them: $3."""
 
     def __init__(self, limit="10", *, ledger="memory://", answer=None, backend=(), on_spend_alert=None, **budget):
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""A real headless Chromium, driven over its DevTools protocol: opens a page and notes whatever it asks for."""
+"""A real headless Chromium, driven over its DevTools protocol: opens a page and records its requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OFFLINE = (
 
 
 class Browser:
-    """One tab. `requests` are the URLs that it asked for, `complaints` what its console says."""
+    """One tab. `requests` are the requested URLs, `complaints` the messages of the console."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -32,7 +32,7 @@ class Browser:
             self.ask(f"{domain}.enable")
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command; its answer. What happens meanwhile is noted."""
+        """Send a command and return its answer; record the events until then."""
         self._next += 1
         self._socket.send(json.dumps({"id": self._next, "method": method, "params": params}))
         while True:
@@ -68,13 +68,13 @@ class Browser:
             self._hear()
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         said = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
 
     def picture(self, path: Path) -> None:
-        """A screenshot of the whole page."""
+        """Take a screenshot of the whole page."""
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         made = self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
@@ -83,7 +83,7 @@ class Browser:
 
 @contextmanager
 def browser(directory: Path) -> Iterator[Browser]:
-    """A Chromium of its own, with a fresh profile below this directory."""
+    """Start a Chromium with a new profile below this directory."""
     profile = directory / "profile"
     command = [
         program("chromium", "chromium"),
@@ -95,6 +95,6 @@ def browser(directory: Path) -> Iterator[Browser]:
         tab = until(
             lambda: next(t for t in json.loads(get(f"http://127.0.0.1:{port}/json")) if t["type"] == "page"), "a tab"
         )
-        # what a busy machine answers late is no failure
+        # a late answer of a busy machine is not a failure
         with connect(tab["webSocketDebuggerUrl"], max_size=None, open_timeout=60, ping_interval=None) as socket:
             yield Browser(socket)

@@ -1,4 +1,4 @@
-"""The shipped Grafana dashboard as tests read it: its panels, and its expressions with the variables filled in."""
+"""Reads the shipped Grafana dashboard: its panels, and its expressions with values for the variables."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ BUILT = DASHBOARDS / "grafana/llm-backends.json"
 
 
 def document() -> dict[str, Any]:
-    """The committed dashboard."""
+    """Load the committed dashboard."""
     return json.loads(BUILT.read_text("utf8"))
 
 
 def panels() -> list[dict[str, Any]]:
-    """Its panels, without the rows' titles."""
+    """Return its panels, without the titles of rows."""
     return [each for each in document()["panels"] if each["type"] != "row"]
 
 
 def expressions() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Each expression of a panel by its title and letter, and the target that has it."""
+    """Return each target by the panel's title and the query's letter."""
     return {
         f"{panel['title']} {each['refId']}": (each["expr"], each) for panel in panels() for each in panel["targets"]
     }
 
 
 def annotation() -> str:
-    """The expression of what is marked in every graph."""
+    """Return the expression of the dashboard's annotation."""
     (alerts,) = document()["annotations"]["list"]
     return alerts["target"]["expr"]
 
 
 def filled(expression: str, **given: str) -> str:
-    """The expression as Grafana sends it. Every job, backend and model is chosen unless `given` says otherwise."""
+    """Return the expression as Grafana sends it; `given` replaces the choice of all jobs, backends and models."""
     values = {
         "job": ".*",
         "backend": ".*",

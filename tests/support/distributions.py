@@ -1,4 +1,4 @@
-"""The distributions as they are released, and environments that have no more than a user has."""
+"""The distributions as they are released, and environments like a user's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from support.documentation import ROOT
 
 OURS = ("COV", "LLM", "PYTEST", "PYTHON", "VIRTUAL_ENV")
-"""What variables of this run begin with that a user does not have."""
+"""Prefixes of environment variables of this run that a user does not have."""
 
 
 def run(*command: str | Path, cwd: Path, fails: bool = False, **environ: str) -> str:
-    """What a program prints, without what this run of tests has in its environment."""
+    """Run a program without the environment variables of this test run; return its output."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     done = subprocess.run(
         [*map(str, command)], cwd=cwd, capture_output=True, text=True, env={**inherited, **environ}, check=False
@@ -25,20 +25,20 @@ def run(*command: str | Path, cwd: Path, fails: bool = False, **environ: str) ->
 
 
 class Environment:
-    """One that has distributions of ours and what they depend on, and nothing that tests need."""
+    """An environment with our distributions and their dependencies only."""
 
     def __init__(self, place: Path) -> None:
         self.bin = place / ("Scripts" if sys.platform == "win32" else "bin")
         self.python = self.bin / "python"
 
     def run(self, program: str, *arguments: str, cwd: Path, fails: bool = False) -> str:
-        """What one of its programs prints, at a user's who has nothing else."""
+        """Run one of its programs; return its output."""
         path = os.pathsep.join((str(self.bin), os.environ["PATH"]))
         return run(self.bin / program, *arguments, cwd=cwd, fails=fails, PATH=path, HOME=str(cwd))
 
 
 def build(source: Path, dist: Path, unpacked: Path) -> None:
-    """The sdist of a project, and the wheel that comes of it: what the sdist lacks, the wheel does."""
+    """Build the sdist of a project, and the wheel from the sdist: a file missing in the first is missing in both."""
     hatch = (sys.executable, "-m", "hatchling", "build", "-d", dist, "-t")
     run(*hatch, "sdist", cwd=source)
     name = "llmmetrics" if source.name == "runtime" else "pytest_llmmetrics"
@@ -48,7 +48,7 @@ def build(source: Path, dist: Path, unpacked: Path) -> None:
 
 
 def environment(place: Path, *requirements: str | Path) -> Environment:
-    """A new environment with these."""
+    """Make a new environment with these distributions."""
     uv = Path(sys.executable).with_name("uv")
     run(uv, "venv", "--quiet", "--python", sys.executable, place, cwd=place.parent)
     asked = ("--python", place, "--constraint", ROOT / "constraints.txt", *requirements)

@@ -40,7 +40,7 @@ ERROR_MEANINGS: dict[ErrorType, tuple[str, str]] = {
     ErrorType.API_ERROR: ("any other error object", ""),
     ErrorType.UNKNOWN: ("a 2xx body that is not what its format says", "any other"),
 }
-"""What else has this error type: in the body, as an exception."""
+"""The other causes of an error type: in the body, or an exception."""
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""The pages of the documentation: their code blocks, their headings, their links."""
+"""Reads the documentation's pages: code blocks, headings, links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INFO = re.compile(r'(?P<language>\w+)(?: title="(?P<title>[\w./-]+)"| (?P<shown>
 
 @dataclass(frozen=True)
 class Block:
-    """A code block. `title` is the file that it is, `shown` whether it is only to be looked at."""
+    """A code block. `title` is its file name; `shown`: it is not run."""
 
     line: int
     language: str
@@ -28,7 +28,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every page, and the README."""
+    """Return all pages and the README."""
     return [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
@@ -37,7 +37,7 @@ def name(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The code blocks of a page, in order."""
+    """Return the code blocks of a page, in order."""
     found = []
     for token in _tokens(page):
         if token.type == "code_block":
@@ -55,18 +55,18 @@ def blocks(page: Path) -> list[Block]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link to this page may have after its `#`."""
+    """Return the anchors of a page."""
     tokens = _tokens(page)
     return {slug(after.content) for token, after in pairwise(tokens) if token.type == "heading_open"}
 
 
 def slug(heading: str) -> str:
-    """A heading's anchor, as GitHub and the site both make it."""
+    """Return a heading's anchor, as GitHub and the site make it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def links(page: Path) -> list[tuple[str, str]]:
-    """The targets of links and pictures that lead to files here, each with its anchor."""
+    """Return the local targets of links and pictures, with their anchors."""
     found = []
     for token in _tokens(page):
         for child in token.children or ():

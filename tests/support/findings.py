@@ -1,4 +1,4 @@
-"""What the doctor's tests ask of its findings."""
+"""Helpers for the findings of the doctor."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def only(findings) -> Finding:
 
 
 def about(findings, text: str) -> Finding:
-    """The one line that says this."""
+    """Return the one line that contains this text."""
     return only(each for each in findings if text in str(each))

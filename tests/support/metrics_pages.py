@@ -1,4 +1,4 @@
-"""Pages that a test serves on loopback in the place of a program's `/metrics`."""
+"""Serves pages on loopback instead of a program's `/metrics`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KINDS = {False: "text/plain; version=0.0.4; charset=utf-8", True: "application/o
 
 
 class Server(ThreadingTCPServer):
-    # not http.server's own, which looks its name up in the DNS
+    # not http.server's own, which makes a DNS lookup of the server's name
     daemon_threads = True
 
 
 @contextmanager
 def serving(answer):
-    """A server on loopback; `answer` gets its headers, and gives a status, headers and a body."""
+    """Start a server on loopback; `answer` gets the request's headers and returns status, headers and body."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

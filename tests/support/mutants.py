@@ -1,4 +1,4 @@
-"""Ways to break the meter, to see that the contract suites notice: `pytest -p mutants`, LLM_MUTANT names the one.
+"""Breaks the meter, so that tests see whether the contract suites notice: `pytest -p mutants`, with LLM_MUTANT=NAME.
 
 This is the only switch: production code has none.
 """
@@ -19,7 +19,7 @@ from llmmetrics.reading.error_types import ErrorType, Status
 
 
 def around(owner, name):
-    """Replace a function by one that is given the original first."""
+    """Replace a function by one that gets the original as its first argument."""
 
     def replaced(made):
         original = getattr(owner, name)
@@ -44,7 +44,7 @@ def lost_cancel():
 
 
 def changed(change):
-    """Change what a call comes to."""
+    """Change the result of a call."""
 
     @around(call, "outcome_of")
     def outcome_of(original, *args):

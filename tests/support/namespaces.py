@@ -1,4 +1,4 @@
-"""Machines with a network of their own: Linux network namespaces, each joined to a hub by a cable that can be cut."""
+"""Simulated machines: Linux network namespaces, each joined to a hub by a cable that can be cut."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ HUB = "hub"
 
 
 class Network:
-    """A hub at 10.77.N.1 for the Nth of its machines, which is 10.77.N.2. Nothing of it is seen outside."""
+    """A hub, at 10.77.N.1 for its Nth machine, which is 10.77.N.2. It is invisible outside."""
 
     def __init__(self, *machines: str) -> None:
         self.ip = program("ip", "iproute2")
         self._key = uuid4().hex[:8]
         self.addresses = {name: f"10.77.{n}.1" for n, name in enumerate(machines)}
-        """Where each machine finds the hub."""
+        """Return the hub's address for each machine."""
 
     def build(self) -> None:
         for name in (HUB, *self.addresses):
             done = self._run("netns", "add", self._of(name), check=False)
             if done.returncode:
-                # not a matter of what is installed: a container may not have the right to
+                # not a missing program: a container may lack the right to do this
                 pytest.skip(f"cannot make network namespaces: {done.stderr.strip()}")
             self._run("-n", self._of(name), "link", "set", "lo", "up")
         for name, hub in self.addresses.items():
@@ -45,14 +45,14 @@ class Network:
                 self._run("-n", namespace, "link", "set", link, "up")
 
     def cut(self, name: str) -> None:
-        """Nothing gets through to this machine or from it any more, and nobody is told."""
+        """Drop all packets to and from this machine, without an error to either side."""
         self._run("-n", self._of(HUB), "link", "set", self._cable(name), "down")
 
     def heal(self, name: str) -> None:
         self._run("-n", self._of(HUB), "link", "set", self._cable(name), "up")
 
     def on(self, name: str, *command: str) -> list[str]:
-        """A command as this machine runs it."""
+        """Return a command that runs on this machine."""
         return [self.ip, "netns", "exec", self._of(name), *command]
 
     def remove(self) -> None:

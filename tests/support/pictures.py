@@ -1,4 +1,4 @@
-"""What the documentation's pictures show, as text."""
+"""Reads the text of the documentation's pictures."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from xml.etree import ElementTree as ET
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/pictures"
 CELL = 12.2
-"""How broad rich draws a letter."""
+"""The width of a letter in rich's pictures."""
 
 
 def shown(name: str) -> list[str]:
-    """The lines of a picture."""
+    """Return the lines of a picture."""
     lines: dict[int, str] = defaultdict(str)
     for text in ET.parse(PICTURES / f"{name}.svg").iter("{http://www.w3.org/2000/svg}text"):
-        # the title alone is in no line
+        # the title is not a line
         if line := text.get("clip-path"):
             number = int(line.rstrip(")").rpartition("-")[2])
             lines[number] = lines[number].ljust(round(float(text.get("x")) / CELL)) + text.text

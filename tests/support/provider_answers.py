@@ -1,4 +1,4 @@
-"""Answers of providers, made by their documentation, and how they are read."""
+"""Answers of providers, built from their documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zlib import crc32
 from llmmetrics import Exchange, read_exchange
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)
-"""A moment whose prices are known."""
+"""A time with known prices."""
 
 
 def read(url: str, answer: object, *, asked: object = None, status: int = 200, headers=()) -> Exchange:
@@ -28,7 +28,7 @@ def read(url: str, answer: object, *, asked: object = None, status: int = 200, h
 
 
 def counts(exchange: Exchange) -> tuple[int, int] | None:
-    """Prompt and completion, or None where there is no usage."""
+    """Return prompt and completion tokens; None: no usage."""
     return exchange.usage and exchange.usage[:2]
 
 
@@ -37,7 +37,7 @@ def sse(*events: object, newline: str = "\n") -> bytes:
 
 
 def aws(fields: object, **headers: str) -> bytes:
-    """One message of an AWS event stream, made by its specification."""
+    """Build a message of an AWS event stream, from its specification."""
     named = {":" + name.replace("_", "-"): value for name, value in headers.items()}
     pairs = ((name.encode(), value.encode()) for name, value in named.items())
     head = b"".join(bytes([len(n)]) + n + b"\x07" + pack(">H", len(v)) + v for n, v in pairs)
@@ -48,5 +48,5 @@ def aws(fields: object, **headers: str) -> bytes:
 
 
 def event(name: str, fields: object) -> bytes:
-    """One that is an event."""
+    """Build a message of type event."""
     return aws(fields, event_type=name, message_type="event")

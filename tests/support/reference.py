@@ -1,4 +1,4 @@
-"""The reference pages that are made of the code itself: commands and options, and the Python API."""
+"""Makes the reference pages from the code: commands and options, and the Python API."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pytest_llmmetrics import __main__ as gate
 from pytest_llmmetrics import options as plugin
 from support.documentation import ROOT
 
-MADE = "<!-- Made of the code: UPDATE_DOCS=1 python -m pytest tests/docs/test_reference.py writes it anew. -->\n"
+MADE = "<!-- Made of the code: UPDATE_DOCS=1 python -m pytest tests/docs/test_reference.py writes it again. -->\n"
 
 
 def options() -> str:
-    """The page of commands and options."""
+    """Make the page of commands and options."""
     return "\n".join(
         [
             "# Commands and options",
@@ -52,7 +52,7 @@ def _exits() -> Iterator[str]:
     looking = ", ".join(f"`llmmetrics {each}`" for each in ("check", "doctor", "verify", "rules check"))
     yield from ("### Exit statuses", "", f"Of {looking}:", "", "| | |", "|---|---|")
     yield from (_row(str(status.value), when) for status, when in EXITS.items())
-    yield from ("", "A file that cannot be read, an address where nobody answers, a wrong call: it cannot look.", "")
+    yield from ("", "A file that cannot be read, an address without an answer, a wrong option: it cannot check.", "")
 
 
 def _argument(action: argparse.Action) -> str:
@@ -65,7 +65,7 @@ def _argument(action: argparse.Action) -> str:
 
 
 class _Asked:
-    """Stands for pytest's parser, and notes what it is told."""
+    """Replaces pytest's parser, and records the options."""
 
     def __init__(self) -> None:
         self.options: list[tuple[str, dict[str, Any]]] = []
@@ -104,7 +104,7 @@ def _row(name: str, text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    # an option in the text is code: two dashes would become one
+    # options become code: Markdown would join the two dashes
     return re.sub(r"(?<![`\w-])(--[\w-]+)", r"`\1`", " ".join(text.split()))
 
 
@@ -122,7 +122,7 @@ EVERY = {*llmmetrics.__all__, *llmmetrics.testing.__all__}
 
 
 def api() -> str:
-    """The page of the Python API."""
+    """Make the page of the Python API."""
     code = griffe.GriffeLoader(search_paths=[str(ROOT / "runtime"), str(ROOT)])
     for package in ("llmmetrics", "pytest_llmmetrics"):
         code.load(package)

@@ -1,4 +1,4 @@
-"""A report with everything in it: for what is made of reports."""
+"""Builds reports for tests."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BACKENDS = {"claude": "anthropic", "gemini": "google", "house": "house"}
 
 
 def row(test: str, model: str = "gpt-4o-mini", calls: int = 1, **more) -> Row:
-    """The row of a test; by default each call has 120 tokens of prompt and 8 of completion."""
+    """Make a test's row; by default each call has 120 prompt and 8 completion tokens."""
     backend = BACKENDS.get(model.partition("-")[0], "openai")
     counts = {"calls": calls, "attempts": calls, "tokens": {"input": 120 * calls, "output": 8 * calls}}
     return Row(test=test, backend=backend, model=model, answered=model, **{**counts, **more})
 
 
-def report(rows, *, agreed=None, beside=(), reruns=(), doubts=(), tests=None, **gate) -> Report:
+def report(rows, *, agreed=None, outside=(), reruns=(), doubts=(), tests=None, **gate) -> Report:
     book = PriceBook()
     book.learn_known({"sellers": SELLERS})
-    every = [*rows, *(agreed or ()), *beside, *reruns, *(gate.get("base") or ())]
+    every = [*rows, *(agreed or ()), *outside, *reruns, *(gate.get("base") or ())]
     known = {price_key(each): book.price(each.backend, each.model, each.answered) for each in every}
     return Report(
         schema=1,
@@ -34,7 +34,7 @@ def report(rows, *, agreed=None, beside=(), reruns=(), doubts=(), tests=None, **
         prices={key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price},
         tests=tests if tests is not None else {each.test: "passed" for each in (*rows, *(agreed or ()))},
         rows=priced(rows, known),
-        beside=priced(beside, known),
+        outside=priced(outside, known),
         reruns=priced(reruns, known),
         doubts=list(doubts),
         gate=None if agreed is None else Gate(agreed=agreed, **{"limits": list(DEFAULTS), **gate}),
@@ -81,7 +81,7 @@ def rich() -> Report:
     return report(
         rows,
         agreed=agreed,
-        beside=[row("<fixture tests/conftest.py::index>", "gpt-4o-mini")],
+        outside=[row("<fixture tests/conftest.py::index>", "gpt-4o-mini")],
         reruns=[row(names[6])],
         drift=["the price of openai gpt-4o has changed since the baseline was written"],
         notices=["in the baseline and no longer tests (--llm-baseline=trim): tests/test_old.py::test_gone"],

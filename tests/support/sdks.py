@@ -1,4 +1,4 @@
-"""How each official SDK is made and called, as a user would: one row an API."""
+"""Builds and calls each official SDK, as a user does: one row per API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPES = {
     "groq": "GenericOpenAI",
     "mistral": "GenericOpenAI",
 }
-"""The backend of each SDK, and its type in the settings."""
+"""The backend of each SDK, with its type in the settings."""
 
 MODEL = "m-1"
 ASK = [{"role": "user", "content": "Say hi."}]
@@ -28,7 +28,7 @@ ASK = [{"role": "user", "content": "Say hi."}]
 
 @dataclass(frozen=True)
 class Sdk:
-    """One API of one SDK. `make(url, http, asynchronous)` gives its client, `http` None for its own httpx client."""
+    """One API of one SDK. `make(url, http, asynchronous)` returns its client; `http` None: its own httpx client."""
 
     module: str
     family: str
@@ -78,7 +78,7 @@ def _cohere(sdk, url, http, asynchronous):
 
 
 def _ollama(sdk, url, http, asynchronous):
-    # ollama makes its own httpx client and takes no other: its transport is what can be given
+    # ollama makes its own httpx client, but accepts a transport
     kind = sdk.AsyncClient if asynchronous else sdk.Client
     return kind(host=f"{url}/ollama", **_given("transport", http and http._transport))
 
@@ -158,13 +158,13 @@ SDKS = {
 
 
 def http_client(family: str, transport: Any, *, asynchronous: bool) -> Any:
-    """A client of this family around a transport."""
+    """Make a client of this library with a transport."""
     library = importlib.import_module(family)
     return (library.AsyncClient if asynchronous else library.Client)(transport=transport, timeout=30)
 
 
 def call(sdk: Sdk, client: Any, *, stream: bool) -> None:
-    """One call, read to its end."""
+    """Make one call, and read it to its end."""
     made = (sdk.stream if stream else sdk.call)(client)
     if stream:
         for _ in made:
@@ -172,7 +172,7 @@ def call(sdk: Sdk, client: Any, *, stream: bool) -> None:
 
 
 async def acall(sdk: Sdk, client: Any, *, stream: bool) -> None:
-    """The same, async."""
+    """Make one async call, and read it to its end."""
     one, streamed = sdk.call_async or sdk.call, sdk.stream_async or sdk.stream
     made = (streamed if stream else one)(client)
     if hasattr(made, "__await__"):
@@ -183,7 +183,7 @@ async def acall(sdk: Sdk, client: Any, *, stream: bool) -> None:
 
 
 def closers(client: Any, name: str) -> Iterator[Callable[[], Any]]:
-    """The ways (`close` or `aclose`) to close an SDK's HTTP clients: SDKs differ in what they close themselves."""
+    """Return the functions that close an SDK's HTTP clients: SDKs differ in what they close themselves."""
     for each in list(_clients(client)):
         for one in (each, *getattr(each, "_loop_clients", {}).values()):
             if hasattr(one, name):
@@ -191,5 +191,5 @@ def closers(client: Any, name: str) -> Iterator[Callable[[], Any]]:
 
 
 def refused_as_forbidden(exc: Exception) -> bool:
-    """Whether this is an SDK's own error for HTTP 403, which the simulated provider refuses with."""
+    """Tell whether this is an SDK's own error for the simulated provider's HTTP 403."""
     return 403 in {getattr(exc, name, None) for name in ("status_code", "code")}

@@ -1,4 +1,4 @@
-"""Real servers that tests start: on a free port, in a directory of their own, stopped at the end."""
+"""Starts real servers for tests: on a free port, in a separate directory, stopped at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def program(name: str, package: str) -> str:
-    """The path of a server's program. Where it is missing, CI fails and a user's test is skipped."""
+    """Return the path of a server's program. If it is missing, fail in CI, and skip the test elsewhere."""
     found = shutil.which(name)
     if found:
         return found
@@ -35,7 +35,7 @@ def program(name: str, package: str) -> str:
 
 
 def npm(directory: Path, *packages: str) -> Path:
-    """Install npm's packages below a directory; where they are. In CI it fails where they are not to be had."""
+    """Install npm packages below a directory; return their path. If that fails, fail in CI, and skip elsewhere."""
     options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
     (directory / "package.json").write_text("{}")
     command = [program("npm", "nodejs npm"), "install", *options, *packages]
@@ -46,17 +46,17 @@ def npm(directory: Path, *packages: str) -> Path:
     return directory / "node_modules"
 
 
-# a thousand for each worker, below those that systems give to whoever asks for any: such a port would be taken
-# by somebody's connection before the server that it is meant for has started
+# a thousand ports for each worker, below the ephemeral ports of the system: a connection could take one of those
+# before the server starts
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20
 _PORTS = itertools.cycle(range(10_000 + 1_000 * _WORKER, 11_000 + 1_000 * _WORKER))
-# two runs on one machine begin at different ones
+# two runs on one machine start at different ports
 for _ in range(os.getpid() % 1_000):
     next(_PORTS)
 
 
 def free_port() -> int:
-    """A port of this machine that nobody has and that nobody is given meanwhile."""
+    """Return a free port, which no other test gets."""
     for port in itertools.islice(_PORTS, 1_000):
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -65,7 +65,7 @@ def free_port() -> int:
 
 
 def until(found: Callable[[], T], what: str, seconds: float = 60) -> T:
-    """What `found` gives as soon as it is true; nothing raised by a server that is not there yet counts."""
+    """Return the first true result of `found`; ignore errors of a server that has not started."""
     deadline = time.monotonic() + seconds
     while True:
         last: object = None
@@ -88,7 +88,7 @@ def get(url: str, **headers: str) -> str:
 
 @contextmanager
 def in_a_thread(server: BaseServer) -> Iterator[None]:
-    """Have a server of the standard library answer meanwhile."""
+    """Run a server of the standard library inside the block."""
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -101,7 +101,7 @@ def in_a_thread(server: BaseServer) -> Iterator[None]:
 
 @contextmanager
 def running(command: list[str], log: Path, **environ: str) -> Iterator[subprocess.Popen]:
-    """A server, from its start to its end; what it says goes to a file."""
+    """Run a server inside the block; its output goes to a file."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**inherited, **environ})
@@ -117,24 +117,24 @@ def running(command: list[str], log: Path, **environ: str) -> Iterator[subproces
 
 
 class Prometheus:
-    """A running one."""
+    """A running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def api(self, path: str, **given: str) -> dict:
-        """The data of an answer of its HTTP API."""
+        """Return the data of an answer of its HTTP API."""
         return json.loads(get(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(given)}"))["data"]
 
     def query(self, expression: str, **given: str) -> list[tuple[dict[str, str], float]]:
-        """Each series of an instant query: its labels and its value."""
+        """Return labels and value of each series of an instant query."""
         found = self.api("query", query=expression, **given)["result"]
         return [(row["metric"], float(row["value"][1])) for row in found]
 
 
 @contextmanager
 def prometheus(directory: Path, config: str) -> Iterator[Prometheus]:
-    """A real Prometheus with this configuration, whose data and log are in the directory."""
+    """Start a real Prometheus with this configuration; its data and log are in the directory."""
     written = directory / "prometheus.yml"
     written.write_text(config, "utf8")
     address = f"127.0.0.1:{free_port()}"
@@ -150,7 +150,7 @@ def prometheus(directory: Path, config: str) -> Iterator[Prometheus]:
 
 @contextmanager
 def alertmanager(directory: Path, config: str) -> Iterator[str]:
-    """The address of a real Alertmanager with this configuration."""
+    """Start a real Alertmanager with this configuration; yield its address."""
     written = directory / "alertmanager.yml"
     written.write_text(config, "utf8")
     address = f"127.0.0.1:{free_port()}"
@@ -167,7 +167,7 @@ def alertmanager(directory: Path, config: str) -> Iterator[str]:
 
 
 class RedisServer:
-    """A real Redis on a free port, with a directory of its own. Kept in memory alone unless `options` say otherwise."""
+    """Start a real Redis on a free port, in a separate directory, without persistence unless `options` set it."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.port = free_port()

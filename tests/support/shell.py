@@ -1,4 +1,4 @@
-"""A bash that is told one command after the other, as a person at a terminal does."""
+"""A bash that runs one command after the other, as for a user at a terminal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ END = "--the-command-has-ended--"
 
 
 class Shell:
-    """One shell: what a command changes (directory, variables, jobs) holds for the next one."""
+    """One shell: changes of a command (directory, variables, jobs) remain for the next command."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def run(self, command: str, seconds: float = 120) -> str:
-        """What a command prints. Raises `AssertionError` where it fails, or does not end in time."""
+        """Run a command, and return its output. Raises `AssertionError` if it fails or does not end in time."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(f'{{ {command}\n}} </dev/null\necho "{END}$?"\n')
@@ -44,7 +44,7 @@ class Shell:
 
 @contextmanager
 def shell(directory: Path, environ: Mapping[str, str], python: str = sys.executable) -> Iterator[Shell]:
-    """A shell in this directory, with this Python's programs first; at the end all that it started is killed."""
+    """Start a shell in this directory, with this Python's programs first; kill all its processes at the end."""
     inherited = {
         key: value
         for key, value in os.environ.items()
@@ -71,7 +71,7 @@ def shell(directory: Path, environ: Mapping[str, str], python: str = sys.executa
 
 
 def same(shown: str, said: str) -> bool:
-    """Whether a command said what a page shows: any number is any other, and `…` is anything."""
+    """Tell whether a command's output is as shown: all numbers are equal, and `…` is any text."""
     pattern = re.escape(_plain(shown)).replace("…", ".*")
     return re.fullmatch(pattern, _plain(said), re.DOTALL) is not None
 
@@ -81,7 +81,7 @@ def _plain(text: str) -> str:
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output that is shown for it."""
+    """Return the commands of a console block, each with its shown output."""
     found: list[tuple[str, str]] = []
     for line in text.splitlines(keepends=True):
         if line.startswith("$ "):
@@ -95,7 +95,7 @@ def commands(text: str) -> list[tuple[str, str]]:
 
 
 def told(page: str, shell: Shell, text: str) -> None:
-    """Run the commands of a console block, and compare what they say with what it shows."""
+    """Run the commands of a console block, and compare their output with the shown output."""
     for command, shown in commands(text):
         said = shell.run(command)
         assert not shown.strip() or same(shown, said), f"{page}: `{command}` says\n{said}\nand not\n{shown}"

@@ -1,4 +1,4 @@
-"""Bodies of any shape, in words that some format looks at: what hypothesis feeds to every one of them."""
+"""Hypothesis strategies: bodies of any shape, with names that some format reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.provider_answers import event
 
 FORMATS = {each.id: each for each in wire.FORMATS}
 
-# words that some format looks at, so that random documents reach beyond the first line of a reader
+# names that some format reads, so that random documents reach more than a reader's first line
 WORDS = [
     "usage",
     "usageMetadata",
@@ -121,6 +121,6 @@ bodies = st.builds(
     lambda docs, framing, cut: FRAMINGS[framing](docs)[: cut or None],
     st.lists(documents, max_size=5),
     st.sampled_from(sorted(FRAMINGS)),
-    # cut off somewhere near its end, or not at all
+    # truncated near its end, or complete
     st.just(0) | st.integers(-200, -1),
 )

@@ -1,4 +1,4 @@
-"""A real terminal: a program in a pseudo-terminal of POSIX, what it writes there, and the screen that comes of it."""
+"""A program in a POSIX pseudo-terminal: its output, and the screen that results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyte
 
 
 class Terminal:
-    """A program that runs in a terminal of this size. Coverage looks into it where it looks into subprocesses."""
+    """A program that runs in a terminal of this size. Coverage includes it if it includes subprocesses."""
 
     def __init__(
         self, command: Sequence[str], columns: int, lines: int, cwd: Path | None = None, **environ: str
@@ -22,14 +22,14 @@ class Terminal:
         import termios
 
         self.wrote = b""
-        """All that the program wrote."""
+        """All output of the program."""
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = Lock()
         self._ours, self.theirs = os.openpty()
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self.theirs)
-        # what a new session opens first is its controlling terminal, whose Ctrl-C interrupts it
+        # the first terminal that a new session opens is its controlling terminal: Ctrl-C then interrupts it
         opening = ("/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&0', os.ttyname(self.theirs))
         self.process = subprocess.Popen(
             [*opening, *command],
@@ -42,7 +42,7 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        # after the end, reading what nobody holds open any more is an error
+        # after the program's end, reading raises an error
         try:
             while data := os.read(self._ours, 2**16):
                 with self._lock:
@@ -52,7 +52,7 @@ class Terminal:
             pass
 
     def resize(self, columns: int, lines: int) -> None:
-        """As a person drags the window's corner."""
+        """Resize the window."""
         import fcntl
         import termios
 
@@ -62,13 +62,13 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """The screen as it is now, without what is blank at the ends of its lines, and at its end."""
+        """Return the current screen, without trailing spaces and lines."""
         with self._lock:
             return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
 
     @property
     def frame(self) -> bytes:
-        """What a program that draws the whole screen again and again wrote last; b"" until all of it is there."""
+        """Return the last complete screen of a program that redraws the whole screen; b"": none yet."""
         with self._lock:
             drawn = self.wrote.rpartition(b"\x1b[H")[2]
             return drawn if drawn.count(b"\n") == self._screen.lines - 1 else b""
@@ -77,7 +77,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def end(self) -> int:
-        """The program's exit code, once it has ended and all that it wrote is read."""
+        """Wait for the program's end, read all its output, and return its exit code."""
         code = self.process.wait(60)
         os.close(self.theirs)
         self._reader.join(60)
@@ -86,7 +86,7 @@ class Terminal:
 
 
 def environment(**environ: str) -> Mapping[str, str]:
-    """A terminal's, whatever this one is."""
+    """Return the environment of a standard terminal."""
     ours = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "PYTEST_ADDOPTS")
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("TTY_")}
     return {**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONIOENCODING": "utf8", **environ}
@@ -94,7 +94,7 @@ def environment(**environ: str) -> Mapping[str, str]:
 
 @contextmanager
 def terminal(command: Sequence[str], columns: int = 80, lines: int = 24, **options: object) -> Iterator[Terminal]:
-    """A program in a terminal, which is killed if it has not ended by itself."""
+    """Run a program in a terminal; kill it at the end of the block if it still runs."""
     made = Terminal(command, columns, lines, **options)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A metered process for `llmmetrics top` to watch: real calls of fixed amounts between any two scrapes, at fixed times.
+"""A metered process for `llmmetrics top`: real calls of fixed amounts at fixed times, between scrapes.
 
 Of the first scrapes each is two seconds after the one before, in the process's own time and in that of `WATCHER`, the
 real program with its clock replaced. Then nothing happens any more, and time stands still, as the screen does.
@@ -59,7 +59,7 @@ def settings(url: str) -> dict[str, Any]:
 
 
 class Row:
-    """What one backend is asked in each act."""
+    """The calls to one backend in each act."""
 
     def __init__(
         self, path: str, model: str, calls: int, prompt: int, completion: int, seconds: tuple[float, ...], *bad: int
@@ -68,7 +68,7 @@ class Row:
         self.answer = Answer("At ten.", prompt, completion)
         self.seconds = cycle(seconds)
         self.bad = bad
-        """In which acts its first call meets a rate limit; -1: in all of them."""
+        """The acts in which its first call meets a rate limit; -1: all."""
 
 
 def rows() -> tuple[Row, ...]:
@@ -87,11 +87,11 @@ BEFORE = (
     (f"openai-primary/{CHAT}", "gpt-4o-mini", 95_000_000),
     (f"openai-reasoning/{CHAT}", "o1", 560_000),
 )
-"""What a morning has spent, in one call of so many tokens each."""
+"""The spend of a morning: one call of this number of tokens for each backend."""
 
 
 class Clock:
-    """Stands still, but for what the provider takes to answer."""
+    """A clock that only advances by the provider's answer times."""
 
     seconds = 0.0
 
@@ -131,7 +131,7 @@ class Stage:
             self._client.post(f"/{path}", json={"model": model, "max_tokens": 500, "messages": ASK})
 
     def _open(self, path: str, model: str) -> None:
-        """A stream that nobody reads to its end before the play's."""
+        """Start a stream that is only read at the end of the play."""
         self._next = 0.5, Answer("At ten.", 100, 20)
         body = {"model": model, "max_tokens": 500, "messages": ASK, "stream": True}
         self._exit.enter_context(self._client.stream("POST", f"/{path}", json=body))
@@ -143,7 +143,7 @@ class Stage:
                 self._call(row.path, row.model, faults.RATE_LIMIT if bad else row.answer, next(row.seconds))
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Its `/metrics`."""
+        """Answer a request for `/metrics`."""
         if 0 < self._scrapes <= ACTS:
             self._act(self._scrapes)
         self._scrapes += 1
@@ -164,7 +164,7 @@ class Handler(WSGIRequestHandler):
 
 @contextmanager
 def staged() -> Iterator[str]:
-    """The process: the URL of its metrics."""
+    """Run the process; yield the URL of its metrics."""
     stage = Stage()
     server = make_server("127.0.0.1", 0, stage.app, Server, Handler)
     with closing(stage), in_a_thread(server):
@@ -172,11 +172,11 @@ def staged() -> Iterator[str]:
 
 
 SIZES = ((80, 21), (104, 22), (140, 23))
-"""Columns and lines, no number of lines twice: a screen that is drawn anew is known by it."""
+"""Columns and lines; no number of lines twice, so that a redrawn screen can be recognized."""
 
 
 def played() -> Iterator[tuple[str, bytes]]:
-    """The screen at the end of the play in a terminal of each size, and how it was drawn. Its port is 50000."""
+    """Return the final screen in a terminal of each size, and its drawing. The port is 50000."""
     with staged() as url, terminal([*COMMAND, url], *SIZES[0]) as screen:
         for columns, lines in SIZES:
             screen.resize(columns, lines)

@@ -1,4 +1,4 @@
-"""A small runner of GitHub's workflows: it runs the shell of each step, and what stands for the actions of others."""
+"""A small runner for GitHub workflows: runs the shell of each step, and replacements for other people's actions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 STEP = {"id", "if", "name", "uses", "with", "run", "shell", "env"}
-"""What a step may have: this runner knows no more."""
+"""The keys of a step that this runner supports."""
 
 TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|([A-Za-z_][\w.-]*)|(&&|\|\||==|!=|[!(),]))")
 WORDS = {"&&": " and ", "||": " or ", "!": " not "}
@@ -29,27 +29,27 @@ def load(text: str) -> dict[str, Any]:
 
 
 class StepError(Exception):
-    """What fails a step."""
+    """A failed step."""
 
 
 Stub = Callable[["Runner", dict[str, str], dict[str, str]], None]
-"""What stands for an action: given the runner, the inputs and the environment."""
+"""A replacement for an action; its arguments are the runner, the inputs and the environment."""
 
 
 @dataclass
 class Runner:
-    """One job's machine."""
+    """The machine of one job."""
 
     stubs: Mapping[str, Stub]
-    """By the action's name, without its version."""
+    """Replacements by the action's name, without version."""
     actions: Mapping[str, Path]
-    """The composite actions that are run, by the part of `uses` that they end with."""
+    """The composite actions to run, by the end of `uses`."""
     github: dict[str, Any]
     workspace: Path
     temp: Path
     environ: dict[str, str]
     code: int = 0
-    """Of the last shell that failed."""
+    """The exit code of the last failed shell."""
     log: str = ""
     failed: bool = False
     _files: int = field(default=0, repr=False)
@@ -59,7 +59,7 @@ class Runner:
         return self.temp / "summary.md"
 
     def run(self, job: dict[str, Any]) -> Runner:
-        """Run a job, as GitHub does."""
+        """Run a job as GitHub does."""
         self.workspace.mkdir(parents=True, exist_ok=True)
         self.temp.mkdir(parents=True, exist_ok=True)
         context = {"github": self.github, "runner": {"temp": str(self.temp)}}
@@ -129,7 +129,7 @@ class Runner:
     # expressions
 
     def text(self, value: object, context: dict[str, Any]) -> str:
-        """A value with each `${{ … }}` in its place."""
+        """Replace each `${{ … }}` in a value."""
         if isinstance(value, bool):
             return str(value).lower()
         return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(self._value(found[1], context)), str(value))
@@ -169,6 +169,6 @@ def _looked_up(name: str, context: Any) -> Any:
 
 
 def clean_environ() -> dict[str, str]:
-    """This environment, without what pytest, coverage and CI put there."""
+    """Return this environment, without the variables of pytest, coverage and CI."""
     ours = ("COV", "PYTEST", "GITHUB", "RUNNER")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -1,1 +1,1 @@
-"""What is done with reports and baselines alone: compare, merge, price again."""
+"""Work on report files: compare, merge, reprice."""

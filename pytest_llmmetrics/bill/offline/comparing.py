@@ -1,4 +1,4 @@
-"""Two reports side by side, with what their prices changed. Pure."""
+"""Compares two reports. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pytest_llmmetrics.bill.rows import Row
 
 
 def compared(base: Report, head: Report, rules: Rules) -> Verdict:
-    """The verdict on HEAD, with BASE as what was agreed on. Raises `DocumentError` for two that have nothing in common.
+    """Judge HEAD with BASE as the baseline. Raises `DocumentError` for reports without a common test.
 
-    Both sides are judged at HEAD's prices; that a price has changed is a part of its own.
+    Both sides have HEAD's prices; a price change is a separate part of the change.
     """
 
     def now(row: Row) -> Price | None:
-        # a model that HEAD does not ask any more has the price that it had
+        # a model that HEAD does not use keeps its price of BASE
         return head.price_of(row) or base.price_of(row)
 
     _comparable(base, head)
     then, later = digests(base), digests(head)
     reasons: Sequence[Reason] = head.doubts
     notices = [f"priced with {base.book} and {head.book}"] if base.book != head.book else []
-    if gone := sorted({row.test for row in base.rows} - head.tests.keys()):
-        notices.append(f"in BASE and not in HEAD: {', '.join(gone)}")
+    if missing := sorted({row.test for row in base.rows} - head.tests.keys()):
+        notices.append(f"in BASE, but not in HEAD: {', '.join(missing)}")
     if incomparable := other_estimates(head.estimator, (base.estimator, base.rows)):
         notices.append(f"{incomparable}: measure both with one version of llmmetrics")
     return judge(

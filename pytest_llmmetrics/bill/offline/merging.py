@@ -1,4 +1,4 @@
-"""Several reports as one: the shards of a suite. Pure."""
+"""Merges the reports of a suite's shards. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_llmmetrics.bill.rows import Row, added
 
 
 def merged(shards: Sequence[tuple[str, Report]]) -> Report:
-    """The report of all shards together. Raises `DocumentError` for shards that do not belong together."""
+    """Merge the reports of all shards. Raises `DocumentError` for shards that do not belong together."""
     first_name, first = shards[0]
     whole = first.model_copy(deep=True)
     where = dict.fromkeys(first.tests, first_name)
@@ -27,17 +27,19 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
             )
         for key, rates in shard.prices.items():
             if whole.prices.setdefault(key, rates) != rates:
-                raise DocumentError(f"{name} has another price of {key} than the shards before it: run all with one")
+                raise DocumentError(
+                    f"{name} has another price of {key} than the shards before it: run all shards with the same prices"
+                )
         for test, outcome in shard.tests.items():
             if test in where:
-                raise DocumentError(f"{test} ran in {where[test]} and in {name}: each test belongs to one shard")
+                raise DocumentError(f"{test} ran in {where[test]} and in {name}: run each test in one shard only")
             where[test] = name
             whole.tests[test] = outcome
         whole.sellers.update(shard.sellers)
         whole.priced_at = min(whole.priced_at, shard.priced_at)
         whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
         whole.gate = _gates(whole.gate, shard.gate, name)
-    for part in ("rows", "beside", "reruns"):
+    for part in ("rows", "outside", "reruns"):
         every = [row for _, shard in shards for row in getattr(shard, part)]
         setattr(whole, part, _repriced(whole, every))
     whole.tests = dict(sorted(whole.tests.items()))
@@ -48,7 +50,9 @@ def _gates(one: Gate | None, other: Gate | None, name: str) -> Gate | None:
     if one is None or other is None:
         return None
     if (one.agreed, one.base, one.estimates, one.limits) != (other.agreed, other.base, other.estimates, other.limits):
-        raise DocumentError(f"{name} was judged by another baseline or other limits than the shards before it")
+        raise DocumentError(
+            f"{name} has a different baseline or limits than the shards before it: run all shards with the same"
+        )
     drift = sorted({*one.drift, *other.drift})
     notices = list(dict.fromkeys((*one.notices, *other.notices)))
     return one.model_copy(update={"drift": drift, "notices": notices})

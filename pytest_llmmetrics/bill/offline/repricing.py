@@ -1,4 +1,4 @@
-"""What the same tokens would cost on another model. Pure but for the price catalogue."""
+"""Prices the same tokens on another model. Pure, except for the price catalogue."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from pytest_llmmetrics.bill.rows import Row
 
 
 class Repriced(NamedTuple):
-    """What one test costs, and would cost."""
+    """The cost of one test, before and after."""
 
     before: Cost
     after: Cost
 
 
 def repriced(report: Report, models: Mapping[str, str]) -> dict[str, Repriced]:
-    """Every test's cost on these models instead, by test; as many tokens, which another model may split otherwise.
+    """Return every test's cost on these models. The number of tokens stays, although models split text differently.
 
-    Raises `DocumentError` for a model that no row has, or whose price nobody knows.
+    Raises `DocumentError` for a model that no row has, or that has no known price.
     """
     book = PriceBook()
     there = {name for row in report.rows for name in (row.model, row.answered) if name}
     for old, new in models.items():
         if old not in there:
-            raise DocumentError(f"no call of the report is to {old!r}: there are {', '.join(sorted(there)) or 'none'}")
+            raise DocumentError(
+                f"the report has no call to {old!r}: its models are {', '.join(sorted(there)) or 'none'}"
+            )
         if _price(book, new) is None:
-            raise DocumentError(f"no price is known for {new!r}: write it as the price catalogue does")
-    found: dict[str, Repriced] = {}
+            raise DocumentError(f"no price is known for {new!r}: write the model's name as the price catalogue does")
+    costs: dict[str, Repriced] = {}
     for row in report.rows:
         other = models.get(row.model) or models.get(row.answered)
         before = cost_of(row, report.price_of(row))
         after = before if other is None else cost_of(_unwired(row), _price(book, other))
-        was = found.get(row.test, Repriced(Cost(), Cost()))
-        found[row.test] = Repriced(was.before + before, was.after + after)
-    return found
+        was = costs.get(row.test, Repriced(Cost(), Cost()))
+        costs[row.test] = Repriced(was.before + before, was.after + after)
+    return costs
 
 
 def _price(book: PriceBook, model: str) -> Price | None:
@@ -46,7 +48,7 @@ def _price(book: PriceBook, model: str) -> Price | None:
 
 
 def _unwired(row: Row) -> Row:
-    """A row whose cost is not the wire's, which is of the old model."""
+    """Return a row without the cost in the answer, which is that of the old model."""
     tokens = {**row.tokens}
     for name, n in row.wire_tokens.items():
         tokens[name] = tokens.get(name, 0) + n

@@ -1,1 +1,1 @@
-"""What is drawn of a bill: the terminal's summary, Markdown, HTML and GitHub's annotations."""
+"""Renders a bill: terminal summary, Markdown, HTML and GitHub annotations."""

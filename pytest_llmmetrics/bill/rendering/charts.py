@@ -1,4 +1,4 @@
-"""The report's charts, as HTML that needs neither a script nor an image. Pure."""
+"""The report's charts, as HTML without scripts and images. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
 
 MOST = 12
-"""How many bars a chart has: the rest is one."""
+"""The number of bars in a chart; the rest is one more bar."""
 
-# what a bucket is called; whatever is not here is "other"
+# start of a bucket's name, and its kind; other buckets are "other"
 _KINDS = (
     ("input", "fresh prompt"),
     ("cache_read", "cached prompt"),
@@ -24,23 +24,23 @@ _KINDS = (
 
 
 def by_test(report: Report, before: Sequence[Row], after: Sequence[Row]) -> str:
-    """Bars of the dearest tests."""
+    """Draw the tests with the highest cost."""
     sides = tuple(_sums(report, baseline.by_test(rows)) for rows in (before, after))
     return _bars("by-test", "Cost by test", *sides, judged=report.gate is not None)
 
 
 def by_model(report: Report, before: Sequence[Row], after: Sequence[Row]) -> str:
-    """Bars of the models that answered."""
+    """Draw the models that answered."""
     sides = tuple(_sums(report, _by_model(rows)) for rows in (before, after))
     return _bars("by-model", "Cost by model", *sides, judged=report.gate is not None)
 
 
 def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.tokens or row.estimated or row.wire_tokens:
-            found.setdefault(f"{row.answered or row.model} · {row.backend}", []).append(row)
-    return found
+            groups.setdefault(f"{row.answered or row.model} · {row.backend}", []).append(row)
+    return groups
 
 
 def _sums(report: Report, groups: Mapping[str, Iterable[Row]]) -> dict[str, Cost]:
@@ -79,7 +79,7 @@ def _part(n: int, scale: int, kind: str = "") -> str:
 
 
 def by_kind(before: Mapping[str, int], after: Mapping[str, int]) -> str:
-    """Which kinds of tokens there are: a stacked bar for each side."""
+    """Draw the kinds of tokens: a stacked bar per side."""
     sides = [("baseline", _grouped(before))] if before else []
     sides.append(("now", _grouped(after)))
     scale = max(sum(each.values()) for _, each in sides) or 1

@@ -1,4 +1,4 @@
-"""What a GitHub workflow is told: the job's summary, and an annotation for what is found."""
+"""Output for a GitHub workflow: the job's summary, and an annotation for each finding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LEVELS = {"regression": "error", "warning": "warning", "accepted": "notice"}
 
 
 def summarise(environ: Mapping[str, str], text: str) -> None:
-    """Add to the job's summary, where there is one. It is no reason to fail."""
+    """Add text to the job's summary. A write error is ignored."""
     if path := environ.get("GITHUB_STEP_SUMMARY"):
         with suppress(OSError), Path(path).open("a", encoding="utf8") as out:
             out.write(text)
 
 
 def commands(environ: Mapping[str, str], verdict: Verdict) -> Iterable[str]:
-    """The workflow commands that annotate a pull request, one a line."""
+    """Yield the workflow commands that annotate a pull request, one per line."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return
     for change in (*verdict.changes, verdict.total):

@@ -1,4 +1,4 @@
-"""A report as one HTML file: nothing is loaded from elsewhere, and without JavaScript only sorting is missing."""
+"""A report as one HTML file: it loads no other file, and only sorting needs JavaScript."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 
 def page(report: Report) -> str:
-    """The page."""
+    """Render the page."""
     verdict = verdict_of(report)
     assets = files("pytest_llmmetrics.bill").joinpath("assets")
-    # a before belongs to tests that were judged alone: the others have none
+    # only judged tests have a "before"
     judged = set(report.passed) if verdict else set()
     before = [row for row in report.gate.agreed or () if row.test in judged] if report.gate else []
     after = [row for row in report.rows if not verdict or row.test in judged]
@@ -36,7 +36,7 @@ def page(report: Report) -> str:
         if after or before
         else "",
         _table(report),
-        _beside(report),
+        _outside(report),
         f"<footer>{_prices(report)}</footer>",
     ]
     return (
@@ -80,10 +80,10 @@ def _figures(report: Report, verdict: Verdict | None) -> str:
 
 
 def _states(now: Figures) -> list[str]:
-    """What a cost does not say."""
-    parts = [f"and about {usd(now.cost.estimated)} that is estimated"] if now.cost.estimated else []
+    """Return the estimated and unknown parts of a cost, in words."""
+    parts = [f"and about {usd(now.cost.estimated)} estimated"] if now.cost.estimated else []
     if now.cost.unknown:
-        parts.append("and what no price is known for")
+        parts.append("and calls without a known price")
     return parts
 
 
@@ -92,7 +92,7 @@ def _guessed(now: Figures) -> str:
 
 
 def _unread(now: Figures) -> str:
-    return f"{now.unread:,} calls without usage" if now.unread else ""
+    return f"{now.unread:,} successful calls without usage" if now.unread else ""
 
 
 def _figure(name: str, value: str, more: Iterable[str]) -> str:
@@ -108,11 +108,13 @@ def _findings(verdict: Verdict | None) -> str:
         total = verdict.total._replace(causes=(f"all tests together: {', '.join(verdict.total.reached)}",))
         items.insert(0, _finding(total))
     items += [_item("amber", "inconclusive", each.test or "the session", each.what) for each in verdict.inconclusive]
-    notes = [*(f"{each}; both sides have today's prices" for each in verdict.drift), *verdict.notices]
-    said = f'<ul class="notes small soft">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+    notes = [*(f"{each}; both sides are priced at the new price" for each in verdict.drift), *verdict.notices]
+    listed_notes = (
+        f'<ul class="notes small soft">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+    )
     nothing = '<p class="soft small">No test changed.</p>' if not items else ""
     listed = f'<ul class="findings">{"".join(items)}</ul>'
-    return f'<section id="findings"><h2>What changed</h2>{nothing}{listed}{said}</section>'
+    return f'<section id="findings"><h2>What changed</h2>{nothing}{listed}{listed_notes}</section>'
 
 
 def _finding(change: Change) -> str:
@@ -160,15 +162,15 @@ def _row(name: str, sums: Figures) -> str:
 
 
 def _cell(column: str, n: int, text: str) -> str:
-    # known, estimated and unknown break into lines of their own
+    # known, estimated and unknown parts may stand on separate lines
     spans = " ".join(f"<span>{part}</span>" for part in text.replace(" + ", "\0+ ").split("\0"))
     return f'<td data-name="{column}" data-value="{n}">{spans}</td>'
 
 
-def _beside(report: Report) -> str:
+def _outside(report: Report) -> str:
     groups: Sequence[tuple[str, Sequence[Row]]] = (
-        ("Fixtures and session, in no test", report.beside),
-        ("Runs that were run again, in no sum", report.reruns),
+        ("fixtures and session", report.outside),
+        ("earlier runs of tests that were run again, not counted", report.reruns),
     )
     items = [
         _item("grey", f"{sums.calls:,} call{'' if sums.calls == 1 else 's'}", test, title, money(sums.cost))
@@ -178,15 +180,15 @@ def _beside(report: Report) -> str:
     ]
     if not items:
         return ""
-    return f'<section><h2>Beside the tests</h2><ul class="findings">{"".join(items)}</ul></section>'
+    return f'<section><h2>Calls outside the tests</h2><ul class="findings">{"".join(items)}</ul></section>'
 
 
 def _prices(report: Report) -> str:
     unknown = sorted({row.model for row in report.rows if figures([row], report.price_of).cost.unknown})
-    more = f" Nobody knows the price of {escape(', '.join(unknown))}." if unknown else ""
+    more = f" No price is known for {escape(', '.join(unknown))}." if unknown else ""
     rates = "; ".join(
         f"{escape(name)} ${escape(rate.usd.get('input', '?'))} in, ${escape(rate.usd.get('output', '?'))} out"
         for name, rate in sorted(report.prices.items())[:8]
     )
-    listed = f" A million tokens: {rates}." if rates else ""
+    listed = f" USD per million tokens: {rates}." if rates else ""
     return f"Priced with {escape(report.book)}, as of {escape(report.priced_at[:10])}.{listed}{more}"

@@ -1,4 +1,4 @@
-"""A report as a Markdown comment. Every name in it may come from a stranger's pull request: none becomes markup."""
+"""A report as a Markdown comment. Names may come from an untrusted pull request: they are escaped."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
 MARKER = "<!-- pytest-llmmetrics -->"
-"""By which a bot finds the comment that it is to update."""
+"""A bot finds the comment to update by this line."""
 
 MOST = 40
-"""How many tests a table lists: a comment holds 65,536 characters."""
+"""The number of tests in a table: a comment holds 65,536 characters."""
 
 _SIGNS = {
     "regression": "🔴",
@@ -28,31 +28,31 @@ _SIGNS = {
 
 
 def comment(report: Report) -> str:
-    """The comment on a report: the verdict where there is one, else what was measured."""
+    """Render the comment on a report: its verdict, or else its calls."""
     verdict = verdict_of(report)
     body = _measured(report) if verdict is None else judged(verdict)
     return "\n".join([MARKER, *body, "", *_prices(report), ""])
 
 
 def code(text: str) -> str:
-    """A name in a code span of a table."""
+    """Return a name as a code span for a table cell."""
     flat = re.sub(r"\s+", " ", text.replace("`", "'").replace("|", "\\|"))
     return f"`{flat}`"
 
 
 def words(text: str) -> str:
-    """Text in which nothing is markup, a link or a mention."""
+    """Escape text: no markup, no link, no mention."""
     flat = re.sub(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text))
-    return re.sub(r"(@|://|www\.)", lambda found: found[0][0] + "&#8203;" + found[0][1:], flat)
+    return re.sub(r"(@|://|www\.)", lambda match: match[0][0] + "&#8203;" + match[0][1:], flat)
 
 
 def signed(atto: int) -> str:
-    """A change in money."""
+    """Format a change in cost."""
     return f"{MINUS if atto < 0 else '+'}{usd(abs(atto))}" if atto else "±$0"
 
 
 def percent(before: int, after: int) -> str:
-    """A change relative to what was."""
+    """Format a relative change."""
     return f" ({(after - before) / before:+.0%})".replace("-", MINUS) if before and before != after else ""
 
 
@@ -66,7 +66,7 @@ def _headline(verdict: Verdict) -> str:
 
 
 def judged(verdict: Verdict) -> Iterable[str]:
-    """The comment's lines on a verdict."""
+    """Yield the comment's lines on a verdict."""
     yield _headline(verdict)
     yield ""
     changes = verdict.changes
@@ -78,10 +78,10 @@ def judged(verdict: Verdict) -> Iterable[str]:
         yield from _changes(changes)
     if verdict.total.reached:
         yield ""
-        yield f"**All tests together** reach the limit of {', '.join(verdict.total.reached)}: {_cost(verdict.total)}."
+        yield f"**All tests together** exceed the limit of {', '.join(verdict.total.reached)}: {_cost(verdict.total)}."
     if verdict.code == 10:
         yield ""
-        yield "If this is meant, write it with `pytest --llm-baseline=create,fix` and commit the baseline with it."
+        yield "If the change is intended, run `pytest --llm-baseline=create,fix` and commit the baseline with it."
     for title, lines in (
         ("Inconclusive", [f"{code(r.test) + ': ' if r.test else ''}{words(r.what)}" for r in verdict.inconclusive]),
         ("Prices, not judged", [words(each) for each in verdict.drift]),
@@ -109,7 +109,7 @@ def _changes(changes: Sequence[Change]) -> Iterable[str]:
         )
         yield f"| {' | '.join(cells)} |"
     if len(changes) > MOST:
-        yield f"\n{len(changes) - MOST} more are in the report."
+        yield f"\n{len(changes) - MOST} more tests are in the report."
 
 
 def _pair(before: str, after: str) -> str:
@@ -143,10 +143,10 @@ def _measured(report: Report) -> Iterable[str]:
         counts = (f.calls, f.attempts, f.prompt, f.completion, f.cached, f.errors)
         yield f"| {code(test)} | {' | '.join(f'{n:,}' for n in counts)} | {money(f.cost)} |"
     if len(dearest) > MOST:
-        yield f"\n{len(dearest) - MOST} more are in the report."
+        yield f"\n{len(dearest) - MOST} more tests are in the report."
 
 
 def _prices(report: Report) -> Iterable[str]:
     total = figures(report.rows, report.price_of)
     cost: Cost = total.cost
-    yield f"<sub>All of it costs {money(cost)} at {words(report.book)}; both sides have these prices.</sub>"
+    yield f"<sub>All calls cost {money(cost)} at the prices of {words(report.book)}, for both sides.</sub>"

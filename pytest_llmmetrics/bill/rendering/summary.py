@@ -1,4 +1,4 @@
-"""What the terminal shows at a session's end. Lines with a kind: a title, a colour, or nothing."""
+"""The terminal's summary at a session's end: lines with a markup (`title`, a colour, or empty)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _HEADS = ("calls", "attempts", "prompt", "completion", "cached", "errors", "cost
 
 
 def of_report(report: Report, top: int) -> Iterable[Line]:
-    """The dearest tests, and all of them together."""
+    """Yield the tests with the highest cost, and the sum of all tests."""
     yield "LLM calls", "title"
     tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
     dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
     shown = [(test, _cells(sums)) for test, sums in dearest[:top]]
     total = figures(report.rows, report.price_of)
     shown.append((f"{len(tests)} test{'' if len(tests) == 1 else 's'}", _cells(total)))
-    beside = figures(report.beside, report.price_of)
-    if report.beside:
-        shown.append(("fixtures and session, in no test", _cells(beside)))
+    if report.outside:
+        shown.append(("fixtures and session, outside the tests", _cells(figures(report.outside, report.price_of))))
     if report.reruns:
-        shown.append(("runs that were run again, in no sum", _cells(figures(report.reruns, report.price_of))))
+        shown.append(
+            ("earlier runs of tests that were run again, not counted", _cells(figures(report.reruns, report.price_of)))
+        )
     yield from _table(shown)
     if len(dearest) > top:
-        yield f"{len(dearest) - top} more tests are not shown (--llm-top)", ""
+        yield f"{len(dearest) - top} more tests are not listed (--llm-top=N lists more)", ""
     yield from _states(report, total)
 
 
@@ -53,17 +54,20 @@ def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
 
 def _states(report: Report, total: Figures) -> Iterable[Line]:
     if total.estimated_tokens:
-        yield f"~ is an estimate: nobody says how many {total.estimated_tokens:,} of the tokens were", "yellow"
+        yield (
+            f"~ is an estimate: {total.estimated_tokens:,} of the tokens are estimated, because no usage was received",
+            "yellow",
+        )
     if total.unread:
-        yield f"{total.unread} successful calls carry no usage", "yellow"
-    rows = (*report.rows, *report.beside)
+        yield f"{total.unread} successful calls have an answer without usage", "yellow"
+    rows = (*report.rows, *report.outside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:
         yield f"unknown: no price is known for {', '.join(models)}", "yellow"
 
 
 def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
-    """What was done to the baseline."""
+    """Yield the changes of the baseline."""
     yield "LLM baseline", "title"
     for what, tests in zip(("created", "fixed", "trimmed"), changes, strict=True):
         for test in tests:
@@ -73,14 +77,14 @@ def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
     elif unchanged:
         yield f"no test was written to {name}: {unchanged}", "yellow"
     else:
-        yield f"no test was written to {name}: it is as it should be", ""
+        yield f"no test was written to {name}: it is up to date", ""
 
 
 _COLOURS = {"regression": "red", "warning": "yellow", "accepted": "cyan", "improved": "green"}
 
 
 def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
-    """What the gate says."""
+    """Yield the verdict of the gate."""
     yield "LLM gate", "title"
     for change in verdict.changes:
         yield f"{change.state}: {change.test}: {'; '.join(change.causes)}", _COLOURS.get(change.state, "")
@@ -88,9 +92,12 @@ def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
             yield f"    {moved}", ""
     if verdict.total.reached:
         measures = ", ".join(verdict.total.reached)
-        yield f"{verdict.total.state}: all tests together: {measures}", _COLOURS.get(verdict.total.state, "")
+        yield (
+            f"{verdict.total.state}: all tests together exceed the limit of {measures}",
+            _COLOURS.get(verdict.total.state, ""),
+        )
     if moved := cost_line(verdict.total):
-        yield f"all {verdict.judged} judged tests, without what is accepted: {moved}", ""
+        yield f"all {verdict.judged} judged tests, without accepted changes: {moved}", ""
     for text in verdict.drift:
         yield f"not judged: {text}", "yellow"
     for text in verdict.notices:
@@ -101,20 +108,22 @@ def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
 
 
 def conclusion(verdict: Verdict, name: str) -> str:
-    """The verdict in one sentence."""
+    """Return the verdict in one sentence."""
     if verdict.code == 10:
-        return f"blocked: if this is meant, write it with --llm-baseline=create,fix and commit {name}"
+        return f"blocked: if the change is intended, run with --llm-baseline=create,fix and commit {name}"
     if verdict.code == 11:
-        return "inconclusive: nothing is proven (--llm-gate-inconclusive=report to let it pass)"
+        return (
+            "inconclusive: the calls cannot be compared with the baseline (--llm-gate-inconclusive=report lets it pass)"
+        )
     if verdict.inconclusive:
-        return f"let pass, though inconclusive: {verdict.judged} tests judged"
+        return f"passed, although inconclusive: {verdict.judged} tests judged"
     accepted = len(verdict.of("accepted"))
-    more = f"; {accepted} accepted, for {name} was changed with {'it' if accepted == 1 else 'them'}" if accepted else ""
+    more = f"; {accepted} accepted, because this branch changes {name} too" if accepted else ""
     return f"passed: {verdict.judged} tests judged{more}"
 
 
 def cost_line(change: Change) -> str:
-    """The change in cost, and its parts, or nothing where there is none."""
+    """Return the change in cost and its parts; empty: no change."""
     before, after = change.before.cost, change.after.cost
     if before == after and not (change.parts and any(change.parts)):
         return ""
@@ -122,7 +131,7 @@ def cost_line(change: Change) -> str:
 
 
 def parts(split: Split | None) -> str:
-    """The parts of a change in cost that are not 0."""
+    """Return the parts of a cost change that are not 0."""
     if split is None or not any(split):
         return ""
     return " = " + " ".join(

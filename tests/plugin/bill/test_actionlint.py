@@ -1,4 +1,4 @@
-"""actionlint finds nothing in the workflows, in the actions and in the workflows that the documentation shows."""
+"""actionlint finds no error in the workflows, the actions and the documentation's workflows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yml"))
 
 
 def as_workflow(action: Path) -> str:
-    """A composite action as a workflow that is called: actionlint reads no composite actions."""
+    """Make a reusable workflow of a composite action: actionlint does not read composite actions."""
     made = load(action.read_text("utf8"))
     inputs = {key: {"type": "string", **each} for key, each in made["inputs"].items()}
     job = {"runs-on": "ubuntu-latest", "steps": made["runs"]["steps"]}
-    # any event's fields may be asked for
+    # with the fields of every event
     events = {"workflow_call": {"inputs": inputs}, "workflow_run": {"workflows": ["x"]}}
     return yaml.safe_dump({"name": made["name"], "on": events, "jobs": {"action": job}}, sort_keys=False)
 

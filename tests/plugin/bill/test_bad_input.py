@@ -1,4 +1,4 @@
-"""What a user may get wrong: each is one sentence that says what to do, and the right exit code."""
+"""Errors of a user: each gives one sentence that says what to do, and the right exit code."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def baseline(**more) -> str:
         ("[]", "llm-costs.json is no baseline of pytest-llmmetrics: it has no key 'schema'"),
         (
             baseline(schema=2),
-            "llm-costs.json has the schema 2 and this pytest-llmmetrics knows 1: install the version*",
+            "llm-costs.json has the schema 2, and this pytest-llmmetrics reads schema 1: install the version*",
         ),
         (
             "<<<<<<< HEAD\n" + baseline(),
-            "llm-costs.json has merge-conflict markers in it: take both sides' rows, then run --llm-baseline=fix",
+            "llm-costs.json has merge-conflict markers: keep the rows of both sides, then run --llm-baseline=fix",
         ),
         (baseline(rows=[LINE, LINE]), "llm-costs.json has two rows of test_it.py::test_it with *keep one, then run*"),
         (baseline(rows=[{**LINE, "calls": -1}]), "llm-costs.json is no valid baseline: rows.0.calls: *"),
         (baseline(rows=[{**LINE, "usd": "1"}]), "llm-costs.json is no valid baseline: rows.0.usd: *: correct it, or *"),
         (
             baseline(estimator=-1),
-            "llm-costs.json is no valid baseline: estimator: *: correct it, or write the file anew",
+            "llm-costs.json is not a valid baseline: estimator: *: correct it, or write a new file",
         ),
         (
             baseline(rows=[{**LINE, "test": "/home/ada/shop/test_it.py::test_it"}]),
@@ -70,7 +70,7 @@ def test_a_baseline_that_cannot_be_used_proves_nothing(run, pytester, text, said
     done = run("--llm-gate")
     assert done.ret == 11
     wanted = said.replace("[", "[[]")
-    done.stdout.fnmatch_lines([f"inconclusive: {wanted}", "inconclusive: nothing is proven*"])
+    done.stdout.fnmatch_lines([f"inconclusive: {wanted}", "inconclusive: the calls cannot be compared*"])
     assert "regression" not in done.stdout.str()
 
 
@@ -83,7 +83,7 @@ def test_a_baseline_that_cannot_be_used_is_left_as_it_is(run, pytester):
     assert (pytester.path / "llm-costs.json").read_text("utf8") == text
     done = run("--llm-gate", "--llm-gate-inconclusive=report")
     assert done.ret == 0
-    done.stdout.fnmatch_lines(["let pass, though inconclusive*"])
+    done.stdout.fnmatch_lines(["passed, although inconclusive*"])
 
 
 def test_estimates_of_another_version_are_not_compared(run, pytester):
@@ -96,7 +96,7 @@ def test_estimates_of_another_version_are_not_compared(run, pytester):
     done = run("--llm-gate", let_pass)
     assert done.ret == 0
     done.stdout.fnmatch_lines(
-        ["note: estimated tokens are not compared: they are by version 999 of*--llm-baseline=fix*"]
+        ["note: estimated tokens are not compared: theirs are by version 999 of*--llm-baseline=fix*"]
     )
     assert run("--llm-baseline=fix", let_pass).ret == 0
     assert json.loads(path.read_text("utf8"))["estimator"] == ESTIMATOR
@@ -107,12 +107,12 @@ def test_estimates_of_another_version_are_not_compared(run, pytester):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--llm-limit=cost five% 1"], "*the limit 'cost five% 1' has 'five' where a number belongs: write it as*"),
-        (["--llm-top=many"], "*--llm-top=many: say how many tests to list, such as 10"),
+        (["--llm-limit=cost five% 1"], "*the limit 'cost five% 1' has 'five' instead of a number: write it as*"),
+        (["--llm-top=many"], "*--llm-top=many: write the number of tests to list, such as 10"),
         (["--llm-baseline=update"], "*--llm-baseline=update: there are create, fix, trim"),
         (["--llm-gate-mode=stop"], "*--llm-gate-mode=stop: there are report, warn, block"),
         (["--llm-gate-accepted=yes"], "*--llm-gate-accepted=yes: there are report, warn, block"),
-        (["--llm-report=costs.pdf"], "*--llm-report=costs.pdf: its suffix says its format: .json, .md, .html"),
+        (["--llm-report=costs.pdf"], "*--llm-report=costs.pdf: the suffix is the format: .json, .md, .html"),
     ],
 )
 @pytest.mark.parametrize("gate", [(), ("--llm-gate",)], ids=["alone", "gate"])
@@ -139,7 +139,7 @@ def test_an_option_that_does_nothing_alone(pytester, option, needs):
     done = pytester.runpytest("-p", "no:asyncio", option)
     assert done.ret == 4
     done.stderr.fnmatch_lines(
-        [f"ERROR: {option.partition('=')[0]} does nothing without {needs}: add it, or leave it out*"]
+        [f"ERROR: {option.partition('=')[0]} has no effect without {needs}: add one, or remove --*"]
     )
 
 
@@ -152,14 +152,16 @@ def test_the_gates_options_beside_another_that_meters(pytester):
 def test_a_base_needs_a_repository(run):
     done = run("--llm-gate", "--llm-gate-base=main")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*--llm-gate-base=main: *is in no git repository: run it in a clone, or leave it out"])
+    done.stderr.fnmatch_lines(
+        ["*--llm-gate-base=main: *is not in a git repository: run pytest in a clone, or remove the option"]
+    )
 
 
 def test_thresholds_in_the_ini_file(run, pytester):
     (pytester.path / "pyproject.toml").write_text('[tool.pytest]\nllm_limits = ["calls much% 1"]\n')
     done = run("--llm-gate")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*the limit 'calls much% 1' has 'much' where a number belongs*(in llm_limits or*"])
+    done.stderr.fnmatch_lines(["*the limit 'calls much% 1' has 'much' instead of a number*(in llm_limits or*"])
 
 
 def git(where, *arguments):
@@ -185,19 +187,19 @@ def repository(run, pytester):
 def test_revisions(run, pytester, repository):
     done = run("--llm-gate", "--llm-gate-base=origin/nowhere")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*there is no such revision here: fetch it first (git fetch origin nowhere)"])
+    done.stderr.fnmatch_lines(["*the revision does not exist in this clone: fetch it first (git fetch origin nowhere)"])
     done = run("--llm-gate", "--llm-gate-base=--help")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*that is an option of git, and no revision"])
+    done.stderr.fnmatch_lines(["*this is an option of git, not a revision: name a branch, tag or commit"])
     done = run("--llm-gate", "--llm-gate-base=HEAD~")
     assert done.ret == 0
-    done.stdout.fnmatch_lines(["note: there was no llm-costs.json where this branch left HEAD~"])
+    done.stdout.fnmatch_lines(["note: there is no llm-costs.json at the merge base with HEAD~"])
     git(pytester.path, "switch", "--quiet", "--orphan", "alone")
     git(pytester.path, "commit", "--quiet", "--allow-empty", "--message", "alone")
     git(pytester.path, "switch", "--quiet", "main")
     done = run("--llm-gate", "--llm-gate-base=alone")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*it has no commit in common with HEAD: name the branch that this one came from"])
+    done.stderr.fnmatch_lines(["*it has no commit in common with HEAD: name the branch that this branch started from"])
 
 
 def test_a_shallow_clone(run, pytester, repository):
@@ -239,7 +241,7 @@ def test_reports_of_two_price_books(files, capsys, tmp_path):
         "two.json was priced with genai-prices 9.9, one.json with genai-prices 1.2.3: install one"
         in capsys.readouterr().err
     )
-    # a comparison says it, and has a part for it
+    # `diff` notes it, and has a part for it
     two = report([row(TEST)])
     two.book = "genai-prices 9.9"
     for rates in two.prices.values():
@@ -266,15 +268,15 @@ def test_reports_of_two_machines(files, capsys):
     [
         (["diff", "ONE", "nowhere.json"], 11, "nowhere.json cannot be read: No such file"),
         (["comment", "nowhere.json"], 2, "nowhere.json cannot be read: No such file"),
-        (["diff", "ONE", "ONE", "--limit", "cost x%"], 2, "has 'x' where a number belongs"),
-        (["reprice", "ONE", "--model", "gpt-4o-mini"], 2, "is no pair: write it as gpt-4o=gpt-4o-mini"),
+        (["diff", "ONE", "ONE", "--limit", "cost x%"], 2, "has 'x' instead of a number"),
+        (["reprice", "ONE", "--model", "gpt-4o-mini"], 2, "is not OLD=NEW: write it as gpt-4o=gpt-4o-mini"),
         (
             ["reprice", "ONE", "--model", "gpt-9=gpt-4o"],
             2,
-            "no call of the report is to 'gpt-9': there are gpt-4o-mini",
+            "the report has no call to 'gpt-9': its models are gpt-4o-mini",
         ),
-        (["reprice", "ONE", "--model", "gpt-4o-mini=gpt-nobody"], 2, "no price is known for 'gpt-nobody'"),
-        (["merge", "ONE", "ONE", "-o", "OUT"], 2, "ran in one.json and in one.json: each test belongs to one shard"),
+        (["reprice", "ONE", "--model", "gpt-4o-mini=gpt-unpriced"], 2, "no price is known for 'gpt-unpriced'"),
+        (["merge", "ONE", "ONE", "-o", "OUT"], 2, "ran in one.json and in one.json: run each test in one shard only"),
     ],
 )
 def test_commands(files, capsys, tmp_path, arguments, code, said):

@@ -1,4 +1,4 @@
-"""Baselines and reports as files: their acts, their schema, what is done with reports alone."""
+"""Baselines and reports as files: acts, schema, and the commands of `llmmetrics-gate`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_published_schema(name, kind):
     text = json.dumps(kind.model_json_schema(), indent=1, sort_keys=True) + "\n"
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(text, "utf8")
-    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it anew"
+    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it again"
 
 
 def test_this_projects_own_baseline_is_in_its_own_form():
@@ -71,7 +71,7 @@ def test_a_baseline_that_is_right_is_not_touched():
     ("acts", "passed", "version", "fixed"),
     [
         ({"fix"}, [A, B], 2, [A]),
-        # the guesses of a test that did not run are still of the old version
+        # the estimates of a test that did not run are still of the old version
         ({"create", "fix"}, [B, C], 1, []),
         ({"create"}, [A, B, C], 1, []),
     ],
@@ -126,7 +126,7 @@ def test_diff(saved, capsys):
     assert main(["diff", base, head]) == 10
     out = capsys.readouterr().out
     assert f"regression: {A}: calls 1 → 2" in out
-    assert f"in BASE and not in HEAD: {B}" in out
+    assert f"in BASE, but not in HEAD: {B}" in out
     assert main(["diff", base, head, "--mode", "warn"]) == 0
     assert (
         main(
@@ -151,7 +151,7 @@ def test_diff_leaves_the_estimates_of_two_versions_alone(saved, capsys):
     base.estimator = 1
     capsys.readouterr()
     assert main(["diff", saved("base.json", base), saved("head.json", head)]) == 0
-    said = "by version 1 of the estimator there, by version 0 here: measure both with one version"
+    said = "theirs are by version 1 of the estimator, ours by version 0: measure both with one version"
     assert said in capsys.readouterr().out
 
 
@@ -194,9 +194,9 @@ def test_page(saved, tmp_path):
     ("acts", "calling", "passed", "said"),
     [
         (["create"], [], [A], "no test made an LLM call (*"),
-        (["create"], [B], [A], "of the tests that made LLM calls, none passed"),
-        (["create"], [A, B], [A], "the tests that made LLM calls are in it already: --llm-baseline=fix *"),
-        (["fix"], [B], [B], "the tests that made LLM calls are not in it: --llm-baseline=create *"),
+        (["create"], [B], [A], "no test that made LLM calls passed"),
+        (["create"], [A, B], [A], "the tests that made LLM calls are already in the file: --llm-baseline=fix *"),
+        (["fix"], [B], [B], "the tests that made LLM calls are not in the file: --llm-baseline=create *"),
         (["create", "fix"], [A], [A], ""),
         (["trim"], [], [], ""),
     ],

@@ -1,4 +1,4 @@
-"""What the gate says of rows: limits, causes, parts of a cost, acceptance, doubts. Pure."""
+"""The gate's verdict on rows: limits, causes, parts of a cost, acceptance, doubts. Pure."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_modes(limit, mode, state, code):
 def test_fewer_calls_are_an_improvement():
     verdict = judged([row(T)], [row(T, calls=3)])
     assert (only(verdict).state, verdict.code) == ("improved", 0)
-    # and none at all, too
+    # and no calls at all
     verdict = judged([row("b.py::b")], [row(T), row("b.py::b")], tests={T: "passed", "b.py::b": "passed"})
     assert (only(verdict).state, verdict.code) == ("improved", 0)
 
@@ -118,10 +118,10 @@ def test_a_change_that_the_branch_wrote_down_is_accepted():
     assert judged(now, now, base=[row(T)], accepted="block").code == 10
     # a new test, with its row
     assert only(judged(now, now, base=[])).state == "accepted"
-    # written down, but not what was measured
+    # in the baseline, but different from the measured calls
     high = [row(T, "gpt-4o", calls=2)]
     assert only(judged(now, high, base=[row(T)])).state == "regression"
-    # not written down
+    # not in the baseline
     assert judged(now, [row(T)], base=[row(T)]).code == 10
 
 
@@ -130,22 +130,22 @@ def test_estimates_of_another_version_are_not_compared():
     assert judged([now], [was]).code == 10
     other = judged([now], [was], estimates=False)
     assert (other.code, other.changes) == (0, ())
-    # what was read is
+    # known tokens are compared
     dearer = row(T, tokens={"input": 900, "output": 8}, estimated={"input": 100, "output": 50})
     assert judged([dearer], [was], estimates=False).code == 10
 
 
 def test_doubts_are_inconclusive_unless_told_otherwise():
     mute = row(T, unread=1, tokens={}, estimated={"input": 120})
-    nobody = row(T, "nobody-7b")
-    for verdict in (judged([mute], [mute]), judged([nobody], [nobody]), judged([], [row(T)])):
+    unpriced = row(T, "unpriced-7b")
+    for verdict in (judged([mute], [mute]), judged([unpriced], [unpriced]), judged([], [row(T)])):
         assert verdict.code == 11
         assert len(verdict.inconclusive) == 1
-    assert judged([nobody], [nobody], inconclusive="report").code == 0
-    assert "no price is known for nobody-7b at openai" in judged([nobody], [nobody]).inconclusive[0].what
+    assert judged([unpriced], [unpriced], inconclusive="report").code == 0
+    assert "no price is known for unpriced-7b at openai" in judged([unpriced], [unpriced]).inconclusive[0].what
     # a regression comes first
-    assert judged([row(T, calls=2), nobody.model_copy(update={"test": "b.py::b"})], [row(T)]).code == 10
-    # an estimate of what failed is no doubt: a test of a timeout has nothing else
+    assert judged([row(T, calls=2), unpriced.model_copy(update={"test": "b.py::b"})], [row(T)]).code == 10
+    # the estimate of a failed call is no doubt: a test of a timeout only has estimates
     late = row(T, tokens={}, estimated={"input": 120}, errors={"timeout": 1})
     assert judged([late], [late]).code == 0
 
@@ -154,8 +154,8 @@ def test_doubts_are_inconclusive_unless_told_otherwise():
 def test_a_run_without_calls_of_which_none_were_agreed_on_passes(base):
     verdict = judged([], [], base=base, tests={T: "passed"})
     assert (verdict.code, verdict.inconclusive, verdict.changes) == (0, (), ())
-    assert verdict.notices == ("no test that passed made an LLM call: are the clients mocked above httpx?",)
-    # one that the branch itself took out of the baseline is missed
+    assert verdict.notices == ("no passed test made an LLM call: does a mock replace the clients above httpx?",)
+    # a test that the branch removed from the baseline is detected
     assert judged([], [], base=[row(T)], tests={T: "passed"}).code == 11
 
 
@@ -200,13 +200,13 @@ def test_long_prompts_keep_their_price():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cost five% 1", "'five' where a number belongs"),
-        ("cost 5% cheap", "'cheap' where a number belongs"),
+        ("cost five% 1", "'five' instead of a number"),
+        ("cost 5% cheap", "'cheap' instead of a number"),
         ("money 5%", "there are calls, attempts, tokens, cost, cached"),
         ("cost 5", "cannot be read"),
         ("cost 5% 1 stop", "there are report, warn, block"),
-        ("cost nan% 1", "where a number belongs"),
-        ("cost -5% 1", "where a number belongs"),
+        ("cost nan% 1", "instead of a number"),
+        ("cost -5% 1", "instead of a number"),
         ("", "cannot be read"),
     ],
 )
@@ -225,7 +225,7 @@ def test_limits_are_written_as_they_are_read():
 
 
 def test_a_report_survives_its_file():
-    made = report([row(T, calls=2)], agreed=[row(T)], beside=[row("<session>")])
+    made = report([row(T, calls=2)], agreed=[row(T)], outside=[row("<session>")])
     again = Report.model_validate_json(made.text())
     assert again == made
     assert verdict_of(again) == verdict_of(made)

@@ -1,4 +1,4 @@
-"""The gate on a real repository: six branches of a shop, each with its cause, and the comments that docs/ shows."""
+"""The gate on a real repository: six branches of a shop, each with its cause, and the comments in docs/."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Branch(NamedTuple):
     edit: object
     code: int
     test: str
-    """Whose change it is."""
+    """The author of the change."""
     cause: str
 
 
@@ -101,15 +101,15 @@ def test_six_branches(shop, tmp_path):
     shown = page(comments)
     if os.environ.get("UPDATE_DOCS"):
         DOC.write_text(shown, "utf8")
-    assert DOC.read_text("utf8") == shown, "set UPDATE_DOCS=1 to write it anew"
+    assert DOC.read_text("utf8") == shown, "set UPDATE_DOCS=1 to write it again"
 
 
 PICTURED = {"refactor": "llm-metrics", "dearer-model": "llm-gate"}
-"""The picture of such a run."""
+"""The pictures of such runs."""
 
 
 def pictured(name: str) -> set[str]:
-    """What a picture says of these tests, and what it says at the end."""
+    """Return a picture's lines about these tests, and its last line."""
     lines = squeezed(pictures.shown(name))
     found = {line for line in lines if ANSWERS in line or SUMMARY in line or line.startswith(("calls ", "blocked: "))}
     assert len(found) == {"llm-metrics": 3, "llm-gate": 6}[name]
@@ -121,7 +121,7 @@ def squeezed(lines: list[str]) -> set[str]:
 
 
 def accepts(shop: Bookshop, name: str, branch: Branch) -> None:
-    """With the baseline fixed in the branch, the change is reported with its cause, and passes."""
+    """If the branch fixes the baseline, the change is reported with its cause, and passes."""
     assert shop.pytest("--llm-baseline=fix").returncode == 0
     shop.commit("and its baseline")
     assert set(shop.git("diff", "--name-only", "HEAD~").split()) == {"llm-costs.json"}

@@ -1,4 +1,4 @@
-"""The action and the workflows: what they are, and their shell run as GitHub runs it."""
+"""The actions and workflows: their content, and their shell, run as on GitHub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate on GitHub from a repository that is not ours: the workflows of docs/costs.md, every step's shell run.
+"""The gate on GitHub in a user's repository: the workflows of docs/costs.md, with the shell of every step run.
 
 Only what actions of others do is stood in for: a checkout, artifacts, GitHub's API.
 """
@@ -45,7 +45,7 @@ def test_answer():
 
 
 class Outside:
-    """A repository with the copied workflows, its pull request, and what GitHub keeps of both."""
+    """A repository with the copied workflows, its pull request, and GitHub's state of both."""
 
     def __init__(self, root: Path, **files: str) -> None:
         self.root, self.origin, self.artifacts = root, root / "origin", root / "artifacts"
@@ -86,7 +86,7 @@ class Outside:
         self.commit("What its tests' LLM calls are")
 
     def pull(self, message: str, **files: str) -> None:
-        """A commit of the pull request, and what GitHub makes of it and the main branch."""
+        """Commit to the pull request, and merge it with the main branch as GitHub does."""
         self.git("switch", "--quiet", *(("change",) if self.runs else ("--create", "change")))
         self.commit(message, **files)
         self.git("switch", "--quiet", "--detach", "main")
@@ -94,10 +94,10 @@ class Outside:
         self.git("update-ref", "refs/pull/1/merge", "HEAD")
         self.git("switch", "--quiet", "main")
 
-    # what runs
+    # the workflows
 
     def measure(self, **given: str) -> Runner:
-        """Run the copied llm-costs.yml on the pull request; `given` is more for the action."""
+        """Run the copied llm-costs.yml on the pull request; `given` are further inputs of the action."""
         (job,) = COSTS["jobs"].values()
         *before, gate = job["steps"]
         job = {**job, "steps": [*before, {**gate, "with": {**gate["with"], **given}}]}
@@ -183,7 +183,7 @@ def test_a_dearer_change_ends_with_10_and_is_said_in_one_comment(outside):
     assert comment["issue_number"] == 1
     assert comment["body"].startswith(MARKER)
     assert "gpt-4o-mini → gpt-4o" in comment["body"]
-    # taken back: the same comment says so
+    # reverted: the same comment is updated
     outside.pull("As it was", **{"shop.py": FILES["shop.py"]})
     measured = outside.measure()
     assert (measured.failed, measured.code) == (False, 0), measured.log
@@ -198,8 +198,8 @@ def test_a_run_without_calls_is_green(outside):
     outside.pull("Nothing of an LLM", **{"note.txt": "x"})
     measured = outside.measure()
     assert (measured.failed, measured.code) == (False, 0), measured.log
-    assert "no test that passed made an LLM call" in measured.log
-    # there are calls, and there is no baseline
+    assert "no passed test made an LLM call" in measured.log
+    # calls without a baseline
     outside.pull("A call", **{"test_shop.py": FILES["test_shop.py"]})
     assert outside.measure().code == 11
 

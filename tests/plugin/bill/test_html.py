@@ -1,4 +1,4 @@
-"""The HTML report in a real Chromium: it shows, sorts, fits, and asks nobody for anything."""
+"""The HTML report in a real Chromium: content, sorting, layout, and no request to other hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`@pytest.mark.llm_limit`: a test that uses more than it may fails, with and without the options of the bill."""
+"""`@pytest.mark.llm_limit`: a test that exceeds its limits fails, with and without the bill's options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS = [(), ("--llm-metrics",), ("--llm-gate",)]
 def suite(pytester):
     def run(code, *options):
         pytester.makepyfile(app=APP, test_it="import pytest\nfrom app import ask\n" + code)
-        # in this process, which has all modules of the plugin already; xdist's workers need their own
+        # in this process, which has imported the plugin; xdist needs a subprocess
         return pytester.runpytest(*("-p", "no:cacheprovider", "-p", "no:asyncio"), *options)
 
     return run
@@ -43,8 +43,8 @@ EXCEEDED = [
     ("attempts=1", "ask(status=429); ask()", "2 attempts, the limit is 1"),
     (
         "usd='1'",
-        "ask(model='nobody-7b')",
-        "the cost is unknown, the limit is $1.00: no price is known for nobody-7b at openai*",
+        "ask(model='unpriced-7b')",
+        "the cost is unknown, the limit is $1.00: no price is known for unpriced-7b at openai*",
     ),
 ]
 
@@ -61,7 +61,7 @@ def test_a_limit_is_an_assertion(suite, options):
         done.stdout.fnmatch_lines(
             [
                 f"over @pytest.mark.llm_limit: {said}",
-                "spent: * calls, * attempts, * tokens*. If this is meant, raise the marker's limit",
+                "used: * calls, * attempts, * tokens*. If this is intended, raise the limit of the marker",
             ]
         )
 
@@ -177,7 +177,7 @@ def test_under_xdist(suite):
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(
         [
-            "note: test_it.py::test_it?2? failed by its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged*"
+            "note: test_it.py::test_it?2? exceeded its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged*"
         ]
     )
 
@@ -189,7 +189,7 @@ def test_the_gate_names_the_marker_and_not_the_baseline(suite):
     assert done.ret == 1
     done.stdout.fnmatch_lines(
         [
-            "note: test_it.py::test_it failed by its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged: *",
+            "note: test_it.py::test_it exceeded its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged: *",
             "passed: 1 tests judged",
         ]
     )
@@ -198,20 +198,20 @@ def test_the_gate_names_the_marker_and_not_the_baseline(suite):
 
 WRONG = [
     ("usd=0.002", 'llm_limit(usd=0.002) is a float, which is not exact: write usd="0.002"'),
-    ("usd='cheap'", "llm_limit(usd='cheap') is no amount: write*"),
-    ("usd=float('nan')", "llm_limit(usd=nan) is no amount: write*"),
-    ("usd='NaN'", "llm_limit(usd='NaN') is no amount: write*"),
-    ("usd='-1'", "llm_limit(usd='-1') is no amount: write*"),
-    ("usd=-0.5", "llm_limit(usd=-0.5) is no amount: write*"),
-    ("usd=None", "llm_limit(usd=None) is no amount: write*"),
-    ("calls='3'", "llm_limit(calls='3') is no count: write*"),
-    ("calls=-1", "llm_limit(calls=-1) is no count: write*"),
-    ("calls=True", "llm_limit(calls=True) is no count: write*"),
-    ("tokens=1.5", "llm_limit(tokens=1.5) is no count: write*"),
+    ("usd='cheap'", "llm_limit(usd='cheap') is not an amount: write*"),
+    ("usd=float('nan')", "llm_limit(usd=nan) is not an amount: write*"),
+    ("usd='NaN'", "llm_limit(usd='NaN') is not an amount: write*"),
+    ("usd='-1'", "llm_limit(usd='-1') is not an amount: write*"),
+    ("usd=-0.5", "llm_limit(usd=-0.5) is not an amount: write*"),
+    ("usd=None", "llm_limit(usd=None) is not an amount: write*"),
+    ("calls='3'", "llm_limit(calls='3') is not a count: write*"),
+    ("calls=-1", "llm_limit(calls=-1) is not a count: write*"),
+    ("calls=True", "llm_limit(calls=True) is not a count: write*"),
+    ("tokens=1.5", "llm_limit(tokens=1.5) is not a count: write*"),
     ("token=1", "llm_limit has no argument 'token': did you mean tokens[?]"),
     ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts"),
-    ("calls=1, enforce=True", "llm_limit(enforce=*) is not there yet: *"),
-    ("'1'", "llm_limit takes no argument without a name: write*"),
+    ("calls=1, enforce=True", "llm_limit has no argument 'enforce': *"),
+    ("'1'", "llm_limit takes only named arguments: write*"),
     ("", "llm_limit limits nothing: write*"),
 ]
 
@@ -253,4 +253,4 @@ def test_a_baseline_of_nothing_says_why(suite):
     said = "no test was written to llm-costs.json: *"
     suite("def test_it(): pass", "--llm-baseline=create").stdout.fnmatch_lines([f"{said}no test made an LLM call*"])
     code = "@pytest.mark.llm_limit(calls=1)\ndef test_it(): ask(2)"
-    suite(code, "--llm-baseline=create").stdout.fnmatch_lines([f"{said}of the tests that made LLM calls, none passed"])
+    suite(code, "--llm-baseline=create").stdout.fnmatch_lines([f"{said}no test that made LLM calls passed"])

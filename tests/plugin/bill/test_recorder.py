@@ -1,4 +1,4 @@
-"""`pytest --llm-metrics`: which test each call belongs to, and what is said of it, in real pytest runs."""
+"""`pytest --llm-metrics` in real pytest runs: the owner of each call, and the summary."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def in_a_thread(*args, **more):
 
 @pytest.fixture
 def suite(pytester):
-    """Runs a suite with the app beside it; gives the outcome, and the report where there is one."""
+    """Run a suite together with the app; return the outcome, and the report if there is one."""
     pytester.makepyfile(app=APP)
 
     def run(tests: str, *arguments: str, **files: str):
@@ -85,12 +85,12 @@ def test_calls_belong_to_what_was_running_when_they_began(suite):
         "test_asks_for_more": 2,
         "test_in_class": 1,
     }
-    beside = {row["test"]: row["calls"] for row in report["beside"]}
-    assert beside.pop("<session>") == 1
-    assert beside["<fixture test_it.py::index>"] == 2
-    assert beside["<fixture test_it.py::lazy>"] == 3
-    assert beside["<fixtures>"] == 1
-    assert sum(beside.values()) == 7
+    outside = {row["test"]: row["calls"] for row in report["outside"]}
+    assert outside.pop("<session>") == 1
+    assert outside["<fixture test_it.py::index>"] == 2
+    assert outside["<fixture test_it.py::lazy>"] == 3
+    assert outside["<fixtures>"] == 1
+    assert sum(outside.values()) == 7
 
 
 def test_an_answer_that_outlives_its_test_is_still_its_own(suite):
@@ -160,7 +160,7 @@ def test_of_a_test_that_is_run_again_the_last_run_counts(suite):
     assert counted(report["rows"]) == {"test_flaky": 3}
     assert counted(report["reruns"]) == {"test_flaky": 3}
     assert report["tests"] == {"test_it.py::test_flaky": "passed"}
-    done.stdout.fnmatch_lines(["*runs that were run again*"])
+    done.stdout.fnmatch_lines(["*earlier runs of tests that were run again*"])
 
 
 def test_outcomes_are_what_they_were(suite, pytester):
@@ -198,18 +198,22 @@ def test_states_are_kept_apart(suite):
         import app
         def test_known(): app.ask()
         def test_mute(): app.ask(mute=True, messages=[{"role": "user", "content": "hello there"}])
-        def test_nobody(): app.ask(model="a-model-of-nobody")
+        def test_unpriced(): app.ask(model="a-model-without-price")
         """
     )
-    known, mute, nobody = report["rows"]
+    known, mute, unpriced = report["rows"]
     assert known["usd"] == "0.0000228"
     assert "tokens" not in mute
     assert mute["unread"] == 1
     assert mute["usd"] == "0"
     assert float(mute["estimated_usd"]) > 0
-    assert "usd" not in nobody
+    assert "usd" not in unpriced
     done.stdout.fnmatch_lines(
-        ["*~ is an estimate*", "*1 successful calls carry no usage*", "*price is known for a-model-of-nobody*"]
+        [
+            "*~ is an estimate*",
+            "*1 successful calls have an answer without usage*",
+            "*price is known for a-model-without-price*",
+        ]
     )
 
 
@@ -231,7 +235,7 @@ def test_the_dearest_first(suite):
     )
     listed = [line.rpartition("::")[2] for line in done.stdout.lines if "test_it.py::" in line]
     assert listed == ["test_b", "test_c"]
-    done.stdout.fnmatch_lines(["*6*720*48*$0.000137*3 tests", "1 more tests are not shown (--llm-top)"])
+    done.stdout.fnmatch_lines(["*6*720*48*$0.000137*3 tests", "1 more tests are not listed (--llm-top=N lists more)"])
 
 
 def test_an_application_that_instruments_itself_is_counted_once(suite):
@@ -302,7 +306,7 @@ def test_a_crashed_worker_is_known(suite):
         "--max-worker-restart=0",
     )
     assert done.ret == 1
-    done.stdout.fnmatch_lines(["*inconclusive: the worker gw0 crashed: what it measured is lost*"])
+    done.stdout.fnmatch_lines(["*inconclusive: the worker gw0 crashed, and its measured calls are lost*"])
 
 
 def test_nothing_is_touched_while_tests_run(suite):

@@ -1,4 +1,4 @@
-"""A suite's bill keeps the tiers apart: each has a price of its own, or none."""
+"""A suite's bill separates service tiers: each has its own price, or none."""
 
 from __future__ import annotations
 

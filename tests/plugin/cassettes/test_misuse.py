@@ -1,4 +1,4 @@
-"""What cannot be, and what nobody asked for: one clear sentence each. And the neighbours."""
+"""Misuse of cassettes and unused interactions: one clear sentence each. And other plugins."""
 
 from __future__ import annotations
 
@@ -44,24 +44,27 @@ def said(result):
 
 
 WRONG = {
-    "no name": ("()", "names no cassette: say which"),
+    "no name": ("()", "needs the name of a cassette"),
     "a near name": ('("openai/rate_limit")', "no cassette openai/rate_limit: did you mean openai/rate_limited?"),
     "a name of a case": ('("anthropic/nothing_like_it")', "there are anthropic/: bad_key, cut, "),
     "another provider": ('("frobnicate")', "no cassette frobnicate: there are anthropic/: bad_key, "),
-    "outside": ('("../secrets")', "'../secrets' is no name of a cassette"),
-    "absolute": ('("/etc/passwd")', "'/etc/passwd' is no name of a cassette"),
-    "no string": ("(3)", "3 is no name of a cassette"),
+    "outside": ('("../secrets")', "'../secrets'  is not the name of a cassette"),
+    "absolute": ('("/etc/passwd")', "'/etc/passwd'  is not the name of a cassette"),
+    "no string": ("(3)", "3  is not the name of a cassette"),
     "an argument": ('("openai/success", unsed="allow")', "has no argument unsed: did you mean unused?"),
     "a far argument": ('("openai/success", zzz=1)', "has no argument zzz: it takes names and unused, opaque"),
-    "a value": ('("openai/success", unused="yes")', "unused cannot be 'yes': it is 'fail' or 'allow'"),
-    "opaque": ('("openai/success", opaque="id")', "opaque is a list of JSON keys"),
+    "a value": ('("openai/success", unused="yes")', "unused='yes' is invalid: write 'fail' or 'allow'"),
+    "opaque": ('("openai/success", opaque="id")', "opaque must be a list of JSON keys"),
     "empty": ('("empty")', "cassette empty is empty"),
-    "cut off": ('("cut_off")', "cassette cut_off is no YAML in line 11, or breaks off there"),
+    "cut off": ('("cut_off")', "cassette cut_off is not YAML, or ends too early in line 11"),
     "no yaml": ('("no_yaml")', "cassette no_yaml is no YAML in line 1"),
     "no interactions": ('("nothing")', "cassette nothing has no interactions"),
-    "no interaction": ('("half")', "cassette half: interactions[0] is no interaction of vcrpy's: KeyError('response')"),
+    "no interaction": (
+        '("half")',
+        "cassette half: interactions[0] is not an interaction of vcrpy: KeyError('response')",
+    ),
     "a fault": ('("fault")', "fault.raises cannot be 'ReadTimout': did you mean ReadTimeout?"),
-    "more of a fault": ('("faulty")', "it has `raises`, `says` and `when`, and nothing else"),
+    "more of a fault": ('("faulty")', "its keys are `raises`, `says` and `when`"),
     "a match": ('("match")', "metadata.match cannot be 'boddy': did you mean body?"),
     "a secret": ('("secret")', "interactions[0].response.body.string.id looks like a Groq key"),
 }
@@ -114,8 +117,11 @@ def test_rivals_are_refused(run):
     )
     result.assert_outcomes(errors=4)
     text = said(result)
-    assert "httpx_mock and @pytest.mark.llm_cassette cannot be in one test: vcrpy over pytest-httpx goes to the" in text
-    assert "@pytest.mark.vcr and @pytest.mark.llm_cassette both patch vcrpy into the test: take one" in text
+    assert (
+        "httpx_mock and @pytest.mark.llm_cassette cannot be in one test: vcrpy over pytest-httpx sends requests to"
+        in text
+    )
+    assert "@pytest.mark.vcr and @pytest.mark.llm_cassette both use vcrpy: use only one of them on a test" in text
     assert "llm_provider and @pytest.mark.llm_cassette cannot be in one test: both answer" in text
     assert "the fixture llm_cassette needs @pytest.mark.llm_cassette on the test" in text
 
@@ -153,9 +159,9 @@ def test_what_nobody_asked_for(run):
     )
     result.assert_outcomes(failed=3, passed=3, skipped=1, xfailed=1)
     text = said(result)
-    assert "never asked for: openai/success, interactions[0] (POST https://api.openai.com/v1/chat/completions" in text
-    assert "take openai/success off the test, or allow it: @pytest.mark.llm_cassette(…, unused='allow')" in text
-    assert result.stdout.str().count("\nnever asked for") == 2
+    assert "no request used: openai/success, interactions[0] (POST https://api.openai.com/v1/chat/completions" in text
+    assert "remove openai/success from the marker, or allow it: @pytest.mark.llm_cassette(…, unused='allow')" in text
+    assert result.stdout.str().count("\nno request used") == 2
 
 
 def test_a_swallowed_miss_fails_the_test(run):
@@ -276,7 +282,7 @@ def test_cassettes_that_no_test_names_are_told(run, arguments):
     files = {"mine": GOOD, "old/one": GOOD, "recordings": "interactions: []\nversion: 1\n"}
     result = run('\n    @cassette("mine")\n    def test_it(): assert ask() == 200\n', *arguments, files=files)
     result.assert_outcomes(passed=1)
-    assert ("llmmetrics: cassettes that no test names: old/one" in result.stdout.str()) == (
+    assert ("llmmetrics: no test names these cassettes: old/one" in result.stdout.str()) == (
         arguments != ("test_it.py",)
     )
     assert "recordings" not in result.stdout.str()

@@ -117,7 +117,7 @@ def test_each_is_played_once_in_order():
         number = deck.choose(question(n=1), played)
         assert number == expected
         played[number] = 1
-    assert deck.why_none(question(n=1)) == f"POST {CHAT} was asked once more than is recorded: 2 in x"
+    assert deck.why_none(question(n=1)) == f"POST {CHAT} was sent more often than recorded: 2 times in x"
     assert [card.number for card in deck.unplayed(played)] == [2]
 
 
@@ -177,7 +177,7 @@ def test_a_key_is_found_in_the_pieces_of_a_stream():
     key = KEYS[0]
     text = "".join(f"data: {json.dumps({'delta': key[n : n + 5]})}\n\n" for n in range(0, len(key), 5))
     (found,) = secrets.scan({"body": text}, text)
-    assert str(found) == "body.event[].delta looks like a secret, put together from the events of the stream"
+    assert str(found) == "body.event[].delta looks like a secret, joined from the events of the stream"
 
 
 def test_what_is_kept_is_on_a_list():
@@ -234,7 +234,7 @@ def test_an_encoded_answer_is_written_as_text():
     assert made.response["body"]["string"] == '{"a": 1}'
     assert made.response["headers"] == {}
     answered["body"]["string"] = b"no gzip"
-    with pytest.raises(CassetteError, match="in an encoding that cannot be read, gzip"):
+    with pytest.raises(CassetteError, match="in the encoding gzip, which cannot be decoded"):
         recording.interactions([asked], [answered])
 
 

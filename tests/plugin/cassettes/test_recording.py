@@ -1,4 +1,4 @@
-"""Recording, recording anew, verifying, and refusing to write a secret: against an endpoint on loopback."""
+"""Recording, recording again, verifying, and refusing to write a secret, with an endpoint on loopback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEST = """
 
 
 class Endpoint:
-    """A live endpoint, whose answers can be put through something."""
+    """A live endpoint whose answers can be changed."""
 
     def __init__(self):
         self.requests = []
@@ -96,7 +96,7 @@ def test_once_records_what_is_missing_and_none_replays_it(run, endpoint):
     assert doc["interactions"][0]["response"]["headers"] == {"content-type": ["application/json"]}
     assert doc["metadata"]["match"] == "body"
     assert doc["metadata"]["source"] == endpoint.url
-    # again: nothing is missing, nothing is asked, nothing is written
+    # again: nothing is missing, so nothing is sent and written
     run("once").assert_outcomes(passed=1)
     run(None, library="httpx2").assert_outcomes(passed=1)
     assert len(endpoint.requests) == 1
@@ -132,7 +132,7 @@ def test_under_ci_nothing_is_recorded(run, endpoint, monkeypatch):
     monkeypatch.setenv("CI", "true")
     result = run("once")
     result.assert_outcomes(errors=1)
-    assert "--llm-record=once does nothing where CI is set" in said(result)
+    assert "--llm-record=once does nothing while CI is set" in said(result)
     assert "no cassette mine/greeting" in said(result)
     assert endpoint.requests == []
     assert not run.path.exists()
@@ -236,7 +236,7 @@ def test_verify_reports_another_status_and_no_answer(run, endpoint):
     endpoint.server.close()
     result = run("verify")
     result.assert_outcomes(failed=1)
-    assert "the endpoint did not answer: ConnectError" in said(result)
+    assert "the live endpoint did not answer: ConnectError" in said(result)
 
 
 def test_the_date_is_the_tests(run):

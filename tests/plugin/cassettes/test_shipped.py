@@ -1,4 +1,4 @@
-"""Every cassette that ships, through the official SDK of its provider: what the user's code gets, and what is counted."""
+"""Every shipped cassette, with its provider's official SDK: the result of the user's code, and the counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_llmmetrics.cassettes import recording
 HERE = cassette_names.shipped()
 NAMES = cassette_names.names([HERE])
 EXPECTS = {name: cassette_files.read(HERE / f"{name}.yaml", name).metadata["expects"] for name in NAMES}
-# its answers do not name their model
+# its answers do not name the model
 COMMAND_R = {**sdks.CHAT, "model": "command-r-08-2024", "request_options": {"max_retries": 0}}
 
 COHERE = replace(
@@ -33,7 +33,7 @@ ENDPOINT = {"azure_endpoint": "https://mine.openai.azure.com", "api_version": "2
 
 
 def of(name, **options):
-    """Makes an SDK's client as a user would: for the provider's own host, retries off."""
+    """Make an SDK's client as a user does: for the provider's own host, without retries."""
     return lambda sdk, asynchronous: getattr(sdk, f"{'Async' if asynchronous else ''}{name}")(**options)
 
 
@@ -72,7 +72,7 @@ RAISES = {
     (provider, case): name for provider, row in EXCEPTIONS.items() for case, name in zip(FAILING, row, strict=True)
 }
 UNPRICED = {"ollama"}
-"""Runs on one's own machine."""
+"""Runs on the user's own machine."""
 
 
 def ask(sdk, client, *, stream, asynchronous):

@@ -1,4 +1,4 @@
-"""Code that calls an LLM as it should not: the contract's right test fails, and says what is wrong."""
+"""Wrong client code: the right test of the contract fails, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TestLeaks(LlmClientContract):
         http = client()
         self.kept.append(http)
         answer = http.send(http.build_request("POST", URL, json=GPT), stream=True)
-        # whoever is refused never closes
+        # a refused call is never closed
         answer.raise_for_status()
         answer.read()
         return text(answer)
@@ -152,7 +152,7 @@ class TestTalksToNobody(LlmClientContract):
         return "hello"
 
 
-class TestWaitsForNobody(LlmClientContract):
+class TestWaitsForEver(LlmClientContract):
     async def call(self):
         await asyncio.Event().wait()
 
@@ -169,24 +169,32 @@ class TestHidesTheRefusal(LlmClientContract):
             raise exc
 """
 
-# the class, the test that has to fail, and what it says
+# the class, the test that must fail, and its message
 CAUGHT = [
     ("TestLeaks", "test_no_fault_leaks_a_connection", "the answer is not closed after rate_limit, "),
-    ("TestForever", "test_attempts_are_bounded[unavailable]", "it tried until it was stopped: max_attempts is 3"),
+    (
+        "TestForever",
+        "test_attempts_are_bounded[unavailable]",
+        "it retried until the suite stopped it: max_attempts is 3",
+    ),
     ("TestForever", "test_the_deadline_is_kept[read_timeout]", ""),
-    ("TestTellsTheKey", "test_no_secret_gets_out", "can be read in the exception or the log of: rate_limit,"),
-    ("TestLogsTheKey", "test_no_secret_gets_out", "can be read in the exception or the log of: the log"),
-    ("TestSwallowsCancel", "test_a_cancelled_call[headers]", "the cancellation was swallowed: it gave '' instead"),
+    ("TestTellsTheKey", "test_no_secret_gets_out", "the API key is in the exception or the log of: rate_limit,"),
+    ("TestLogsTheKey", "test_no_secret_gets_out", "the API key is in the exception or the log of: the log"),
+    (
+        "TestSwallowsCancel",
+        "test_a_cancelled_call[headers]",
+        "the cancellation was swallowed: the result was '' instead",
+    ),
     ("TestSwallowsCancel", "test_a_cancelled_call[body]", ""),
-    ("TestSwallowsEverything", "test_a_fault[bad_key]", "it returned '' as if nothing had happened: raise, or declare"),
-    ("TestNeverGivesUp", "test_the_deadline_is_kept[read_timeout]", "one call takes forever: a timeout is None"),
-    ("TestTooPatient", "test_the_deadline_is_kept[read_timeout]", "and the deadline is 30 s"),
-    ("TestHasty", "test_retry_after_is_kept", "Retry-After said 1"),
-    ("TestStubborn", "test_what_cannot_succeed_is_not_tried_again[bad_key]", "it tried 2 times, which bad_key makes"),
+    ("TestSwallowsEverything", "test_a_fault[bad_key]", "call() returned '': raise an error, or declare"),
+    ("TestNeverGivesUp", "test_the_deadline_is_kept[read_timeout]", "one call has no end, because a timeout is None"),
+    ("TestTooPatient", "test_the_deadline_is_kept[read_timeout]", ": the deadline is 30 s"),
+    ("TestHasty", "test_retry_after_is_kept", "before the 1 s of Retry-After"),
+    ("TestStubborn", "test_a_lasting_error_is_not_retried[bad_key]", "it made 2 attempts after bad_key"),
     ("TestStreams", "test_a_stream_closed_early_counts_once", "the answer is not closed when its stream is"),
     ("TestTalksToNobody", "test_a_success_is_counted_once", "call() made no LLM call through httpx or httpx2"),
-    ("TestWaitsForNobody", "test_a_success_is_counted_once", "waits for something that nothing here will ever do"),
-    ("TestHidesTheRefusal", "test_a_refusal_reaches_the_caller", "in which budget_exceeded() finds nothing"),
+    ("TestWaitsForEver", "test_a_success_is_counted_once", "waits for something that never happens"),
+    ("TestHidesTheRefusal", "test_a_refusal_reaches_the_caller", "which does not contain the BudgetExceeded"),
 ]
 ALONE = {
     "TestTellsTheKey": {"test_no_secret_gets_out"},
@@ -196,12 +204,12 @@ ALONE = {
     "TestStreams": {"test_a_stream_closed_early_counts_once"},
     "TestHidesTheRefusal": {"test_a_refusal_reaches_the_caller"},
 }
-"""Where nothing else is wrong."""
+"""For clients without another error."""
 
 
 def test_bad_clients(pytester):
     pytester.makepyfile(test_bad=BAD)
-    # two of them fail everywhere, in the same way
+    # two of them fail in all tests, in the same way
     some = ["-k", "test_a_success_is_counted_once or not (TalksToNobody or WaitsForNobody)"]
     how = ["-p", "no:cacheprovider", "-rf", "-q", "-W", "ignore", "--show-capture=no", "--tb=short"]
     done = pytester.runpytest_subprocess(*how, *some)
@@ -274,8 +282,8 @@ def test_what_is_not_said_is_asked_for(pytester):
         """
     )
     said = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q").stdout.str()
-    assert "say in call() how the code under test makes one LLM call" in said
-    assert "say in metrics() what to look at" in said
+    assert "override call(): make one LLM call" in said
+    assert "override metrics(): return a registry" in said
     assert "nobody listens at http://127.0.0.1:9/metrics" in said
 
 

@@ -1,4 +1,4 @@
-"""Code that calls an LLM as it should, by official SDKs and by hand: each passes the whole client contract."""
+"""Correct client code, with official SDKs and by hand: each passes the whole client contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL = "https://api.openai.com/v1/chat/completions"
 
 
 TLS = ssl.create_default_context()
-"""Made once: it takes longer than all the rest of a call."""
+"""Made once: it takes longer than a call."""
 
 
 class TestOpenai(LlmClientContract):
@@ -79,7 +79,7 @@ class TestAnthropic(LlmClientContract):
 
 
 class TestHttpx(LlmClientContract):
-    """By hand: retries with back-off, within a deadline of its own."""
+    """By hand: retries with back-off, within its own deadline."""
 
     deadline = 60.0
     price = PRICE
@@ -111,7 +111,7 @@ class TestHttpx(LlmClientContract):
 
 
 class TestHttpxAsync(LlmClientContract):
-    """By hand, async: one attempt, in a stream, within a time limit; a model whose price nobody knows."""
+    """By hand, async: one attempt, in a stream, within a time limit; a model without a known price."""
 
     max_attempts = 1
     deadline = 20.0
@@ -120,7 +120,7 @@ class TestHttpxAsync(LlmClientContract):
     async def call(self):
         words = []
         async with asyncio.timeout(15), httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=60, verify=TLS) as client:
-            body = {**GPT, **STREAM, "model": "nobody-knows-1"}
+            body = {**GPT, **STREAM, "model": "unpriced-1"}
             async with client.stream("POST", URL, json=body) as answer:
                 if answer.status_code == 403:
                     return "not for you"
@@ -138,7 +138,7 @@ class TestHttpxAsync(LlmClientContract):
 
 
 class TestMetrics(MeteredMetricsContract):
-    """What the calls of a test export, while they go on."""
+    """The exported metrics, while a test's calls run."""
 
     @pytest.fixture(autouse=True)
     def _counted(self, llm_meter, llm_metrics, llm_provider):
@@ -154,4 +154,4 @@ class TestMetrics(MeteredMetricsContract):
                 self.provider.fail(fault) if fault else self.provider.reply()
                 client.post(URL, json=GPT)
             self.provider.reply(usage=False)
-            client.post(URL, json={**GPT, "model": "nobody-knows-1"})
+            client.post(URL, json={**GPT, "model": "unpriced-1"})

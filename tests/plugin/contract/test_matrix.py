@@ -1,4 +1,4 @@
-"""Every fault through every official SDK: what its caller gets, what was counted, and how often it tried.
+"""Every fault through every official SDK: the caller's result, the counts, and the number of attempts.
 
 pytest tests/plugin/contract/test_matrix.py -s    prints the whole matrix, a line a cell
 """
@@ -20,7 +20,7 @@ from pytest_llmmetrics.contract.wire import Wire
 
 URL = "https://llm.example"
 MOST = 20
-"""No SDK of them tries as often."""
+"""More attempts than any of the SDKs makes."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def llm_settings():
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("name", SDKS)
 @pytest.mark.llm_provider(assert_all_requested=False)
-# what an SDK leaves open of its own (the other half of its client) is its own business
+# ignore what an SDK itself leaves open (the other half of its client)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_sdk(llm_metrics, llm_provider, name, asynchronous, stream):
     sdk = SDKS[name]
@@ -62,7 +62,7 @@ def test_an_sdk(llm_metrics, llm_provider, name, asynchronous, stream):
             llm_provider.clear()
             attempts = len(wire.attempts) - before
             if len(llm_metrics.records) - first < attempts:
-                # some leave an answer to the collector
+                # some SDKs leave an answer to the garbage collector
                 gc.collect()
             if llm_provider.problems:
                 assert fault.name in WORDS.get(sdk.backend, WORDS["openai"]).cannot, llm_provider.problems

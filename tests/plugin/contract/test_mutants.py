@@ -1,4 +1,4 @@
-"""The meter, broken in many ways: the contract suites notice each of them.
+"""The meter, broken in many ways: the contract suites detect each of them.
 
 LLMMETRICS_SOAK=1 pytest tests/plugin/contract/test_mutants.py -s    prints which tests caught which
 """
@@ -16,7 +16,7 @@ from support import SOAK
 
 TESTS = Path(__file__).parents[2]
 SUITES = [str(TESTS / "plugin/contract/test_good_clients.py"), "-k", "TestHttpx or TestMetrics"]
-# the names alone: importing it is what breaks the meter
+# read the names only: an import would break the meter
 MUTANTS = re.findall(r"^def (\w+)\(\):$", (TESTS / "support/mutants.py").read_text("utf8"), re.MULTILINE)
 
 

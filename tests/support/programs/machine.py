@@ -1,4 +1,4 @@
-"""An application on a machine of its own, told through its standard input what to do. Each call costs $3.
+"""An application on its own machine, controlled through its standard input. Each call costs $3.
 
 `python machine.py '{"Ledger": …}'`, then a line each: `call`, `hold`, `go`, `balance`, `waiting`; its end ends it.
 """
@@ -44,7 +44,7 @@ class Machine:
         return "ok"
 
     def hold(self):
-        """A call that is answered when somebody says `go`."""
+        """Make a call that is answered after the command `go`."""
         self.holding = True
         try:
             return self.call()
@@ -52,13 +52,13 @@ class Machine:
             self.holding = False
 
     def balance(self):
-        """In dollars: what is spent, what is held."""
+        """Return what is spent and what is reserved, in USD."""
         budget, now = self.meter.engine.enforcer.budget, self.meter.engine.clock.now()
         found = budget.ledger.balance("b", budget.lines["b"].at(now), now)
         return f"{found.spent / 1e9:g} {found.reserved / 1e9:g}"
 
     def waiting(self):
-        """Whether something is still to be booked."""
+        """Return whether costs are still unbooked."""
         return bool(self.meter.engine.enforcer.budget._guard._journal)
 
 

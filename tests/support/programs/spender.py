@@ -1,4 +1,4 @@
-"""Processes that spend one budget: forked off a program that has made its meter before. Prints what came of it.
+"""Processes that spend one budget, forked from a program with a meter. Prints the result.
 
 Each call costs $3. `python spender.py MODE '{"ledger": …}'`
 """
@@ -27,7 +27,7 @@ START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 class Clock:
-    """The hour as the test has it; monotonic time is real."""
+    """The test's wall clock; monotonic time is real."""
 
     def __init__(self):
         self.by = timedelta()
@@ -52,7 +52,7 @@ class Spender:
         self.during = lambda: None
         self.client = httpx.Client(transport=self.meter.transport(httpx.MockTransport(self.answer)))
         self.tokens = tokens
-        # of its own: the parent's samples are another process' business
+        # a new registry: the parent's samples belong to another process
         self.ledger = open_ledger(ledger, namespace="default", durability=durability)
         self.shape = self.meter.engine.enforcer.budget.lines["b"].shape
 
@@ -61,7 +61,7 @@ class Spender:
         return httpx.Response(200, json=REPLY)
 
     def call(self):
-        """Whether it was admitted."""
+        """Make a call; return whether it was admitted."""
         try:
             self.client.post(URL, json={"model": "m", "max_tokens": self.tokens})
         except BudgetExceeded as exc:
@@ -76,7 +76,7 @@ class Spender:
 
 
 def forked(work):
-    """The pid of a child that does this and ends."""
+    """Fork a child that does this and ends; return its pid."""
     pid = os.fork()
     if not pid:
         code = 1
@@ -89,7 +89,7 @@ def forked(work):
 
 
 def over(pids):
-    """Whether every child has ended well."""
+    """Wait for the children; return whether all succeeded."""
     while pids:
         pid, status = os.waitpid(pids[0], os.WNOHANG)
         if not pid:
@@ -100,7 +100,7 @@ def over(pids):
 
 
 def race(processes, calls, retry_until=None, **options):
-    """So many processes with so many calls each; tried again until so much of the limit is used, if that is said."""
+    """Run so many processes with so many calls each; repeat until this part of the limit is used, if given."""
     spender = Spender(**options)
     limit = options["limit"] * NANO
 
@@ -124,7 +124,7 @@ def race(processes, calls, retry_until=None, **options):
 
 
 def kills(times, seed, **options):
-    """A child that spends is killed at random moments. What it said it had completed, and what was booked."""
+    """Kill a spending child at random times; return its completed and the booked calls."""
     spender = Spender(**options)
     chance = random.Random(seed)
     wrong, expired = [], 0
@@ -139,7 +139,7 @@ def kills(times, seed, **options):
 
         pid = forked(work)
         os.close(writing)
-        # at least one call, so that it is in the middle of spending
+        # after at least one call, it is in the middle of spending
         done = len(os.read(reading, 1))
         time.sleep(chance.uniform(0, 0.02))
         os.kill(pid, signal.SIGKILL)
@@ -151,7 +151,7 @@ def kills(times, seed, **options):
         booked = (found.spent - before) / COST
         if not done <= booked <= done + 1 or found.reserved > spender.tokens * NANO:
             wrong.append((n, done, booked, found))
-        # the lease ends; a fresh process opens the ledger and finds nothing held
+        # the lease ends; a new process opens the ledger and finds no reservation
         spender.clock.by += timedelta(seconds=options["lease"] + 1)
         fresh = open_ledger(options["ledger"], namespace="default", durability=options.get("durability", "normal"))
         now = spender.clock.now()
@@ -164,7 +164,7 @@ def kills(times, seed, **options):
 
 
 def boundary(processes, calls, **options):
-    """Each process has its own clock go past the reset at a call of its own, while that call is in flight."""
+    """Move each process's clock past the reset while one of its calls is in flight."""
     spender = Spender(period="Daily", **options)
     turns = [(n * 7) % calls for n in range(processes)]
 

@@ -1,4 +1,4 @@
-"""An application as users have it, over ASGI and WSGI: one metered client, `/call`, and `/metrics`."""
+"""A user's application, over ASGI and WSGI: one metered client, `/call` and `/metrics`."""
 
 from __future__ import annotations
 
