@@ -70,7 +70,7 @@ TRUE = {
     "Requests by backend A": {'{backend="openai"}': 597},
     "Tokens per second A": {'{token_type="prompt"}': 1, '{token_type="completion"}': 0.5},
     "Cost per hour A": {'{backend="openai"}': 29.75},
-    # ten minutes before the range are not in it, and a restart takes nothing away
+    # ten minutes before the range are not in it, and a restart it removes nothing
     "Cumulative cost A": {'{backend="openai"}': 24.75},
     "Cost of the range A": {"{}": 24.75},
     "Daily cost forecast A": {"{}": 714},

@@ -116,7 +116,7 @@ def test_a_part_of_a_test(llm_metrics):
 
 
 def test_an_unknown_price_is_no_cost(llm_metrics):
-    ask(model="nobody-knows-this-one")
+    ask(model="unknown-model-one")
     assert llm_metrics.cost is None
     assert llm_metrics.last.cost_usd is None
 

@@ -120,7 +120,7 @@ class TestHttpxAsync(LlmClientContract):
     async def call(self):
         words = []
         async with asyncio.timeout(15), httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=60, verify=TLS) as client:
-            body = {**GPT, **STREAM, "model": "nobody-knows-1"}
+            body = {**GPT, **STREAM, "model": "unknown-model-1"}
             async with client.stream("POST", URL, json=body) as answer:
                 if answer.status_code == 403:
                     return "not for you"
@@ -154,4 +154,4 @@ class TestMetrics(MeteredMetricsContract):
                 self.provider.fail(fault) if fault else self.provider.reply()
                 client.post(URL, json=GPT)
             self.provider.reply(usage=False)
-            client.post(URL, json={**GPT, "model": "nobody-knows-1"})
+            client.post(URL, json={**GPT, "model": "unknown-model-1"})
