@@ -39,7 +39,7 @@ else:
     def __getattr__(name):  # noqa: ANN001, ANN202 - hidden from type checkers, so that they see misspelt names
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # most programs never ask, and reading the distribution's metadata takes a while
+        # read on demand: most programs do not need it, and reading the metadata is slow
         from importlib.metadata import version
 
         return version("llmmetrics")

@@ -7,26 +7,26 @@ from decimal import Decimal
 from typing import Literal
 
 Reason = Literal["limit", "unknown_price", "ledger"]
-"""Why a call was refused: its budget is spent, nobody knows what it would cost, or the ledger cannot be asked."""
+"""Why a call was refused: the budget is spent, no price is known, or the ledger cannot be reached."""
 
 
 class LlmMetricsError(Exception):
-    """What all of them derive from."""
+    """The base class of every exception of llmmetrics."""
 
 
 class ConfigError(LlmMetricsError, ValueError):
-    """An error in the user's own configuration: the message says what, where, and what to do."""
+    """An error in the user's configuration. The message says what is wrong, where, and what to do."""
 
 
 class LedgerError(LlmMetricsError):
-    """The ledger cannot do what it was asked to: the message says which ledger, and what to do."""
+    """An operation of the ledger failed. The message says which ledger, and what to do."""
 
 
 class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documentation promises
-    """A call that was refused before anything was sent. Amounts are in USD.
+    """A call was refused before anything was sent. Amounts are in USD.
 
-    `reserved` is what calls in flight may still cost (mode `strict`), `resets_at` the start of the next window,
-    None where there is none.
+    `reserved` is the reserved cost of calls in flight (mode `strict`); `resets_at` is the start of the next window,
+    or None if the window is never reset.
     """
 
     def __init__(
@@ -52,16 +52,17 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         if self.reason == "unknown_price":
             return (
                 f"refused: no price is known for this call at {self.backend!r}, which has a budget. Set "
-                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
+                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or set LlmSettings.Budget.OnUnknownPrice to "
+                "warn"
             )
         if self.reason == "ledger":
             return (
-                f"refused: the ledger with the budget of {self.backend!r} cannot be asked (the log says why). Have it "
-                "back, or set LlmSettings.Budget.OnLedgerError to admit"
+                f"refused: the ledger with the budget of {self.backend!r} cannot be reached (the log says why). "
+                "Repair the ledger, or set LlmSettings.Budget.OnLedgerError to admit"
             )
-        held = f" and ${self.reserved} held for calls in flight" if self.reserved else ""
-        until = f"; it takes calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
+        reserved = f" and ${self.reserved} reserved for calls in flight" if self.reserved else ""
+        until = f"; it accepts calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
         return (
-            f"refused: {self.backend!r} has spent ${self.spent}{held} of its ${self.limit} "
-            f"since {self.window_start.isoformat()}{until}. Raise MaxSpendUsd, or `llmmetrics budget reset`"
+            f"refused: {self.backend!r} has spent ${self.spent}{reserved} of its ${self.limit} "
+            f"since {self.window_start.isoformat()}{until}. Raise MaxSpendUsd, or run `llmmetrics budget reset`"
         )

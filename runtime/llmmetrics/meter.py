@@ -1,4 +1,4 @@
-"""The `Meter`: what an application holds. Its doors lead to the transports and to `/metrics`."""
+"""The `Meter`: the object of an application, with methods for the transports and for `/metrics`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ T = TypeVar("T")
 class Meter:
     """Meters LLM calls into the metric families of a Prometheus registry.
 
-    `settings` are the guide's, as `Settings` or as the content of a JSON file; `registry` is where the families are
-    registered (prometheus-client's own by default; several meters may share one); `clock` is asked for every reading
-    of time; `on_spend_alert` is told, once a window, of each share of a limit in `SpendAlerts` that the spend reaches.
-    `with Meter() as meter:` closes it at the end. Raises `ConfigError`, which names each setting that is wrong.
+    `settings` is a `Settings` object or the content of a JSON file; `registry` holds the families (by default
+    prometheus-client's own; several meters may share one); `clock` gives every reading of time; `on_spend_alert` is
+    called once in a window for each share of a limit in `SpendAlerts` that the spend reaches.
+    `with Meter() as meter:` closes it at the end. Raises `ConfigError`, which lists each wrong setting.
     """
 
     def __init__(
@@ -57,59 +57,59 @@ class Meter:
         clock: Clock | None = None,
         on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> Self:
-        """A meter of the guide's settings: a JSON file's path, its content, or `Settings`.
+        """Make a meter from settings: a JSON file's path, its content, or `Settings`.
 
-        Raises `ConfigError`, which names each key that is wrong.
+        Raises `ConfigError`, which lists each wrong key.
         """
         return cls(load(source), registry=registry, clock=clock, on_spend_alert=on_spend_alert)
 
     @property
     def settings(self) -> Settings:
-        """The settings that the meter was made of."""
+        """The settings of the meter."""
         return self.engine.settings
 
     @property
     def registry(self) -> CollectorRegistry:
-        """The registry that the families are in."""
+        """The registry with the families."""
         return self.engine.registry
 
     def close(self) -> None:
-        """Book what is still to be booked, and close the ledger. Calls that come later are not metered right."""
+        """Book what is still open, and close the ledger. Later calls are not counted correctly."""
         self.engine.close()
 
     def transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
-        """A metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.
+        """Make a metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.
 
         `inner` is the transport to meter, of httpx or httpx2; without one it is a new `HTTPTransport` of
         `family`. `backend` is the name of the configured backend that every call through it belongs to;
-        without it each request's URL and model decide. Raises `ConfigError` for what is no sync transport.
+        without it, each request's URL and model decide. Raises `ConfigError` if `inner` is not a sync transport.
         """
         return httpx.metered(self.engine, inner, backend, family, asynchronous=False)
 
     def async_transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
-        """A metered transport for an async client, as `transport` for a sync one."""
+        """Make a metered transport for an async client; otherwise like `transport`."""
         return httpx.metered(self.engine, inner, backend, family, asynchronous=True)
 
     def asgi_app(self) -> exposition.AsgiApp:
-        """An ASGI application that serves the registry, for a route or a mount of any framework."""
+        """Make an ASGI application that serves the registry, for a route or a mount of any framework."""
         return exposition.AsgiApp(self.registry)
 
     def wrap(self, client: T, *, backend: str | None = None) -> T:
-        """Meter a client in place and give it back: an httpx or httpx2 client, or an SDK's that holds one.
+        """Meter a client in place and return it: an httpx or httpx2 client, or an SDK's client that holds one.
 
-        Its proxies, pool limits, TLS settings and timeouts stay; wrapping it twice is wrapping it once.
-        `backend` as for `transport`. Raises `ConfigError` for what holds no such client.
+        Its proxies, pool limits, TLS settings and timeouts stay; a second call changes nothing.
+        `backend` as for `transport`. Raises `ConfigError` if the object holds no such client.
         """
         return wrapping.wrap(self.engine, client, backend)
 
     def wsgi_app(self) -> exposition.WsgiApp:
-        """A WSGI application that serves the registry."""
+        """Make a WSGI application that serves the registry."""
         return exposition.WsgiApp(self.registry)
 
     def start_http_server(self, port: int = 5000, addr: str = "127.0.0.1") -> tuple[WSGIServer, Thread]:
         """Serve the registry on a port of its own, from a daemon thread; port 0 takes a free one.
 
-        Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` for a port that
-        is taken or no number.
+        Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` if the port is
+        taken or not a number.
         """
         return exposition.start_http_server(self.registry, port, addr)

@@ -1,4 +1,4 @@
-"""`MultiProcessCollector`, under the name that it is imported by."""
+"""`MultiProcessCollector` under its public name."""
 
 from llmmetrics.metrics.multiprocess import MultiProcessCollector
 

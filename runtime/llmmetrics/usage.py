@@ -1,4 +1,4 @@
-"""Token counts of one call, in disjoint buckets, each of which has a price of its own."""
+"""Token counts of one call, in disjoint buckets with a price each."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ PROMPT = frozenset(
         *("cache_write", "cache_write_1h"),
     }
 )
-"""The buckets that make up `prompt`. `input` is fresh text and whatever is priced like it."""
+"""The buckets of `prompt`. `input` is text that no cache served, and everything with the same price."""
 
 CACHED = frozenset(name for name in PROMPT if name.startswith("cache_read"))
 
 COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
-"""The buckets that make up `completion`. `output` is visible text."""
+"""The buckets of `completion`. `output` is visible text."""
 
 FEES = frozenset(["web_search", "file_search", "tool_use"])
-"""Counts of things that are no tokens and have a price. `tool_use` is any tool that has no count of its own here."""
+"""Counts of priced things that are not tokens. `tool_use` is any tool without a count of its own here."""
 
 
 class Usage(NamedTuple):
-    """What one call used, in tokens.
+    """The token counts of one call.
 
     `prompt` is all input (fresh, read from a cache, written to a cache), `completion` all output
-    (reasoning included). `buckets` holds the same tokens in disjoint parts, without the empty ones.
-    `cache_read` is as the provider says it, which at some hosts is more than the prompt.
+    (with reasoning). `buckets` holds the same tokens in disjoint parts, without empty ones.
+    `cache_read` is the provider's own number, which at some hosts is larger than the prompt.
     """
 
     prompt: int
@@ -50,9 +50,9 @@ class Usage(NamedTuple):
 
 
 def usage_of(buckets: Mapping[str, int], *, cache_read: int = 0) -> Usage:
-    """A `Usage` of these buckets; a name that is no bucket is a KeyError.
+    """Make a `Usage` from buckets. Raises `KeyError` for an unknown bucket.
 
-    `cache_read` is the provider's own figure, where it says more than the buckets can hold.
+    `cache_read` is the provider's own number, if it is larger than the buckets can hold.
     """
     prompt = completion = cached = 0
     kept = {name: n for name, n in buckets.items() if n}
@@ -69,7 +69,7 @@ def usage_of(buckets: Mapping[str, int], *, cache_read: int = 0) -> Usage:
 
 
 def add(parts: Iterable[Usage]) -> Usage:
-    """The sum of several passes of one call."""
+    """Add the usage of several passes of one call."""
     buckets: dict[str, int] = {}
     for part in parts:
         for name, n in part.buckets.items():

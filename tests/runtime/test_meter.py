@@ -201,18 +201,18 @@ def test_the_catalogue_is_asked_for_the_model_that_answered_first():
     setup = Setup()
     setup.body = {"model": "gpt-4o-2024-08-06", "usage": USAGE}
     assert setup.post(model="my-alias").cost_usd == Decimal("0.0035")
-    setup.body = {"model": "a-name-nobody-knows", "usage": USAGE}
+    setup.body = {"model": "a-name-unknown-model", "usage": USAGE}
     assert setup.post(model="gpt-4o-mini").cost_usd == Decimal("0.00021")
 
 
 def test_an_unknown_price_is_no_zero(caplog):
     setup = Setup()
-    record = setup.post(model="nobody-knows-this")
-    setup.post(model="nobody-knows-this")
+    record = setup.post(model="unknown-model")
+    setup.post(model="unknown-model")
     assert record.cost_usd is None
-    assert not setup.has("llm_estimated_cost_usd", model="nobody-knows-this")
-    assert setup.value("llmmetrics_calls_without_price_total", backend="openai", model="nobody-knows-this") == 2
-    assert caplog.text.count("no price is known for 'nobody-knows-this'") == 1
+    assert not setup.has("llm_estimated_cost_usd", model="unknown-model")
+    assert setup.value("llmmetrics_calls_without_price_total", backend="openai", model="unknown-model") == 2
+    assert caplog.text.count("no price is known for 'unknown-model'") == 1
 
 
 def test_what_runs_at_home_has_no_catalogue_price():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from functools import wraps
 
-from llmmetrics.core import call
+from llmmetrics.core import call, engine
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.metrics import batching, registry
@@ -77,15 +77,15 @@ def estimates_as_known():
 
 
 def cost_times_ten():
-    @around(Call, "cost")
-    def cost(original, *args):
-        found = original(*args)
-        return found and found * 10
+    @around(engine, "call_cost")
+    def call_cost(original, *args):
+        cost = original(*args)
+        return cost and cost * 10
 
 
 def unknown_price_as_0():
-    @around(Call, "cost")
-    def cost(original, *args):
+    @around(engine, "call_cost")
+    def call_cost(original, *args):
         return original(*args) or 0
 
 

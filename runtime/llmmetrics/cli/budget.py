@@ -1,4 +1,4 @@
-"""`llmmetrics budget show | reset | history`: what a ledger says of each budget, and an operator's reset."""
+"""`llmmetrics budget show | reset | history`: reads each budget from a ledger, and resets its spend."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class BudgetQuestion(NamedTuple):
     """What the command line asks for."""
 
     settings: str | None
-    """A settings file, which says where the ledger is, and what limits and windows are."""
+    """A settings file: it has the ledger's URL, the limits and the windows."""
     ledger: str | None
-    """The URL of a ledger; without settings, its windows are those that callers have opened."""
+    """The URL of a ledger; without settings, its windows are those that calls have opened."""
     namespace: str | None
     backend: str | None
     json: bool
@@ -47,7 +47,7 @@ class BudgetQuestion(NamedTuple):
 
 
 class _Books(NamedTuple):
-    """A ledger that is open, and what is asked of it."""
+    """An open ledger, and the question to answer from it."""
 
     ledger: Ledger
     namespace: str
@@ -55,32 +55,35 @@ class _Books(NamedTuple):
     asked: BudgetQuestion
     now: datetime
 
-    def chosen(self, found: Sequence[OfBackend]) -> Sequence[OfBackend]:
-        """What belongs to the backend that is asked for, if one is. Raises `ConfigError` where nothing does."""
+    def chosen(self, rows: Sequence[OfBackend]) -> Sequence[OfBackend]:
+        """Keep the rows of the backend that `--backend` names, if any. Raises `ConfigError` if none is left."""
         name = self.asked.backend
-        if chosen := [each for each in found if name in (None, each.backend)]:
+        if chosen := [row for row in rows if name in (None, row.backend)]:
             return chosen
         where = self.asked.settings or f"{self.ledger.name}, namespace {shown(self.namespace)!r}"
-        known = ", ".join(sorted({shown(each.backend) for each in found}))
+        known = ", ".join(sorted({shown(row.backend) for row in rows}))
         if known:
-            raise ConfigError(f"no backend {name!r} has a budget in {where}: there is {known}")
-        raise ConfigError(f"no backend has a budget in {where}")
+            raise ConfigError(f"no backend {name!r} has a budget in {where}: use one of {known}")
+        raise ConfigError(f"no backend has a budget in {where}: set MaxSpendUsd, or check --ledger and --namespace")
 
     def accounts(self) -> Sequence[Account]:
-        """The budgets that are asked for; at least one."""
+        """Read the budgets that the question is about; at least one."""
         if self.settings is None:
             return self.chosen(of_ledger(self.ledger, self.now))
         return self.chosen(of_settings(self.ledger, self.settings, self.now))
 
     def print(self, **rows: Iterable[Mapping[str, object]]) -> int:
-        """The document of `--json`."""
+        """Print the document of `--json`; return 0."""
         document = {"ledger": self.ledger.name, "namespace": self.namespace}
-        sys.stdout.write(json.dumps({**document, **{name: [*each] for name, each in rows.items()}}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**document, **{name: [*row] for name, row in rows.items()}}, indent=2) + "\n")
         return 0
 
 
 def run(action: str, asked: BudgetQuestion) -> int:
-    """Do it; 0 done, 1 not. Raises `ConfigError`, and `LedgerError` for a ledger that cannot be asked."""
+    """Run an action; return 0, or 1 if it was not done.
+
+    Raises `ConfigError`, and `LedgerError` if the ledger cannot be reached.
+    """
     settings = None if asked.settings is None else load(asked.settings)
     url, namespace = ("", "default") if settings is None else place_of(settings)
     url, namespace = asked.ledger or url, asked.namespace or namespace
@@ -91,22 +94,24 @@ def run(action: str, asked: BudgetQuestion) -> int:
 
 def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
     if url.startswith("memory://"):
-        raise ConfigError(f"{named} is memory://: such a ledger lives inside one process, and nobody else can see it")
+        raise ConfigError(
+            f"{named} is memory://: only its own process can read such a ledger. Use sqlite:// or redis://"
+        )
     try:
         path = file_of(url) if url.startswith("sqlite:") else None
         if path is None or path.exists():
             return open_ledger(url, namespace=namespace, durability=durability)
-        problem = f"there is no ledger {path}: nothing has been spent in it yet, or {named} should name another"
+        problem = f"there is no ledger {path}: no call has been booked yet, or {named} names the wrong file"
     except ConfigError as exc:
         problem = str(exc).replace(KEY, named)
     raise ConfigError(problem)
 
 
 def _show(books: _Books) -> int:
-    found = books.accounts()
+    accounts = books.accounts()
     if books.asked.json:
-        return books.print(budgets=map(account_fields, found))
-    sys.stdout.writelines(account_table(found))
+        return books.print(budgets=map(account_fields, accounts))
+    sys.stdout.writelines(account_table(accounts))
     return 0
 
 
@@ -122,19 +127,21 @@ def _history(books: _Books) -> int:
 
 
 def _reset(books: _Books) -> int:
-    found = [each for each in books.accounts() if each.window is not None]
-    names = [each.backend for each in found]
+    accounts = [account for account in books.accounts() if account.window is not None]
+    names = [account.backend for account in accounts]
     if several := next((shown(name) for name in names if names.count(name) > 1), None):
-        # which of them its callers have now, the ledger does not know
-        raise ConfigError(f"{several!r} has several windows at once in {books.ledger.name}: give its SETTINGS too")
-    if found and not books.asked.yes and not _agreed(books, found):
+        # the ledger does not know which of them the settings of the callers mean
+        raise ConfigError(
+            f"{several!r} has several windows at once in {books.ledger.name}: give its SETTINGS, so that one is chosen"
+        )
+    if accounts and not books.asked.yes and not _agreed(books, accounts):
         sys.stderr.write("nothing was reset\n")
         return 1
     by = _operator()
     done = [
-        Reset(each.backend, books.now, by, books.ledger.reset(each.backend, each.window, books.now, by))
-        for each in found
-        if each.window is not None
+        Reset(account.backend, books.now, by, books.ledger.reset(account.backend, account.window, books.now, by))
+        for account in accounts
+        if account.window is not None
     ]
     if books.asked.json:
         return books.print(resets=map(reset_fields, done))
@@ -142,21 +149,21 @@ def _reset(books: _Books) -> int:
     return 0
 
 
-def _agreed(books: _Books, found: Sequence[Account]) -> bool:
+def _agreed(books: _Books, accounts: Sequence[Account]) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigError("budget reset asks before it does anything, and there is no terminal to ask: give --yes")
-    sys.stderr.writelines(account_table(found))
-    sys.stderr.write(f"Take off what is spent, in {books.ledger.name}? [y/N] ")
+        raise ConfigError("budget reset needs a confirmation, and stdin is not a terminal: give --yes")
+    sys.stderr.writelines(account_table(accounts))
+    sys.stderr.write(f"Set this spend to 0 in {books.ledger.name}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def _operator() -> str:
-    """Who is at the keyboard, and where."""
+    """Name the user and the machine, for the ledger's history."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):
-        # a container whose user has no name
+        # a container's user may have no name
         user = "somebody"
     return f"{user}@{platform.node()}"
 

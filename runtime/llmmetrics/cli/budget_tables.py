@@ -1,4 +1,4 @@
-"""What a ledger says, written out: rows of a table for a person, fields of JSON for a program."""
+"""A ledger's content for output: rows of a table for a person, fields of JSON for a program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmmetrics.settings.windows import FIRST, Window
 
 
 def account_table(found: Iterable[Account]) -> Iterable[str]:
-    """Each budget, and when its next window starts."""
+    """Make the table of budgets, with the start of each next window."""
     rows = [("backend", "spent USD", "reserved USD", "limit USD", "window", "next reset")]
     for each in found:
         amounts = (_money(each.spent), _money(each.reserved), _money(each.limit))
@@ -22,19 +22,19 @@ def account_table(found: Iterable[Account]) -> Iterable[str]:
 
 
 def window_table(rows: Iterable[WindowRow]) -> Iterable[str]:
-    """Each window that is kept."""
+    """Make the table of past windows."""
     table = [(shown(each.backend), _money(each.spent), _money(each.limit), *_span(each.window)) for each in rows]
     return aligned([("backend", "spent USD", "limit USD", "window", "until"), *table])
 
 
 def reset_table(resets: Iterable[Reset]) -> Iterable[str]:
-    """Each reset by an operator."""
+    """Make the table of resets by operators."""
     rows = [(shown(each.backend), _money(each.amount), when(each.at), shown(each.by)) for each in resets]
     return aligned([("reset", "taken off USD", "at", "by"), *rows])
 
 
 def account_fields(each: Account) -> Mapping[str, object]:
-    """A budget."""
+    """Make the JSON object of a budget; amounts are USD as strings."""
     return {
         "backend": each.backend,
         "spent_usd": _money(each.spent),
@@ -45,13 +45,13 @@ def account_fields(each: Account) -> Mapping[str, object]:
 
 
 def window_fields(each: WindowRow) -> Mapping[str, object]:
-    """A window that is kept."""
+    """Make the JSON object of a past window; amounts are USD as strings."""
     amounts = {"spent_usd": _money(each.spent), "limit_usd": _exact(each.limit)}
     return {"backend": each.backend, **amounts, **_ends(each.window)}
 
 
 def reset_fields(each: Reset) -> Mapping[str, object]:
-    """A reset by an operator."""
+    """Make the JSON object of a reset; amounts are USD as strings."""
     return {
         "backend": each.backend,
         "taken_off_usd": _money(each.amount),
@@ -71,7 +71,7 @@ def _exact(nano: int | None) -> str | None:
 def _span(window: Window | None) -> tuple[str, str]:
     if window is None:
         return "no call in it yet", "-"
-    start = "for ever" if window.start == FIRST else f"since {when(window.start)}"
+    start = "never reset" if window.start == FIRST else f"since {when(window.start)}"
     return start, when(window.resets_at) if window.resets_at else "never"
 
 

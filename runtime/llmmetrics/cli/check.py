@@ -1,4 +1,4 @@
-"""`llmmetrics check SETTINGS`: whether settings are valid, and what they come to."""
+"""`llmmetrics check SETTINGS`: validates settings, and shows backends, prices and limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from llmmetrics.cli.output.summary import Resolved, resolved
 from llmmetrics.cli.output.tables import aligned, money
 from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
-from llmmetrics.settings.loading import UnreadableSettingsError, load, said
+from llmmetrics.settings.loading import UnreadableSettingsError, joined, load
 from llmmetrics.system import processes
 
 _COLUMNS = ("name", "type", "base URL", "model", "price, USD per million in/out", "limit")
 
 
 def run(source: str) -> Exit:
-    """Print the backends of a settings file. Raises `ConfigError`, which names each thing that is wrong."""
+    """Print the backends of a settings file. Raises `ConfigError`, which lists every error."""
     try:
         settings = load(source)
     except UnreadableSettingsError as exc:
@@ -26,7 +26,7 @@ def run(source: str) -> Exit:
         return Exit.CANNOT_LOOK
     around = [fault] if processes.VARIABLE in os.environ and (fault := processes.fault()) else []
     if problems := [*around, *faults(settings)]:
-        raise ConfigError(said(problems, "the settings have"))
+        raise ConfigError(joined(problems, "the settings have"))
     rows = [_COLUMNS, *map(_row, resolved(settings))]
     sys.stdout.write(f"ok: {source} is valid, with {len(rows) - 1} backends\n")
     if settings.backends:

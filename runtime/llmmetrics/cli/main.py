@@ -14,7 +14,7 @@ from llmmetrics.errors import ConfigError, LedgerError
 
 
 def _demo(options: argparse.Namespace) -> int:
-    # the demo draws with rich, which nothing else needs
+    # only the demo and `top` need rich
     try:
         from llmmetrics.cli.demo import command as demo
     except ImportError as exc:
@@ -53,9 +53,11 @@ def _price(options: argparse.Namespace) -> int:
 
     given = (options.input, options.output)
     if None in given and (given != (None, None) or options.cached):
-        options.wrong("--input and --output go together: give both for the cost of a call, neither for the price alone")
+        options.wrong(
+            "--input and --output belong together: give both for the cost of a call, or neither for the price list"
+        )
     if options.cached > (options.input or 0):
-        options.wrong("--cached is a part of --input: it cannot be more")
+        options.wrong("--cached is a part of --input: give a number that is not larger")
     return price.run(price.PriceQuestion(**{name: getattr(options, name) for name in price.PriceQuestion._fields}))
 
 
@@ -66,7 +68,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _rules(options: argparse.Namespace) -> int:
-    # it reads YAML and PromQL, which nothing else needs
+    # only this command needs parsers for YAML and PromQL
     try:
         from llmmetrics.cli.rules import command
     except ImportError as exc:
@@ -79,7 +81,7 @@ def _budget(options: argparse.Namespace) -> int:
     from llmmetrics.cli import budget
 
     if options.settings is None and options.ledger is None:
-        options.wrong("give the SETTINGS that name the ledger, or --ledger URL")
+        options.wrong("no ledger given: give SETTINGS that name one, or --ledger URL")
     given = {name: getattr(options, name) for name in budget.BudgetQuestion._fields}
     return budget.run(options.action, budget.BudgetQuestion(**given))
 
@@ -97,19 +99,19 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 UNREAD = 141
-"""The exit status where who reads the output has gone: what a shell says of a program that SIGPIPE has ended."""
+"""The exit status if the reader of the output has closed it: 128 + SIGPIPE, as a shell reports it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit status: 0 fine, 1 it failed, 2 it was called wrongly (more in `Exit`)."""
+    """Run a command; return its exit status: 0 success, 1 failure, 2 wrong arguments (`Exit` has details)."""
     try:
         try:
             return _run(arguments)
         finally:
-            # what waits in the buffer, while the reader's going can still be handled
+            # flush the buffer here, where a closed pipe can still be handled
             sys.stdout.flush()
     except BrokenPipeError:
-        # as in `llmmetrics check … | head -1`; the interpreter flushes again at its end
+        # as in `llmmetrics check … | head -1`; the interpreter flushes again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
 
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # a backend's name may be in a script that the terminal has no letters for
+        # the terminal's encoding may lack letters of a backend's name
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _COMMANDS[options.command](options)

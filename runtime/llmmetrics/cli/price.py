@@ -1,4 +1,4 @@
-"""`llmmetrics price MODEL`: what a model or a call costs, bucket by bucket, and who says so."""
+"""`llmmetrics price MODEL`: shows what a model or a call costs, by bucket, and the source of the price."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from llmmetrics.usage import Usage, usage_of
 
 
 class PriceQuestion(NamedTuple):
-    """What is to be priced: `input` is all input in tokens, of which `cached` came from a cache.
+    """What to price: `input` is all prompt tokens; `cached` of them came from a cache.
 
-    Without `input` and `output` it is a million tokens of each bucket.
+    Without `input` and `output`, a million tokens of each bucket.
     """
 
     model: str
@@ -35,7 +35,7 @@ class PriceQuestion(NamedTuple):
 
 
 class _Anywhere(NamedTuple):
-    """A place that is known by its provider alone."""
+    """A place without a URL: only the provider is known."""
 
     provider: str | None
     seller: str | None
@@ -44,7 +44,7 @@ class _Anywhere(NamedTuple):
 
 
 def run(asked: PriceQuestion) -> int:
-    """Print the table; 1 if no price is known. Raises `ConfigError` for wrong settings."""
+    """Print the table; return 0, or 1 if no price is known. Raises `ConfigError` for wrong settings."""
     settings = load(asked.settings) if asked.settings else Settings()
     now = SystemClock().now()
     price_lookup = PriceLookup(settings.price_file, Catalogue(), lambda: now)
@@ -76,7 +76,7 @@ def _unknown(asked: PriceQuestion, why: str) -> int:
 
 
 def _price(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> tuple[str, Price | None]:
-    """The first source that has it, by the order of a meter's own calls."""
+    """Look up a price and its source, in the order that a meter uses for its calls."""
     for backend in Backends(settings.backends).all:
         here = asked.provider in {None, backend.name, backend.provider, backend.seller}
         if here and backend.price and asked.model in backend.models:
@@ -90,18 +90,18 @@ def _price(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) 
 
 
 _SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
-"""The catalogue's ids of providers that have another here."""
+"""The catalogue's ids of providers whose id differs here."""
 
 
 def _lacking(price: Price, usage: Usage) -> str:
     if price.request_fee:
         return "each request has a fee that depends on its search context"
     missing = usage.buckets.keys() - price.at(usage.prompt).keys()
-    return f"there is none for {', '.join(sorted(missing))}"
+    return f"it has no price for {', '.join(sorted(missing))}"
 
 
 def _hint(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> str:
-    """What to ask for instead: who sells the model, or the nearest names."""
+    """Suggest providers that sell the model, or the nearest names."""
     catalogue = price_lookup.catalogue
     seller = asked.provider and _SELLERS.get(asked.provider, asked.provider)
     if seller and seller not in catalogue.sellers():
@@ -119,7 +119,7 @@ def _did_you_mean(what: str, word: str, known: Collection[str]) -> str:
 
 
 def _list(price: Price) -> Iterator[tuple[str, ...]]:
-    """The price of a million tokens of each bucket of text, and what it is for longer prompts."""
+    """Make the rows of a price list, in USD per million tokens, with a column for each longer prompt."""
     starts = [start for start, _ in reversed(price.tiers)]
     yield ("bucket", "USD per million", *(f"prompts over {start:,} tokens" for start in starts))
     tables = [price.units, *(price.at(start + 1) for start in starts)]
@@ -129,7 +129,7 @@ def _list(price: Price) -> Iterator[tuple[str, ...]]:
 
 
 def _bill(price: Price, usage: Usage, total: int) -> Iterator[tuple[str, ...]]:
-    """What this usage costs."""
+    """Make the rows of a usage's cost, in USD."""
     yield ("bucket", "tokens", "USD per million", "USD")
     units = price.at(usage.prompt)
     for bucket, n in usage.buckets.items():

@@ -1,4 +1,4 @@
-"""`llmmetrics verify URL`: whether a program's `/metrics` keeps the contract, whatever it is written in."""
+"""`llmmetrics verify URL`: checks a program's `/metrics` against the contract. The program may be in any language."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, 
 
 
 def run(url: str) -> Exit:
-    """Print a line a finding."""
+    """Print one line for each finding."""
     try:
         found = scrapes(url)
     except (ConfigError, UnreachableError) as exc:
@@ -26,7 +26,9 @@ def run(url: str) -> Exit:
         sys.stdout.write(f"{error(shown(f'{each.what} ({each.where})'), shown(each.do))}\n")
     if wrong:
         return Exit.FINDINGS
-    both = "both formats" if found.openmetrics.openmetrics else "the classic format, the only one that it speaks"
+    both = (
+        "both formats" if found.openmetrics.openmetrics else "the classic format, the only one that the program offers"
+    )
     count = sum(each.name.startswith("llm") for each in found.again.samples)
     sys.stdout.write(f"{ok(f'{count} series in {both} keep the contract')}\n")
     return Exit.FINE

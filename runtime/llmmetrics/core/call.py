@@ -1,6 +1,6 @@
-"""One call: from the request to its one and only finish, whatever ends it.
+"""One call: from the request to its single finish, in every way that a call can end.
 
-Whatever fails in here is counted, logged once, and swallowed: metering never breaks the user's call.
+An error in this code is counted, logged once, and swallowed: metering never breaks the user's call.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Call:
     def __init__(
         self, meter: CallKeeper, route: Route, format: Format, asked: Asked, series: CallSeries, request_body: bytes
     ) -> None:
-        # popping is atomic: of several threads and a collector, one wins; in a process that was forked off, none
+        # pop() is atomic: of several threads and the garbage collector, one wins; in a forked process, none
         self._open = [processes.pid]
         self.meter = meter
         self.route = route
@@ -80,7 +80,7 @@ class Call:
         if not self._open:
             return
         if exception is not None and isinstance(exception, AssertionError):
-            # a test's own: a mock without a rule for this request, and no answer of any provider
+            # a test's assertion: a mock has no rule for this request, so no provider has answered
             self.discard()
             return
         try:
@@ -108,7 +108,7 @@ class Call:
             self.meter.swallow("close", exc)
 
     def discard(self) -> None:
-        """Forget the call: it was none after all (a redirect hop)."""
+        """Forget the call: the request was not an LLM call (a redirect hop)."""
         try:
             if self._open.pop() == processes.pid:
                 self.amount = 0
@@ -117,6 +117,6 @@ class Call:
             return
 
     def __del__(self) -> None:
-        # a collector may run anywhere, even under one of our own locks: leave the counting to the meter
+        # the garbage collector may run anywhere, even while we hold a lock: the meter counts the call later
         if self._open:
             self.meter.dropped.append(self.finish)

@@ -1,4 +1,4 @@
-"""What a finished call costs: configured prices, the price file, the wire's own cost, the catalogue, in this order."""
+"""Prices a finished call: configured prices, the price file, the wire's own cost, the catalogue, in this order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmmetrics.wire.format import Charge
 
 
 def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int | None:
-    """Attodollars; None if no price is known."""
+    """Compute a call's cost in attodollars; None if no price is known."""
     if is_free(outcome):
         return 0
     own = call.series.price
@@ -31,12 +31,12 @@ def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Us
 
 
 def is_free(outcome: Outcome) -> bool:
-    """Whether the provider bills nothing, at whatever price: a format says so by a cost of 0, which no host may."""
+    """Whether the provider bills nothing, at any price: a format reports this as a cost of 0, a host never does."""
     return outcome.wire_cost is not None and not outcome.wire_cost
 
 
 def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int:
-    """Attodollars that a call without a known price costs at least: its tokens at standard prices."""
+    """Compute a lower bound of a cost that is only partly known, in attodollars: its tokens at standard prices."""
     listed = _listed(price_lookup, call, outcome, None)
     charges = outcome.charges or (Charge(None, usage),)
     prices = [(call.series.price or listed(charge.model), charge.usage) for charge in charges]
@@ -44,7 +44,7 @@ def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: U
 
 
 def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decimal | None:
-    """Dollars that the wire says, if the user has configured no price for the call."""
+    """Return the cost on the wire, in dollars; None if there is none, or the user's own price applies."""
     if is_free(outcome):
         return outcome.wire_cost
     if outcome.wire_cost is None or call.series.price is not None:
@@ -56,6 +56,6 @@ def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decima
 def _listed(
     price_lookup: PriceLookup, call: Call, outcome: Outcome, tier: str | None
 ) -> Callable[[str | None], Price | None]:
-    """Price lookup by a part's model, else by the model that answered or was asked for."""
+    """Return a price lookup by a part's model, else by the model that answered or was requested."""
     names, listed = (outcome.model, call.model), price_lookup.listed
     return lambda model: (model and listed(call.route, (model,), tier)) or listed(call.route, names, tier)

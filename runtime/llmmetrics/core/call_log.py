@@ -1,4 +1,4 @@
-"""A finished call as a record and as a line of the log, and the texts of the warnings about calls."""
+"""Makes a finished call's record and log line, and the texts of warnings about calls."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
 
 
 def unpriced(series: CallSeries, outcome: Outcome) -> tuple[str, str]:
-    """Topic and text of the warning that a call counts no cost."""
+    """Write the warning that a call counts no cost; return its topic and text."""
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:
         what += f" in the service tier {outcome.tier!r}"
@@ -67,7 +67,7 @@ def unpriced(series: CallSeries, outcome: Outcome) -> tuple[str, str]:
 
 
 def stale_prices(exception: Exception) -> tuple[str, str]:
-    """Topic and text of the warning that the price catalogue could not be fetched."""
+    """Write the warning that the price catalogue could not be fetched; return its topic and text."""
     return "refresh", (
         f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
         f"{catalogue_version()}. The next try is in an hour. Set LlmSettings.RefreshPrices to false if this "
@@ -76,7 +76,7 @@ def stale_prices(exception: Exception) -> tuple[str, str]:
 
 
 def line(record: CallRecord, telemetry: Telemetry) -> str:
-    """One line of key=value, without content; a value that is not plain is quoted as JSON."""
+    """Format a record as a line of key=value, without content; a value with special characters is quoted as JSON."""
     usage = record.usage
     fields: dict[str, object] = {
         "backend": record.backend,

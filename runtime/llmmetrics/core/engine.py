@@ -1,4 +1,4 @@
-"""What a meter does: wires settings, prices, health and metrics together, and counts each call."""
+"""The engine of a meter: connects settings, prices, health, budgets and metrics, and counts each call."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.backends import Configured
-from llmmetrics.settings.loading import load, said
+from llmmetrics.settings.loading import joined, load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
 
 UNKNOWN = "unknown"
-"""The model label of a request that names none."""
+"""The model label of a request without a model."""
 
 alive: WeakSet[Engine] = WeakSet()
-"""Every meter of the process, for `llmmetrics.testing.meters` and for what is said of connections past them."""
+"""Every meter of the process, for `llmmetrics.testing.meters` and for warnings about unmetered connections."""
 
 
 class Engine:
@@ -60,7 +60,7 @@ class Engine:
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
         self.dropped: deque[Callable[[End], None]] = deque()
-        """Calls that a garbage collector ended, to be counted at the next occasion."""
+        """Calls that the garbage collector ended; the next call or scrape counts them."""
         self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
         diagnostics = Diagnostics(self.families)
         self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
@@ -72,7 +72,7 @@ class Engine:
         self.enforcer: Enforcer | None = None
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
-            raise ConfigError(said(problems, "the settings have"))
+            raise ConfigError(joined(problems, "the settings have"))
         if limited:
             self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
@@ -88,12 +88,12 @@ class Engine:
         return Catalogue()
 
     def fund(self, enforcer: Enforcer | None) -> None:
-        """Have this enforcer's limits from now on; None: no limits."""
+        """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
     def _start(self, backend: Configured) -> None:
-        """Have every series of a backend that can be known before its first call, at 0."""
+        """Create the series of a backend that are known before its first call, at 0."""
         self._series.new_backend(backend.name)
         for model in backend.models:
             series = self._series.new_series(backend.name, model)
@@ -101,10 +101,10 @@ class Engine:
             if backend.price or self.price_lookup.listed(backend, (model,)):
                 self.families.priced(series.backend, series.model)
 
-    # what a transport asks for
+    # for the transports
 
     def begin(self, place: Place, body: bytes) -> Call | None:
-        """A call for a request to this place, or None for what is no call and passes untouched."""
+        """Begin a call; None if the request is not an LLM call, so that it passes untouched."""
         try:
             if self.dropped:
                 self.flush()
@@ -124,15 +124,15 @@ class Engine:
         return call
 
     def admit(self, call: Call) -> BudgetExceeded | None:
-        """Ask the budget of a call's backend; the refusal, where the call may not be made."""
+        """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
         return None if self.enforcer is None else self.enforcer.admit(call)
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
-        """The same for an async caller."""
+        """Ask the budget as `admit` does, for an async caller."""
         return None if self.enforcer is None else await self.enforcer.aadmit(call)
 
     def book(self, call: Call) -> None:
-        """Book what an admitted call came to."""
+        """Book the cost of an admitted call."""
         try:
             if self.enforcer is not None:
                 self.enforcer.book(call)
@@ -140,7 +140,7 @@ class Engine:
             self.swallow("book", exc)
 
     def close(self) -> None:
-        """Book what is still to be booked, and let the ledger go. Calls that come later are not metered right."""
+        """Book what is still open, and close the ledger. Later calls are not counted correctly."""
         self.flush()
         alive.discard(self)
         if self._refresh is not None:
@@ -182,24 +182,24 @@ class Engine:
         self.say(*call_log.stale_prices(exception))
 
     def require_backend(self, name: str) -> None:
-        """Raises `ConfigError` for a name that is no configured backend's."""
+        """Check the name of a backend. Raises `ConfigError` if it is not configured."""
         self.backends.named(name)
 
     def names(self) -> set[str]:
-        """Every backend of this meter: the configured ones, and the providers that it has counted for."""
+        """List every backend of this meter: the configured ones, and the providers that were called."""
         return set(self._series.health)
 
     def knows(self, host: str) -> bool:
-        """Whether a metered request has gone to this host."""
+        """Return whether a metered request has gone to this host."""
         return any(place[2] == host for place in list(self._series.routes))
 
     @property
     def in_flight(self) -> int:
-        """How many calls have begun and not finished, as far as this process knows."""
+        """The number of calls of this process that have begun and not finished."""
         return int(sum(sample.value for metric in self.families["active"].collect() for sample in metric.samples))
 
     def flush(self) -> None:
-        """Count the calls whose answers nobody held any more."""
+        """Count the calls whose answers were dropped before their end."""
         while self.dropped:
             try:
                 finish = self.dropped.popleft()
@@ -210,28 +210,28 @@ class Engine:
     # other processes
 
     def _forked(self) -> None:
-        """In a process that was forked off: before it has threads of its own."""
+        """Reset the state in a forked process, before it has threads."""
         self._series.forked()
         locks.renew((self.registry,))
         self.families.forked()
         self._alone_told = False
-        # what is said waits for the first call or scrape: most processes that are forked off make none
+        # warnings wait for the first call or scrape: most forked processes have neither
         self.dropped.appendleft(self._settle_in)
 
     def _settle_in(self, _: End) -> None:
         if self._refresh is not None:
             self._refresh.start()
         if self.families.multiprocess and (fault := processes.fault()):
-            self.say("directory", f"{fault}. Until then the calls of this process are not counted")
+            self.say("directory", f"{fault}. Until this is fixed, the calls of this process are not counted")
 
     def _scraped(self) -> None:
         self.flush()
-        # only here: a worker that serves no metrics has nobody who reads one of several by chance
+        # only at a scrape: the problem exists only if a scrape may read any one of several workers
         if not (self._alone_told or self.families.multiprocess) and (message := processes.alone()):
             self._alone_told = True
             self.say("alone", message)
 
-    # what is said
+    # for the log and the observers
 
     def _tell(self, finished: CallRecord) -> None:
         if self._logs_calls:

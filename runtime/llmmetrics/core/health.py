@@ -1,4 +1,4 @@
-"""Passive health of one backend: what its calls say, with hysteresis."""
+"""Passive health of one backend, from the results of its calls, with hysteresis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _FAULTS = frozenset({ErrorType.TIMEOUT, ErrorType.NETWORK, ErrorType.RATE_LIMIT,
 
 
 def verdict(status: Status, error: ErrorType | None, http_status: int | None, *, pool: bool) -> bool | None:
-    """Whether a finished call speaks for its backend (True), against it (False), or says nothing (None).
+    """Judge a finished call: True for a healthy backend, False for an unhealthy one, None for neither.
 
-    A pool timeout and the client errors that remain are the caller's; a cancelled call tells nothing.
+    A pool timeout and other client errors are the caller's fault; a cancelled call says nothing.
     """
     if status is Status.SUCCESS:
         return True
@@ -23,10 +23,10 @@ def verdict(status: Status, error: ErrorType | None, http_status: int | None, *,
 
 
 class BackendHealth:
-    """`unhealthy` failures in a row turn a backend down, `healthy` successes turn it up again.
+    """`unhealthy` failures in a row make a backend unhealthy, `healthy` successes in a row make it healthy again.
 
-    One of several workers is not `proven` at its start: it tells that the backend is up once it has seen it, since
-    what another said before it was gone would hold for ever.
+    With several workers, a new one is not `proven`: it reports the backend as healthy after its own successes, because
+    otherwise the last report of an ended worker would stay.
     """
 
     def __init__(self, unhealthy: int, healthy: int, *, proven: bool = True) -> None:
@@ -38,12 +38,12 @@ class BackendHealth:
         self._changed = float("-inf")
         self.up = True
         self.calm = proven
-        """Up, with nothing against it: a success changes nothing."""
+        """Whether the backend is up without recent failures, so that a success changes nothing."""
 
     def record(self, speaks_for: bool, began: float, now: float) -> bool:
-        """Take one call's verdict; whether the state is to be told of. `began` and `now` are monotonic seconds."""
+        """Record a call's verdict; return whether to report the state. `began` and `now` are monotonic seconds."""
         with self._lock:
-            # what began before the last change was sent to the backend as it was then
+            # a call that began before the last change says nothing about the new state
             if began < self._changed:
                 return False
             self._against = 0 if speaks_for is self.up else self._against + 1

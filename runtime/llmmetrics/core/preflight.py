@@ -1,4 +1,4 @@
-"""What would keep a meter of these settings from starting. Nothing is made, and nothing is left behind."""
+"""Finds what would stop a meter with these settings from starting. Creates nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmmetrics.system.clock import SystemClock
 
 
 def faults(settings: Settings) -> Iterator[str]:
-    """What `Meter.from_settings` says of valid settings where they meet this machine, each fault in a sentence."""
+    """Check valid settings on this machine: the ledger, the price file, prices; yield each fault as a sentence."""
     if settings.budget.ledger is not None or any(each.max_spend_usd is not None for each in settings.backends):
         try:
             ledgers.look(place_of(settings)[0])

@@ -1,4 +1,4 @@
-"""What most finished calls have nothing of: first chunks, errors, estimates, changes of health."""
+"""Counts what most calls do not have: first chunks, errors, estimates, changes of health."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def unusual(
     duration: float,
     exception: BaseException | None,
 ) -> None:
-    """Count it where there is something of it. `health` is that of the call's backend; `duration` is in seconds."""
+    """Count the rare events of a call. `health` is its backend's; `duration` is in seconds."""
     series = call.series
     if call.first_chunk_at is not None:
         families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)

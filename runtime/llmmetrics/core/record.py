@@ -18,8 +18,8 @@ class CallRecord:
     """A finished call, as the observers of `llmmetrics.testing.observe` receive it.
 
     `cost_usd` is None if no price is known; `usage` is None if nothing was used.
-    `usage_known` is False for an estimate. `parts` are what is priced, each with its own model. `fingerprint` is a
-    hash of what was sent: an attempt with the fingerprint of a failed attempt is its retry. Times are in seconds.
+    `usage_known` is False for an estimate. `parts` are the priced parts, each with its own model. `fingerprint` is a
+    hash of the request: an attempt with the fingerprint of a failed attempt is its retry. Times are in seconds.
     """
 
     backend: str
@@ -39,7 +39,7 @@ class CallRecord:
     ended_at: datetime
     parts: tuple[Charge, ...]
     wire_cost_usd: Decimal | None
-    """The cost that the provider itself put on the wire, if the call is priced at that."""
+    """The cost in USD that the provider put on the wire, if it is the call's price."""
     tier: str | None
     """The service tier that answered, if it has a price of its own."""
     fingerprint: str
@@ -48,11 +48,11 @@ class CallRecord:
     meter: Any = field(repr=False, compare=False)
     """The engine of the meter that counted the call."""
     owner: object = field(default=None, repr=False, compare=False)
-    """What the call belongs to by `llmmetrics.testing.set_owner`, at the moment when it began."""
+    """The owner set by `llmmetrics.testing.set_owner` when the call began."""
 
 
 observers: tuple[Callable[[CallRecord], None], ...] = ()
 """Called with every finished call of the process; empty in production."""
 
 owner: object = None
-"""What the calls that begin now belong to; None in production."""
+"""The owner of calls that begin now; None in production."""

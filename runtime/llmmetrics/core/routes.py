@@ -1,4 +1,4 @@
-"""Where a request goes, and what that says of it: its format, its provider, its backends."""
+"""The route of a request: its format, provider and backends, from the place where it goes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[str, str, str, int | None, bytes, str | None]
 
 
 class Route(NamedTuple):
-    """What is known of a request from where it goes. `claim` is None for what is no call."""
+    """What the address of a request says about it. `claim` is None if it is not an LLM call."""
 
     claim: Claim | None
     origin: Origin
@@ -24,16 +24,16 @@ class Route(NamedTuple):
     """Without its query, which may hold a key."""
     provider: str
     backends: tuple[Configured, ...]
-    """Those whose BaseUrl it matches."""
+    """The backends whose BaseUrl matches."""
     seller: str | None
-    """Under which id the price catalogue knows it, where the URL alone does not tell."""
+    """The provider's id in the price catalogue, if the URL is not enough."""
     local: bool
-    """No catalogue knows what it costs."""
+    """Whether it runs on the user's machines, so that no catalogue has a price."""
     only: str | None
-    """The `backend` label, where the model cannot change it."""
+    """The `backend` label, if it does not depend on the model."""
 
     def label(self, model: str | None) -> str:
-        """The `backend` label: of the backends, the one that has this model, else the first; else the provider."""
+        """Choose the `backend` label: the backend that has this model, else the first backend, else the provider."""
         if not self.backends:
             return self.provider
         for each in self.backends:
@@ -43,7 +43,7 @@ class Route(NamedTuple):
 
 
 def route_of(place: Place, backends: Backends) -> Route:
-    """The route of a request to this place. Raises `ConfigError` for a backend that is not configured."""
+    """Find the route of a request to this place. Raises `ConfigError` if the backend is not configured."""
     method, scheme, host, port, raw_path, backend = place
     origin = Origin(scheme, host, port)
     path = unquote(raw_path.partition(b"?")[0].decode("latin1"))

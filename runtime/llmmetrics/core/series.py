@@ -1,4 +1,4 @@
-"""Whom a meter counts for: the routes of its requests, each backend's health, each model's series, made once."""
+"""Table of a meter's routes, backends' health and models' series, each created once."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ OTHER = "other"
 """The model label of a call whose backend has shown too many models."""
 
 LONGEST_MODEL = 200
-"""A longer name, in characters, is no model's: it is counted as `other`."""
+"""Maximum length of a model's name, in characters: a longer one is counted as `other`."""
 
 MOST_ROUTES = 4096
-"""How many places are remembered; Gemini has one for every model."""
+"""Maximum number of stored routes; Gemini has one for every model."""
 
 
 class SeriesTable:
-    """Grows with what a process calls. What is there already is read without a lock, by whoever makes a call."""
+    """Grows with the backends and models that a process calls. Calls read existing entries without a lock."""
 
     def __init__(self, settings: Settings, families: Families, say: Callable[[str, str], None]) -> None:
         self.backends = Backends(settings.backends)
         self.routes: dict[Place, Route] = {}
         self.series: dict[tuple[str, str | None], CallSeries] = {}
         self.health: dict[str, BackendHealth] = {}
-        """Of every backend: the configured ones, and the providers that calls went to."""
+        """The health of every backend: the configured ones, and the providers that were called."""
         self._settings = settings
         self._families = families
         self._say = say
@@ -40,14 +40,14 @@ class SeriesTable:
         self._lock = Lock()
 
     def limit(self, backends: Collection[str]) -> None:
-        """Say that these backends have a budget, and no other."""
+        """Set which backends have a budget."""
         with self._lock:
             self._limited = backends
             for series in self.series.values():
                 series.limited = series.backend in backends
 
     def new_route(self, place: Place) -> Route:
-        """Where a request goes that nobody has sent yet."""
+        """Create the route of the first request to a place."""
         if len(self.routes) > MOST_ROUTES:
             self.routes.clear()
         route = self.routes[place] = route_of(place, self.backends)
@@ -62,7 +62,7 @@ class SeriesTable:
         return route
 
     def new_backend(self, name: str) -> None:
-        """Have a backend's series at 0, and its health, if it has none yet."""
+        """Create a backend's series, at 0, and its health, unless they exist."""
         with self._lock:
             if name not in self.health:
                 limits, proven = self._settings.health, not self._families.multiprocess
@@ -70,7 +70,7 @@ class SeriesTable:
                 self._families.backend(name)
 
     def new_series(self, backend: str, model: str) -> CallSeries:
-        """The series of a backend and model, or of `other` once there are too many."""
+        """Create the series of a backend and model; return it, or that of `other` if there are too many."""
         with self._lock:
             full = self._models.get(backend, 0) >= self._settings.telemetry.max_models_per_backend
             if (backend, model) not in self.series and (full or len(model) > LONGEST_MODEL):
@@ -85,5 +85,5 @@ class SeriesTable:
             return self.series[backend, model]
 
     def forked(self) -> None:
-        """Go on in a process that was forked off: another thread of the parent may have held a lock."""
+        """Renew the locks in a forked process: another thread of the parent may have held one."""
         locks.renew((self, *self.health.values()))

@@ -1,8 +1,8 @@
-"""The door for botocore, and so for boto3: what its Bedrock clients send, attempt by attempt.
+"""Meters botocore, and so boto3: every attempt of its Bedrock clients.
 
-Its seam is where an endpoint hands a signed request to its HTTP session: below the retries, so that each attempt is
-seen with its exception, and above urllib3. What answers before that, as botocore's Stubber or a handler of
-`before-send` does, sends nothing and is no request. botocore is never imported here before a client of it exists.
+It cuts in where an endpoint passes a signed request to its HTTP session: below the retries, so that each attempt is
+seen with its exception, and above urllib3. If botocore's Stubber or a handler of `before-send` answers, nothing is
+sent and nothing is counted. This module imports botocore only after a client of it exists.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from llmmetrics.instrumentation import send as sending
 from llmmetrics.instrumentation.botocore_body import Around, Followed
 
 MODULE = "botocore.endpoint"
-"""Where every client's requests go through."""
+"""The class through which every client's requests go."""
 
 SERVICE = "bedrock-runtime"
-"""The one service of AWS that makes LLM calls, by its name and by the prefix of its endpoints."""
+"""The AWS service that makes LLM calls, by its name and by the prefix of its endpoints."""
 
 
 def service_of(thing: object) -> str | None:
-    """The service of a client of botocore's, or None for what is none."""
+    """Return the service of a botocore client; None for any other object."""
     kind = getattr(sys.modules.get("botocore.client"), "BaseClient", None)
     if kind is None or not isinstance(thing, kind):
         return None
-    # of what it holds itself: for a name that it does not know, a client makes an event
+    # look into __dict__ only: a client turns an unknown attribute into an event
     return str(vars(thing)["meta"].service_model.service_name)
 
 
 def is_metered(thing: object) -> bool:
-    """Whether this is a client that makes LLM calls, and makes them through botocore.
+    """Return whether this is a client that makes LLM calls through botocore.
 
-    aiobotocore's derive from botocore's, and go through aiohttp.
+    aiobotocore's clients derive from botocore's, and send through aiohttp.
     """
     if service_of(thing) != SERVICE:
         return False
@@ -47,12 +47,12 @@ def is_metered(thing: object) -> bool:
 
 
 def takes(endpoint: Any) -> bool:
-    """Whether an endpoint of botocore's sends LLM calls, and not through a session that meters them already."""
+    """Return whether a botocore endpoint sends LLM calls that its session does not meter yet."""
     return getattr(endpoint, "_endpoint_prefix", None) == SERVICE and not isinstance(endpoint.http_session, Session)
 
 
 class Session(Around):
-    """A client's HTTP session, which meters what goes through the one inside it."""
+    """Wraps a client's HTTP session, and meters its requests."""
 
     def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
         super().__init__(inner)
@@ -64,7 +64,7 @@ class Session(Around):
 
 
 def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any], Any]) -> Any:
-    """Meter one attempt of botocore's: `onward` sends its request."""
+    """Meter one attempt of botocore; `onward` sends its request."""
     try:
         known = _Request(request)
     except Exception as exc:
@@ -76,7 +76,7 @@ def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any
 
 
 class _Place(NamedTuple):
-    """Where a request goes, as httpx's URL says it."""
+    """The URL of a request, with the attributes of httpx's URL."""
 
     scheme: str
     host: str
@@ -85,12 +85,12 @@ class _Place(NamedTuple):
 
 
 class _Request:
-    """botocore's request, as `passage` knows one."""
+    """botocore's request, with the attributes that `send` needs."""
 
     def __init__(self, made: Any) -> None:
         self.made = made
         self.method = made.method
-        # of the request itself, which every other door sees as well
+        # stored on the request itself, so that the other doors see it too
         self.extensions = vars(made)
         url = urlsplit(made.url)
         path = url.path + (f"?{url.query}" if url.query else "")
@@ -113,19 +113,19 @@ class _Request:
         return found
 
     def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _Request) -> _BotocoreAnswer:  # noqa: N802 - as of httpx
-        """An answer that nobody has sent."""
+        """Make an answer that no server has sent."""
         return _made(request.made.url, status, headers, json)
 
 
 class _BotocoreAnswer:
-    """botocore's answer, as `passage` knows one."""
+    """botocore's answer, with the attributes that `send` needs."""
 
     is_closed = False
 
     def __init__(self, made: Any, *, read: bool) -> None:
         self.made = made
         self.read = read
-        """Whether botocore has read its body already."""
+        """Whether botocore has already read the body."""
 
     @property
     def status_code(self) -> int:
@@ -153,7 +153,7 @@ def _made(url: str, status: int, headers: Mapping[str, str], body: Any) -> _Boto
 
 
 def _followed(answer: _BotocoreAnswer, call: Call) -> Any:
-    """The body of an answer, followed to its end: on its way to the caller, or at once where it was read already."""
+    """Follow the body of an answer to its end: while the caller reads it, or at once if it was already read."""
     made = answer.made
     body = Followed(made.raw, call, made.headers.get("content-length"))
     if not answer.read:

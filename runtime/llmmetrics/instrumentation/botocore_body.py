@@ -1,6 +1,6 @@
-"""A body as botocore hands it out, an open urllib3 response, followed on its way to the caller.
+"""Follows botocore's body, an open urllib3 response, while the caller reads it.
 
-It may be read in every way that a file may be: by pieces, by lines, into a buffer, as a stream.
+The caller may read it as any file: in pieces, by lines, into a buffer, as a stream.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ T = TypeVar("T")
 
 
 class Around:
-    """Something in the place of another thing, which answers for whatever is not its business."""
+    """Replaces an object, and forwards all other attributes to it."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
         if name == "_inner":
-            # a copy in the making has nothing inside yet
+            # a copy that is being made has no inner object yet
             raise AttributeError(name)
         return getattr(self._inner, name)
 
 
 class Followed(Around):
-    """A body in the place of urllib3's, which everything that is read of it passes through."""
+    """Replaces urllib3's body, and sees every byte that is read from it."""
 
     def __init__(self, inner: Any, call: Call, length: str | None) -> None:
         super().__init__(inner)
@@ -37,7 +37,7 @@ class Followed(Around):
         self._length = int(length) if length and length.isdecimal() else None
 
     def passed(self, chunk: bytes) -> None:
-        """Take in what the caller gets."""
+        """Record the bytes that the caller gets."""
         if chunk:
             try:
                 if self._call.streamed:
@@ -48,7 +48,7 @@ class Followed(Around):
                 self._call.meter.swallow("follow", exc)
 
     def ended(self) -> None:
-        """Nothing more comes. botocore has urllib3 take a body that is too short for a whole one."""
+        """Note the end of the body. botocore makes urllib3 accept a body that is too short."""
         if self._length is None or self._size >= self._length:
             self._call.finish(End.EXHAUSTED)
             return
@@ -118,7 +118,7 @@ class Followed(Around):
                 self.passed(chunk)
                 yield chunk
         except GeneratorExit:
-            # letting go of the iterator is not closing the answer: close() or the collector will tell
+            # closing the iterator does not close the answer: close() or the garbage collector ends the call
             raise
         except BaseException as exc:
             self._call.finish(End.RAISED, exc)

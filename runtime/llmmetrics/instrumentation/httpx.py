@@ -1,7 +1,7 @@
-"""The doors for httpx and httpx2: transports that pass everything through and meter what they see.
+"""The transports for httpx and httpx2: they pass everything through and meter it.
 
-One implementation serves both families, sync and async: the family's module is a parameter. Neither is
-imported before a transport of it is asked for.
+One implementation serves both families, sync and async: the family's module is a parameter. A family is
+imported only when a transport of it is requested.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def _family(thing: object, *names: str) -> Family | None:
 
 
 def family_of(transport: object, base: str) -> Family:
-    """The family of a transport that derives from `BaseTransport` or `AsyncBaseTransport`, as `base` says."""
+    """Return the family of a transport; `base` is the required base class. Raises `ConfigError` for other objects."""
     if family := _family(transport, base):
         return family
     name = f"{type(transport).__module__}.{type(transport).__qualname__}"
     if _family(transport, "AsyncBaseTransport", "BaseTransport"):
         sort, door = ("async", "async_transport") if base == "BaseTransport" else ("sync", "transport")
-        raise ConfigError(f"{name} is {sort}: hand it to meter.{door}() instead")
+        raise ConfigError(f"{name} is {sort}: pass it to meter.{door}() instead")
     if _family(transport, "Client", "AsyncClient"):
-        raise ConfigError(f"{name} is a client, not a transport: make it with Client(transport=meter.transport())")
-    raise ConfigError(f"{name} is no transport of httpx or httpx2: derive it from httpx.{base} or httpx2.{base}")
+        raise ConfigError(f"{name} is a client, not a transport: create it with Client(transport=meter.transport())")
+    raise ConfigError(f"{name} is not a transport of httpx or httpx2: derive it from httpx.{base} or httpx2.{base}")
 
 
 def metered(meter: Engine, inner: Any, backend: str | None, family: Family, *, asynchronous: bool) -> Any:
-    """A transport around `inner`, or around a new one of this family."""
+    """Make a metered transport around `inner`, or around a new one of this family. Raises `ConfigError`."""
     base = "AsyncBaseTransport" if asynchronous else "BaseTransport"
     if inner is not None:
         family = family_of(inner, base)
@@ -54,7 +54,7 @@ def metered(meter: Engine, inner: Any, backend: str | None, family: Family, *, a
 
 
 class Metered:
-    """What both transports are made of."""
+    """The common part of both transports."""
 
     family: Any
     """The module: httpx or httpx2."""
@@ -67,16 +67,16 @@ class Metered:
 
     def _checked(self, request: Any) -> Any:
         if not isinstance(request, self.family.Request):
-            made, used = self.family.__name__, _family(request, "Request")
+            family, used = self.family.__name__, _family(request, "Request")
             raise ConfigError(
-                f"this transport was made for {made} and is used by a client of {used}: "
+                f"this transport is for {family}, and a client of {used} uses it: "
                 f'pass family="{used}" to meter.transport() or meter.async_transport()'
             )
         return request
 
 
 class _Transport(Metered):
-    """Meters what goes through the transport inside it."""
+    """Meters the requests of a sync transport."""
 
     def handle_request(self, request: Any) -> Any:
         return send(self.meter, self.backend, self._checked(request), self.stream, self._inner.handle_request)
@@ -93,7 +93,7 @@ class _Transport(Metered):
 
 
 class _AsyncTransport(Metered):
-    """Meters what goes through the async transport inside it."""
+    """Meters the requests of an async transport."""
 
     async def handle_async_request(self, request: Any) -> Any:
         onward = self._inner.handle_async_request
@@ -112,7 +112,7 @@ class _AsyncTransport(Metered):
 
 @cache
 def _classes(library: Any) -> tuple[type[Any], type[Any]]:
-    """The sync and the async transport of one family: a client insists on its own family's base classes."""
+    """Make the sync and the async class of one family: a client needs its own family's base classes."""
     stream, async_stream = streams(library)
     return (
         type("MeteredTransport", (_Transport, library.BaseTransport), {"family": library, "stream": stream}),

@@ -1,4 +1,4 @@
-"""Has something done when a module is imported, without importing it."""
+"""Runs a callback when a module is imported, without importing it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _waiting: dict[str, list[Act]] = {}
 
 
 def when(name: str, act: Act) -> Callable[[], None]:
-    """Have `act` called with the module of this name: now where it is imported already, else once it is.
+    """Call `act` with the module of this name: now if it is imported, else when it is imported.
 
-    Gives what calls it off. `act` must not raise: whoever imports the module would have it.
+    Returns a function that cancels this. `act` must not raise: the import would fail.
     """
     acts = _waiting.setdefault(name, [])
     acts.append(act)
     if _finder not in sys.meta_path:
-        # it stays: to take it out might have another thread's import skip the finder after it
+        # it is never removed: during an import in another thread, a removal could skip the next finder
         sys.meta_path.insert(0, _finder)
 
     def call_off() -> None:
@@ -30,7 +30,7 @@ def when(name: str, act: Act) -> Callable[[], None]:
             acts.remove(act)
 
     if name in sys.modules:
-        # another thread may be in the middle of importing it: this waits for that
+        # another thread may be importing it: this waits until it is done
         module = import_module(name)
         if act in acts:
             acts.remove(act)
@@ -39,7 +39,7 @@ def when(name: str, act: Act) -> Callable[[], None]:
 
 
 class _Finder:
-    """Asks the finders after it for the modules that are waited for, and lets all others pass."""
+    """Asks the later finders for the modules that have callbacks, and ignores all others."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -51,7 +51,7 @@ class _Finder:
             find = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
-                # a loader of the old kind, which only has load_module, is left alone
+                # a loader of the old kind has only load_module: it stays unchanged
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):
                     spec.loader = _Loader(spec.loader)
                 return spec
@@ -62,7 +62,7 @@ _finder = _Finder()
 
 
 class _Loader(Loader):
-    """Loads a module as its own loader does, and then does what waits for it."""
+    """Loads a module with its own loader, and then runs its callbacks."""
 
     def __init__(self, inner: Loader) -> None:
         self._inner = inner
@@ -71,7 +71,7 @@ class _Loader(Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # whoever asks the module for its source or its data asks its own loader
+        # code that reads the module's source or data needs the module's own loader
         module.__loader__ = self._inner
         if module.__spec__ is not None:
             module.__spec__.loader = self._inner

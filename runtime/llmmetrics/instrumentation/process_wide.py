@@ -1,7 +1,7 @@
-"""Meters every client of httpx, httpx2 and botocore in the process, those that exist and those to come.
+"""Meters every client of httpx, httpx2 and botocore in the process, existing and future.
 
-The point where it cuts in is `_send_single_request`, and botocore's `Endpoint._send`: they see each attempt once,
-whatever transport, mock or recorder is below them.
+It patches `_send_single_request`, and botocore's `Endpoint._send`: they see each attempt once, with any transport,
+mock or recorder below them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _lock = Lock()
 
 
 class Doors:
-    """The clients' methods, replaced by some that meter; `beneath`: only while the process is not instrumented."""
+    """Patches the clients' methods; a patch with `beneath` is active only while the process is not instrumented."""
 
     def __init__(self, *, beneath: bool = False) -> None:
         self.meter: Engine | None = None
         self._beneath = beneath
         self._replaced: list[tuple[type[Any], str, Any, Any]] = []
-        """A class, a method's name, the method that it had, and the one that it got."""
+        """Patched methods: class, name, original method, new method."""
         self._call_off: list[Callable[[], None]] = []
 
     def open(self, meter: Engine) -> None:
@@ -43,24 +43,24 @@ class Doors:
         self.meter = meter
 
     def shut(self) -> None:
-        """Undo it."""
+        """Undo the patches."""
         self.meter = None
         for call_off in self._call_off:
             call_off()
         self._call_off = []
-        # the last first: httpx2.alias_httpx() makes both families one class, which is then patched twice
+        # in reverse order: httpx2.alias_httpx() makes both families one class, which is then patched twice
         for owner, name, before, after in reversed(self._replaced):
-            # whoever has put a method of theirs over ours keeps it, and ours below it lets everything through
+            # if other code has patched our method, its patch stays, and ours below it passes everything through
             if getattr(owner, name) is after:
                 setattr(owner, name, before)
         self._replaced.clear()
 
     def now(self) -> Engine | None:
-        """Who meters a request of this moment."""
+        """Return the engine that meters requests now; None if there is none."""
         return None if self._beneath and _doors.meter is not None else self.meter
 
     def _patch(self, meter: Engine, patch: Callable[[Any], None], module: ModuleType) -> None:
-        """Have the clients of a library metered that has just been imported, by the user's own code."""
+        """Patch the clients of a library that the user's code has just imported."""
         try:
             patch(module)
         except Exception as exc:
@@ -120,7 +120,7 @@ class Doors:
 
 
 def _has_its_own(client: Any, request: Any) -> bool:
-    """Whether this request will go through a metered transport, which knows its backend better."""
+    """Return whether this request will go through a metered transport, which may name the backend."""
     return isinstance(client._transport_for_url(request.url), Metered)  # noqa: SLF001
 
 
@@ -129,7 +129,7 @@ class HasEngine(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """What counts its calls."""
+        """The engine that counts its calls."""
 
 
 _doors = Doors()
@@ -138,11 +138,11 @@ _doors = Doors()
 def instrument(meter: HasEngine) -> None:
     """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
 
-    A client that has a metered transport, or was wrapped, keeps it: each call counts once, for the backend that was
-    named there. Doing it again with the same meter changes nothing; with another one it raises `ConfigError`.
-    None of the libraries is imported for it: each is metered as soon as your code imports it. What leaves through
-    aiohttp (as aiobotocore does), gRPC or requests is not metered; a connection of theirs to a known LLM host is warned
-    of, once a host.
+    A client with a metered transport, or a wrapped client, stays as it is: each call counts once, for the backend that
+    was named there. A second call with the same meter changes nothing; with another meter it raises `ConfigError`.
+    This function imports none of the libraries: each is metered when your code imports it. Requests through aiohttp
+    (aiobotocore too), gRPC or requests are not metered; a connection of theirs to a known LLM host logs a warning, once
+    for each host.
     """
     engine = getattr(meter, "engine", None)
     if not isinstance(engine, Engine):
@@ -150,7 +150,7 @@ def instrument(meter: HasEngine) -> None:
     with _lock:
         if _doors.meter is not None and _doors.meter is not engine:
             raise ConfigError(
-                "this process is instrumented with another meter already: keep to one meter, "
+                "this process is already instrumented with another meter: use one meter, "
                 "or call llmmetrics.uninstrument() first"
             )
         _doors.open(engine)

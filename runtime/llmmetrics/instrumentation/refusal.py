@@ -1,6 +1,6 @@
-"""How a refusal reaches the caller: raised, or as the provider's own HTTP 402, which no SDK retries.
+"""Returns a refusal to the caller: as an exception, or as the provider's HTTP 402, which no SDK retries.
 
-SDKs wrap and retry what a transport raises, so that raising alone would neither be told nor be quick.
+SDKs wrap and retry exceptions of a transport: an exception alone would be slow and would hide the reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.settings.model import OnBudgetExceeded
 
 HEADER = "x-llmmetrics-budget-exceeded"
-"""The one header that carries the details: not every SDK's exception keeps the body."""
+"""The header that carries the details: some SDKs' exceptions do not keep the body."""
 
 _SDK = re.compile(
     r"openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm", re.IGNORECASE
@@ -25,7 +25,7 @@ _SDK_HEADERS = ("x-stainless-lang", "x-goog-api-client", "x-fern-language", "amz
 
 
 def is_sdk(headers: Any) -> bool:
-    """Whether an SDK sends a request with these headers, which it will interpret the answer to."""
+    """Return whether an SDK sends a request with these headers, and so interprets its answer."""
     return any(name in headers for name in _SDK_HEADERS) or _SDK.search(headers.get("user-agent", "")) is not None
 
 
@@ -44,13 +44,13 @@ _BODIES: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("cohere", "aws-bedrock"), lambda message: {"message": message}),
     "ollama": lambda message: {"error": message},
 }
-# what is no part of the body: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization.
-# Of Bedrock's exceptions for a limit, this is the one that botocore does not retry
+# the parts outside the body: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization.
+# botocore does not retry this one of Bedrock's exceptions for a limit
 _HEADERS: Mapping[str, Mapping[str, str]] = {"aws-bedrock": {"x-amzn-errortype": "ServiceQuotaExceededException"}}
 
 
 def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str, exceeded: BudgetExceeded) -> Any:
-    """The refusal as a response of this HTTP library, or raised, as the settings and the caller have it."""
+    """Make the response of this HTTP library for a refusal, or raise it, by the settings and the caller."""
     if how is OnBudgetExceeded.RAISE or (how is None and not is_sdk(request.headers)):
         raise exceeded
     response = library.Response(
@@ -59,7 +59,7 @@ def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str
         json=_BODIES.get(vendor, _openai)(str(exceeded)),
         request=request,
     )
-    # a client that was instrumented above its transports does not time this one
+    # a client that is instrumented above its transports does not set this
     response.elapsed = timedelta(0)
     return response
 
@@ -85,7 +85,7 @@ def _unpacked(text: str) -> BudgetExceeded:
 
 
 def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
-    """The `BudgetExceeded` behind an SDK's exception, or None where it has another reason."""
+    """Return the `BudgetExceeded` behind an SDK's exception; None if it has another reason."""
     for each in _causes(exc):
         if isinstance(each, BudgetExceeded):
             return each
@@ -97,7 +97,7 @@ def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
 
 
 def _headers(holder: Any) -> Any:
-    """An answer's headers; botocore's exceptions have the answer as a dict."""
+    """Return an answer's headers; botocore's exceptions hold the answer as a dict."""
     if isinstance(holder, dict):
         about = holder.get("ResponseMetadata")
         return about.get("HTTPHeaders") if isinstance(about, dict) else None

@@ -1,4 +1,4 @@
-"""`InjectStreamUsage`: the request asks for its stream's usage, and the caller sees the stream it would have had."""
+"""`InjectStreamUsage`: adds a request for the stream's usage, and hides the additional event from the caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmmetrics.wire.stream_usage import FORMATS, Hider, asking
 
 
 def to_send(call: Call, request: Any) -> Any:
-    """The request to send in the place of this one; the same where there is nothing to ask for."""
+    """Return the request to send: a copy that asks for usage, or the same one if nothing is to change."""
     if not call.streamed or call.format.id not in FORMATS:
         return request
     try:
@@ -20,7 +20,7 @@ def to_send(call: Call, request: Any) -> Any:
             return request
         headers = request.headers.copy()
         headers.pop("content-length", None)
-        # what comes encoded cannot be looked at on its way
+        # an encoded answer cannot be edited while it passes
         headers["accept-encoding"] = "identity"
         return type(request)(
             request.method, request.url, headers=headers, content=body, extensions=dict(request.extensions)
@@ -31,7 +31,7 @@ def to_send(call: Call, request: Any) -> Any:
 
 
 def hide(call: Call, library: Any, request: Any, response: Any) -> None:
-    """Have the caller see the answer to the request that it made."""
+    """Hide from the caller what its own request did not ask for."""
     try:
         response.request = request
         if response.status_code < 400 and not response.is_closed and "content-encoding" not in response.headers:
@@ -41,7 +41,7 @@ def hide(call: Call, library: Any, request: Any, response: Any) -> None:
 
 
 class _Hiding:
-    """A body without what was asked for beside."""
+    """A body without the additional usage event."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -71,5 +71,5 @@ class _Hiding:
 
 @cache
 def _hiding(library: Any) -> type[Any]:
-    """The class of one family: a client insists on its own family's base classes."""
+    """Make the class of one family: a client needs its own family's base classes."""
     return type("HidingStream", (_Hiding, library.SyncByteStream, library.AsyncByteStream), {})

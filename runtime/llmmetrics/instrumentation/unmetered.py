@@ -1,4 +1,4 @@
-"""Warns of connections to LLM hosts that no metered request has made: aiohttp, requests.
+"""Warns of connections to LLM hosts that bypass the meter: aiohttp, requests.
 
 Every library that resolves names through Python raises the audit event `socket.getaddrinfo`.
 """
@@ -18,7 +18,7 @@ CLIENTS = ("aiohttp", "requests")
 
 
 def watch(meter: Engine | None) -> None:
-    """Have this meter warn from now on; None: nobody."""
+    """Set the meter that warns; None: no warnings."""
     global _meter, _hooked  # noqa: PLW0603 - an audit hook is the process', and can never be removed
     _meter = meter
     if meter is not None and not _hooked:
@@ -31,18 +31,18 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if meter is None or event != "socket.getaddrinfo":
         return
     try:
-        given = args[0].decode("ascii") if isinstance(args[0], bytes) else args[0]
-        host = given.lower() if isinstance(given, str) else ""
-        whose = provider_of(Origin("https", host, None)) or meter.backends.on(host)
-        # another meter may have the client
-        if whose is None or any(each.knows(host) for each in list(alive)):
+        name = args[0].decode("ascii") if isinstance(args[0], bytes) else args[0]
+        host = name.lower() if isinstance(name, str) else ""
+        provider = provider_of(Origin("https", host, None)) or meter.backends.on(host)
+        # the client may belong to another meter
+        if provider is None or any(each.knows(host) for each in list(alive)):
             return
-        used = ", ".join(name for name in CLIENTS if name in sys.modules) or "a library that llmmetrics does not know"
+        used = ", ".join(client for client in CLIENTS if client in sys.modules) or "an unknown library"
         meter.say(
             f"outside {host}",
-            f"a connection to {host} ({whose}) was made past httpx, by {used}: its calls are not metered, and "
-            "no budget stops them. Use the SDK's httpx client (`llmmetrics doctor` says which SDKs have one)",
+            f"a connection to {host} ({provider}) did not go through httpx but through {used}: its calls are not "
+            "metered, and no budget stops them. Use the SDK's httpx client (see `llmmetrics doctor`)",
         )
     except Exception as exc:
-        # an exception in an audit hook would be the connection's
+        # an exception in an audit hook would break the connection
         meter.swallow("outside", exc)

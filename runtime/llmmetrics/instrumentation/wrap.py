@@ -1,6 +1,6 @@
-"""Meters a client that exists already, in place: its proxies, pool limits, TLS and timeouts stay.
+"""Meters an existing client in place: its proxies, pool limits, TLS settings and timeouts stay.
 
-An SDK's client holds its httpx, httpx2 or botocore client in an attribute, somewhere: it is found by looking.
+An SDK's client holds its httpx, httpx2 or botocore client in some attribute: this module searches for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _DEPTH = 5
 _MOST = 10_000
-"""Objects looked at before the search is given up."""
+"""Maximum number of objects to search."""
 
 _LEAVES = (
     *(str, bytes, bytearray, int, float, complex, type(None)),
@@ -31,13 +31,13 @@ _LEAVES = (
 
 
 def wrap(meter: Engine, client: T, backend: str | None) -> T:
-    """Meter every httpx and httpx2 client in `client`, and botocore's of Bedrock, and give `client` back."""
+    """Meter every httpx, httpx2 and Bedrock client in `client`; return `client`. Raises `ConfigError`."""
     if backend is not None:
         meter.require_backend(backend)
     found = list(_clients(client))
     if not found:
         raise ConfigError(_nothing_in(client))
-    # a client of botocore's may be used again
+    # a botocore client may be used again after close()
     if all(not botocore.is_metered(each) and each.is_closed for each in found):
         raise ConfigError(f"{_name(client)} is closed and cannot be used again: wrap it before its first use")
     for each in found:
@@ -46,7 +46,7 @@ def wrap(meter: Engine, client: T, backend: str | None) -> T:
 
 
 def _clients(root: object) -> Iterator[Any]:
-    """The clients among an object's attributes, breadth first: httpx's, httpx2's, and botocore's of Bedrock."""
+    """Find the httpx, httpx2 and Bedrock clients among an object's attributes, breadth first."""
     kinds = tuple(
         getattr(library, name)
         for library in map(sys.modules.get, FAMILIES)
@@ -72,9 +72,9 @@ def _clients(root: object) -> Iterator[Any]:
 
 
 def _held(thing: object) -> Iterator[object]:
-    """What an object holds itself. No property is asked: it might connect to something."""
+    """List the objects that an object holds. Properties are not called: they might open a connection."""
     if isinstance(thing, Mapping):
-        # urllib3 has one that does not let itself be listed
+        # urllib3 has a mapping that cannot be listed
         with suppress(Exception):
             yield from list(thing.values())
     elif isinstance(thing, list | tuple):
@@ -98,7 +98,7 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
         endpoint.http_session = _same(inner, meter, backend) if metering else botocore.Session(meter, inner, backend)
         return
     asynchronous = hasattr(client, "aclose")
-    # google-genai's async client makes an inner one for every event loop, and sends nothing itself
+    # google-genai's async client creates an inner client for every event loop, and sends nothing itself
     if make := getattr(client, "_inner_client_cls", None):
         if not getattr(make, "metered", False):
 
@@ -113,7 +113,7 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
             _wrap_one(meter, each, backend)
     client._transport = _around(meter, client._transport, backend, asynchronous=asynchronous)  # noqa: SLF001
     for pattern, transport in client._mounts.items():  # noqa: SLF001
-        # None: this pattern goes through the client's own transport
+        # None: this pattern uses the client's own transport
         if transport is not None:
             client._mounts[pattern] = _around(meter, transport, backend, asynchronous=asynchronous)  # noqa: SLF001
 
@@ -125,15 +125,14 @@ def _around(meter: Engine, inner: Any, backend: str | None, *, asynchronous: boo
 
 
 def _same(inner: Any, meter: Engine, backend: str | None) -> Any:
-    """What meters a client already, where it does so as is asked for."""
+    """Return the existing metered transport if it fits the request. Raises `ConfigError` if it does not."""
     if inner.meter.registry is not meter.registry:
         raise ConfigError(
-            "this client is metered already by a meter of another registry, which counts its calls: "
-            "keep to one meter, or wrap a new client"
+            "a meter with another registry already counts the calls of this client: use one meter, or wrap a new client"
         )
     if backend is not None and inner.backend != backend:
         raise ConfigError(
-            f"this client is metered already as backend={inner.backend!r}: it cannot be backend={backend!r} as well"
+            f"this client is already metered as backend={inner.backend!r}: wrap a new client for backend={backend!r}"
         )
     return inner
 
@@ -153,16 +152,16 @@ _OUTSIDE = {
 
 
 def _nothing_in(client: object) -> str:
-    """Why this cannot be wrapped: what it is, what it holds, what to do."""
+    """Explain why an object cannot be wrapped: what it is, what it holds, what to do."""
     if isinstance(client, ModuleType):
-        return f"{client.__name__} is a module: make a client and wrap that, or use llmmetrics.instrument(meter)"
+        return f"{client.__name__} is a module: create a client and wrap that, or use llmmetrics.instrument(meter)"
     if isinstance(client, type):
         return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
     if service := botocore.service_of(client):
         why_not = "goes through aiohttp, which llmmetrics does not meter"
         if service != botocore.SERVICE:
             why_not = f"is a client of AWS's {service}, which makes no LLM calls"
-        return f"{_name(client)} {why_not}: wrap what boto3.client({botocore.SERVICE!r}) gives"
+        return f"{_name(client)} {why_not}: wrap the result of boto3.client({botocore.SERVICE!r})"
     held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
     reason = next(
         (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None
@@ -170,10 +169,10 @@ def _nothing_in(client: object) -> str:
     if reason:
         return f"{_name(client)} holds no httpx client: {reason}, which llmmetrics does not meter"
     if _name(client).startswith(("boto3.", "botocore.")):
-        return f"{_name(client)} is no client: wrap what boto3.client({botocore.SERVICE!r}) gives"
+        return f"{_name(client)} is not a client: wrap the result of boto3.client({botocore.SERVICE!r})"
     inside = ", ".join(held[:8]) or "nothing"
     return (
-        f"{_name(client)} holds no httpx, httpx2 or Bedrock client (it holds {inside}): hand over the SDK's client or "
-        "an httpx client; an SDK that makes its client later, or keeps it in a global, is metered by "
-        "llmmetrics.instrument(meter); an SDK from before httpx needs an upgrade"
+        f"{_name(client)} holds no httpx, httpx2 or Bedrock client (it holds {inside}): pass the SDK's client or "
+        "an httpx client. If the SDK creates its client later, or keeps it in a global, use "
+        "llmmetrics.instrument(meter). If the SDK is too old to use httpx, upgrade it"
     )

@@ -1,4 +1,4 @@
-"""Finished calls on their way to a registry, which is told of them in batches."""
+"""Collects finished calls, and writes them to a registry in batches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Add = Callable[[float], None]
 
 
 def adder(child: Any) -> Add:
-    """The child's own adder, without the checks that a bound child and a count have no need of."""
+    """Return a child's add function without its checks, which our values do not need."""
     add: Add = getattr(child, "_value", child).inc
     return add
 
 
 def _observe(histogram: Any, values: Sequence[float]) -> None:
-    """Observe several values at once, where this prometheus-client's histogram lets us."""
+    """Observe several values at once, if this version of prometheus-client allows it."""
     try:
         bounds, buckets, total = histogram._upper_bounds, histogram._buckets, histogram._sum  # noqa: SLF001
     except AttributeError:
@@ -37,13 +37,13 @@ def _observe(histogram: Any, values: Sequence[float]) -> None:
 
 
 Finished = tuple[Status, float, int, int, int | None]
-"""A finished call: its status, seconds, prompt and completion tokens, and attodollars where the price is known."""
+"""A finished call: status, seconds, prompt and completion tokens, and attodollars if the price is known."""
 
 
 class Batches:
-    """The children of one backend and model, and the finished calls that they have not been told of yet.
+    """The children of one backend and model, and the finished calls that are not written to them yet.
 
-    Telling them one by one would take nine locks a call.
+    Writing each call separately would take nine locks.
     """
 
     def __init__(self, families: Mapping[str, Any], backend: str, model: str, batch: int) -> None:
@@ -63,15 +63,15 @@ class Batches:
             self.flush()
 
     def priced(self) -> Any:
-        """The cost child. It exists from now on: where no price is known, a 0 would say that calls cost nothing."""
+        """Create the cost child, at 0. Without a known price it must not exist: 0 would mean that calls are free."""
         return self._cost.labels(*self._labels)
 
     def forget(self) -> None:
-        """Be as new in a process that was forked off: what is in the batch is its parent's."""
+        """Empty the batch in a forked process: its calls belong to the parent."""
         self._finished.clear()
 
     def flush(self) -> None:
-        """Tell the children. A list's slices are atomic, so that calls may go on finishing meanwhile."""
+        """Write the batch to the children. Slices of a list are atomic, so other calls may finish meanwhile."""
         with self._lock:
             if not (count := len(self._finished)):
                 return

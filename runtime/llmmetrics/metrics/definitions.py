@@ -22,7 +22,7 @@ class FamilyRow(NamedTuple):
 HEALTH = "llm_backend_health"
 
 MULTIPROCESS_MODES = {HEALTH: "mostrecent", "llm_active_requests": "livesum"}
-"""How a gauge's values of several worker processes make one: the last change holds; the living add up."""
+"""How prometheus-client joins a gauge's values of several workers: the most recent, or the sum of the live ones."""
 
 ROWS: dict[str, FamilyRow] = {
     "requests": FamilyRow(
@@ -54,26 +54,26 @@ ROWS: dict[str, FamilyRow] = {
     "without_price": FamilyRow(
         "llmmetrics_calls_without_price_total",
         Counter,
-        "Calls that used tokens whose price nobody knows",
+        "Calls without a known price",
         ("backend", "model"),
     ),
     "unmetered": FamilyRow(
         "llmmetrics_unmetered_requests_total",
         Counter,
-        "Requests that passed through and are no LLM call",
+        "Requests that passed through and are not LLM calls",
         ("backend",),
     ),
     "unread": FamilyRow("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
     "retries": FamilyRow(
         "llmmetrics_retries_total",
         Counter,
-        "Attempts that their SDK says are retries",
+        "Attempts that are retries, by their SDK's headers",
         ("backend",),
     ),
     "folded": FamilyRow(
         "llmmetrics_folded_models_total",
         Counter,
-        "Calls whose model is counted as `other`, to bound the number of series",
+        "Calls whose model is counted as `other`, to limit the number of series",
         ("backend",),
     ),
     "refusals": FamilyRow(
@@ -85,14 +85,14 @@ ROWS: dict[str, FamilyRow] = {
     "shadow_refusals": FamilyRow(
         "llmmetrics_budget_shadow_refusals_total",
         Counter,
-        "Calls that would have been refused, were the mode not `shadow`",
+        "Calls that mode `shadow` let pass and other modes refuse",
         ("backend", "reason"),
     ),
     "expired": FamilyRow(
-        "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call did", ()
+        "llmmetrics_reservations_expired_total", Counter, "Reservations whose lease ended before their call", ()
     ),
     "ledger_errors": FamilyRow(
-        "llmmetrics_ledger_errors_total", Counter, "What the budgets' ledger failed at", ("kind",)
+        "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
     "internal": FamilyRow(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
@@ -101,14 +101,14 @@ ROWS: dict[str, FamilyRow] = {
 
 
 def budget_gauge() -> GaugeMetricFamily:
-    """What each limited backend has spent, and its limit."""
+    """Make the gauge of the spend and limit of each limited backend."""
     return GaugeMetricFamily(
         "llm_backend_budget_usd", "Spend of the current window and its limit, in USD", labels=("backend", "limit_type")
     )
 
 
 def window_gauge() -> GaugeMetricFamily:
-    """When each spend window began and ends."""
+    """Make the gauge of the start and end of each spend window."""
     return GaugeMetricFamily(
         "llmmetrics_budget_window_timestamp_seconds",
         "Start of the current spend window and of the next one, in seconds since 1970",
@@ -117,7 +117,7 @@ def window_gauge() -> GaugeMetricFamily:
 
 
 def catalogue_gauge(*versions: str) -> GaugeMetricFamily:
-    """Which price catalogue is in use."""
+    """Make the gauge of the price catalogue's version."""
     gauge = GaugeMetricFamily(
         "llmmetrics_price_catalog_info", "The price catalogue in use: genai-prices of this version", labels=("version",)
     )

@@ -1,4 +1,4 @@
-"""`/metrics` over ASGI, WSGI and a server of its own: both text formats, gzip, never on the event loop."""
+"""Serves `/metrics` over ASGI, WSGI and an HTTP server: both text formats, gzip, never on the event loop."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class MetricsResponse(NamedTuple):
 def _openmetrics(registry: Any) -> Iterator[Metric]:
     for metric in registry.collect():
         if metric.name == COST:
-            # OpenMetrics knows no counter without `_total`
+            # OpenMetrics has no counter without `_total`
             metric.type = "unknown"
         yield metric
 
 
 def _source(registry: CollectorRegistry, names: list[str] | None) -> Any:
-    """What is served: the registry, or in multiprocess mode what every worker has written."""
+    """Return what to serve: the registry, or in multiprocess mode the files of all workers."""
     if not shared():
         return registry.restricted_registry(names) if names else registry
     collector = MultiProcessCollector(None)
@@ -57,9 +57,9 @@ def _named(metrics: Iterable[Metric], names: Collection[str]) -> Iterator[Metric
 
 
 def page(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str, query: str) -> MetricsResponse:
-    """The registry's page, in the format and encoding that the headers ask for; `name[]` restricts it."""
+    """Render the registry in the format and encoding that the headers ask for; `name[]` selects families."""
     if method not in ("GET", "HEAD"):
-        return MetricsResponse(405, [("Allow", "GET, HEAD")], b"the metrics are read with GET\n")
+        return MetricsResponse(405, [("Allow", "GET, HEAD")], b"read the metrics with GET\n")
     encoder, content_type = choose_encoder(accept)
     names = parse_qs(query).get("name[]")
     source: Any = _source(registry, names)
@@ -89,7 +89,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class AsgiApp:
-    """An object, not a function: Starlette's `Route` takes a function for an endpoint of its own kind."""
+    """An object, not a function: Starlette's `Route` would treat a function as its own kind of endpoint."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -129,7 +129,7 @@ _PHRASES = {200: "200 OK", 405: "405 Method Not Allowed"}
 
 
 class WsgiApp:
-    """The same for WSGI."""
+    """Serves a registry over WSGI."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -148,7 +148,7 @@ class WsgiApp:
 
 class _MetricsServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    # a client that has gone away is no news
+    # a closed connection is not worth a log line
     handle_error = cast("Any", lambda *_: None)
 
 
@@ -156,11 +156,11 @@ class _MetricsHandler(WSGIRequestHandler):
     timeout = 30
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A scrape every few seconds is no news."""
+        """Log no requests: a scrape comes every few seconds."""
 
 
 def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tuple[WSGIServer, Thread]:
-    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` for a port that cannot be."""
+    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` if the port cannot be used."""
     try:
         server = make_server(addr, port, WsgiApp(registry), _MetricsServer, _MetricsHandler)
     except TypeError:
@@ -170,7 +170,7 @@ def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tupl
         ) from None
     except (OSError, OverflowError) as exc:
         if isinstance(exc, socket.gaierror) or getattr(exc, "errno", None) == errno.EADDRNOTAVAIL:
-            advice = "give an address of this machine, such as 127.0.0.1"
+            advice = "use an address of this machine, such as 127.0.0.1"
         else:
             advice = "choose another port, or stop what listens there (on macOS, AirPlay takes port 5000)"
         raise ConfigError(f"cannot serve /metrics on {addr}:{port} ({exc}): {advice}") from None

@@ -1,4 +1,4 @@
-"""A drop-in for prometheus-client's `MultiProcessCollector` under which the families keep their documented names."""
+"""Replaces prometheus-client's `MultiProcessCollector`, and keeps the documented names of the families."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from llmmetrics.system.processes import VARIABLE, sweep
 
 
 class MultiProcessCollector:
-    """Collects what every process has written to the directory that PROMETHEUS_MULTIPROC_DIR names.
+    """Collects the values of every process from the directory in PROMETHEUS_MULTIPROC_DIR.
 
-    Used like prometheus-client's own: `MultiProcessCollector(registry, path=None)`, with a new registry for
-    each scrape. The requests in flight of processes that are gone are forgotten.
+    Use it like prometheus-client's own: `MultiProcessCollector(registry, path=None)`, with a new registry for
+    each scrape. Requests in flight of ended processes do not count.
     """
 
     merge = staticmethod(multiprocess.MultiProcessCollector.merge)
@@ -41,9 +41,9 @@ class MultiProcessCollector:
             found = families.with_budgets(found)
         yield from found
         if registered():
-            # of this process: what the others have is the same, but for the minutes after a refresh
+            # the version of this process: the others have the same, except for minutes after a refresh
             yield catalogue_gauge(catalogue_version())
 
     def describe(self) -> Iterable[Metric]:
-        """The documented families: the directory holds them under other names."""
+        """Describe the documented families: the directory holds them under other names."""
         return [metric for families in registered() for metric in families.describe()]

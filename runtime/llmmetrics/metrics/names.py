@@ -1,4 +1,4 @@
-"""The documented names, whatever prometheus-client makes of them: `llm_estimated_cost_usd` has no `_total`."""
+"""Keeps the documented names, which prometheus-client would change: `llm_estimated_cost_usd` has no `_total`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COST = "llm_estimated_cost_usd"
 
 
 class _ExactName(str):
-    """A counter's name that stays as it is when an exposition adds `_total` to it."""
+    """A counter's name that does not change when an exposition adds `_total`."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ class _ExactName(str):
 
 
 def exact(metric: Metric) -> Metric:
-    """The family under its documented name, without the samples that nobody asked for."""
+    """Give a family its documented name, and drop its `_created` samples."""
     if metric.name.startswith("llm"):
         metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
     if metric.name == COST:
@@ -35,9 +35,13 @@ def exact(metric: Metric) -> Metric:
 
 
 def check_exposition() -> None:
-    """Say so if this prometheus-client would print the cost under another name."""
+    """Warn if this version of prometheus-client would print the cost under another name."""
     metric = Metric(COST, "probe", "counter")
     metric.samples = [Sample(COST, {}, 1.0)]
     text = generate_latest(cast("Any", SimpleNamespace(collect=lambda: [exact(metric)])))
     if f"{COST}_total".encode() in text:
-        log.error("this prometheus-client prints %s_total instead of %s: expose it by meter.asgi_app()", COST, COST)
+        log.error(
+            "this version of prometheus-client prints %s_total instead of %s: serve meter.asgi_app() instead",
+            COST,
+            COST,
+        )

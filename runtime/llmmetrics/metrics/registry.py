@@ -1,7 +1,7 @@
-"""The families at work: in one Prometheus registry, under exactly the documented names.
+"""The families in a Prometheus registry, under exactly the documented names.
 
-prometheus-client appends `_total` to every counter and `_created` to every family, so the families are
-registered nowhere themselves: one collector of ours stands in the registry and hands them out renamed.
+prometheus-client appends `_total` to every counter and `_created` to every family. So the families themselves are
+not registered: one collector is, and it renames them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from llmmetrics.system import locks, processes
 log = logging.getLogger("llmmetrics")
 
 BATCH = 64
-"""A registry is told of so many finished calls at once, and of the rest when it is read."""
+"""Number of finished calls that are written to a registry at once; a scrape writes the rest."""
 
 
 class Spend(NamedTuple):
-    """What a scrape shows of one backend, in nano-dollars; `blocked` while it takes no calls."""
+    """Spend and limit of one backend, in nano-dollars; `blocked` while its calls are refused."""
 
     spent: int
     limit: int
@@ -53,7 +53,7 @@ NANO = 10**9
 
 @dataclass(slots=True)
 class CallSeries:
-    """What a finished call of one backend and model touches."""
+    """The series that a finished call of one backend and model changes."""
 
     backend: str
     model: str
@@ -64,7 +64,7 @@ class CallSeries:
     limited: bool = False
     """Whether its backend has a budget."""
     injects: bool = False
-    """Whether its streams are asked for their usage."""
+    """Whether requests for streams get a request for usage added."""
 
 
 class Families:
@@ -72,7 +72,7 @@ class Families:
 
     def __init__(self, buckets: Sequence[float]) -> None:
         self.multiprocess = processes.multiprocess()
-        """Whether this process is one of several that share a directory, where another may be scraped."""
+        """Whether several processes share a directory, so that another one may be scraped."""
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
@@ -92,11 +92,11 @@ class Families:
         return self._all[key]
 
     def before_collect(self, listener: Callable[[], None]) -> None:
-        """Have a bound method called at every scrape, as long as its object lives."""
+        """Call a bound method at every scrape, as long as its object lives."""
         self._listeners.append(WeakMethod(listener))
 
     def prepare(self) -> None:
-        """Have everything told that is to be told, before a scrape."""
+        """Bring all families up to date before a scrape."""
         self._listeners = [each for each in self._listeners if each() is not None]
         for reference in self._listeners:
             if listener := reference():
@@ -105,13 +105,13 @@ class Families:
             tally.flush()
 
     def has_budgets(self, spends: Callable[[], Mapping[str, Spend]]) -> None:
-        """Ask this bound method at every scrape what has been spent, as long as its object lives."""
+        """Call a bound method at every scrape for the spend of the backends, as long as its object lives."""
         self._budgets.append(WeakMethod(spends))
 
     def with_budgets(self, metrics: Iterable[Metric]) -> Iterator[Metric]:
-        """The families with what the ledger says now: the spend of each window, and who takes no calls."""
-        asked = [ask() for reference in self._budgets if (ask := reference())]
-        spends = {backend: spend for found in asked for backend, spend in found.items()}
+        """Add the ledger's current state to the families: the spend of each window; blocked backends are unhealthy."""
+        answers = [ask() for reference in self._budgets if (ask := reference())]
+        spends = {backend: spend for answer in answers for backend, spend in answer.items()}
         blocked = {backend for backend, spend in spends.items() if spend.blocked}
         for metric in metrics:
             if metric.name == HEALTH and blocked:
@@ -140,25 +140,25 @@ class Families:
         return [*ours, budget_gauge(), window_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
-        """The children of a backend and model; they exist with 0 from now on."""
+        """Create the children of a backend and model, at 0."""
         return CallSeries(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
 
     def priced(self, backend: str, model: str) -> None:
-        """Have the cost child of a model whose price is known, with 0 until it is called."""
+        """Create the cost child of a model with a known price, at 0."""
         self._tally(backend, model).priced()
 
     def _tally(self, backend: str, model: str) -> Batches:
         with _lock:
             if (backend, model) not in self._tallies:
-                # another process reads what this one has told of, and cannot ask for the rest
+                # with several processes, a scrape cannot make this one write its batch
                 batch = 1 if self.multiprocess else BATCH
                 self._tallies[backend, model] = Batches(self._all, backend, model, batch)
             return self._tallies[backend, model]
 
     def backend(self, backend: str) -> None:
-        """The children that a backend has whatever its models are, with 0; healthy until known better."""
+        """Create the children of a backend that do not depend on models, at 0, and healthy."""
         if backend in self._known:
-            # another meter has counted for it already
+            # another meter has already created them
             return
         self._known.add(backend)
         for each in ErrorType:
@@ -167,13 +167,13 @@ class Families:
         self["retries"].labels(backend)
         health = self["health"].labels(backend)
         if self.multiprocess:
-            # older than any change, so that a new worker overrules nobody
+            # an old timestamp, so that a new worker does not override the others
             health._value.set(1.0, timestamp=1.0)  # noqa: SLF001
         else:
             health.set(1)
 
     def forked(self) -> None:
-        """Go on in a process that was forked off: locks, and what is in flight or in a batch, are its parent's."""
+        """Reset the state in a forked process: locks, batches and calls in flight belong to the parent."""
         global _lock  # noqa: PLW0603 - another thread of the parent may have held it
         _lock = Lock()
         locks.renew(part for family in self._all.values() for part in locks.parts(family))
@@ -191,22 +191,22 @@ _lock = Lock()
 
 
 def families_in(registry: CollectorRegistry | None, buckets: Sequence[float]) -> Families:
-    """The families of this registry, registered if they are not there yet; None: registered nowhere."""
+    """Return the families of a registry, and register them if needed; None: not registered."""
     if registry is None:
         return Families(buckets)
     with _lock:
-        found = _shared.get(registry)
-        if found is None:
-            found = Families(buckets)
-            registry.register(found)
-            _shared[registry] = found
+        families = _shared.get(registry)
+        if families is None:
+            families = Families(buckets)
+            registry.register(families)
+            _shared[registry] = families
             check_exposition()
-        elif found.buckets != tuple(buckets):
-            log.warning("DurationBuckets are ignored: another meter on this registry has set others")
-        return found
+        elif families.buckets != tuple(buckets):
+            log.warning("DurationBuckets are ignored: another meter on this registry has set different ones")
+        return families
 
 
 def registered() -> list[Families]:
-    """The families of every registry of this process."""
+    """List the families of every registry of this process."""
     with _lock:
         return list(_shared.values())

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmmetrics.pricing.price import PER_THOUSAND, Price, filled
 
-# bucket → the catalogue's names for a price of its own, the first that there is
+# bucket → the catalogue's names of its price; the first existing one applies
 _NAMES: dict[str, tuple[str, ...]] = {
     "input": ("input_mtok",),
     **{f"input_{each}": (f"input_{each}_mtok",) for each in ("audio", "image", "video")},
@@ -28,7 +28,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 
 
 def from_catalogue(prices: Mapping[str, Any]) -> Price:
-    """The price table of the fields of a genai-prices `ModelPrice`."""
+    """Make a price table from the fields of a genai-prices `ModelPrice`."""
     named = {name: value for name, value in prices.items() if value is not None}
     starts = {tier.start for value in named.values() for tier in getattr(value, "tiers", ())}
 
@@ -49,9 +49,9 @@ def from_catalogue(prices: Mapping[str, Any]) -> Price:
     return Price(table(0), tiers, int(named.get("requests_kcount", 0) * PER_THOUSAND))
 
 
-# https://aws.amazon.com/bedrock/pricing: Anthropic's older models, which the catalogue lacks there, cost the same
+# https://aws.amazon.com/bedrock/pricing: older models of Anthropic, missing in the catalogue there, cost the same
 _MAKERS = {"aws": "anthropic"}
-"""Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
+"""Sellers with the maker's prices, for models that the catalogue lists only at the maker."""
 
 # https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai, and Gemini's own `models/…`
 _GOOGLES = re.compile(r"^(?:publishers/google/models/|google/|models/)", re.IGNORECASE)
@@ -59,13 +59,13 @@ _GOOGLES = re.compile(r"^(?:publishers/google/models/|google/|models/)", re.IGNO
 
 # https://console.groq.com/docs/flex-processing: "Pricing matches the on-demand tier"
 _SAME = frozenset({("groq", "flex")})
-"""Tiers that cost what the standard one does: seller and tier."""
+"""Tiers with the standard price: seller and tier."""
 
 TIERS_SINCE = date(2026, 10, 12)
-"""The catalogue says nothing of tiers before: of an earlier day, its one price is all that there is."""
+"""The catalogue has prices of tiers from this day on; before it, its single price applies."""
 
 _WHENS = ("service_tier", "processing", "speed")
-"""What the catalogue calls the ways to be served that have a price of their own."""
+"""The catalogue's names for service tiers with a price of their own."""
 
 
 class Listing:
@@ -73,17 +73,17 @@ class Listing:
 
     def __init__(self, rows: Sequence[Any], variants: Sequence[Any] = (), *, strict: bool = False) -> None:
         self._rows = rows
-        """Prices with conditions, the last that holds first; the first of all where none does."""
+        """Prices with conditions: the last one whose condition holds applies, else the first one."""
         self._variants = variants
-        """What the tier changes in them, the first that holds first."""
+        """The tier's changes of the prices; earlier ones win."""
         self._strict = strict
-        """Whether the price is unknown where no variant holds."""
+        """Whether the price is unknown if no variant holds."""
         self._made: dict[tuple[int, ...], Price] = {}
         self.only = self._price(0, ()) if len(rows) == 1 and not variants and not strict else None
-        """The price, where it does not depend on the moment."""
+        """The price, if it does not depend on the moment."""
 
     def at(self, now: datetime) -> Price | None:
-        """The price at this moment; None: the tier has none that anybody knows."""
+        """Return the price at a moment; None if the tier has no known price."""
         active = tuple(i for i, each in enumerate(self._variants) if _holds(each, now))
         if self._strict and not active and now.date() >= TIERS_SINCE:
             return None
@@ -102,7 +102,7 @@ class Listing:
 
 
 class _Always:
-    """A price without a condition, in the shape of one with."""
+    """A price without a condition, with the attributes of a conditional price."""
 
     constraint = None
 
@@ -126,12 +126,12 @@ def _installed() -> str:
     try:
         return version("genai-prices")
     except PackageNotFoundError:
-        # bundled into an application without its metadata
+        # an application may bundle it without metadata
         return "unknown"
 
 
 def catalogue_version() -> str:
-    """What the catalogue is: the distribution's version, and after a refresh the moment of it."""
+    """Return the catalogue's version: that of the distribution, and the time of the last refresh."""
     snapshot = _snapshots()()
     if not snapshot.from_auto_update:
         return _installed()
@@ -139,19 +139,19 @@ def catalogue_version() -> str:
 
 
 class Catalogue:
-    """genai-prices, loaded when first asked, each model's prices converted once, and anew after a refresh.
+    """genai-prices, loaded at the first lookup. Each model's prices are converted once, and again after a refresh.
 
-    A provider of the catalogue is found by URL, else by the id that the backend's type implies, else by
-    the model's name alone, which is how gateways are priced.
+    A lookup finds the provider by URL, else by the id of the backend's type, else by the model's name alone; gateways
+    are priced by the name alone.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str | None, str, str | None], Listing | None] = {}
         self._of: Any = None
-        """The snapshot that `_known` is of."""
+        """The snapshot of `_known`."""
 
     def warm(self) -> None:
-        """Load the catalogue now (about 0.3 s), away from any call."""
+        """Load the catalogue now (about 0.3 s), so that no call has to wait."""
         self._snapshot().find_provider_model("gpt-4o-mini", None, "openai", None)
 
     @staticmethod
@@ -161,7 +161,7 @@ class Catalogue:
     def price(
         self, model: str, url: str, provider: str | None, now: Callable[[], datetime], tier: str | None = None
     ) -> Price | None:
-        """The price of this model at that moment, or None when nobody knows it."""
+        """Return a model's price at the moment `now()`; None if no price is known."""
         if (snapshot := _snapshots()()) is not self._of:
             self._known, self._of = {}, snapshot
         key = (url, provider, model, tier)
@@ -183,12 +183,12 @@ class Catalogue:
         now: Callable[[], datetime],
         tier: str | None = None,
     ) -> Price | None:
-        """The price of the first of these models that has one."""
+        """Return the price of the first of these models that has one."""
         found = (self.price(model, url, provider, now, tier) for model in models if model)
         return next(filter(None, found), None)
 
     def seller(self, url: str) -> str | None:
-        """The catalogue's id of whoever sells at this URL, or None for what it does not know."""
+        """Return the catalogue's id of the seller at a URL; None if it is unknown."""
         try:
             found: str = self._snapshot().find_provider(None, None, url).id
         except LookupError:
@@ -196,17 +196,17 @@ class Catalogue:
         return found
 
     def window(self, model: str, url: str, provider: str | None) -> int | None:
-        """How many tokens this model's context holds, or None when nobody knows it."""
+        """Return the size of a model's context window, in tokens; None if it is unknown."""
         _, found = self._model(model, url, provider)
         return None if found is None else found.context_window
 
     def sellers(self, model: str | None = None) -> frozenset[str]:
-        """The ids of everyone it knows, or of those who have this model."""
+        """Return the ids of all sellers, or of those that sell this model."""
         every = self._snapshot().providers
         return frozenset(each.id for each in every if model is None or each.find_model(model))
 
     def names(self, seller: str | None) -> frozenset[str]:
-        """The models that this seller has, or anyone where it is None or unknown."""
+        """Return the models of a seller, or of all sellers if it is None or unknown."""
         every = self._snapshot().providers
         there = [each for each in every if each.id == seller] or every
         return frozenset(model.id for each in there for model in each.models)
@@ -218,7 +218,7 @@ class Catalogue:
         rows = found.prices if isinstance(found.prices, list) else [_Always(found.prices)]
         if tier is None or (seller.id, tier) in _SAME:
             return Listing(rows)
-        # another seller's model, found here for want of an own: its tiers are that seller's
+        # if the seller has no entry of its own, the model is another seller's, and so are its tiers
         own = any(found is each for each in seller.models)
         variants = [
             each

@@ -1,4 +1,4 @@
-"""What a call costs: prices per bucket as integers, so that a call's arithmetic is exact."""
+"""Prices of a call, for each bucket as integers, so that the arithmetic is exact."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from llmmetrics.usage import FEES, Usage
 from llmmetrics.wire.format import Charge
 
 ATTO = 10**18
-"""Money is counted in attodollars: a price per million tokens may have 12 decimals."""
+"""Attodollars in a dollar: a price for a million tokens may have 12 decimals."""
 
 _PER_MILLION = ATTO // 10**6
 PER_THOUSAND = ATTO // 10**3
 
 
 def dollars(atto: int) -> Decimal:
-    """An integer amount as an exact Decimal in USD."""
+    """Convert attodollars to an exact Decimal in USD."""
     return Decimal(atto).scaleb(-18).normalize()
 
 
 def attodollars(usd: Decimal) -> int:
-    """USD as an integer amount; more than 18 decimals are rounded."""
+    """Convert USD to attodollars; more than 18 decimals are rounded."""
     return int(usd.scaleb(18).to_integral_value())
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Attodollars for one unit of each bucket; a bucket that is missing has no known price."""
+    """Attodollars for one unit of each bucket; a missing bucket has no known price."""
 
     units: Mapping[str, int]
     tiers: tuple[tuple[int, Mapping[str, int]], ...] = ()
-    """From the highest threshold down: the prices of a call with more prompt tokens than that."""
+    """Thresholds from the highest down, with the prices of a call with more prompt tokens than that."""
     request_fee: int = 0
-    """The most that each request costs on top. How much it is, no answer says: the cost is then unknown."""
+    """Highest fee of a request, on top of the tokens. No answer says how much it is: the cost is then unknown."""
 
     def at(self, prompt: int) -> Mapping[str, int]:
-        """The prices of a call with so many prompt tokens."""
+        """Return the prices of a call with this number of prompt tokens."""
         for threshold, dearer in self.tiers:
             if prompt > threshold:
                 return dearer
         return self.units
 
     def of(self, usage: Usage) -> int | None:
-        """What this usage costs, or None where a bucket in it has no price, or each request a fee."""
+        """Compute the cost of a usage, in attodollars; None if a bucket has no price, or each request has a fee."""
         if self.request_fee:
             return None
         units = self.at(usage.prompt) if self.tiers else self.units
@@ -54,7 +54,7 @@ class Price:
             return None
 
     def least(self, usage: Usage) -> int:
-        """What is known of it: the cost of the buckets that have a price."""
+        """Compute the cost of the buckets that have a price, in attodollars."""
         units = self.at(usage.prompt)
         return sum(units.get(name, 0) * n for name, n in usage.buckets.items())
 
@@ -69,11 +69,11 @@ ELSE: dict[str, tuple[str, ...]] = {
     "cache_write_1h": ("cache_write", "input"),
     **dict.fromkeys(("reasoning", "output_audio", "output_image"), ("output",)),
 }
-"""Whose price a bucket has that has none of its own, the first that there is. A fee has no other's."""
+"""Buckets whose price a bucket without its own price takes; the first existing one applies. Fees take none."""
 
 
 def filled(own: Mapping[str, Decimal]) -> dict[str, int]:
-    """Attodollars for a unit of every bucket that has a price, its own or another's; `own` as in `configured`."""
+    """Add the prices that buckets take from others; in attodollars for a unit."""
     whose = {bucket: bucket for bucket in own}
     for bucket, others in ELSE.items():
         if bucket not in own and (other := next((each for each in others if each in own), None)):
@@ -83,12 +83,12 @@ def filled(own: Mapping[str, Decimal]) -> dict[str, int]:
 
 
 def configured(usd: Mapping[str, Decimal]) -> Price:
-    """The user's own prices by bucket: USD for a million tokens, or for a thousand of a fee."""
+    """Make a price from the user's prices by bucket: USD for a million tokens, or for a thousand of a fee."""
     return Price(filled(usd))
 
 
 def cost_of(charges: Iterable[Charge], price: Callable[[str | None], Price | None]) -> int | None:
-    """What these parts of a call cost together; None when one of them has no price."""
+    """Add the cost of a call's parts, in attodollars; None if one of them has no price."""
     total = 0
     for charge in charges:
         found = price(charge.model)

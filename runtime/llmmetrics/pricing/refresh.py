@@ -1,4 +1,4 @@
-"""Keeps the price catalogue fresh, by genai-prices' own updater, in a thread of ours. Never under a test."""
+"""Refreshes the price catalogue with genai-prices' own updater, in a thread. Never in a test."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ EVERY = 3600.0
 
 
 def under_test(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether pytest is running us. https://docs.pytest.org/en/stable/reference/reference.html#environment-variables."""
+    """Return whether pytest runs this process. https://docs.pytest.org/en/stable/reference/reference.html#environment-variables."""
     return not environ.keys().isdisjoint({"PYTEST_VERSION", "PYTEST_CURRENT_TEST"})
 
 
 class Refresh:
-    """The catalogue is fetched now and every hour, as long as it lives or until `close`.
+    """Fetches the catalogue now and every hour, until `close` or until the object is dropped.
 
-    What goes wrong is told to `failed`, a bound method; the prices stay as they are.
+    An error is passed to `failed`, a bound method; the prices stay as they are.
     """
 
     def __init__(self, failed: Callable[[Exception], None], **options: Any) -> None:
         self._failed = WeakMethod(failed)
         self._options = options
-        """Of genai-prices' `UpdatePrices`."""
+        """Options of genai-prices' `UpdatePrices`."""
         self.start()
 
     def start(self) -> None:
-        """Begin; in a process that was forked off, again: it has no thread."""
+        """Start the thread; a forked process has to start it again."""
         stop = Event()
         self.close = finalize(self, stop.set)
-        target, given = _keep_fresh, (self._failed, self._options, stop)
-        Thread(target=target, args=given, name="llmmetrics-prices", daemon=True).start()
+        args = (self._failed, self._options, stop)
+        Thread(target=_keep_fresh, args=args, name="llmmetrics-prices", daemon=True).start()
 
 
 def _keep_fresh(failed: WeakMethod[Callable[[Exception], None]], options: Mapping[str, Any], stop: Event) -> None:

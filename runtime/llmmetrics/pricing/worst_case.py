@@ -1,4 +1,4 @@
-"""The most that a request may cost: what mode `strict` reserves before it is sent."""
+"""Upper bound of a request's cost, which mode `strict` reserves before sending."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from llmmetrics.usage import COMPLETION, FEES, PROMPT
 from llmmetrics.wire.frames import parse
 
 UNKNOWN_WINDOW = 200_000
-"""Tokens that a model takes and gives, where the catalogue does not say."""
+"""Context window in tokens, if the catalogue has none."""
 
 MOST_SEARCHES = 10
-"""Searches of one call whose request does not bound them."""
+"""Searches of one call, if its request has no limit."""
 
-# every spelling of the bound on the output: https://platform.openai.com/docs/api-reference,
+# every name of the output limit: https://platform.openai.com/docs/api-reference,
 # https://docs.anthropic.com/en/api, https://ai.google.dev/api, https://docs.cohere.com/reference,
 # https://github.com/ollama/ollama/blob/main/docs/api.md, https://docs.aws.amazon.com/bedrock/latest/APIReference
 _OUTPUT: Sequence[tuple[str, ...]] = (
@@ -32,14 +32,14 @@ _ELSEWHERE = re.compile(
     rb'"(?:image_url|file_id|file_uri|fileUri|file_url|previous_response_id|conversation|cachedContent|prompt_id'
     rb'|video_url|document_url|container)"'
 )
-"""What names content that is not in the request, so that its size says nothing."""
+"""Keys that refer to content outside the request, so that the request's size is no bound."""
 
 _SEARCHES = re.compile(rb"web_search|file_search|google_?search|google_?maps", re.IGNORECASE)
 """What names a tool that is billed by piece."""
 
 
 def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
-    """The counts at these places of a request."""
+    """Yield the positive counts at these paths of a request."""
     for path in paths:
         value = fields
         for name in path:
@@ -49,15 +49,15 @@ def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
 
 
 def most_output(fields: Any) -> int | None:
-    """The bound on the output, in tokens, that a request's body asks for; None where it asks for none."""
+    """Return the output limit of a request's body, in tokens; None if it has none."""
     return max(_at(fields, _OUTPUT), default=None)
 
 
 def worst_case(price: Price, body: bytes, window: int | None) -> int:
-    """Attodollars. `window` is the model's context window in tokens, None where nobody knows it.
+    """Compute the upper bound, in attodollars. `window` is the context window in tokens; None if it is unknown.
 
-    No token is shorter than a byte, so that the request's size bounds its prompt; what it refers to elsewhere
-    is bounded by the window. Every token is priced as the dearest of its kind.
+    A token has at least one byte, so the request's size is an upper bound of the prompt; for content outside the
+    request the window is. Every token has the highest price of its kind.
     """
     fields = parse(body)
     known = UNKNOWN_WINDOW if window is None else window

@@ -1,1 +1,1 @@
-"""Reads a whole exchange: what a call came to, its status and its error type."""
+"""Reads a whole exchange: a call's usage, status and error type."""

@@ -1,6 +1,6 @@
-"""How a call ended, and what that makes of it: one table.
+"""How a call ended, and its status and error type: one table.
 
-A call ends once. Two facts decide what it came to:
+A call ends once. Two facts decide its result:
 
 1. what ended it (`Ending`): the body was read to its end, the caller let go of the answer, an exception was raised,
    or the caller was cancelled;
@@ -8,8 +8,8 @@ A call ends once. Two facts decide what it came to:
    format's, the format's last event, or an answer that was still open.
 
 `VERDICTS` has a row for each `Shown` and a column for each `Ending`. An SDK that closes a stream because of an error
-in it has not gone away, and an SDK that closes after the last event has read everything: so what was shown counts
-before who closed. Only a cancelled task or Ctrl-C is `cancelled` whatever was shown.
+in it is not a cancellation, and an SDK that closes after the last event has read everything: so the content counts
+before the way of closing. Only a cancelled task or Ctrl-C is always `cancelled`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from enum import Enum
 
 
 class End(Enum):
-    """What ended a call, as a door reports it."""
+    """What ended a call, as the transport reports it."""
 
     EXHAUSTED = "the body came to its natural end"
     CLOSED = "the caller closed the answer"
     RAISED = "an exception was raised"
-    DROPPED = "the answer was collected as garbage"
+    DROPPED = "the answer was garbage-collected"
 
 
 class Ending(Enum):
@@ -47,7 +47,7 @@ class Shown(Enum):
 
 
 class CallVerdict(Enum):
-    """Where a call's status and error type come from."""
+    """The source of a call's status and error type."""
 
     SUCCESS = "`success`"
     CANCELLED = "`cancelled`, no error"
@@ -75,7 +75,7 @@ VERDICTS: dict[tuple[Shown, Ending], CallVerdict] = {
 
 
 def ending_of(end: End, *, error: bool) -> Ending:
-    """The ending of a call; `error`: an exception was raised that is an error, and no cancellation."""
+    """Return the ending of a call; `error`: an exception was raised that is an error, not a cancellation."""
     if end is End.EXHAUSTED:
         return Ending.READ
     if end is not End.RAISED:

@@ -1,4 +1,4 @@
-"""How a call ended: its status and its error type, by the contract's tables.
+"""A call's status and error type, by the contract's tables.
 
 By HTTP status and the code in the body first, by exception second, by message text never.
 """
@@ -58,12 +58,12 @@ CODES: dict[str, ErrorType] = {
     "PERMISSION_DENIED": ErrorType.AUTH,
     "DEADLINE_EXCEEDED": ErrorType.TIMEOUT,
     "timeout_error": ErrorType.TIMEOUT,
-    # Bedrock, in a stream, where there is no status 408 to say it
+    # Bedrock, in a stream, which has no status 408
     "ModelTimeoutException": ErrorType.TIMEOUT,
-    # https://docs.x.ai/docs/key-information/debugging: a bad key is a 400, like every bad argument, and its code is too
+    # https://docs.x.ai/docs/key-information/debugging: a bad key is a 400 with the code of a bad argument
     "Incorrect API key provided": ErrorType.AUTH,
 }
-"""Codes in an error object; one of them wins over the HTTP status."""
+"""Codes in an error object; they take precedence over the HTTP status."""
 
 _CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "__type")
 
@@ -81,7 +81,7 @@ EXCEPTIONS: dict[str, ErrorType] = {
     "ConnectionClosedError": ErrorType.NETWORK,
     "IncompleteReadError": ErrorType.NETWORK,
 }
-"""The HTTP libraries' classes, by name: none of them is imported to find out. The first that fits holds."""
+"""The HTTP libraries' classes by name, so that no library is imported. The first match applies."""
 
 _UNSENT = (
     *("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol"),
@@ -90,7 +90,7 @@ _UNSENT = (
 
 
 def codes(error: Any, depth: int = 3) -> Iterator[str | int]:
-    """The codes in an error object, outermost first, whatever provider wrote it."""
+    """Yield the codes in an error object of any provider, outermost first."""
     if isinstance(error, list):
         for each in error[:8]:
             yield from codes(each, depth - 1)
@@ -100,7 +100,7 @@ def codes(error: Any, depth: int = 3) -> Iterator[str | int]:
             if isinstance(value, str | int):
                 yield value
         if isinstance(words := error.get("error"), str):
-            # no object to hold a code: what the string begins with stands for one, as a whole and nothing less
+            # a string instead of an object: compare its beginning with the known texts
             yield words.partition(".")[0].partition(":")[0]
         if depth:
             for name in ("error", "details"):
@@ -108,7 +108,7 @@ def codes(error: Any, depth: int = 3) -> Iterator[str | int]:
 
 
 def error_in(status: int | None, error: Any) -> ErrorType | None:
-    """The error type of an answer, from its HTTP status and the error object in its body."""
+    """Return the error type of an answer, from its HTTP status and the error object in its body."""
     found = list(codes(error))
     for code in found:
         if isinstance(code, str) and (known := CODES.get(code)):
@@ -117,18 +117,18 @@ def error_in(status: int | None, error: Any) -> ErrorType | None:
         return STATUSES.get(status, ErrorType.API_ERROR)
     if not error:
         return None
-    # gateways put the HTTP status that they got into an error inside a 200
+    # gateways put the provider's HTTP status into an error inside a 200
     statuses = (_STATUSES.get(str(code)) for code in found)
     return next(filter(None, statuses), ErrorType.API_ERROR)
 
 
 def _is(exception: BaseException, name: str) -> bool:
-    """Whether an exception is of this class of any HTTP library that is loaded."""
+    """Return whether an exception is of this class in any loaded HTTP library."""
     return any(isinstance(exception, getattr(sys.modules.get(family), name, ())) for family in _FAMILIES)
 
 
 def error_of(exception: Exception) -> ErrorType:
-    """The error type of a call that ended in an exception."""
+    """Return the error type of a call that ended with an exception."""
     for name, kind in EXCEPTIONS.items():
         if _is(exception, name):
             return kind
@@ -138,17 +138,17 @@ def error_of(exception: Exception) -> ErrorType:
 
 
 def never_sent(exception: BaseException) -> bool:
-    """Whether the request failed before anything of it reached the provider."""
+    """Return whether the request failed before any byte reached the provider."""
     return any(_is(exception, name) for name in _UNSENT)
 
 
 def is_pool_timeout(exception: BaseException | None) -> bool:
-    """Whether the caller's own connection pool was the bottleneck: no fault of the backend's."""
+    """Return whether the caller's own connection pool was full: not the backend's fault."""
     return exception is not None and _is(exception, "PoolTimeout")
 
 
 def status_of(error: ErrorType | None) -> Status:
-    """The status of a call that was not cancelled."""
+    """Return the status of a failed call that was not cancelled."""
     if error is None:
         return Status.SUCCESS
     return Status.TIMEOUT if error is ErrorType.TIMEOUT else Status.FAILURE

@@ -1,6 +1,6 @@
-"""Reads one exchange: what was asked, what answered, what it used, what it cost, how it failed.
+"""Reads one exchange: the models, the usage, the cost and the error.
 
-One reader serves `read_exchange` and live calls: both hand it the `Body` that a `BodyBuffer` kept.
+One reader serves `read_exchange` and live calls: both pass it the `Body` of a `BodyBuffer`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Headers = Iterable[tuple[str, str]]
 
 
 class BodyReading(NamedTuple):
-    """What a body says, and whether it is what its format promises."""
+    """The content of a body, and whether it has the format's form."""
 
     reading: Reading
     ended: bool = False
-    """A stream's last event was seen."""
+    """Whether a stream's last event was seen."""
     valid: bool = True
-    """At least one document of it could be read."""
+    """Whether at least one document of it could be read."""
     malformed_usage: bool = False
     foreign: ErrorType | None = None
     """The error type of a body that is JSON and no answer of its format: nothing was used."""
@@ -47,11 +47,11 @@ _BESIDE = frozenset(
         *("tool_usage", "tools", "prompt_eval_cached_count"),
     }
 )
-"""What no stream need say, and stands beside the usage where it does: nobody waits for it."""
+"""Optional fields of a stream: if present, they are next to the usage, so the reader does not search for them."""
 
 
 def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> BodyReading:
-    """What the body of an answer says, as far as it was kept; its headers, where the body says no usage."""
+    """Read the body of an answer, as far as it was kept; read usage from the headers if the body has none."""
     merged: Doc
     start, docs = body.head or body.tail, list[Doc]()
     if body.whole and start[:1] == b"{" and isinstance(whole := parse(start), dict):
@@ -84,11 +84,11 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
 
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
-    """A JSON body: an object; an array, which is Gemini's stream; or the pieces of one too long to hold."""
+    """Read a JSON body: an object, an array (Gemini's stream), or the kept parts of a long one."""
     missing = body.total - len(body.tail)
     if missing > len(body.head):
         found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)
-        # an error key deep inside a long answer is part of the answer
+        # an error key deep inside a long answer is content, not an error
         found.pop("error", None)
         return found, True, bool(found) or body.head.lstrip()[:1] == b"{"
     text = body.head[:missing] + body.tail
@@ -115,10 +115,10 @@ def _without_usage(body: Doc) -> Doc:
 def _merge(
     format: Format, last: Iterable[Doc], first: Callable[[], Sequence[Doc]], torn: bytes = b"", *, patient: bool = False
 ) -> tuple[dict[str, Any], bool, bool]:
-    """A stream as one body: of each field the last value, the usage merged field by field.
+    """Merge a stream into one body: the last value of each field, the usage merged field by field.
 
-    Reads from the end and stops when it has what it came for: providers put the usage last. A patient reader goes on,
-    as there may be an error before it.
+    Reads from the end and stops when it has all fields: providers put the usage last. A patient reader continues,
+    because an error may come earlier.
     """
     merged: dict[str, Any] = {}
     ended = valid = False
@@ -138,7 +138,7 @@ def _merge(
 
 
 def _fill(merged: dict[str, Any], earlier: Doc, format: Format) -> None:
-    """Add what an earlier event says and no later one did."""
+    """Add the fields of an earlier event that no later event had."""
     for name in format.fields:
         value = earlier.get(name)
         if value is None:
@@ -152,12 +152,12 @@ def _fill(merged: dict[str, Any], earlier: Doc, format: Format) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its answer, read. None: the wire does not say."""
+    """The content of one request and its answer. None: unknown."""
 
     provider: str
-    """The provider's id; `<vendor>-compatible` for a host that nobody knows, `unknown` beyond that."""
+    """The provider's id; for an unknown host `<vendor>-compatible`, or `unknown` without a known format."""
     api: str | None
-    """The wire format's id, such as `openai.chat`; None for what is no call."""
+    """The wire format's id, such as `openai.chat`; None if it is not an LLM call."""
     model_requested: str | None
     model_responded: str | None
     usage: Usage | None
@@ -169,13 +169,13 @@ _CATALOGUE = Catalogue()
 
 
 def provider_name(origin: Origin, format: Format | None) -> str:
-    """The provider's id for a label."""
+    """Return the provider's id, for a label."""
     known = provider_of(origin)
     return known or (f"{format.vendor}-compatible" if format else "unknown")
 
 
 def charges_of(reading: Reading) -> tuple[Charge, ...]:
-    """The parts of a call that have a price."""
+    """Return the priced parts of a call."""
     if reading.charges or reading.usage is None:
         return reading.charges
     return (Charge(None, reading.usage),)
@@ -185,19 +185,19 @@ def read_exchange(
     *,
     method: str,
     url: str,
-    request_headers: Headers,  # noqa: ARG001 - some formats will be told apart by them
+    request_headers: Headers,  # noqa: ARG001 - some formats will differ only by them
     request_body: bytes,
     status: int,
     response_headers: Headers,
     response_body: bytes,
     at: datetime | None = None,
 ) -> Exchange:
-    """What one recorded exchange says.
+    """Read one recorded exchange.
 
-    `response_body` is as it came over the wire: a `Content-Encoding` among `response_headers` is undone.
-    `at` is the moment whose catalogue prices are asked for, timezone-aware; now, where it is left out.
-    Costs are in USD by the wire's own figure, else by the genai-prices catalogue. Bytes that cannot be
-    read raise nothing: they are an exchange that says less.
+    `response_body` has the bytes of the wire: a `Content-Encoding` in `response_headers` is decoded.
+    `at` is the moment for the catalogue's prices, timezone-aware; by default now.
+    Costs are in USD: the wire's own cost, else by the genai-prices catalogue. Unreadable bytes raise no
+    exception: the exchange has fewer values.
     """
     parts = urlsplit(url)
     origin, path = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port), unquote(parts.path)
@@ -224,7 +224,7 @@ def read_exchange(
         amount = price.attodollars(reading.wire_cost)
     elif charges and provider not in LOCAL:
         names, where = (reading.model, model), f"{origin}{path}"
-        moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices ask for it
+        moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices need it
         tier = reading.tier
         amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
     cost = None if amount is None else price.dollars(amount)

@@ -1,4 +1,4 @@
-"""What a call came to: a pure function of how it ended, what its answer says, and what was asked."""
+"""The outcome of a call: a pure function of its ending, its answer and its request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTHING = Body(b"", b"", 0)
 
 
 class Sent(NamedTuple):
-    """A request, as far as its tokens depend on it."""
+    """The parts of a request that its tokens depend on."""
 
     format: Format
     body: bytes
@@ -30,26 +30,26 @@ class Sent(NamedTuple):
 
 
 class Outcome:
-    """What a call came to. None: there is nothing, or it is not known."""
+    """The outcome of a call. None: absent or unknown."""
 
     plain = False
-    """A success whose usage was read: there is nothing more to say."""
+    """Whether it is a success with usage, and nothing else to count."""
     status = Status.SUCCESS
     error: ErrorType | None = None
     usage: Usage | None = None
     known = True
     """Whether `usage` was read; False for an estimate."""
     reason: str | None = None
-    """Why it was estimated."""
+    """Why the usage was estimated."""
     unread: str | None = None
-    """What could not be read."""
+    """The part that could not be read."""
     model: str | None = None
     """The model that answered."""
     charges: tuple[Charge, ...] = ()
-    """The parts that are priced, where that is not the usage itself."""
+    """The priced parts, if they differ from the usage."""
     wire_cost: Decimal | None = None
     tier: str | None = None
-    """The service tier, where it has a price of its own."""
+    """The service tier, if it has a price of its own."""
 
 
 def outcome_of(
@@ -61,7 +61,7 @@ def outcome_of(
     exception: BaseException | None,
     model: str | None = None,
 ) -> Outcome:
-    """The outcome of a call. `http_status` is None for one that no headers came for, `model` what was asked for."""
+    """Compute the outcome of a call. `http_status` is None if no headers came; `model` is the requested one."""
     if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, buffer)):
         return quick
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
@@ -71,7 +71,7 @@ def outcome_of(
         shown = Shown.NOTHING
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
-            # no answer says which tier it was: the request does
+            # without an answer, only the request names the tier
             out.tier = asked_tier(request_body)
     else:
         try:
@@ -124,18 +124,18 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
-    """Whether the headers alone say that no format is spoken: a page for people, or nothing at all."""
+    """Return whether the headers exclude an LLM answer: an HTML page, or an empty body."""
     said = headers or {}
     return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
 
 
 def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
-    """What a successful answer had shown when its call ended."""
+    """Return what a successful answer had shown when its call ended."""
     if seen.reading.error or seen.foreign:
         return Shown.ERROR
     complete = ending is Ending.READ or seen.ended
     if out.unread is None:
-        # an SDK that lets go of a stream after an error in it, or of what is no stream, does so because of that
+        # an SDK closes a stream early because of an error in it, or because it is not a stream
         spoilt = is_spoilt(body) or (not body.total and _is_no_answer(headers))
         if (ending is Ending.LET_GO and not seen.ended and spoilt) or (complete and not seen.valid):
             return Shown.MALFORMED
@@ -145,7 +145,7 @@ def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, st
 def _answered(
     out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
 ) -> Shown:
-    """Fill in what a successful answer says; return what it had shown when its call ended."""
+    """Fill in the values of a successful answer; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
     out.model, out.tier = reading.model, reading.tier
     if seen.foreign:
@@ -168,7 +168,7 @@ def _answered(
 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
-    """Fill in what the wire did not say: the prompt from the request, the completion from what passed."""
+    """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
     names = (sent.format.id, sent.format.vendor, out.model or sent.model)
     passed = estimate.completion_tokens(body, *names)

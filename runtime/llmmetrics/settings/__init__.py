@@ -1,1 +1,1 @@
-"""What a user writes down: the settings, the windows of their budgets, and prices."""
+"""The user's configuration: settings, windows of budgets, and prices."""

@@ -1,4 +1,4 @@
-"""The configured backends: which of them a request belongs to."""
+"""The configured backends: finds the backend of a request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from llmmetrics.wire.hosts import Origin, provider_of
 
 
 class _Kind(NamedTuple):
-    """What a backend's type implies."""
+    """The implications of a backend's type."""
 
     provider: str | None
-    """Whose wire it speaks; None: whoever the host belongs to."""
+    """The provider whose wire format it uses; None: the host decides."""
     seller: str | None
-    """Under which id the price catalogue knows it."""
+    """The provider's id in the price catalogue."""
     local: bool = False
-    """Runs on the user's own machines, so that no catalogue knows what it costs."""
+    """Whether it runs on the user's machines, so that no catalogue has a price."""
 
 
 KINDS: dict[BackendType, _Kind] = {
@@ -38,7 +38,7 @@ _LOOPBACK = {"127.0.0.1": "localhost", "::1": "localhost", "0.0.0.0": "localhost
 
 
 def normal(origin: Origin) -> Origin:
-    """The origin with its scheme's own port left out and the names of this machine made one."""
+    """Normalize an origin: drop the scheme's default port, use one name for this machine."""
     host = _LOOPBACK.get(origin.host, origin.host)
     port = None if origin.port == {"http": 80, "https": 443}.get(origin.scheme) else origin.port
     return Origin(origin.scheme, host, port)
@@ -49,7 +49,7 @@ class Configured(NamedTuple):
 
     name: str
     models: frozenset[str]
-    """What it answers to: its ModelName and its deployment. Empty: any model."""
+    """The models that it matches: its ModelName and its deployment. Empty: any model."""
     price: Price | None
     provider: str | None
     seller: str | None
@@ -60,11 +60,11 @@ class Configured(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Where it is, without what its BaseUrl may have of a password."""
+        """Its URL without userinfo: a BaseUrl may contain a password."""
         return f"{self.origin}{self.path}"
 
     def own_price(self, model: str) -> Price | None:
-        """The configured price of a call that asks for this model."""
+        """Return the configured price of a call that requests this model."""
         return self.price if not self.models or model in self.models else None
 
     def matches(self, origin: Origin, path: str) -> bool:
@@ -97,24 +97,24 @@ class Backends:
         self.all = tuple(map(_configured, backends))
 
     def at(self, origin: Origin, path: str) -> tuple[Configured, ...]:
-        """The backends whose BaseUrl is the longest match, in the order of the file."""
+        """Return the backends whose BaseUrl is the longest match, in the order of the file."""
         found = [each for each in self.all if each.matches(origin, path)]
         longest = max((len(each.path) for each in found), default=0)
         return tuple(each for each in found if len(each.path) == longest)
 
     def on(self, host: str) -> str | None:
-        """The backend that this host belongs to. What runs on this machine shares its name with anything."""
+        """Return the backend of a host; None for this machine, whose name many programs share."""
         found = (each.name for each in self.all if each.origin and each.origin.host == host)
         return None if host == "localhost" else next(found, None)
 
     def named(self, name: str) -> tuple[Configured, ...]:
-        """The backend with this name. Raises `ConfigError` where there is none."""
+        """Return the backend with this name. Raises `ConfigError` if there is none."""
         found = tuple(each for each in self.all if each.name == name)
         if not found:
-            known = ", ".join(repr(each.name) for each in self.all) or "none at all"
+            known = ", ".join(repr(each.name) for each in self.all) or "there are none"
             raise ConfigError(f"backend={name!r} is not configured: use one of the settings' Backends ({known})")
         return found
 
     def own_price(self, name: str, model: str) -> Price | None:
-        """The configured price of a model at the backend with this name."""
+        """Return the configured price of a model at the backend with this name."""
         return next((each.own_price(model) for each in self.all if each.name == name), None)

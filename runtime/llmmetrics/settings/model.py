@@ -1,7 +1,6 @@
 """The settings, as the guide writes them: `LlmSettings` with `Telemetry`, `Backends`, `Health` and `Budget`.
 
-Keys are accepted in PascalCase and in snake_case. How a document is read, and what is said of a wrong one,
-is in `llmmetrics.settings.loading`.
+Keys are accepted in PascalCase and in snake_case. `llmmetrics.settings.loading` reads a document and reports errors.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class BackendType(StrEnum):
 
 
 class BudgetMode(StrEnum):
-    """What happens at a limit: nothing but counting, the guide's refusal, or a reservation before each call."""
+    """What happens at a limit: only counting, a refusal once the limit is spent, or a reservation before each call."""
 
     SHADOW = "shadow"
     DOCUMENTED = "documented"
@@ -40,7 +39,7 @@ class BudgetMode(StrEnum):
 
 
 class Durability(StrEnum):
-    """How hard the SQLite ledger waits for the disk."""
+    """How safely the SQLite ledger writes to the disk."""
 
     NORMAL = "normal"
     FULL = "full"
@@ -54,7 +53,7 @@ class OnLedgerError(StrEnum):
 
 
 class OnUnknownPrice(StrEnum):
-    """What happens to a call on a limited backend whose price nobody knows."""
+    """What happens to a call without a known price on a limited backend."""
 
     REFUSE = "refuse"
     WARN = "warn"
@@ -68,7 +67,7 @@ class OnBudgetExceeded(StrEnum):
 
 
 def _enum(kind: type[StrEnum]) -> Any:
-    """A validator that finds a value of this enum whatever its case."""
+    """Make a validator that reads a value of this enum in any case."""
     known = {each.value.casefold(): each for each in kind}
     return BeforeValidator(lambda value: known.get(value.casefold(), value) if isinstance(value, str) else value)
 
@@ -95,7 +94,7 @@ def _http_url(url: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=9)]
-"""USD, to the nano-dollar; more than this, every ledger could not hold exactly."""
+"""USD, to the nano-dollar; the maximum is what every ledger can store exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]
@@ -108,7 +107,7 @@ class Telemetry(Section):
     log_token_counts: bool = False
     """One line a call on the logger `llmmetrics.calls`: tokens and cost, no content."""
     log_timing: bool = False
-    """The same for the call's duration."""
+    """One line a call on the logger `llmmetrics.calls`: its duration."""
     duration_buckets: tuple[Bound, ...] = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
     """Upper bounds of the duration histogram, in seconds."""
     max_models_per_backend: int = Field(default=100, ge=1)
@@ -124,51 +123,51 @@ class Telemetry(Section):
 
 
 class Health(Section):
-    """When a backend counts as unhealthy, and as healthy again: so many calls in a row."""
+    """Number of calls in a row after which a backend counts as unhealthy, and as healthy again."""
 
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=2, ge=1)
 
 
 class Budget(Section):
-    """How limits are enforced; the limits themselves stand with each backend."""
+    """How limits are enforced; each backend has its own limit."""
 
     ledger: str | None = Field(default=None, repr=False)
-    """The URL of the ledger that the spend is kept in. It may hold a password, so no repr shows it."""
+    """The URL of the ledger. It may hold a password, so repr does not show it."""
     mode: Annotated[BudgetMode, _enum(BudgetMode)] = BudgetMode.DOCUMENTED
     namespace: Name | None = None
-    """What the keys in the ledger begin with; None: the `ServiceName`."""
+    """The prefix of the keys in the ledger; None: the `ServiceName`."""
     lease_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60
-    """How long a reservation may outlive the process that made it, in seconds."""
+    """How long a reservation lasts after its process has ended, in seconds."""
     durability: Annotated[Durability, _enum(Durability)] = Durability.NORMAL
     on_ledger_error: Annotated[OnLedgerError, _enum(OnLedgerError)] = OnLedgerError.REFUSE
     on_unknown_price: Annotated[OnUnknownPrice, _enum(OnUnknownPrice)] = OnUnknownPrice.REFUSE
     on_budget_exceeded: Annotated[OnBudgetExceeded | None, _enum(OnBudgetExceeded)] = None
-    """None: what fits who calls, `respond` for an SDK and `raise` for plain httpx code."""
+    """None: `respond` for an SDK, `raise` for plain httpx code."""
     spend_alerts: tuple[Share, ...] = ()
     """Shares of a limit: 0.8 is 80 %."""
 
 
 class Backend(Prices):
-    """One backend: where it is, what it answers to, what it costs and how much it may."""
+    """One backend: its URL, models, prices and limit."""
 
     name: Name
     type: Annotated[BackendType, _enum(BackendType)] = BackendType.OPENAI
-    """OpenAI where it is not said, as in the guide's shortest example."""
+    """By default OpenAI, as in the guide's shortest example."""
     model_name: Name | None = None
     deployment_name: Name | None = None
     base_url: Url | None = Field(default=None, repr=False)
-    """Where its traffic goes; None: the type's public URL. It may hold a password, so no repr shows it."""
+    """Its URL; None: the type's public URL. It may hold a password, so repr does not show it."""
     api_key: SecretStr | None = None
     inject_stream_usage: bool = False
-    """Whether streams of OpenAI-compatible formats are asked for their usage, unseen by the caller."""
+    """Whether to request the usage of streams in OpenAI-compatible formats, and hide it from the caller."""
     max_spend_usd: Limit | None = None
     """USD in one window; None: no limit."""
     spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY
-    """Monthly where none is given: neither the guide nor the contract names a default."""
+    """By default Monthly: neither the guide nor the contract names a default."""
     spend_reset_day_of_week: Annotated[Weekday, _enum(Weekday)] = Weekday.MONDAY
     spend_reset_day_of_month: int = Field(default=1, ge=1, le=31)
-    """A day that a month lacks is its last."""
+    """In a month without this day, its last day."""
     spend_reset_time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
     @model_validator(mode="after")
@@ -176,7 +175,7 @@ class Backend(Prices):
         prompt, completion = self.cost_per_million_input_tokens, self.cost_per_million_output_tokens
         if (prompt is None) != (completion is None):
             missing = "CostPerMillionInputTokens" if prompt is None else "CostPerMillionOutputTokens"
-            raise ValueError(f"{missing} is missing: the prices of input and output come together")
+            raise ValueError(f"{missing} is missing: set the prices of input and output together")
         if prompt is None and self.usd:
             first = next(name for name, bucket in BUCKETS.items() if bucket in self.usd)
             raise ValueError(
@@ -186,7 +185,7 @@ class Backend(Prices):
 
     @property
     def base_url_or_default(self) -> str | None:
-        """Its own URL, else the type's public one; None where a type has none of its own."""
+        """Its own URL, else the type's public one; None if the type has none."""
         return self.base_url or DEFAULT_URLS.get(self.type)
 
 
@@ -208,18 +207,18 @@ class Settings(Section):
     budget: Budget = Budget()
     backends: tuple[Backend, ...] = ()
     price_file: str | None = Field(default=None, min_length=1)
-    """Prices of the user's own, JSON or YAML; in a settings file, relative to it."""
+    """The path of the user's price file, JSON or YAML; in a settings file, relative to it."""
     refresh_prices: bool = False
-    """Whether the price catalogue is fetched anew every hour."""
+    """Whether to fetch the price catalogue every hour."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        # said by their places: a name may have come from the environment
+        # named by position: a name may have come from the environment
         first: dict[str, int] = {}
         for index, backend in enumerate(self.backends):
             other = first.setdefault(backend.name, index)
             if other != index:
                 raise ValueError(
-                    f"each backend needs a Name of its own: Backends[{other}] and Backends[{index}] share one"
+                    f"Backends[{other}] and Backends[{index}] have the same Name: give each backend its own"
                 )
         return self

@@ -1,6 +1,6 @@
-"""A price file: the user's own prices, each from a day on, for models that they name. YAML or JSON.
+"""A price file: the user's own prices of models, each from a start time. YAML or JSON.
 
-Rows are found by name, provider and tier; of those that match and have begun, the most exact one holds.
+A lookup compares name, provider and tier; of the rows that match and have started, the most exact one applies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.pricing.price import Price
-from llmmetrics.settings.loading import JsonObject, problem, said, unknown_keys
+from llmmetrics.settings.loading import JsonObject, joined, problem, unknown_keys
 from llmmetrics.settings.rates import Prices, Section
 
 SCHEMA = 1
@@ -27,31 +27,31 @@ _Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(str.l
 
 
 class PriceRow(Prices):
-    """What a model costs from a moment on. Names are compared without regard to case."""
+    """A model's prices from a moment on. Upper and lower case in names are equal."""
 
     provider: _Word | None = None
-    """As in `llm_*{backend=...}` of traffic that no backend claims, `openai`; None: any."""
+    """As in `llm_*{backend=...}` of traffic without a configured backend, such as `openai`; None: any."""
     model: _Word
     """A model's name, or a pattern with `*` and `?`."""
     tier: _Word | None = None
     """The service tier that the answer names: `flex`, `priority`, `batch`; None: the standard one."""
     from_: AwareDatetime = Field(alias="From")
-    """When the prices begin, with its time zone; they hold until a later row's."""
+    """When the prices start, with a time zone; they apply until a later row starts."""
 
     @model_validator(mode="after")
     def _some_price(self) -> Self:
         if not self.usd:
-            raise ValueError("has no price: give CostPerMillionInputTokens, or any other of them")
+            raise ValueError("has no price: give CostPerMillionInputTokens or another price")
         return self
 
     @property
     def what(self) -> tuple[str | None, str, str | None, datetime]:
-        """What the row is the price of, and from when."""
+        """The row's key: provider, model, tier and start."""
         return (self.provider, self.model, self.tier, self.from_.astimezone(UTC))
 
     @property
     def exact(self) -> tuple[bool, bool, int]:
-        """How exact a match is: a provider before none, a name before a pattern, a long pattern before a short."""
+        """How exact the row is: with a provider, a name rather than a pattern, a longer pattern."""
         return (self.provider is not None, not set(self.model) & set("*?["), len(self.model))
 
 
@@ -59,7 +59,7 @@ class PriceFile(Section):
     """The document."""
 
     schema_: int = Field(alias="Schema", ge=1, le=SCHEMA)
-    """The version of this form: 1."""
+    """The version of the document's form: 1."""
     prices: tuple[PriceRow, ...] = ()
 
     @model_validator(mode="after")
@@ -75,25 +75,25 @@ class PriceFile(Section):
 
 
 class PriceSheet:
-    """The rows of a price file, ready to be asked."""
+    """The rows of a price file, with lookup."""
 
     def __init__(self, rows: Iterable[PriceRow]) -> None:
-        # the most exact first, and of those the latest
+        # the most exact first, then the latest
         ordered = sorted(rows, key=lambda row: (row.exact, row.from_), reverse=True)
         self._rows = [(row, price) for row in ordered if (price := row.price)]
         self._found: dict[tuple[str, str | None, str | None, str | None], Sequence[tuple[datetime, Price]]] = {}
 
     @property
     def names(self) -> list[str]:
-        """The models that it names."""
+        """The models in the rows."""
         return sorted({row.model for row, _ in self._rows})
 
     def price(
         self, model: str, provider: str | None, seller: str | None, now: Callable[[], datetime], tier: str | None = None
     ) -> Price | None:
-        """The price of this model at that moment, or None where no row has it.
+        """Return a model's price at the moment `now()`; None if no row matches.
 
-        `provider` and `seller` are our own id of whoever answers and the catalogue's; a row may have either.
+        `provider` is our id of the provider, `seller` the catalogue's id; a row may have either.
         """
         key = (model, provider, seller, tier)
         rows = self._found.get(key)
@@ -120,13 +120,13 @@ class PriceSheet:
         now: Callable[[], datetime],
         tier: str | None = None,
     ) -> Price | None:
-        """The price of the first of these models that has one."""
-        found = (self.price(model, provider, seller, now, tier) for model in models if model)
-        return next(filter(None, found), None)
+        """Return the price of the first of these models that has one."""
+        prices = (self.price(model, provider, seller, now, tier) for model in models if model)
+        return next(filter(None, prices), None)
 
 
 def read(source: str | os.PathLike[str]) -> PriceSheet:
-    """The sheet in this file, JSON or (`.yaml`, `.yml`) YAML. Raises `ConfigError`, a line for each thing wrong."""
+    """Read a price file, JSON or (`.yaml`, `.yml`) YAML. Raises `ConfigError` with a line for each error."""
     path = Path(source)
     document = _document(path)
     if not isinstance(document, dict):
@@ -134,7 +134,7 @@ def read(source: str | os.PathLike[str]) -> PriceSheet:
     version = document.get("Schema", document.get("schema_"))
     if isinstance(version, int) and version > SCHEMA:
         raise ConfigError(
-            f"{path}: the price file has Schema {version}, and this llmmetrics knows {SCHEMA}: install a newer one"
+            f"{path}: the price file has Schema {version}, this llmmetrics reads up to {SCHEMA}: install a newer one"
         )
     try:
         problems = [*unknown_keys(document, PriceFile, str(path))]
@@ -142,7 +142,7 @@ def read(source: str | os.PathLike[str]) -> PriceSheet:
             return PriceSheet(PriceFile.model_validate(document).prices)
     except ValidationError as exc:
         problems = [problem(each, str(path)) for each in exc.errors(include_url=False, include_context=False)]
-    raise ConfigError(said([each.replace(f"{path}.", f"{path}: ", 1) for each in problems], "the price file has"))
+    raise ConfigError(joined([each.replace(f"{path}.", f"{path}: ", 1) for each in problems], "the price file has"))
 
 
 def _document(path: Path) -> Any:
@@ -154,7 +154,7 @@ def _document(path: Path) -> Any:
     except UnicodeDecodeError:
         fault = "it is not UTF-8: save it as UTF-8"
     except OSError as exc:
-        fault = f"{exc.strerror or exc}: give LlmSettings.PriceFile the path of a JSON or YAML file"
+        fault = f"{exc.strerror or exc}: set LlmSettings.PriceFile to the path of a JSON or YAML file"
     except (ValueError, ArithmeticError, RecursionError) as exc:
         fault = f"{_first_line(exc)}: it should be JSON, or YAML in a file named .yaml"
     # outside the handlers: their exceptions hold the document's text

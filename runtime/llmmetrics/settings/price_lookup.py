@@ -1,4 +1,4 @@
-"""The listed prices of a meter: those of the user's price file, else the catalogue's."""
+"""Looks up listed prices: in the user's price file, else in the catalogue."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
     from llmmetrics.settings.price_file import PriceSheet
 
 Models = Sequence[str | None]
-"""Names of one model, the one to be asked for first."""
+"""Names of one model, the preferred one first."""
 
 
 class Place(Protocol):
-    """Where calls go: a route, or a configured backend."""
+    """The destination of calls: a route, or a configured backend."""
 
     @property
     def provider(self) -> str | None:
-        """Our own id of whoever answers."""
+        """Our id of the provider."""
 
     @property
     def seller(self) -> str | None:
-        """The catalogue's, where the URL alone does not tell."""
+        """The catalogue's id, if the URL is not enough."""
 
     @property
     def url(self) -> str: ...
 
     @property
     def local(self) -> bool:
-        """No catalogue knows what it costs."""
+        """Whether it runs on the user's machines, so that no catalogue has a price."""
 
 
 class PriceLookup:
-    """Prices by place, model and service tier, at the moment of the clock. Raises `ConfigError` for a wrong file."""
+    """Prices by place, model and service tier, at the clock's time. Raises `ConfigError` for a wrong file."""
 
     def __init__(self, price_file: str | None, catalogue: Catalogue, now: Callable[[], datetime]) -> None:
         self.sheet: PriceSheet | None = None
         if price_file is not None:
-            # most programs have none, and its models take a while to build
+            # imported on demand: most programs have no price file, and building its pydantic models is slow
             from llmmetrics.settings import price_file as price_files
 
             self.sheet = price_files.read(price_file)
@@ -49,22 +49,22 @@ class PriceLookup:
         self._now = now
 
     def filed(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
-        """The price file's price for the first of these names that it has."""
+        """Return the price file's price of the first of these names that it has."""
         if self.sheet is None:
             return None
         return self.sheet.first(models, place.provider, place.seller, self._now, tier)
 
     def listed(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
-        """The same, else the catalogue's."""
+        """Return the price file's price, else the catalogue's."""
         if self.sheet is not None and (found := self.filed(place, models, tier)):
             return found
-        # every call comes here: as `catalogued`
+        # inlined `catalogued`, because every call comes here
         return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
 
     def catalogued(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
-        """The catalogue's price for the first of these names that it has."""
+        """Return the catalogue's price of the first of these names that it has."""
         return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
 
     def window(self, place: Place, model: str | None) -> int | None:
-        """How many tokens this model takes and gives, where the catalogue knows it."""
+        """Return the model's context window in tokens; None if the catalogue has none."""
         return None if place.local or model is None else self.catalogue.window(model, place.url, place.seller)

@@ -1,4 +1,4 @@
-"""Prices as a person writes them, in the settings and in a price file: USD by bucket, under the guide's names."""
+"""Prices in the settings and in a price file: USD by bucket, under the guide's names."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ BUCKETS: dict[str, str] = {
     "cost_per_thousand_file_searches": "file_search",
     "cost_per_thousand_tool_uses": "tool_use",
 }
-"""Which bucket of `llmmetrics.usage` each of them is the price of."""
+"""The bucket of `llmmetrics.usage` of each price."""
 
 
 class Prices(Section):
     """USD for a million tokens of each bucket, or for a thousand of a fee.
 
-    A bucket without a price of its own has that of input or of output (`llmmetrics.pricing.price.ELSE`); a fee has
-    none.
+    A bucket without its own price takes that of input or output (`llmmetrics.pricing.price.ELSE`); a fee does not.
     """
 
     cost_per_million_input_tokens: Dollars | None = None
@@ -71,11 +70,11 @@ class Prices(Section):
 
     @property
     def usd(self) -> dict[str, Decimal]:
-        """What is given, by bucket."""
+        """The prices that are set, by bucket."""
         given = {bucket: getattr(self, name) for name, bucket in BUCKETS.items()}
         return {bucket: amount for bucket, amount in given.items() if amount is not None}
 
     @property
     def price(self) -> Price | None:
-        """The price, or None where nothing is given."""
+        """The price; None if nothing is set."""
         return configured(self.usd) if self.usd else None

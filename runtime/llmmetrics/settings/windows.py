@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 
 class ResetPeriod(StrEnum):
-    """How long a spend window is."""
+    """The length of a spend window."""
 
     HOURLY = "Hourly"
     DAILY = "Daily"
@@ -51,12 +51,12 @@ class Window(NamedTuple):
 
     @property
     def resets_at(self) -> datetime | None:
-        """When the next window starts; None where there is none."""
+        """The start of the next window; None if the window is never reset."""
         return None if self.end == LAST else self.end
 
 
 class WindowSchedule(NamedTuple):
-    """When the windows of a backend start. `day` of the month is its last one in a month that lacks it."""
+    """The starts of a backend's windows. In a month without `day`, its last day counts."""
 
     period: ResetPeriod
     weekday: Weekday = Weekday.MONDAY
@@ -64,7 +64,7 @@ class WindowSchedule(NamedTuple):
     zone: str = "UTC"
 
     def window(self, moment: datetime) -> Window:
-        """The window that a moment, timezone-aware, is in."""
+        """Return the window of a moment, timezone-aware."""
         if self.period is ResetPeriod.NEVER:
             return Window(FIRST, LAST)
         zone = ZoneInfo(self.zone)
@@ -72,7 +72,7 @@ class WindowSchedule(NamedTuple):
             return _hour(moment, zone)
         today = moment.astimezone(zone).date()
         start_of = _STARTS[self.period]
-        # a day that is repeated in part has its date twice: what counts is which start was the last
+        # a change of the clock may repeat a part of a day: the latest start counts
         begun = start_of(self, today)
         before = start_of(self, begun - timedelta(days=1))
         dates = [start_of(self, before - timedelta(days=1)), before, begun]
@@ -83,7 +83,7 @@ class WindowSchedule(NamedTuple):
 
 
 def _hour(moment: datetime, zone: ZoneInfo) -> Window:
-    """A real hour, which begins with an hour of the zone's clock. Zones that shift by less than one go by standard."""
+    """Return the hour of a moment, aligned to the zone's clock; a zone that shifts by less uses its standard time."""
     standard = FIRST.replace(year=2026).astimezone(zone)
     offset = (standard.utcoffset() or timedelta()) - (standard.dst() or timedelta())
     since = (moment - FIRST + offset) // HOUR * HOUR
@@ -92,7 +92,7 @@ def _hour(moment: datetime, zone: ZoneInfo) -> Window:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day. Where a clock jumps over midnight, it is the moment of the jump (PEP 495)."""
+    """Return the first moment of a day; if the clock jumps over midnight, the moment of the jump (PEP 495)."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
@@ -118,7 +118,7 @@ _STARTS: dict[ResetPeriod, Callable[[WindowSchedule, date], date]] = {
 
 
 def _following(shape: WindowSchedule, start_of: Callable[[WindowSchedule, date], date], start: date) -> date:
-    """The next start after one."""
+    """Return the next start after this one."""
     day = start + timedelta(days=1)
     while start_of(shape, day) == start:
         day += timedelta(days=1)

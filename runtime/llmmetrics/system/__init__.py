@@ -1,1 +1,1 @@
-"""What the operating system gives: the time, processes and what a fork does to them."""
+"""Time, processes and forks."""

@@ -1,4 +1,4 @@
-"""The one source of time: everything that asks for the hour asks a `Clock`."""
+"""The only source of time: all code reads a `Clock`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a meter needs to know of time."""
+    """The time functions that a meter needs."""
 
     def now(self) -> datetime:
-        """The wall clock's time, timezone-aware."""
+        """Return the wall clock's time, timezone-aware."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for durations."""
+        """Return monotonic seconds, for durations."""
 
 
 class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        # time.time, not datetime.now: the one reading that every time-freezing tool moves
+        # time.time, not datetime.now: every time-freezing tool changes it
         return datetime.fromtimestamp(time.time(), UTC)
 
     monotonic = staticmethod(time.perf_counter)

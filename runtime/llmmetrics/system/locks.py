@@ -1,6 +1,6 @@
-"""Locks across a fork: a thread of the parent may hold one, and in the child nobody would ever release it.
+"""Renews locks after a fork: if a thread of the parent holds one, the child could never acquire it.
 
-prometheus-client leaves its own as they are, and every call of ours takes some of them.
+prometheus-client does not renew its own locks, and every call of ours needs some of them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from prometheus_client import values
 _LOCK = type(Lock())
 
 _PATIENCE = 1.0
-"""Seconds. Whoever forks in a signal handler may hold the lock itself."""
+"""Seconds. A signal handler that forks may itself hold the lock."""
 
 _forking: set[int] = set()
-"""The threads that are forking, and hold the shared lock meanwhile."""
+"""The threads that are forking, and hold the shared lock until the fork is done."""
 
 
 def renew(things: Iterable[Any]) -> None:
-    """Give each of these a new lock for the one that it has."""
+    """Replace the lock of each of these objects."""
     for thing in things:
         if isinstance(getattr(thing, "_lock", None), _LOCK):
             thing._lock = Lock()  # noqa: SLF001
 
 
 def parts(family: Any) -> Iterator[Any]:
-    """What of a family of prometheus-client has locks: itself, its children, their values."""
+    """Yield the parts of a prometheus-client family that have locks: itself, its children, their values."""
     for each in (family, *getattr(family, "_metrics", {}).values()):
         yield each
         yield from (getattr(each, name, None) for name in ("_value", "_sum"))
@@ -37,12 +37,12 @@ def parts(family: Any) -> Iterator[Any]:
 
 
 def _shared() -> Any:
-    """The cell with the one lock that all values of a process have in multiprocess mode, or None."""
+    """Return the cell with the lock that all values of a process share in multiprocess mode, or None."""
     add: Any = values.ValueClass.inc
     return dict(zip(add.__code__.co_freevars, add.__closure__ or (), strict=True)).get("lock")
 
 
-# its files, too, are closed by the child: none may be in the hands of another thread at the fork
+# the child also closes the shared files: no other thread may use one during the fork
 
 
 def _before() -> None:

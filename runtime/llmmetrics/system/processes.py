@@ -1,4 +1,4 @@
-"""What a worker process must know: whether its numbers are shared, who is beside it, and that it was forked off.
+"""Facts about a worker process: whether it shares its numbers, its siblings, and whether it was forked.
 
 Several processes share their numbers through prometheus-client's multiprocess mode: files in the directory
 that PROMETHEUS_MULTIPROC_DIR names. https://prometheus.github.io/client_python/multiprocess/
@@ -26,16 +26,16 @@ log = logging.getLogger("llmmetrics")
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 pid = os.getpid()
-"""This process, also after a fork. Asking the system every time would cost a call as much as an addition."""
+"""The id of this process, also after a fork. A system call each time would be slower."""
 
 forked = False
-"""Whether this process was forked off one that had this module already."""
+"""Whether this process was forked from one that had imported this module."""
 
 _listeners: list[WeakMethod[Callable[[], None]]] = []
 
 
 def on_fork(listener: Callable[[], None]) -> None:
-    """Have a bound method called in every process that is forked off this one, as long as its object lives."""
+    """Call a bound method in every process that is forked from this one, as long as its object lives."""
     _listeners[:] = [each for each in _listeners if each() is not None]
     _listeners.append(WeakMethod(listener))
 
@@ -87,19 +87,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def shared() -> bool:
-    """Whether prometheus-client keeps the numbers of this process in shared files."""
+    """Return whether prometheus-client keeps the numbers of this process in shared files."""
     return getattr(values.ValueClass, "_multiprocess", False)
 
 
 def multiprocess() -> bool:
-    """The same, at the start of a meter. Raises `ConfigError` for a directory that is no use."""
+    """Check the multiprocess mode at the start of a meter. Raises `ConfigError` for an unusable directory."""
     directory = os.environ.get(VARIABLE)
     if directory is None:
         if shared():
-            raise ConfigError(f"{VARIABLE} was set when prometheus_client was imported, and is no more: keep it set")
+            raise ConfigError(
+                f"{VARIABLE} was set when prometheus_client was imported, and is not set now: keep it set"
+            )
         return False
-    if found := fault():
-        raise ConfigError(found)
+    if problem := fault():
+        raise ConfigError(problem)
     if not shared():
         log.warning(
             "%s was set after prometheus_client was imported, which is too late: this process shares no numbers. "
@@ -111,34 +113,38 @@ def multiprocess() -> bool:
 
 
 def fault() -> str | None:
-    """What is wrong with the directory that this process is given, or None."""
+    """Describe what is wrong with the directory of this process; None if it is usable."""
     directory = os.environ.get(VARIABLE, "")
-    found = unusable(directory)
-    return found and f"{VARIABLE}={directory!r} {found}"
+    problem = unusable(directory)
+    return problem and f"{VARIABLE}={directory!r} {problem}"
 
 
 def unusable(directory: str) -> str | None:
-    """What is wrong with a multiprocess directory and what to do, or None."""
+    """Describe what is wrong with a multiprocess directory and what to do; None if it is usable."""
     if not directory:
-        return "is set to nothing: name an empty directory, or unset it where there is one process"
+        return "is empty: set it to the path of an empty directory, or unset it if there is only one process"
     path = Path(directory)
     if not path.is_dir():
         there = path.exists()
-        return "is not a directory: name one" if there else "does not exist: make it, empty, before the server starts"
+        return (
+            "is not a directory: set it to a directory"
+            if there
+            else "does not exist: create it, empty, before the server starts"
+        )
     try:
         with tempfile.TemporaryFile(dir=directory):
             return None
     except OSError as exc:
-        return f"cannot be written to ({exc.strerror}): give it to the user that the server runs as"
+        return f"is not writable ({exc.strerror}): allow the server's user to write to it"
 
 
 def _tell_stale(directory: str) -> None:
-    """Say so where everybody who has written here is gone: a run before this one."""
+    """Warn if all files are from ended processes: they are left from an earlier run."""
     owners = {owner for _, owner in files(directory)} - {pid}
     if owners and not any(map(alive, owners)):
         log.warning(
-            "%s=%r holds the numbers of %d processes that are gone, and they are counted on: "
-            "empty it before the server starts, and its counters begin at 0",
+            "%s=%r holds the numbers of %d ended processes, and new counts add to them: "
+            "empty it before the server starts, so that counters start at 0",
             VARIABLE,
             directory,
             len(owners),
@@ -146,7 +152,7 @@ def _tell_stale(directory: str) -> None:
 
 
 def files(directory: str, pattern: str = "*_*.db") -> Iterator[tuple[Path, int]]:
-    """The files of a multiprocess directory, each with the process that wrote it."""
+    """Yield the files of a multiprocess directory, each with the id of its process."""
     for path in Path(directory).glob(pattern):
         owner = path.stem.rpartition("_")[2]
         if owner.isdigit():
@@ -154,9 +160,9 @@ def files(directory: str, pattern: str = "*_*.db") -> Iterator[tuple[Path, int]]
 
 
 def alive(process: int) -> bool:
-    """Whether there is such a process. Where the system cannot be asked, there is."""
+    """Return whether a process exists; True if the system cannot tell."""
     if os.name == "nt":
-        # a signal of 0 would end it
+        # on Windows, signal 0 would end the process
         return True
     try:
         os.kill(process, 0)
@@ -168,16 +174,16 @@ def alive(process: int) -> bool:
 
 
 def sweep(directory: str) -> None:
-    """Remove what dead processes have left of the gauges that only the living have."""
+    """Remove the files of ended processes for gauges that count only live ones."""
     for path, owner in files(directory, "gauge_live*_*.db"):
         if not alive(owner):
-            # whoever may only read here leaves it to those who write
+            # a process without write permission leaves this to the others
             with suppress(OSError):
                 path.unlink()
 
 
 def alone() -> str | None:
-    """What to say in a worker process whose numbers no other worker shares; None where it has no siblings."""
+    """Write the warning for a worker process that does not share its numbers; None if it has no siblings."""
     server = os.environ.get("SERVER_SOFTWARE", "")
     if not (forked or multiprocessing.parent_process() or server.startswith("gunicorn/")):
         return None
@@ -185,23 +191,23 @@ def alone() -> str | None:
     if siblings is not None and siblings < 2:
         return None
     return (
-        f"this is one of several worker processes, and {VARIABLE} is not set: each counts for itself, and a scrape "
-        f"reads one of them by chance. Set {VARIABLE} to an empty directory before the server starts, and serve "
+        f"this is one of several worker processes, and {VARIABLE} is not set: each counts separately, and a scrape "
+        f"reads a random one of them. Set {VARIABLE} to an empty directory before the server starts, and serve "
         "meter.asgi_app() or meter.wsgi_app()"
     )
 
 
 def _siblings() -> int | None:
-    """How many processes our parent has that run what we run; None where the system does not say."""
-    parent, found = os.getppid(), 0
+    """Count our parent's processes like this one; None if the system does not say."""
+    parent, count = os.getppid(), 0
     try:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 # pid (name) state ppid: the name may hold anything
                 fields: Any = stat.read_text().rpartition(")")[2].split()
-                found += int(fields[1]) == parent and b"resource_tracker" not in (stat.parent / "cmdline").read_bytes()
+                count += int(fields[1]) == parent and b"resource_tracker" not in (stat.parent / "cmdline").read_bytes()
             except (OSError, ValueError, IndexError):
                 continue
     except OSError:
         return None
-    return found or None
+    return count or None

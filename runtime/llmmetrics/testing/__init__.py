@@ -1,4 +1,4 @@
-"""A simulated provider and what else a test of metered code needs. Imports no test framework."""
+"""A simulated provider, and other tools for tests of metered code. Imports no test framework."""
 
 from llmmetrics.core.record import CallRecord
 from llmmetrics.testing import faults

@@ -1,4 +1,4 @@
-"""Budgets for a test: limits on any meter's backend, in a private ledger, and its spend as a test wants it."""
+"""Budgets for a test: sets limits and spend of a meter's backends, in a private ledger."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from llmmetrics.system.clock import SystemClock
 
 
 def has_own_clock(meter: Engine) -> bool:
-    """Whether this meter does not ask the machine for the time, so that no test tool can move it."""
+    """Return whether a meter has a clock of its own, so that no test tool can change its time."""
     return not isinstance(meter.clock, SystemClock)
 
 
 def next_reset(meter: Engine, backend: str) -> datetime | None:
-    """When the next window of a limited backend starts; None where there is none. Raises `ConfigError`."""
+    """Return the start of a limited backend's next window; None if it is never reset. Raises `ConfigError`."""
     return window_of(meter, backend).resets_at
 
 
 def window_of(meter: Engine, backend: str) -> Window:
-    """A limited backend's window of this moment. Raises `ConfigError` for a backend without a limit."""
+    """Return a limited backend's current window. Raises `ConfigError` for a backend without a limit."""
     return _line(meter, backend).at(meter.clock.now())
 
 
 def _line(meter: Engine, backend: str) -> SpendLimit:
     line = meter.enforcer.budget.lines.get(backend) if meter.enforcer is not None else None
     if line is None:
-        raise ConfigError(f'{backend!r} has no limit: give it one first, as in llm_budget.set({backend!r}, "0.01")')
+        raise ConfigError(f'{backend!r} has no limit: set one first, as in llm_budget.set({backend!r}, "0.01")')
     return line
 
 
@@ -58,9 +58,9 @@ class TestBudget:
     def limit(
         self, backend: str, max_spend_usd: str | int | Decimal, *, mode: str | None = None, **fields: Any
     ) -> None:
-        """Give a backend this limit in USD; `fields` are those of a backend, such as `spend_reset_period`.
+        """Give a backend this limit in USD; `fields` are fields of a backend, such as `spend_reset_period`.
 
-        What it has spent here is kept. Raises `ConfigError` for what is no limit.
+        Its spend stays. Raises `ConfigError` for an invalid limit.
         """
         own = {"name": backend, "max_spend_usd": str(max_spend_usd), **fields}
         settings = load({"backends": [own], "budget": {} if mode is None else {"mode": mode}})
@@ -79,15 +79,15 @@ class TestBudget:
             self.meter.enforcer.close()
 
     def spent(self, backend: str) -> Decimal:
-        """USD in the window of this moment."""
+        """Return the spend of the current window, in USD."""
         return usd(self._spent(backend))
 
     def remaining(self, backend: str) -> Decimal:
-        """USD until the limit; never below 0."""
+        """Return the USD left until the limit; at least 0."""
         return usd(max(_line(self.meter, backend).limit - self._spent(backend), 0))
 
     def spend(self, backend: str, amount_usd: Decimal) -> None:
-        """Book this much, as a call would."""
+        """Book an amount, as a call would."""
         window = window_of(self.meter, backend)
         self._ledger.settle(backend, uuid4().hex, int(amount_usd * NANO), self.meter.clock.now(), window)
 
@@ -96,7 +96,7 @@ class TestBudget:
         return self._ledger.balance(backend, window_of(self.meter, backend), self.meter.clock.now()).spent
 
     def restore(self) -> None:
-        """Give the meter back the limits and the ledger that it had."""
+        """Restore the meter's own limits and ledger."""
         self._let_go()
         self.meter.fund(self._before)
         self._ledger.close()

@@ -1,4 +1,4 @@
-"""The ways in which a provider fails, as a table; its own words for them are in `words`."""
+"""The ways in which a provider fails, as a table; `messages/provider_errors.py` has each provider's texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GATEWAY_TIMEOUT = Fault("gateway_timeout", "timeout", "timeout", 504)
 CONNECT_TIMEOUT = Fault("connect_timeout", "timeout", "timeout", raises="ConnectTimeout", says="timed out")
 READ_TIMEOUT = Fault("read_timeout", "timeout", "timeout", delay=30.0, raises="ReadTimeout", says="timed out")
 SLOW_FIRST_BYTE = READ_TIMEOUT
-"""What a read timeout is on the wire."""
+"""A read timeout on the wire."""
 WRITE_TIMEOUT = Fault("write_timeout", "timeout", "timeout", raises="WriteTimeout", says="timed out")
 POOL_TIMEOUT = Fault("pool_timeout", "timeout", "timeout", raises="PoolTimeout")
 REFUSED = Fault("refused", "failure", "network", raises="ConnectError", says="[Errno 111] Connection refused")
@@ -62,13 +62,13 @@ FAULTS: Mapping[str, Fault] = {
 
 
 class CannotExpressError(AssertionError):
-    """A fault that a provider's format, or a server, has no way to show: an error of the test, not of the code."""
+    """A provider's format, or a server, cannot express this fault: an error of the test, not of the code."""
 
 
 def require_expressible(vendor: str, fault: Fault) -> None:
-    """Raises `CannotExpressError` for a fault that this wire family has no words for."""
+    """Check that a wire family can express a fault. Raises `CannotExpressError`."""
     if fault.name in WORDS[vendor].cannot:
         raise CannotExpressError(
-            f"the fault {fault.name!r} does not exist in {vendor}'s format: leave it out for this provider, "
+            f"the fault {fault.name!r} does not exist in {vendor}'s format: exclude it for this provider, "
             f'as in @pytest.mark.llm_faults(exclude=["{fault.name}"])'
         )

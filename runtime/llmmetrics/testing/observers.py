@@ -1,4 +1,4 @@
-"""Sees every finished call of the process, whose it is, and every meter; meters what nobody else does."""
+"""Observes every finished call and its owner, lists the meters, and meters calls that no other meter counts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _lock = Lock()
 
 @contextmanager
 def observe(callback: Callable[[CallRecord], None]) -> Iterator[None]:
-    """Have `callback` told of every call that finishes inside the block, on the thread that finishes it.
+    """Call `callback` with every call that finishes inside the block, on the thread that finishes it.
 
-    What it raises is swallowed and counted, as any error inside a meter.
+    Its exceptions are swallowed and counted, like any error inside a meter.
     """
 
-    # a wrapper of its own, so that the same callback may be given twice
+    # a new wrapper each time, so that the same callback may be registered twice
     def tell(finished: CallRecord) -> None:
         callback(finished)
 
@@ -35,16 +35,16 @@ def observe(callback: Callable[[CallRecord], None]) -> Iterator[None]:
 
 
 def set_owner(owner: object) -> object:
-    """Have the calls that begin from now on, on any thread, belong to this; gives what they belonged to before.
+    """Set the owner of the calls that begin from now on, on any thread; return the previous owner.
 
-    A call's record says as `owner` what held when it began, however late it ends.
+    A call's record has the `owner` at its beginning, even if the call ends much later.
     """
     before, record.owner = record.owner, owner
     return before
 
 
 def meters() -> list[Engine]:
-    """Every meter of this process that is alive."""
+    """List every meter of this process that is not closed."""
     return list(engine.alive)
 
 
@@ -52,8 +52,8 @@ def meters() -> list[Engine]:
 def metering(meter: HasEngine) -> Iterator[None]:
     """Meter, inside the block, every call through httpx, httpx2 or boto3 that no other meter counts.
 
-    Unlike `llmmetrics.instrument` it stays out of the way of the code under test, which may instrument the process
-    with a meter of its own meanwhile: that one counts, and this one what is left.
+    Unlike `llmmetrics.instrument`, it does not disturb the code under test, which may instrument the process with its
+    own meter at the same time: that meter counts its calls, and this one counts the rest.
     """
     doors = Doors(beneath=True)
     doors.open(meter.engine)

@@ -1,4 +1,4 @@
-"""Which requests and connections go to an LLM, as far as this process knows."""
+"""Decides whether a request or a connection goes to an LLM, as far as this process knows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names, not 
 
 
 def is_llm_host(host: str, port: int | None = None) -> bool:
-    """Whether a connection to this host is one to a provider: a known one, or a `BaseUrl` of a meter that is alive.
+    """Return whether a host is a provider: a known one, or in a `BaseUrl` of an open meter.
 
-    This machine is none: what serves there is the user's own.
+    This machine is not: the user's own programs serve here.
     """
     name = host.lower().rstrip(".")
     return name not in _HERE and (provider_of(Origin("https", name, port)) is not None or name in _configured())
 
 
 def is_llm_request(method: str, host: str, port: int | None, path: str) -> bool:
-    """Whether a request goes to a provider, or is a call wherever it goes."""
+    """Return whether a request goes to a provider, or is an LLM call to any host."""
     known = provider_of(Origin("https", host.lower(), port)) is not None
     return known or host.lower() in _configured() or wire.claim(method, host, path) is not None
 

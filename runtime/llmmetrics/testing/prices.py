@@ -1,6 +1,6 @@
-"""A price book: what the tokens of many calls cost, all of them at the prices of one moment.
+"""A price book: the cost of the tokens of many calls, all at the prices of one moment.
 
-The prices that the meters have configured, else the catalogue's, by the same rules as a meter's own.
+Uses the meters' configured prices, else the catalogue's, by the same rules as a meter.
 """
 
 from __future__ import annotations
@@ -33,39 +33,39 @@ __all__ = [
 ]
 
 _LOCAL = "local"
-"""The seller of what no catalogue knows."""
+"""The seller of models that no catalogue has."""
 
 _ANY = ""
-"""The model of a configured price that holds for any."""
+"""The model of a configured price that applies to any model."""
 
 
 class PriceBook:
-    """Prices by backend and model. It learns of backends from records, or from what another book has `known`."""
+    """Prices by backend and model. It learns backends from records, or from another book's `known`."""
 
     def __init__(self, at: datetime | None = None) -> None:
         self.at = at or datetime.now(UTC)
         self._catalogue = Catalogue()
         self._sellers: dict[str, str | None] = {}
         self._places: dict[str, tuple[str, str | None]] = {}
-        """URL and configured seller of the backends whose seller the catalogue has not been asked for yet."""
+        """URL and configured seller of backends whose seller is not looked up yet."""
         self._configured: dict[str, dict[str, Price]] = {}
         self._filed: dict[str, dict[str, Price]] = {}
-        """By backend, what a price file says of the models and tiers that were seen: see `_name`."""
+        """The price file's prices by backend, for the models and tiers that were seen; see `_name`."""
         self._seen: dict[tuple[str, int], object] = {}
 
     @property
     def version(self) -> str:
-        """What the catalogue is: its distribution and version."""
+        """The catalogue's distribution and version."""
         return f"genai-prices {version('genai-prices')}"
 
     def learn(self, record: CallRecord) -> None:
-        """Remember what this call's meter and URL say of its backend's prices."""
+        """Remember the prices of a call's backend, from its meter and URL."""
         backends = record.meter.backends.all
         self._learn_filed(record)
         key = (record.backend, id(backends))
         if key in self._seen:
             return
-        # held, so that its id stays its own
+        # kept, so that its id is not reused
         self._seen[key] = backends
         own = next((each for each in backends if each.name == record.backend), None)
         if own is not None and own.price is not None:
@@ -74,11 +74,11 @@ class PriceBook:
         if own.local if own else record.provider in LOCAL:
             self._sellers.setdefault(record.backend, _LOCAL)
         elif record.backend not in self._sellers:
-            # the catalogue takes a while to load, and whoever is told of a call is in the middle of a test
+            # loading the catalogue is slow, and the observer runs in the middle of a test
             self._places.setdefault(record.backend, (record.url, own.seller if own else None))
 
     def _learn_filed(self, record: CallRecord) -> None:
-        """Remember what the meter's price file says of this call's models."""
+        """Remember the price file's prices of a call's models."""
         if (sheet := record.meter.price_lookup.sheet) is None:
             return
         own = next((each for each in record.meter.backends.all if each.name == record.backend), None)
@@ -97,7 +97,7 @@ class PriceBook:
         _keep_dearest(self._configured.setdefault(backend, {}), model, price)
 
     def price(self, backend: str, model: str, answered: str | None = None, tier: str | None = None) -> Price | None:
-        """The price of a call that asked this backend for `model`, or None when nobody knows it."""
+        """Return the price of a call to this backend that requested `model`; None if no price is known."""
         own, filed = self._configured.get(backend, {}), self._filed.get(backend, {})
         if found := own.get(model) or own.get(_ANY):
             return found
@@ -112,7 +112,7 @@ class PriceBook:
         return None if found and found.request_fee else found
 
     def known(self) -> dict[str, Any]:
-        """What was learnt, as plain values that JSON can hold."""
+        """Export what was learnt, as plain values for JSON."""
         return {
             "sellers": {name: self._seller(name) for name in (*self._sellers, *self._places)},
             "configured": _plainly(self._configured),
@@ -120,7 +120,7 @@ class PriceBook:
         }
 
     def learn_known(self, known: Mapping[str, Any]) -> None:
-        """Learn what another book has; what this one knows already stays."""
+        """Learn another book's prices; existing ones stay."""
         for backend, seller in known.get("sellers", {}).items():
             self._sellers.setdefault(backend, seller)
         for backend, own in known.get("configured", {}).items():
@@ -136,7 +136,7 @@ def _name(model: str, tier: str | None) -> str:
 
 
 def _keep_dearest(known: dict[str, Price], name: str, price: Price) -> None:
-    # two meters, two prices: whichever test ran first must not matter
+    # two meters may have two prices: the order of the tests must not matter
     known[name] = max(known.get(name, price), price, key=lambda each: sorted(each.units.items()))
 
 
@@ -145,16 +145,16 @@ def _plainly(prices: Mapping[str, Mapping[str, Price]]) -> dict[str, dict[str, A
 
 
 def in_bands(price: Price | None, usage: Usage) -> dict[str, int]:
-    """The buckets of one call, named so that they can be added to those of others.
+    """Rename the buckets of one call, so that they can be added to those of others.
 
-    Those of a call with a prompt so long that another price holds are named `input>200000`.
+    If a long prompt has another price, the names are like `input>200000`.
     """
     over = next((threshold for threshold, _ in price.tiers if usage.prompt > threshold), None) if price else None
     return dict(usage.buckets) if over is None else {f"{name}>{over}": n for name, n in usage.buckets.items()}
 
 
 def cost(price: Price | None, buckets: Mapping[str, int]) -> int | None:
-    """What buckets cost that `in_bands` has named, in attodollars; None where one of them has no known price."""
+    """Compute the cost of buckets named by `in_bands`, in attodollars; None if one of them has no known price."""
     total = 0
     for name, n in buckets.items():
         bucket, _, over = name.partition(">")
@@ -166,7 +166,7 @@ def cost(price: Price | None, buckets: Mapping[str, int]) -> int | None:
 
 
 def usage(buckets: Mapping[str, int]) -> Usage:
-    """The sum of buckets, whatever their bands."""
+    """Add buckets named by `in_bands` to a usage, without their bands."""
     summed: dict[str, int] = {}
     for name, n in buckets.items():
         bucket = name.partition(">")[0]
@@ -175,18 +175,18 @@ def usage(buckets: Mapping[str, int]) -> Usage:
 
 
 def plain(price: Price) -> dict[str, Any]:
-    """A price as strings, in USD for a million of each bucket."""
+    """Convert a price to strings, in USD for a million of each bucket."""
     named = {"usd": _per_million(price.units)}
     return {**named, "over": [[over, _per_million(units)] for over, units in price.tiers]} if price.tiers else named
 
 
 def price_of(plain: Mapping[str, Any]) -> Price:
-    """The price that `plain` has made strings of."""
+    """Convert the strings of `plain` to a price."""
     return Price(_units(plain["usd"]), tuple((int(over), _units(units)) for over, units in plain.get("over", ())))
 
 
 def digest(price: Price) -> str:
-    """A short name of a price, by which a later one can be told from it."""
+    """Compute a short digest of a price, to detect a later change."""
     text = repr((sorted(price.units.items()), [(over, sorted(units.items())) for over, units in price.tiers]))
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What a simulated provider is to answer, in order, and what it was asked: strict both ways."""
+"""The script of a simulated provider: its answers, in order, and the requests it got. Strict both ways."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from llmmetrics.testing.simulator import ANSWER, is_call, reply
 
 
 class UnscriptedError(AssertionError):
-    """A request for which nothing is scripted."""
+    """A request has no scripted reply."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One reply to come: an answer, or a fault that spoils it."""
+    """One scripted reply: an answer, or a fault that changes it."""
 
     answer: Answer
     fault: Fault | None = None
     for_model: str | None = None
-    """Which requests it is for: those that ask for this model; any, where it is not said."""
+    """The requested model that it is for; by default any."""
 
     def __str__(self) -> str:
         what = f"fail({self.fault.name})" if self.fault else f"reply({self.answer.text!r})"
@@ -32,16 +32,16 @@ class Step:
 
 
 class Script:
-    """Replies, each for one request, in the order in which they were scripted.
+    """Replies, each for one request, in scripted order.
 
-    `served`: a server answers, so that a fault without a wire, such as a failing DNS, is refused when scripted.
+    `served`: a server answers, so a fault without a connection, such as a failing DNS, is refused when scripted.
     """
 
     def __init__(self, *, served: bool = False) -> None:
         self.requests: list[Request] = []
-        """Every call that came, whatever it was answered."""
+        """Every call that came, with any answer."""
         self.otherwise: Answer | None = None
-        """The answer to what is not scripted; None: an error."""
+        """The answer to requests without a scripted reply; None: an error."""
         self.problems: list[str] = []
         self._served = served
         self._steps: list[Step] = []
@@ -49,11 +49,11 @@ class Script:
 
     @property
     def then(self) -> Self:
-        """The script itself, so that a sequence reads as one: `fail(RATE_LIMIT).then.reply("hi")`."""
+        """The script itself, for chaining: `fail(RATE_LIMIT).then.reply("hi")`."""
         return self
 
     def reply(self, text: str = ANSWER.text, *, for_model: str | None = None, **answer: Any) -> Self:
-        """Answer one request with this text. `answer` holds fields of `Answer`, such as `prompt_tokens`."""
+        """Answer one request with this text. `answer` has fields of `Answer`, such as `prompt_tokens`."""
         return self._add(Step(_answer(text=text, **answer), None, for_model))
 
     def replies(self, *texts: str, **answer: Any) -> Self:
@@ -63,14 +63,14 @@ class Script:
         return self
 
     def stream(self, pieces: Iterable[str], *, for_model: str | None = None, **answer: Any) -> Self:
-        """Answer one request with these pieces, an event each where it asks for a stream."""
+        """Answer one request with these pieces; in a stream each is an event."""
         given = tuple(pieces)
         return self._add(Step(_answer(text="".join(given), pieces=given, **answer), None, for_model))
 
     def fail(self, fault: Fault, times: int = 1, *, for_model: str | None = None, **answer: Any) -> Self:
-        """Fail so many requests. `answer` is what a fault in mid-body breaks off."""
+        """Fail a number of requests. `answer` has fields of the answer that a fault cuts in the body."""
         if not isinstance(fault, Fault):
-            raise TypeError(f"fail({fault!r}): it takes a fault of pytest_llmmetrics.faults, such as RATE_LIMIT")
+            raise TypeError(f"fail({fault!r}): pass a fault of pytest_llmmetrics.faults, such as RATE_LIMIT")
         if self._served and not fault.on_the_wire:
             raise CannotExpressError(
                 f"the fault {fault.name!r} happens before there is a connection, so no server can show it: "
@@ -86,7 +86,7 @@ class Script:
         return self
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request. Raises `UnscriptedError`, or `CannotExpressError` for a fault out of place."""
+        """Take the reply to a request. Raises `UnscriptedError`, or `CannotExpressError` for an impossible fault."""
         if not is_call(request):
             return reply(request)
         with self._lock:
@@ -109,13 +109,13 @@ class Script:
         return text
 
     def clear(self) -> None:
-        """Forget what nobody has asked for."""
+        """Remove the unused replies."""
         with self._lock:
             self._steps.clear()
 
     @property
     def unused(self) -> list[Step]:
-        """What nobody has asked for yet."""
+        """The replies that no request has taken yet."""
         return list(self._steps)
 
 
@@ -131,6 +131,6 @@ def _answer(**given: Any) -> Answer:
     known = list(_names())
     for name in given.keys() - set(known):
         near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        raise TypeError(f"an answer has no {name}: {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        raise TypeError(f"an answer has no field {name}: {hint}")
     return Answer(**given)

@@ -1,4 +1,4 @@
-"""The simulated provider on a loopback port: real HTTP/1.1, with everything that can go wrong on a wire."""
+"""The simulated provider on a loopback port: real HTTP/1.1, with every fault of a connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmmetrics.testing.simulator import ANSWER, reply
 
 
 class LoopbackProvider:
-    """A running simulated provider. `script` says what it answers next, `requests` what it was asked."""
+    """A running simulated provider. `script` sets the next answers, `requests` lists the requests it got."""
 
     def __init__(
         self, default: Answer | Fault, host: str, port: int, answering: Callable[[Request], Reply] | None
@@ -44,12 +44,14 @@ class LoopbackProvider:
     def script(self, *steps: Answer | Fault, path: str = "") -> None:
         """Queue answers and faults, each for one request whose path starts with `path`."""
         if silent := next((each for each in steps if isinstance(each, Fault) and not each.on_the_wire), None):
-            raise CannotExpressError(f"no server can show the fault {silent.name!r}: it is none of the wire's")
+            raise CannotExpressError(
+                f"a server cannot show the fault {silent.name!r}: it happens before there is a connection"
+            )
         with self._lock:
             self._steps.setdefault(path, deque()).extend(steps)
 
     def answer(self, request: Request) -> Reply:
-        """The reply to the next request."""
+        """Return the reply to the next request."""
         if self._answering:
             return self._answering(request)
         with self._lock:
@@ -60,7 +62,7 @@ class LoopbackProvider:
         return reply(request, step, self.default if isinstance(self.default, Answer) else ANSWER)
 
     def close(self) -> None:
-        """Stop at once: delays and stalls are interrupted, connections are closed."""
+        """Stop at once: interrupt delays and stalls, close connections."""
         self.closing.set()
         self._server.shutdown()
         handlers = list(self._server.handlers.items())
@@ -87,16 +89,16 @@ def serve(
     port: int = 0,
     answering: Callable[[Request], Reply] | None = None,
 ) -> LoopbackProvider:
-    """Start a simulated provider; it runs until it is closed, as a context manager too. Port 0 takes a free one.
+    """Start a simulated provider; it runs until it is closed, also as a context manager. Port 0 takes a free port.
 
-    `answering` gives the replies instead of what is scripted here. Raises `OSError` for a port that is taken.
+    `answering` returns the replies instead of the script. Raises `OSError` if the port is taken.
     """
     return LoopbackProvider(default, host, port, answering)
 
 
 class _ProviderServer(ThreadingTCPServer):
-    # built on socketserver's, because http.server's looks its own name up in the DNS;
-    # on Windows, reuse means sharing a port that is taken
+    # based on socketserver, because http.server looks its own name up in the DNS;
+    # on Windows, reuse would share a port that is taken
     allow_reuse_address = os.name != "nt"
     request_queue_size = 128
 
@@ -106,9 +108,9 @@ class _ProviderServer(ThreadingTCPServer):
         super().__init__(address, _ProviderHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle a connection on a thread that `close` knows before it runs.
+        """Handle a connection on a thread that is registered for `close` before it runs.
 
-        It is a daemon: a provider that nobody closes does not keep the interpreter alive.
+        It is a daemon thread: a provider that is not closed does not keep the interpreter alive.
         """
         thread = Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         self.handlers[request] = thread
@@ -119,7 +121,7 @@ class _ProviderServer(ThreadingTCPServer):
         self.handlers.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is what half of the tests are about; anything else is told."""
+        """Ignore a client that closes its connection, as many tests do; report all other errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -155,7 +157,7 @@ class _ProviderHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if made.reset:
-            # lingering for no time makes close() send a reset
+            # a linger time of 0 makes close() send a reset
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._hang_up()
             return
@@ -185,4 +187,4 @@ class _ProviderHandler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The tests say what happened."""
+        """Log no requests: the tests report them."""

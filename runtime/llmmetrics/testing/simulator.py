@@ -1,4 +1,4 @@
-"""The simulated provider as a pure function: a request and a script to a reply."""
+"""The simulated provider as a pure function from a request and a script to a reply."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ ANSWER = Answer()
 
 
 def shape_of(request: Request) -> Shape | None:
-    """The shape that answers a request; None for what is no call."""
+    """Return the shape that answers a request; None if it is not an LLM call."""
     if (claimed := request.claim) is None:
         return None
     return next((each for each in SHAPES if each.id == claimed.format.id and each.path.search(request.place)), None)
 
 
 def is_call(request: Request) -> bool:
-    """Whether the simulated provider has a wire format for this request, so that it is a call."""
+    """Return whether a request is an LLM call, in a wire format of the simulated provider."""
     return shape_of(request) is not None
 
 
 def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = ANSWER) -> Reply:
-    """What the provider sends: the answer in the format that the request's path speaks, or the fault.
+    """Make the provider's reply: the answer in the format of the request's path, or the fault.
 
-    `spoilt` is the answer that a fault in mid-body breaks off. Raises `CannotExpressError` for a fault that the
-    provider has no words for.
+    `spoilt` is the answer that a fault in the body cuts. Raises `CannotExpressError` for a fault that the provider
+    cannot express.
     """
     shape = shape_of(request)
     if shape is None:
@@ -54,9 +54,11 @@ def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:
     if not (shape.events and request.stream):
         return _json(200, shape.body(request, answer), headers)
     if answer.tool:
-        raise CannotExpressError(f"the tool {answer.tool.name!r} can only be asked for in a whole answer, not a stream")
+        raise CannotExpressError(
+            f"the tool {answer.tool.name!r} is not supported in a stream: reply to a request without streaming"
+        )
     chunks = tuple(shape.events(request, answer))
-    # Gemini's stream is a JSON array unless it is asked for as SSE
+    # Gemini's stream is a JSON array unless the request asks for SSE
     streamed = "application/json" if _is_array(chunks) else shape.content_type
     return Reply(200, (("content-type", streamed), *headers), chunks, stream=True)
 
@@ -69,7 +71,7 @@ def _elsewhere(request: Request) -> Reply:
     if request.method == "GET" and request.path.endswith("/models"):
         models = [{"id": "simulated", "object": "model", "created": 0, "owned_by": "llmmetrics"}]
         return _json(200, {"object": "list", "data": models})
-    return _json(404, {"error": {"message": f"no such path here: {request.path}", "type": "not_found", "code": None}})
+    return _json(404, {"error": {"message": f"unknown path: {request.path}", "type": "not_found", "code": None}})
 
 
 def _json(status: int, body: Any, headers: Headers = ()) -> Reply:
@@ -77,7 +79,7 @@ def _json(status: int, body: Any, headers: Headers = ()) -> Reply:
 
 
 def _spoil(made: Reply, shape: Shape, request: Request, fault: Fault) -> Reply:
-    """The reply as this fault lets it through."""
+    """Apply a fault to a reply."""
     chunks = made.chunks
     if fault.malformed:
         chunks = tuple(chunk[: len(chunk) // 2] + (b"\n\n" if made.stream else b"") for chunk in chunks)
@@ -98,13 +100,13 @@ def _spoil(made: Reply, shape: Shape, request: Request, fault: Fault) -> Reply:
 
 
 def _within(chunks: tuple[bytes, ...], after: int | None) -> int | None:
-    """Before the last event at the latest: a stream that has it is whole."""
+    """Limit a cut to before the last event: a stream with its last event is complete."""
     return after if after is None else min(after, len(chunks) - 1)
 
 
 def _in_band(made: Reply, shape: Shape, request: Request, fault: Fault) -> tuple[bytes, ...]:
     if made.stream:
-        # an array's second element may be its last
+        # the second element of an array may be its last
         most = 1 if _is_array(made.chunks) else 2
         begun = made.chunks[: min(most, len(made.chunks) - 1)]
         return (*begun, shape.failed(request, refusal(shape.within or shape.vendor, fault)))

@@ -1,4 +1,4 @@
-"""What a request is aimed at, as the meters see it: whose API, which model, streaming or not."""
+"""The target of a request, as the meters see it: provider, API, model, streaming or not."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from llmmetrics.wire.hosts import Origin, provider_of
 
 
 class Target(NamedTuple):
-    """Where a request goes. `api` is the wire format's id, None for what is no call."""
+    """The target of a request. `api` is the wire format's id; None if it is not an LLM call."""
 
     host: str
-    """With its port, where that is not the scheme's own."""
+    """With its port, unless it is the scheme's default."""
     path: str
     provider: str | None
-    """Whose host it is; None for one that nobody here knows."""
+    """The provider of the host; None if it is unknown."""
     api: str | None
     vendor: str | None
-    """Whose format it is, on whatever host."""
+    """The vendor of the format, on any host."""
     model: str | None
     stream: bool
 
 
 def target_of(method: str, url: str, body: bytes = b"") -> Target:
-    """What a request with this body is aimed at."""
+    """Find the target of a request with this body."""
     parts = urlsplit(url)
     name, path = (parts.hostname or "").lower(), unquote(parts.path)
     host = f"{name}:{parts.port}" if parts.port else name

@@ -1,4 +1,4 @@
-"""A meter whose records are all that is wanted of it: no metrics, no prices, and so no catalogue to load."""
+"""A meter that only makes records: without metrics, prices and catalogue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmmetrics.settings.model import Settings, Telemetry
 
 class _NoPrices(Catalogue):
     def warm(self) -> None:
-        """Nothing to load."""
+        """Load nothing."""
 
     def price(
         self,
@@ -31,7 +31,7 @@ class _NoPrices(Catalogue):
 
 
 class _UnpricedEngine(Engine):
-    """Counts for its observers alone. It is not one of `meters()`: no test's outcome may depend on it."""
+    """Counts only for its observers. `meters()` does not list it: no test's result may depend on it."""
 
     def __init__(self) -> None:
         telemetry = Telemetry(enable_metrics=False, max_models_per_backend=10**6)
@@ -42,11 +42,11 @@ class _UnpricedEngine(Engine):
         return _NoPrices()
 
     def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
-        """No news: nothing here has a price."""
+        """Log nothing: no call has a price here."""
 
 
 class Unpriced:
-    """A meter of the whole process without metrics and prices."""
+    """A meter for the whole process, without metrics and prices."""
 
     def __init__(self) -> None:
         self.engine = _UnpricedEngine()

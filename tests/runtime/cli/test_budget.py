@@ -95,7 +95,7 @@ def test_show(ledger, settings, budget):
     assert cells(out) == [
         HEADER,
         ["openai", "1.25", "2", "10", "since 2026-11-23 23:00 UTC", "2026-11-24 23:00 UTC"],
-        ["claude", "0", "0", "5", "for ever", "never"],
+        ["claude", "0", "0", "5", "never reset", "never"],
     ]
     assert len(cells(budget("show", settings, "--backend", "claude")[1])) == 2
 
@@ -165,7 +165,7 @@ def test_a_reset_asks(ledger, settings, budget, monkeypatch, answer, code):
     found, out, err = budget("reset", settings)
     assert found == code
     assert "1.25" in err
-    assert f"Take off what is spent, in {ledger.name}? [y/N]" in err
+    assert f"Set this spend to 0 in {ledger.name}? [y/N]" in err
     assert ledger.balance("openai", DAILY.window(NOW), NOW).spent == (0 if code == 0 else 1.25 * NANO)
     assert ("nothing was reset" in err) == bool(code)
     assert bool(out) == (code == 0)
@@ -176,9 +176,7 @@ def test_a_reset_without_a_terminal_is_refused(ledger, settings, budget, monkeyp
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     code, out, err = budget("reset", settings)
     assert (code, out) == (1, "")
-    assert err == (
-        "llmmetrics: budget reset asks before it does anything, and there is no terminal to ask: give --yes\n"
-    )
+    assert err == ("llmmetrics: budget reset needs a confirmation, and stdin is not a terminal: give --yes\n")
     assert ledger.resets() == []
 
 
@@ -218,14 +216,17 @@ def test_a_backend_that_has_no_budget(ledger, settings, budget, action):
     code, out, err = budget(action, settings, "--backend", "opena", *yes)
     assert (code, out) == (1, "")
     assert "no backend 'opena' has a budget in" in err
-    assert "there is" in err
+    assert "use one of" in err
     assert "openai" in err
 
 
 def test_a_namespace_that_nobody_has(url, ledger, budget):
     spend(ledger, "openai", 1)
-    code, _, err = budget("show", "--ledger", url, "--namespace", "nobody", "--json")
-    assert (code, err) == (1, f"llmmetrics: no backend has a budget in {ledger.name}, namespace 'nobody'\n")
+    code, _, err = budget("show", "--ledger", url, "--namespace", "empty", "--json")
+    assert (code, err) == (
+        1,
+        f"llmmetrics: no backend has a budget in {ledger.name}, namespace 'empty': set MaxSpendUsd, or check --ledger and --namespace\n",
+    )
 
 
 def test_the_default_ledger(tmp_path, budget, monkeypatch):
@@ -234,7 +235,7 @@ def test_the_default_ledger(tmp_path, budget, monkeypatch):
     path.write_text(json.dumps({"LlmSettings": {"Backends": BACKENDS}}))
     code, _, err = budget("show", str(path))
     assert code == 1
-    assert f"there is no ledger {tmp_path}/llmmetrics/budget-default.db: nothing has been spent in it yet" in err
+    assert f"there is no ledger {tmp_path}/llmmetrics/budget-default.db: no call has been booked yet" in err
     assert not list(tmp_path.glob("llmmetrics/*"))
     ledger = open_ledger(f"sqlite:///{tmp_path}/llmmetrics/budget-default.db", namespace="default")
     spend(ledger, "openai", 2)
@@ -245,7 +246,7 @@ def test_the_default_ledger(tmp_path, budget, monkeypatch):
 @pytest.mark.parametrize(
     ("ledger", "said"),
     [
-        ("memory://", "--ledger is memory://: such a ledger lives inside one process"),
+        ("memory://", "--ledger is memory://: only its own process can read such a ledger"),
         ("sqlite:///no/such/file.db", "there is no ledger"),
         ("sqlite://file.db", "--ledger: a file is written sqlite:///"),
         (f"postgres://u:{PASSWORD}@h/db", "--ledger begins with postgres://: it should be"),

@@ -80,8 +80,8 @@ def test_the_table(file, capsys):
             *("gateway", "Anthropic", "https://gateway.example:8443/v1", "claude-of-our-own"),
             *("configured 30/0.0625", "100 USD, Monthly from day 31, UTC"),
         ],
-        ["local", "Ollama", "http://localhost:11434", "llama3.2", "unknown", "1 USD, for ever"],
-        ["azure", "AzureOpenAI", "any host of Azure", "gpt-4o", "catalogue 2.5/10", "-"],
+        ["local", "Ollama", "http://localhost:11434", "llama3.2", "unknown", "1 USD, never reset"],
+        ["azure", "AzureOpenAI", "any Azure host", "gpt-4o", "catalogue 2.5/10", "-"],
         ["somewhere", "GenericOpenAI", "missing", "any", "catalogue, by the model asked for", "-"],
         ["esc?[31m", "Cohere", "https://api.cohere.com", "nobody?knows", "unknown", "-"],
     ]
@@ -212,7 +212,7 @@ def test_every_fault_is_named_at_once(file, beside, capsys):
 def test_a_directory_of_workers_that_is_not_there(file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
     assert main(["check", file([LIMITED])]) == Exit.FINDINGS
-    assert "does not exist: make it, empty" in capsys.readouterr().err
+    assert "does not exist: create it, empty" in capsys.readouterr().err
 
 
 def test_metrics_that_are_off_are_told(file, capsys):

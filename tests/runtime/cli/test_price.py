@@ -81,7 +81,7 @@ def test_nothing_costs_nothing(capsys):
         ),
         (["gpt-4o", "--provider", "anthropic"], "did you mean --provider github-copilot or openai?"),
         (["text-embedding-3-small"], "did you mean --provider azure or openai?"),
-        (["text-embedding-3-small", "--provider", "openai"], "at openai: there is none for output"),
+        (["text-embedding-3-small", "--provider", "openai"], "at openai: it has no price for output"),
         (["esc\033[31m"], "no price is known for esc?[31m: did you mean"),
         (["gpt-4o", "--settings", "none.json"], "none.json: the settings cannot be read"),
     ],
@@ -129,7 +129,7 @@ def test_the_settings_own_prices(tmp_path, capsys):
     assert price("gpt-4o", "--provider", "aws-bedrock", *given, counts=["--input", "0", "--output", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"gpt-4o at aws-bedrock: price file, {tmp_path}/prices.json\n")
     assert price("house-7b", *given) == 1
-    assert "house-7b: there is none for output" in capsys.readouterr().err
+    assert "house-7b: it has no price for output" in capsys.readouterr().err
     assert price("hous", *given) == 1
     assert "did you mean house-*" in capsys.readouterr().err
 

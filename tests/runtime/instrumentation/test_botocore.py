@@ -332,7 +332,7 @@ def test_a_client_inside_an_object_is_found(meter, provider, counted):
 
 def test_a_client_of_another_meter(meter, provider):
     made = meter.wrap(client(provider.url))
-    with pytest.raises(ConfigError, match="metered already by a meter of another registry"):
+    with pytest.raises(ConfigError, match="a meter with another registry already counts the calls"):
         Meter(registry=CollectorRegistry()).wrap(made)
     with pytest.raises(ConfigError, match="cannot be backend='other' as well"):
         meter.wrap(made, backend="other")
@@ -342,7 +342,7 @@ def test_what_cannot_be_wrapped(meter, provider):
     boto3 = pytest.importorskip("boto3")
     with pytest.raises(ConfigError, match=r"client of AWS's s3, which makes no LLM calls: .*\('bedrock-runtime'\)"):
         meter.wrap(client(provider.url, "s3"))
-    with pytest.raises(ConfigError, match=r"is no client: wrap what boto3.client\('bedrock-runtime'\) gives"):
+    with pytest.raises(ConfigError, match=r"is not a client: wrap the result of boto3.client\('bedrock-runtime'\)"):
         meter.wrap(boto3.Session())
     with pytest.raises(ConfigError, match="boto3 is a module"):
         meter.wrap(boto3)

@@ -90,7 +90,7 @@ Meter().transport(Mine())
     [
         (lambda m: m.transport(httpx.AsyncHTTPTransport()), "is async: hand it to meter.async_transport"),
         (lambda m: m.async_transport(httpx2.HTTPTransport()), "is sync: hand it to meter.transport"),
-        (lambda m: m.transport(object()), "is no transport of httpx or httpx2"),
+        (lambda m: m.transport(object()), "is not a transport of httpx or httpx2"),
         (lambda m: m.transport(httpx.Client()), "is a client, not a transport"),
         (lambda m: m.transport(family="requests"), "family='requests' is unknown: use 'httpx2' or 'httpx'"),
         (lambda m: m.transport(backend="nope"), "backend='nope' is not configured"),
@@ -105,7 +105,7 @@ def test_what_is_no_transport_is_told_so(meter, make, message):
 def test_a_transport_in_a_client_of_the_other_family(meter, made, used):
     client = used.Client(transport=meter.transport(family=made))
     with pytest.raises(
-        ConfigError, match=f'made for {made} and is used by a client of {used.__name__}.*family="{used.__name__}"'
+        ConfigError, match=f'for {made}, and a client of {used.__name__} uses it.*family="{used.__name__}"'
     ):
         client.post(URL, json={})
 

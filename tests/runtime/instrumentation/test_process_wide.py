@@ -170,7 +170,7 @@ def test_twice_with_one_meter_is_once(meter, counted):
 
 
 def test_two_meters(registry):
-    with pytest.raises(ConfigError, match="instrumented with another meter already: keep to one meter"):
+    with pytest.raises(ConfigError, match="already instrumented with another meter: use one meter"):
         llmmetrics.instrument(Meter(registry=registry))
 
 
@@ -235,7 +235,7 @@ def test_what_goes_past_httpx_is_warned_of_once_a_host(meter, caplog, monkeypatc
             # what the interpreter says when a library looks a name up
             sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
     said = [record.getMessage() for record in caplog.records]
-    assert [line.split(" was made past httpx, by ")[0] for line in said] == [
+    assert [line.split(" did not go through httpx but through ")[0] for line in said] == [
         "a connection to api.anthropic.com (anthropic)",
         "a connection to api.openai.com (openai)",
     ]

@@ -78,7 +78,9 @@ def test_a_host_behind_a_proxy_path(registry, meter, counted, count):
 
 def test_two_backends_for_one_client(meter):
     with meter.wrap(httpx.Client(), backend="openai") as client:
-        with pytest.raises(ConfigError, match="metered already as backend='openai': it cannot be backend='groq'"):
+        with pytest.raises(
+            ConfigError, match="already metered as backend='openai': wrap a new client for backend='groq'"
+        ):
             meter.wrap(client, backend="groq")
         # without a name the first one holds
         meter.wrap(client)
@@ -88,7 +90,7 @@ def test_two_backends_for_one_client(meter):
 def test_a_meter_of_another_registry(library, meter, counted):
     other = Meter(registry=CollectorRegistry())
     with meter.wrap(library.Client(transport=mock(library))) as client:
-        with pytest.raises(ConfigError, match="metered already by a meter of another registry"):
+        with pytest.raises(ConfigError, match="a meter with another registry already counts the calls"):
             other.wrap(client)
         # a second meter on the same registry, as an app factory makes, counts into the same families
         Meter(registry=meter.registry).wrap(client)
@@ -176,7 +178,7 @@ class Slotted:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: httpx, "httpx is a module: make a client and wrap that"),
+        (lambda: httpx, "httpx is a module: create a client and wrap that"),
         (lambda: httpx2.Client, "httpx2.Client is a class: wrap an instance of it"),
         (OldSdk, "it goes through requests, which llmmetrics does not meter"),
         (Connecting, "no httpx, httpx2 or Bedrock client .it holds nothing.: hand over the SDK's client"),

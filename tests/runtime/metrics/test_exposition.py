@@ -258,7 +258,7 @@ def test_a_port_is_a_number(metered):
 
 @pytest.mark.parametrize("addr", ["nowhere.invalid", "192.0.2.1"])
 def test_an_address_that_is_not_this_machines(meter, addr):
-    with pytest.raises(ConfigError, match=r"give an address of this machine, such as 127\.0\.0\.1"):
+    with pytest.raises(ConfigError, match=r"use an address of this machine, such as 127\.0\.0\.1"):
         meter.start_http_server(port=0, addr=addr)
 
 

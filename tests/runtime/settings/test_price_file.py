@@ -161,10 +161,10 @@ def test_a_wrong_row_says_where_and_what(write, tmp_path, rows, message):
 
 
 TEXTS = {
-    ("prices.json", '{"Schema": 2, "Prices": []}'): "has Schema 2, and this llmmetrics knows 1: install a newer one",
+    ("prices.json", '{"Schema": 2, "Prices": []}'): "has Schema 2, this llmmetrics reads up to 1: install a newer one",
     ("prices.json", '{"Schema": "one"}'): "Schema: should be a whole number",
     ("prices.json", '{"Schema": 0}'): "Schema: should be greater than or equal to 1",
-    ("prices.json", '{"Schema": 1, "Schema": 1}'): "Schema stands there twice: keep one",
+    ("prices.json", '{"Schema": 1, "Schema": 1}'): "Schema is there twice: keep one",
     ("prices.json", '{"Prices": []}'): "Schema is missing",
     ("prices.json", "[]"): "a price file should be an object such as",
     ("prices.json", '{"Schema": 1,'): "the price file cannot be read: Expecting property name",
@@ -209,9 +209,7 @@ def test_several_things_are_wrong(write):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"none\.json: the price file cannot be read: No such file or directory: give"
-    ):
+    with pytest.raises(ConfigError, match=r"none\.json: the price file cannot be read: No such file or directory: set"):
         Meter.from_settings({"PriceFile": str(tmp_path / "none.json")}, registry=CollectorRegistry())
     (tmp_path / "latin.json").write_bytes(b"\xe9")
     with pytest.raises(ConfigError, match=r"latin\.json: the price file cannot be read: it is not UTF-8"):

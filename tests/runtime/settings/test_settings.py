@@ -87,14 +87,14 @@ def test_sections_of_the_guides_own_library_give_one_warning(caplog):
 WRONG = [
     ({"Telemetrie": {}}, "LlmSettings.Telemetrie is unknown: did you mean Telemetry?"),
     ({"LLMSettings": {}}, "did you mean LlmSettings?"),
-    ({"Quux": {}}, "LlmSettings.Quux is unknown: known here: Telemetry, Health, Budget, Backends"),
+    ({"Quux": {}}, "LlmSettings.Quux is unknown: the known keys are Telemetry, Health, Budget, Backends"),
     (
         {"Telemetry": {"EnableMetrix": True}},
         "LlmSettings.Telemetry.EnableMetrix is unknown: did you mean EnableMetrics?",
     ),
     (backend(ModelNam="x"), "LlmSettings.Backends[0].ModelNam is unknown: did you mean ModelName?"),
     (backend(model_nam="x"), "did you mean ModelName?"),
-    (backend(name="b"), "LlmSettings.Backends[0].name stands there twice, also as Name: keep one"),
+    (backend(name="b"), "LlmSettings.Backends[0].name is there twice, also as Name: keep one"),
     ({"Backends": [{"Type": "OpenAI"}]}, "LlmSettings.Backends[0].Name is missing"),
     (backend(Name="x" * 201), "LlmSettings.Backends[0].Name: should have at most 200 characters"),
     (backend(Name=""), "LlmSettings.Backends[0].Name: should not be empty"),
@@ -108,7 +108,7 @@ WRONG = [
     ({"Health": {"HealthyThreshold": 1.5}}, "LlmSettings.Health.HealthyThreshold: should be a whole number"),
     ({"PriceFile": 1}, "LlmSettings.PriceFile: should be a string in quotes"),
     ({"llm_settings": []}, "llm_settings should be a JSON object, not list"),
-    ({"llm_settings": {}, "LlmSettings": {}}, "LlmSettings stands there twice: keep one"),
+    ({"llm_settings": {}, "LlmSettings": {}}, "LlmSettings is there twice: keep one"),
     (backend(CostPerMillionInputTokens=3), "CostPerMillionOutputTokens is missing"),
     (backend(CostPerMillionOutputTokens=3), "CostPerMillionInputTokens is missing"),
     (backend(CostPerMillionCachedInputTokens=1), "needs CostPerMillionInputTokens and CostPerMillionOutputTokens"),
@@ -145,7 +145,7 @@ WRONG = [
     ({"Telemetry": {"DurationBuckets": [1, float("inf")]}}, "DurationBuckets[1]: should be a finite number"),
     (
         {"Backends": backend()["Backends"] * 2},
-        "LlmSettings: each backend needs a Name of its own: Backends[0] and Backends[1] share one",
+        "LlmSettings: Backends[0] and Backends[1] have the same Name: give each backend its own",
     ),
     ({"Telemetry": {"DurationBuckets": [1, 1]}}, "DurationBuckets should be seconds in increasing order"),
     ({"Telemetry": {"DurationBuckets": []}}, "DurationBuckets"),
@@ -180,8 +180,8 @@ def test_every_problem_is_named_at_once():
         (b"[1]", "should be a JSON object, not list"),
         (b"[" * 100_000, "nested too deep"),
         (b'{"Backends": ' + b"[" * 1500 + b"]" * 1500 + b"}", "nested too deep"),
-        (b'{"Health": {"UnhealthyThreshold": ' + b"1" * 5000 + b"}}", "number that is far too large"),
-        (b'{"Budget": {"LeaseSeconds": 1e99999999999999999999}}', "number that is far too large"),
+        (b'{"Health": {"UnhealthyThreshold": ' + b"1" * 5000 + b"}}", "a much too large number"),
+        (b'{"Budget": {"LeaseSeconds": 1e99999999999999999999}}', "a much too large number"),
     ],
 )
 def test_a_file_that_is_no_settings(tmp_path, content, message):
@@ -208,7 +208,7 @@ def test_a_file_of_another_language_is_told_that_settings_are_json(tmp_path, nam
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path}: a settings file is JSON: convert it, or give Meter.from_settings what {reads} reads"
+        f"{path}: a settings file is JSON: convert it, or pass the result of {reads} to Meter.from_settings"
     )
     module, _, function = reads.partition(".")
     assert load(getattr(import_module(module), function)(text)).backends[0].name == "a"
@@ -261,9 +261,7 @@ def test_a_key_that_is_not_set_is_none(key):
 def test_a_variable_without_braces_gives_a_warning(text, environ, warned, caplog):
     with suppress(ConfigError):
         load(backend(BaseUrl=text), environ)
-    says = (
-        "LlmSettings.Backends[0].BaseUrl holds a $ and a name without braces, and is taken as it stands: write ${NAME}"
-    )
+    says = "LlmSettings.Backends[0].BaseUrl has a $ and a name without braces, and is used unchanged: write ${NAME} for a variable"
     assert [each.getMessage() for each in caplog.records] == ([says] if warned else [])
 
 
@@ -291,7 +289,7 @@ def test_a_key_that_a_file_has_twice(tmp_path, text, twice):
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert str(caught.value).removeprefix(f"{path}: ") == f"{twice} stands there twice: keep one"
+    assert str(caught.value).removeprefix(f"{path}: ") == f"{twice} is there twice: keep one"
 
 
 def test_a_key_that_anothers_section_has_twice_is_its_own_matter(tmp_path):

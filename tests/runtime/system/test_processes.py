@@ -299,8 +299,8 @@ def test_a_worker_that_cannot_write_there_makes_its_calls_all_the_same(directory
     assert [line for line in lines if line.isdigit()] == ["200"] * 3
     (line,) = [line for line in lines if "PROMETHEUS_MULTIPROC_DIR" in line]
     assert line == (
-        f"PROMETHEUS_MULTIPROC_DIR={str(directory)!r} does not exist: make it, empty, before the server starts. "
-        "Until then the calls of this process are not counted"
+        f"PROMETHEUS_MULTIPROC_DIR={str(directory)!r} does not exist: create it, empty, before the server starts. "
+        "Until this is fixed, the calls of this process are not counted"
     )
 
 
@@ -382,26 +382,26 @@ def said(code=""):
 def test_a_directory_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "none"))
     assert said() == (
-        f"PROMETHEUS_MULTIPROC_DIR='{tmp_path}/none' does not exist: make it, empty, before the server starts\n"
+        f"PROMETHEUS_MULTIPROC_DIR='{tmp_path}/none' does not exist: create it, empty, before the server starts\n"
     )
 
 
 def test_a_directory_that_is_a_file(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "file"))
-    assert "is not a directory: name one" in said()
+    assert "is not a directory: set it to a directory" in said()
 
 
 def test_a_directory_that_cannot_be_written_to(monkeypatch):
     # nobody can, root included
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/proc/self")
-    assert "cannot be written to" in said()
+    assert "is not writable" in said()
 
 
 def test_a_directory_that_is_set_to_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
     monkeypatch.chdir(tmp_path)
-    assert "is set to nothing: name an empty directory, or unset it" in said()
+    assert "is empty: set it to the path of an empty directory, or unset it" in said()
 
 
 def test_a_page_that_may_only_read_leaves_dead_workers_to_others(directory, monkeypatch):
@@ -416,7 +416,7 @@ def test_a_directory_that_holds_another_run(directory, monkeypatch):
     (directory / "counter_999999999.db").touch()
     (directory / "gauge_livesum_999999999.db").touch()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
-    assert "holds the numbers of 1 processes that are gone" in said()
+    assert "holds the numbers of 1 ended processes" in said()
     # a worker that comes later joins the living
     (directory / f"counter_{os.getpid()}.db").touch()
     assert said() == ""

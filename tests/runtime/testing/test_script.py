@@ -65,7 +65,7 @@ def test_pieces_are_the_events_of_a_stream(script):
 
 def test_a_fault_that_the_format_has_no_words_for(script):
     script.fail(faults.CONTENT_FILTERED)
-    with pytest.raises(CannotExpressError, match="does not exist in ollama's format: leave it out"):
+    with pytest.raises(CannotExpressError, match="does not exist in ollama's format: exclude it"):
         script.answer(Request("POST", "/api/chat"))
     assert script.problems
 

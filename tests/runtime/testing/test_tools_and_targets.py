@@ -44,7 +44,7 @@ def test_a_tool_in_each_shape(path, where, what):
 
 
 def test_a_stream_asks_for_no_tool():
-    with pytest.raises(CannotExpressError, match="'get_weather' can only be asked for in a whole answer"):
+    with pytest.raises(CannotExpressError, match="'get_weather' is not supported in a stream"):
         reply(request("/v1/chat/completions", stream=True), WEATHER)
 
 

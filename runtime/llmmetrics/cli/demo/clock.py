@@ -14,11 +14,11 @@ from llmmetrics.errors import ConfigError
 from llmmetrics.system.clock import SystemClock
 
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""How far it can be moved."""
+"""The range in which the clock may be moved."""
 
 
 class MovedClock(SystemClock):
-    """The machine's clock, so much before or after. Durations stay real."""
+    """The machine's clock plus an offset. Durations stay real."""
 
     by = timedelta()
 
@@ -26,7 +26,7 @@ class MovedClock(SystemClock):
         return super().now() + self.by
 
     def advance(self, seconds: float) -> None:
-        """Move it on, or back. Raises `ValueError` and `OverflowError` for what is no such number."""
+        """Move the clock by seconds, forward or back. Raises `ValueError` or `OverflowError` for a bad number."""
         by = self.by + timedelta(seconds=seconds)
         if not FIRST < super().now() + by < LAST:
             raise ValueError
@@ -34,7 +34,7 @@ class MovedClock(SystemClock):
 
 
 class _App:
-    """What the port answers: the time as it is now."""
+    """Answers requests to the port with the demo's time."""
 
     def __init__(self, clock: MovedClock) -> None:
         self._clock = clock
@@ -47,13 +47,13 @@ class _App:
 
     def _answer(self, method: str, path: str, query: str) -> tuple[str, str]:
         if (method, path) not in (("GET", "/now"), ("POST", "/advance")):
-            return "404 Not Found", "here are GET /now and POST /advance?seconds=3600"
+            return "404 Not Found", "use GET /now or POST /advance?seconds=3600"
         if method == "POST":
             try:
                 (seconds,) = parse_qs(query, strict_parsing=True)["seconds"]
                 self._clock.advance(float(seconds))
             except (ValueError, KeyError, OverflowError):
-                return "400 Bad Request", "seconds should be one number, as in /advance?seconds=3600"
+                return "400 Bad Request", "give seconds as one number, as in /advance?seconds=3600"
         return "200 OK", self._clock.now().isoformat()
 
 
@@ -61,12 +61,12 @@ class _ClockHandler(WSGIRequestHandler):
     timeout = 30
 
     def log_message(self, format: str, *args: Any) -> None:
-        """What a test asks for is no news."""
+        """Log no requests: a test makes many."""
 
 
 @contextmanager
 def served(clock: MovedClock, port: int) -> Iterator[str]:
-    """The port's URL, as long as it is open; 0 takes a free one. Raises `ConfigError` for one that is taken."""
+    """Serve the clock; yield its URL. Port 0 takes a free port. Raises `ConfigError` if the port is taken."""
     try:
         server = make_server("127.0.0.1", port, _App(clock), handler_class=_ClockHandler)
     except (OSError, OverflowError) as exc:

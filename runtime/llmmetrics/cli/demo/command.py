@@ -26,11 +26,11 @@ TITLE = "llmmetrics demo"
 
 
 def settings(url: str) -> dict[str, object]:
-    """The guide's three kinds of backend and two more, each at its own path of the simulated provider."""
+    """Make settings with five backends, each at its own path of the simulated provider."""
     return {
         "LlmSettings": {
             "Telemetry": {"EnableMetrics": True},
-            # of its own: what the demo spends is nobody's money
+            # a ledger in memory: the demo spends no real money
             "Budget": {"Ledger": "memory://"},
             "Backends": [
                 {
@@ -50,7 +50,7 @@ def settings(url: str) -> dict[str, object]:
                     "CostPerMillionOutputTokens": 15,
                     "CostPerMillionCachedInputTokens": 0.3,
                 },
-                # without a price of its own: the catalogue knows it
+                # without a configured price: the catalogue has one
                 {"Name": "gemini", "Type": "Gemini", "ModelName": "gemini-2.5-flash", "BaseUrl": f"{url}/gemini"},
                 {
                     "Name": "local-ollama",
@@ -60,7 +60,7 @@ def settings(url: str) -> dict[str, object]:
                     "CostPerMillionInputTokens": 0,
                     "CostPerMillionOutputTokens": 0,
                 },
-                # a cent an hour, which three calls spend
+                # a cent an hour: three calls spend it
                 {
                     "Name": "openai-capped",
                     "Type": "OpenAI",
@@ -77,14 +77,14 @@ def settings(url: str) -> dict[str, object]:
 
 
 class View:
-    """What the board of `llmmetrics top` shows of the demo's own metrics."""
+    """Feeds the demo's own metrics to the board of `llmmetrics top`."""
 
     def __init__(self, console: Console, registry: CollectorRegistry, url: str) -> None:
         self._console, self._registry, self._url = console, registry, url
         self._window = EMPTY
 
     def now(self, hint: str = "", *, live: bool = False) -> Fitted:
-        """The board after one more look."""
+        """Scrape once more and draw the board."""
         page = parse(generate_latest(self._registry), openmetrics=False)
         self._window = scraped(self._window, page, time.monotonic())
         frame = Frame(
@@ -94,7 +94,7 @@ class View:
 
 
 def run(*, host: str = "127.0.0.1", port: int, once: bool, clock_port: int | None = None) -> None:
-    """Run the demo: once, or until Ctrl-C. Raises `ConfigError` for a port that is taken."""
+    """Run the demo once, or until Ctrl-C. Raises `ConfigError` if a port is taken."""
     console = Console()
     registry = CollectorRegistry()
     clock = MovedClock()
@@ -127,11 +127,13 @@ def _live(console: Console, view: View, traffic: Traffic, url: str, provider: Lo
     with stopping() as asked_to_stop:
         console.print(f"Simulated providers at {provider.url}. Metrics at [link={url}]{url}[/link], for example:")
         console.print(f"  curl {url} | grep llm_tokens_total")
-        console.print("Point a Prometheus at that address to see the guide's queries work. Ctrl-C ends it.")
+        console.print(
+            "Let a Prometheus scrape that address to try the queries of the documentation. Press Ctrl-C to quit."
+        )
         with Live(view.now(live=True), console=console, refresh_per_second=4) as live:
             for name, step in itertools.cycle(STEPS):
                 if asked_to_stop():
                     return
                 step(traffic)
-                live.update(view.now(f"just sent: {name}; Ctrl-C ends it", live=True))
+                live.update(view.now(f"just sent: {name}; Ctrl-C quits", live=True))
                 time.sleep(0.4)

@@ -1,6 +1,6 @@
-"""Ctrl-C as a question that is asked between two steps.
+"""Turns Ctrl-C into a flag that is checked between two steps.
 
-As an exception it may come up anywhere: where it is swallowed, as some imports and C code do, it would be lost.
+As an exception it may be raised anywhere, also in an import or in C code that swallows it.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, or the process was told to end, since then. The second time interrupts at once.
+    """Yield a function that says whether Ctrl-C or SIGTERM has arrived. A second one interrupts at once.
 
-    For a program's main thread alone.
+    Call it in the main thread.
     """
-    asked = False
+    signalled = False
 
     def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal signalled
+        if signalled:
             raise KeyboardInterrupt
-        asked = True
+        signalled = True
 
     before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: signalled
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

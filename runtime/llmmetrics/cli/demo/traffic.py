@@ -1,4 +1,4 @@
-"""The demo's traffic: what an application sends in an hour, in a few real HTTP calls."""
+"""The demo's traffic: a few real HTTP calls of each kind that an application makes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SKY = Answer("Air scatters blue light more than red, so it reaches us from every
 
 
 class Traffic:
-    """Clients of both httpx families whose calls are metered, and the provider that answers them."""
+    """Metered clients of both httpx families, and the simulated provider."""
 
     def __init__(self, meter: Meter, provider: LoopbackProvider) -> None:
         self.meter = meter
@@ -46,12 +46,12 @@ class Traffic:
 
 
 def json_calls(traffic: Traffic) -> None:
-    """One JSON call to each backend."""
+    """Send one JSON call to each backend."""
     traffic.provider.script(SKY, replace(SKY, cache_read=10), replace(SKY, reasoning=9), SKY)
     with traffic.client2() as client:
         client.post(OPENAI, json=GPT)
         client.post(ANTHROPIC, json=CLAUDE)
-        # no LLM call, and counted apart
+        # not an LLM call: it has a counter of its own
         client.get("/openai/v1/models")
     with traffic.client() as other:
         other.post(f"{GEMINI}:generateContent", json=CONTENTS)
@@ -59,7 +59,7 @@ def json_calls(traffic: Traffic) -> None:
 
 
 def streams(traffic: Traffic) -> None:
-    """One stream from each backend."""
+    """Read one stream from each backend."""
     traffic.provider.script(SKY, SKY, SKY, SKY)
     with traffic.client2() as client:
         client.post(OPENAI, json={**GPT, "stream": True, "stream_options": {"include_usage": True}})
@@ -70,7 +70,7 @@ def streams(traffic: Traffic) -> None:
 
 
 def rate_limit_and_retry(traffic: Traffic) -> None:
-    """Two requests: the one that is refused, and the one after Retry-After."""
+    """Send a request that gets a 429, and its retry after Retry-After."""
     traffic.provider.script(replace(faults.RATE_LIMIT, retry_after="0.1"), SKY)
     if find_spec("openai") is None:
         with traffic.client2() as client:
@@ -90,26 +90,26 @@ def rate_limit_and_retry(traffic: Traffic) -> None:
 
 
 def timeout(traffic: Traffic) -> None:
-    """A client that does not wait long enough."""
+    """Send a request with a timeout that is too short."""
     before = len(traffic.provider.requests)
     traffic.provider.script(replace(faults.SLOW_FIRST_BYTE, delay=0.5))
     with traffic.client2(timeout=0.15) as client, suppress(httpx2.ReadTimeout):
         client.post(ANTHROPIC, json=CLAUDE)
     deadline = time.monotonic() + 5
-    # on a busy machine the client gives up first, and what is scripted for it would be the next step's
+    # on a busy machine the client gives up first, and the next step would get the answer scripted for it
     while len(traffic.provider.requests) == before and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def bad_key(traffic: Traffic) -> None:
-    """A key that the provider does not know: Gemini says it with a 400."""
+    """Send a wrong API key: Gemini answers it with a 400."""
     traffic.provider.script(faults.BAD_KEY)
     with traffic.client() as client:
         client.post(f"{GEMINI}:generateContent", json=CONTENTS)
 
 
 def cancelled_stream(traffic: Traffic) -> None:
-    """A caller that goes away in the middle of a stream."""
+    """Cancel a task in the middle of a stream."""
     traffic.provider.script(faults.STALL)
 
     async def walk_away() -> None:
@@ -124,8 +124,8 @@ def cancelled_stream(traffic: Traffic) -> None:
 
 
 def budget(traffic: Traffic) -> None:
-    """A cent, which runs dry at the third call and comes back in the next hour: what is refused sends nothing."""
-    # not scripted: a call that is refused would leave its answer to the next step
+    """Spend the budget of a cent: three calls spend it, later ones are refused until the next hour."""
+    # not scripted: a refused call would leave its answer to the next step
     traffic.provider.default = replace(SKY, completion_tokens=52, reasoning=36)
     with traffic.client2() as client, suppress(BudgetExceeded):
         for _ in range(4):
@@ -141,4 +141,4 @@ STEPS: tuple[tuple[str, Callable[[Traffic], None]], ...] = (
     ("a cancelled stream", cancelled_stream),
     ("a budget", budget),
 )
-"""What is sent, in this order."""
+"""The steps of the demo, in this order."""

@@ -1,6 +1,6 @@
 """`llmmetrics doctor`: why metrics or costs may be missing or wrong, and what to do.
 
-It answers the guide's Troubleshooting section; `docs/troubleshooting.md` lists its lines.
+`docs/troubleshooting.md` lists its lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODELS = Telemetry().max_models_per_backend
 
 
 def run(source: str | None, port: int) -> Exit:
-    """Print a line a finding. A warning is no reason to fail."""
+    """Print one line for each finding; return the exit status. A warning is not a failure."""
     status = Exit.FINE
     try:
         for finding in findings(source, port):
@@ -38,9 +38,9 @@ def run(source: str | None, port: int) -> Exit:
 
 
 def findings(source: str | None, port: int) -> Iterator[Finding]:
-    """Everything there is to say of this Python, this port and these settings.
+    """Check this Python, this port and these settings.
 
-    Raises `UnreadableSettingsError` after all else.
+    Raises `UnreadableSettingsError` after all other findings.
     """
     yield from environment.sdks()
     yield from environment.encodings()
@@ -50,16 +50,16 @@ def findings(source: str | None, port: int) -> Iterator[Finding]:
 
 
 def of_settings(source: str | None) -> Iterator[Finding]:
-    """What is to be said of a settings file. Raises `UnreadableSettingsError`."""
+    """Check a settings file. Raises `UnreadableSettingsError`."""
     if source is None:
-        yield ok("no settings given", "`llmmetrics doctor SETTINGS` looks at them too")
+        yield ok("no settings given", "`llmmetrics doctor SETTINGS` checks them too")
         return
     try:
         settings = load(source)
     except UnreadableSettingsError:
         raise
     except ConfigError as exc:
-        # of several, the first line only says that there are several
+        # with several errors, the first line is only a heading
         first, *several = str(exc).splitlines()
         yield from (error(each.strip()) for each in several or [first])
         return
@@ -69,14 +69,14 @@ def of_settings(source: str | None) -> Iterator[Finding]:
     yield from _telemetry(settings.telemetry)
     if not settings.backends:
         yield warning(
-            "no Backends are configured, so calls are counted under the provider's name, at the catalogue's price",
+            "no Backends are configured, so calls are counted under the provider's name, at catalogue prices",
             "name them under LlmSettings.Backends",
         )
-    # a price file that is wrong is among the faults, and without it no price is known
+    # a wrong price file is already among the faults, and prices cannot be resolved without it
     with suppress(ConfigError):
         for backend in resolved(settings):
             yield from _backend(backend)
-            # where something is wrong, nobody knows where a limit will be kept
+            # with a fault in the settings, the place of the ledger is not certain
             if backend.limit is not None and not wrong:
                 yield from _limit(backend, settings)
 
@@ -85,23 +85,28 @@ def _telemetry(telemetry: Telemetry) -> Iterator[Finding]:
     if not telemetry.enable_metrics:
         yield error("Telemetry.EnableMetrics is false, so nothing is exported", "set it to true")
     if telemetry.log_token_counts:
-        yield ok("LogTokenCounts is on", "the logger llmmetrics.calls shows each call's tokens and cost at INFO")
+        yield ok("LogTokenCounts is on", "the logger llmmetrics.calls logs each call's tokens and cost at INFO")
     else:
-        yield ok("LogTokenCounts is off", "set it to true to check costs: a line a call, with its tokens and cost")
+        yield ok(
+            "LogTokenCounts is off",
+            "set it to true to check costs: it logs one line for each call, with tokens and cost",
+        )
     most = telemetry.max_models_per_backend
     if most > MANY_MODELS:
         yield warning(
             f"MaxModelsPerBackend is {most}: dynamic model names may make too many time series",
-            f"lower it: each model is 20 to 35 series, and what is above it is counted as `other` (default: {MODELS})",
+            f"lower it (default: {MODELS}): each model has 20 to 35 series; further models are counted as `other`",
         )
     else:
-        yield ok(f"MaxModelsPerBackend is {most}", "the models of a backend above that are counted as `other`")
+        yield ok(f"MaxModelsPerBackend is {most}", "further models of a backend are counted as `other`")
 
 
 def _backend(backend: Resolved) -> Iterator[Finding]:
     name = f"backend {backend.name!r}"
     if backend.url is None:
-        yield warning(f"{name} has no BaseUrl, and its Type has none of its own", "set BaseUrl: no call can match it")
+        yield warning(
+            f"{name} has no BaseUrl, and its Type has no default", "set BaseUrl: without it no call can match"
+        )
     if backend.source == UNKNOWN:
         model = repr(backend.model) if backend.model else "any model"
         yield warning(
@@ -109,7 +114,7 @@ def _backend(backend: Resolved) -> Iterator[Finding]:
             "set CostPerMillionInputTokens and CostPerMillionOutputTokens (0 for a model of your own)",
         )
     elif backend.prompt is None:
-        yield ok(f"the price of {name} is the catalogue's, by the model asked for")
+        yield ok(f"the price of {name} comes from the catalogue, by the model of each call")
     else:
         yield ok(
             f"the price of {name} is {money(backend.prompt)} in and {money(backend.completion)} out, USD per million "
@@ -119,18 +124,18 @@ def _backend(backend: Resolved) -> Iterator[Finding]:
 
 
 def _compared(backend: Resolved) -> str:
-    """What to do about a price that is not the catalogue's. It may be right: prices are negotiated."""
+    """Compare a price with the catalogue's. A difference may be right: some prices are negotiated."""
     prompt, completion = backend.listed
     if (prompt, completion) in ((None, None), (backend.prompt, backend.completion)):
         return ""
-    return f"the catalogue says {money(prompt)} in and {money(completion)} out: see which one you are billed"
+    return f"the catalogue says {money(prompt)} in and {money(completion)} out: check which price is on your bill"
 
 
 def _limit(backend: Resolved, settings: Settings) -> Iterator[Finding]:
     limit = f"backend {backend.name!r} has a limit of {money(backend.limit)} USD ({backend.window})"
     ledger = settings.budget.ledger
     if ledger is None or ledger.startswith(("sqlite:", "memory:")):
-        where = "in this process alone" if ledger == "memory://" else "on this machine alone"
-        yield ok(f"{limit}, kept {where}", "several machines, or pods, share one by a redis:// Ledger")
+        where = "in this process only" if ledger == "memory://" else "on this machine only"
+        yield ok(f"{limit}, kept {where}", "to share it between machines or pods, use a redis:// Ledger")
     else:
         yield ok(f"{limit}, kept in Redis")

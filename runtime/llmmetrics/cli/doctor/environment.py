@@ -1,4 +1,4 @@
-"""What the doctor sees around an application: the SDKs and their HTTP libraries, worker processes, encodings."""
+"""The doctor's check of the environment: the SDKs and their HTTP libraries, worker processes, encodings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAMILIES = {
     "botocore": "botocore",
     "requests": "requests",
 }
-"""A requirement, and the HTTP library that it stands for. An SDK that has several sends through the first."""
+"""A requirement, and the HTTP library that it implies. An SDK with several of them sends through the first."""
 
 
 class Sdk(NamedTuple):
@@ -31,12 +31,12 @@ class Sdk(NamedTuple):
 
     distribution: str
     since: str | None = None
-    """The first version whose calls all go through an httpx client; None: every one, or none."""
+    """The first version whose calls all go through an httpx client; None: every version, or none."""
     instead: str = "call the provider through an SDK that uses httpx"
-    """What to do about an SDK that no version of can be metered."""
+    """What to do about an SDK of which no version can be metered."""
 
 
-BEDROCK = "call Bedrock through boto3; for other services it is no matter"
+BEDROCK = "call Bedrock through boto3; other services are not concerned"
 GEMINI = "use google-genai"
 
 SDKS = (
@@ -61,18 +61,18 @@ SDKS = (
 
 
 def sdks() -> Iterator[Finding]:
-    """Every LLM SDK of this Python, and whether its calls are metered."""
+    """Check every LLM SDK of this Python: whether its calls are metered."""
     found = [finding for sdk in SDKS if (finding := _sdk(sdk))]
     yield from found
     if not found:
         yield warning(
-            "no LLM SDK that llmmetrics knows is installed here",
-            "if your application uses one, run the doctor with your application's own Python",
+            "no LLM SDK that llmmetrics knows is installed",
+            "if your application uses one, run the doctor with your application's Python",
         )
     if _version("google-genai") and _version("aiohttp"):
         family = _family(metadata.requires("google-genai") or [])
         yield warning(
-            "google-genai sends its async calls through aiohttp where that is installed, and these are not metered",
+            "google-genai sends its async calls through aiohttp if that is installed, and these are not metered",
             f"genai.Client(http_options={{'httpx_async_client': {family}.AsyncClient()}}), or uninstall aiohttp",
         )
 
@@ -91,10 +91,10 @@ def _sdk(sdk: Sdk) -> Finding | None:
     name = f"{sdk.distribution} {version}"
     family = _family(metadata.requires(sdk.distribution) or [])
     if sdk.since and _numbers(version) < _numbers(sdk.since):
-        return warning(f"{name} is from before httpx: not metered", f"pip install '{sdk.distribution}>={sdk.since}'")
+        return warning(f"{name} is too old to use httpx: not metered", f"pip install '{sdk.distribution}>={sdk.since}'")
     if family in METERED:
         return ok(f"{name} goes through {family}", "metered by llmmetrics.instrument(meter) or meter.wrap(client)")
-    return warning(f"{name} goes through {family or 'no HTTP library that is known'}: not metered", sdk.instead)
+    return warning(f"{name} goes through {family or 'an unknown HTTP library'}: not metered", sdk.instead)
 
 
 def _family(requirements: list[str]) -> str | None:
@@ -107,23 +107,23 @@ def _name(requirement: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """`1.20.3rc1` as 1, 20, 3: enough to compare with a release."""
+    """Split `1.20.3rc1` into 1, 20, 3: enough to compare with a release."""
     return tuple(map(int, re.findall(r"\d+", re.match(r"[\d.]*", version)[0])))  # type: ignore[index]
 
 
 MANY = 100
-"""Files of so many dead processes slow every scrape down: about a millisecond each."""
+"""From this number of dead processes on, their files slow each scrape: about a millisecond each."""
 
 
 def processes(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Whether the numbers of several worker processes come together."""
+    """Check whether several worker processes share their numbers."""
     directory = environ.get(VARIABLE)
     if directory is None:
         workers = environ.get("WEB_CONCURRENCY", "1")
         remedy = f"set {VARIABLE} to an empty directory before the server starts"
         if workers.isdigit() and int(workers) > 1:
             yield warning(
-                f"WEB_CONCURRENCY={workers}, and {VARIABLE} is not set: a scrape reads one worker by chance", remedy
+                f"WEB_CONCURRENCY={workers}, and {VARIABLE} is not set: each scrape reads one random worker", remedy
             )
         else:
             yield ok(f"{VARIABLE} is not set, which is right for one process", f"for several workers, {remedy}")
@@ -137,20 +137,20 @@ def processes(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     dead = len(owners) - living
     if owners and not living:
         yield warning(
-            f"{VARIABLE} holds the numbers of {dead} processes that are gone, and they are counted on",
-            "empty it before the server starts, and its counters begin at 0",
+            f"{VARIABLE} holds the numbers of {dead} ended processes, and new counts add to them",
+            "empty it before the server starts, so that counters start at 0",
         )
     elif dead > MANY:
         yield warning(
-            f"{VARIABLE} holds the files of {dead} dead workers, which slow every scrape down",
-            "restart the server with an empty directory, and have its workers live longer",
+            f"{VARIABLE} holds the files of {dead} ended workers: they slow every scrape",
+            "restart the server with an empty directory, and restart workers less often",
         )
     else:
-        yield ok(f"{VARIABLE} is usable, with the numbers of {living} living processes and {dead} dead ones")
+        yield ok(f"{VARIABLE} is usable, with the numbers of {living} running processes and {dead} ended ones")
 
 
 def encodings() -> Iterator[Finding]:
-    """Whether compressed answers can be read. httpx asks for what is installed, so a lack is seldom felt."""
+    """Check which compressed answers can be read. httpx asks only for encodings that are installed."""
     for name in ("br", "zstd"):
         try:
             DECODERS[name]()

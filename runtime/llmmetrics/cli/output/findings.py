@@ -1,4 +1,4 @@
-"""What `llmmetrics doctor` has found: a level, what it is, and what to do about it."""
+"""A finding of a command: a level, what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Level(StrEnum):
-    """How bad it is. Only an error fails the command."""
+    """How serious a finding is. Only an error fails the command."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 
 class Exit(IntEnum):
-    """How a command ends that looks for something wrong: `check`, `doctor`, `verify`, `rules check`."""
+    """Exit statuses of the commands that check something: `check`, `doctor`, `verify`, `rules check`."""
 
     FINE = 0
     FINDINGS = 1
@@ -26,13 +26,13 @@ class Exit(IntEnum):
 EXITS: Mapping[Exit, str] = {
     Exit.FINE: "nothing is wrong",
     Exit.FINDINGS: "something is wrong",
-    Exit.CANNOT_LOOK: "it cannot look",
+    Exit.CANNOT_LOOK: "the check cannot run",
 }
-"""When a command ends so. It cannot look at a file that cannot be read, where nobody answers, when called wrongly."""
+"""What each status means. A check cannot run if a file is unreadable, an address is silent or an option is wrong."""
 
 
 class Finding(NamedTuple):
-    """One line of the doctor's report."""
+    """One line of a report: what was seen, and what to do about it."""
 
     level: Level
     what: str
@@ -43,20 +43,20 @@ class Finding(NamedTuple):
 
 
 def ok(what: str, do: str = "") -> Finding:
-    """Something that is as it should be, or that is only good to know."""
+    """Make a finding that needs no action."""
     return Finding(Level.OK, what, do)
 
 
 def warning(what: str, do: str) -> Finding:
-    """Something that may be why numbers are missing or wrong."""
+    """Make a finding that may explain missing or wrong numbers."""
     return Finding(Level.WARNING, what, do)
 
 
 def error(what: str, do: str = "") -> Finding:
-    """Something that must be changed before there are numbers."""
+    """Make a finding that must be fixed."""
     return Finding(Level.ERROR, what, do)
 
 
 def shown(text: str) -> str:
-    """Text from a document or from the network, as a terminal may have it."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    """Replace what a terminal must not receive in text from a document or the network."""
+    return "".join(char if char.isprintable() else "?" for char in text)

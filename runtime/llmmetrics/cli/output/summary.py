@@ -1,4 +1,4 @@
-"""What settings come to, backend by backend: where each is, what it costs and how much it may. No key, no password."""
+"""Summary of settings, a row for each backend: URL, prices, limit. Without keys and passwords."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from llmmetrics.system.clock import SystemClock
 
 CONFIGURED, FILED, CATALOGUE, UNKNOWN = "configured", "price file", "catalogue", "unknown"
 LATER = "catalogue, by the model asked for"
-"""Where a price comes from. LATER: the backend names no model, so a call's own model decides."""
+"""Sources of a price. LATER: the backend names no model, so each call's model decides."""
 
 
 class Resolved(NamedTuple):
-    """One backend, as it will be metered. All of it may be shown."""
+    """One backend as it will be metered. It holds no secrets."""
 
     name: str
     type: str
     url: str | None
-    """Where its traffic goes; None: nowhere that is known."""
+    """Its URL; None if it is unknown."""
     model: str | None
     source: str
-    """Where its price comes from."""
+    """The source of its price."""
     prompt: Decimal | None
-    """USD per million tokens of fresh input."""
+    """USD per million prompt tokens that no cache served."""
     completion: Decimal | None
     listed: tuple[Decimal | None, Decimal | None]
-    """The same in the catalogue."""
+    """The catalogue's prices for prompt and completion, in USD per million tokens."""
     limit: Decimal | None
     window: str
-    """Of its limit: how long it is and when it starts."""
+    """The window of its limit: period, start and time zone."""
 
 
 def resolved(settings: Settings) -> Iterator[Resolved]:
-    """Every backend of the settings, in their order."""
+    """Summarize every backend of the settings, in their order."""
     price_lookup = PriceLookup(settings.price_file, Catalogue(), SystemClock().now)
     for backend, matched in zip(settings.backends, Backends(settings.backends).all, strict=True):
         models = (backend.model_name, backend.deployment_name)
@@ -72,23 +72,23 @@ def _price(matched: Configured, filed: Price | None, listed: Price | None) -> tu
 
 
 def _per_million(price: Price | None) -> tuple[Decimal | None, Decimal | None]:
-    """USD for a million tokens of fresh input and of output."""
+    """Convert a price to USD per million tokens of prompt and of completion."""
     units = [price.units.get(bucket) if price else None for bucket in ("input", "output")]
     prompt, completion = (None if unit is None else dollars(unit * 10**6) for unit in units)
     return prompt, completion
 
 
 def _url(backend: Backend) -> str | None:
-    """Without userinfo and query, which may hold a password or a key."""
+    """Remove userinfo and query from a URL: they may hold a password or a key."""
     if backend.base_url_or_default is None:
-        return "any host of Azure" if backend.type is BackendType.AZURE_OPENAI else None
+        return "any Azure host" if backend.type is BackendType.AZURE_OPENAI else None
     parts = urlsplit(backend.base_url_or_default)
     return shown(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl())
 
 
 def _window(backend: Backend) -> str:
     if backend.spend_reset_period is ResetPeriod.NEVER:
-        return "for ever"
+        return "never reset"
     starts = {
         ResetPeriod.WEEKLY: f" from {backend.spend_reset_day_of_week.value}",
         ResetPeriod.MONTHLY: f" from day {backend.spend_reset_day_of_month}",

@@ -8,17 +8,17 @@ from decimal import Decimal
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A line for each row, its cells below each other."""
+    """Align rows in columns; return a line for each row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
 
 
 def money(usd: Decimal | None) -> str:
-    """An amount in full, never as 1E+1."""
+    """Format an amount in full, never as 1E+1."""
     return "-" if usd is None else f"{usd:f}"
 
 
 def when(moment: datetime) -> str:
-    """A moment in UTC, to the minute."""
+    """Format a moment in UTC, to the minute."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""What `sum by (…)` and its kin leave of the series, and what they must not add up."""
+"""Aggregations such as `sum by (…)`: the series of their result, and what they must not add up."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from llmmetrics.cli.rules.shape import OTHER, VectorShape, labels_of, listed, wi
 from llmmetrics.cli.rules.simulated import OURS, Labels
 
 _CHOOSES = ("topk", "bottomk", "limitk", "limit_ratio")
-"""Those that leave series as they are."""
+"""Operators that keep the labels of the series."""
 
 _COUNTS = ("count", "group", "count_values")
-"""Those that do not look at the values."""
+"""Operators that ignore the values."""
 
 _ADDS = ("sum", "avg")
 
 _SHOWS = ("avg", "min", "max", "quantile")
-"""Those whose result has the unit, and the bounds, of what went in."""
+"""Operators whose result has the unit and the bounds of their input."""
 
 
 def aggregate(reading: ExpressionReading, node: AggregateExpr) -> VectorShape:
-    """The result of an aggregation."""
+    """Compute the shape of an aggregation's result; report what is wrong with it."""
     op = str(node.op)
     shape = reading.of(node.expr)
     parameter = reading.of(node.param) if isinstance(node.param, Expr) else None
@@ -73,15 +73,15 @@ def _added_up(
         reading.say(
             error(
                 f"{op} counts tokens twice: token_type `total` is `prompt` + `completion`",
-                'choose with {token_type!="total"}, or {token_type="total"}',
+                'select {token_type!="total"}, or only {token_type="total"}',
             )
         )
     if op in _ADDS and any(_equal_but(each, {"le"}) for each in groups.values()):
         reading.say(
             error(
-                f"{op} without `le`: buckets are cumulative, so each call is counted in several, and "
-                "histogram_quantile() has nothing to read",
-                f"{op} by (le, backend) ({inner}); to count calls use the _count series",
+                f"{op} without `le`: buckets are cumulative, so each call is counted in several of them, and "
+                "histogram_quantile() cannot work without `le`",
+                f"{op} by (le, backend) ({inner}); to count calls, use the _count series",
             )
         )
     several = any(_equal_but(each, TARGETS | reading.targets) for each in groups.values())
@@ -89,19 +89,19 @@ def _added_up(
     if shape.repeated and op in ("sum", "count") and several and not apart:
         reading.say(
             warning(
-                f"{op} counts instances, not backends: every instance shows {names} of every backend",
-                f"{op}({_once(shape.names)} by (job, backend) ({inner})): each backend once, then the {op}",
+                f"{op} counts instances, not backends: every instance exports {names} of every backend",
+                f"{op}({_once(shape.names)} by (job, backend) ({inner})): take each backend once, then apply {op}",
             )
         )
 
 
 def _once(names: frozenset[str]) -> str:
-    """How the instances' values of a gauge make one: a backend that one of them sees fail is unhealthy."""
+    """Choose the operator that joins a gauge's values of several instances: one unhealthy makes all unhealthy."""
     return "min" if names == {"llm_backend_health"} else "max"
 
 
 def with_total(series: Sequence[Labels]) -> bool:
-    """Whether among them are tokens, and the total of the same."""
+    """Return whether both tokens and their total are among these series."""
     totals = {without(each, ["token_type"]) for each in series if ("token_type", "total") in each}
     return any(
         without(each, ["token_type"]) in totals
@@ -111,5 +111,5 @@ def with_total(series: Sequence[Labels]) -> bool:
 
 
 def _equal_but(series: Sequence[Labels], names: Iterable[str]) -> bool:
-    """Whether two of them differ in these labels alone."""
+    """Return whether two of these series differ only in these labels."""
     return len({without(each, names) for each in series}) < len(series)

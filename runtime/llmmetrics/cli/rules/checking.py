@@ -1,4 +1,4 @@
-"""Every query of the files together: each read on the simulated traffic, recording rules by their names."""
+"""Checks all queries of the files together, so that a query may use the recording rules of another file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Checked(NamedTuple):
-    """A query, what it gives, and what is wrong with it."""
+    """A query, the shape of its result, and its findings."""
 
     query: Query
     shape: VectorShape
@@ -28,13 +28,13 @@ class Checked(NamedTuple):
 
 
 class Checker:
-    """Queries that may ask for each other's results."""
+    """Checks queries that may use each other's results."""
 
     def __init__(self, queries: Sequence[Query], targets: frozenset[str]) -> None:
         texts = (text for each in queries for text in (each.expression, each.label, *each.texts.values()))
         words = frozenset(word for text in texts for word in _WORD.findall(text))
         self._targets = words & (targets | TARGETS) - {"job", "instance"}
-        """Labels that nobody asks for need not be there."""
+        """Only those target labels that a query names."""
         self._records: dict[str, list[Query]] = {}
         self._known: dict[str, VectorShape] = {}
         for each in queries:
@@ -42,12 +42,12 @@ class Checker:
                 self._records.setdefault(each.name, []).append(each)
 
     def check(self, query: Query) -> Checked:
-        """What is wrong with a query."""
-        shape, found = self._read(query)
+        """Check a query; return its findings."""
+        shape, findings = self._read(query)
         if shape is not None:
-            found += judged(query, shape)
-        # one mistake may be met twice on the way
-        return Checked(query, shape or OTHER, tuple(placed(query, each) for each in dict.fromkeys(found)))
+            findings += judged(query, shape)
+        # the same mistake may be reported twice during the reading
+        return Checked(query, shape or OTHER, tuple(placed(query, each) for each in dict.fromkeys(findings)))
 
     def _read(self, query: Query) -> tuple[VectorShape | None, list[Finding]]:
         reading = ExpressionReading(query.kind, self._targets, self._recorded, read)
@@ -56,15 +56,15 @@ class Checker:
         except ValueError as exc:
             return None, [_unparsed(str(exc))]
         except RecursionError:
-            return None, [error("the expression is nested too deeply to be read", "record parts of it by rules")]
+            return None, [error("the expression is nested too deeply", "move parts of it into recording rules")]
         return reading.rated(shape), reading.found
 
     def _recorded(self, name: str) -> VectorShape | None:
-        """What rules of this name record, all together."""
+        """Return the shape of what all rules of this name record; None if no rule does."""
         if name not in self._records:
             return None
         if name not in self._known:
-            # a rule that asks for itself gets what nobody knows
+            # a rule that uses itself gets an unknown shape
             self._known[name] = OTHER
             self._known[name] = self._together(name)
         return self._known[name]
@@ -83,26 +83,26 @@ def _labelled(row: frozenset[tuple[str, str]], labels: Mapping[str, str]) -> fro
 
 
 def parsed(expression: str) -> promql_parser.Expr:
-    """The expression's tree. Raises `ValueError` where it is none."""
+    """Parse an expression. Raises `ValueError` if it is not PromQL."""
     try:
         return promql_parser.parse(expression)
     except BaseException as exc:
-        # a panic of the parser's, as at `offset NaN`, is no Exception
+        # a panic of the parser, as at `offset NaN`, is not an Exception
         if type(exc).__name__ == "PanicException":
             raise ValueError(str(exc)) from None
         raise
 
 
 def placed(query: Query, finding: Finding) -> Placed:
-    """A finding of this query."""
+    """Add the query's place to a finding."""
     return Placed(query.where, finding, query.written or query.expression)
 
 
-def _unparsed(said: str) -> Finding:
-    if "ranges only allowed" in said:
-        return error("a parse error: only a metric itself has a range", "write a subquery, as in (…)[1h:15s]")
-    if "expected type matrix" in said or "got vector" in said:
-        return error(f"a parse error: {said}", "give the metric a range, as in [5m]")
+def _unparsed(problem: str) -> Finding:
+    if "ranges only allowed" in problem:
+        return error("parse error: only a plain metric takes a range", "write a subquery, as in (…)[1h:15s]")
+    if "expected type matrix" in problem or "got vector" in problem:
+        return error(f"parse error: {problem}", "give the metric a range, as in [5m]")
     return error(
-        f"a parse error: {said}", "repair the expression; https://prometheus.io/docs/prometheus/latest/querying"
+        f"parse error: {problem}", "correct the expression; https://prometheus.io/docs/prometheus/latest/querying"
     )

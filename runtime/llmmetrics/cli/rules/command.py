@@ -1,4 +1,4 @@
-"""`llmmetrics rules check FILE…`: what in a user's own rules and dashboards cannot work, and what to write instead."""
+"""`llmmetrics rules check FILE…`: finds what cannot work in a user's rules and dashboards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmmetrics.cli.rules.checking import Checked, Checker, placed
 from llmmetrics.cli.rules.queries import Document, Placed, UnreadableError
 
 WIDTH = 160
-"""So much of an expression is shown."""
+"""Maximum length of an excerpt of an expression, in characters."""
 
 
 class Found(NamedTuple):
@@ -23,7 +23,7 @@ class Found(NamedTuple):
 
 
 def run(paths: Sequence[str]) -> Exit:
-    """Print each finding."""
+    """Print each finding; return the exit status."""
     documents: dict[str, Document] = {}
     unreadable = False
     for path in paths:
@@ -41,13 +41,13 @@ def run(paths: Sequence[str]) -> Exit:
     if found:
         return Exit.FINDINGS
     count = sum(len(each.queries) for each in documents.values())
-    how = "read, and evaluated by promtool" if program else "read; with promtool installed they are evaluated too"
-    sys.stdout.write(f"{ok(f'{count} expressions of {len(documents)} files have nothing wrong in them ({how})')}\n")
+    how = "checked, and evaluated by promtool" if program else "checked; install promtool to evaluate them too"
+    sys.stdout.write(f"{ok(f'no errors in {count} expressions of {len(documents)} files ({how})')}\n")
     return Exit.FINE
 
 
 def findings(documents: Mapping[str, Document], program: str | None) -> Iterator[Found]:
-    """Everything that is wrong, file by file; with promtool, what a Prometheus says of what seems right."""
+    """Find everything that is wrong, file by file; with promtool, evaluate what seems right."""
     targets = frozenset[str]().union(*(each.targets for each in documents.values()))
     checker = Checker([query for each in documents.values() for query in each.queries], targets)
     everything: list[Checked] = []

@@ -1,4 +1,4 @@
-"""A file of the command line, read as what it is."""
+"""Reads a file: a dashboard in JSON, or rules or a prometheus.yml in YAML."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from llmmetrics.cli.rules.queries import Document, UnreadableError
 
 
 def read(path: str) -> Document:
-    """What a file asks for. Raises `UnreadableError`, whose message goes on from the file's name."""
+    """Read the queries of a file. Raises `UnreadableError`, whose message continues the file's name."""
     try:
         content = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise UnreadableError("is no text in UTF-8: give YAML or JSON") from None
+        raise UnreadableError("is not text in UTF-8: give YAML or JSON") from None
     except OSError as exc:
-        raise UnreadableError(f"cannot be read ({exc.strerror or type(exc).__name__}): see its path") from None
+        raise UnreadableError(f"cannot be read ({exc.strerror or type(exc).__name__}): check the path") from None
     if path.endswith(".json") or content.lstrip().startswith("{"):
         try:
             return grafana.dashboard(json.loads(content))
         except (json.JSONDecodeError, RecursionError) as exc:
             if path.endswith(".json"):
-                raise UnreadableError(f"is not JSON ({exc}): repair it first") from None
+                raise UnreadableError(f"is not JSON ({exc}): correct it first") from None
     try:
         return prometheus.document(yaml.safe_load(content))
     except UnreadableError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        # its own text quotes the file over several lines
+        # the exception's text quotes the file over several lines
         mark = getattr(exc, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(exc, "problem", None) or type(exc).__name__
-        raise UnreadableError(f"is not YAML ({what}{at}): repair it first") from None
+        raise UnreadableError(f"is not YAML ({what}{at}): correct it first") from None

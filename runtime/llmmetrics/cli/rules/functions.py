@@ -1,4 +1,4 @@
-"""What PromQL's functions make of the series, and which of them are for counters: by name, in tables."""
+"""PromQL's functions: the shape of their results, and which of them are for counters. By name, in tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RATES = ("rate", "increase", "irate")
 _FOR_GAUGES = ("delta", "idelta", "deriv", "predict_linear", "holt_winters", "double_exponential_smoothing")
 
 _BLIND = ("changes", "resets", "count_over_time", "present_over_time", "timestamp")
-"""Those that may look at a counter itself, and whose result is no value of it."""
+"""Functions that may take a counter without rate(): their result is not its value."""
 
 _SAME_UNIT = (
     *("abs", "ceil", "floor", "round", "clamp", "clamp_min", "clamp_max"),
@@ -26,16 +26,16 @@ _SAME_UNIT = (
 )
 
 _GROWS = "llm_backend_budget_usd"
-"""A gauge that only grows, and falls to 0 at its window's end as a counter does at a restart: rate() suits it."""
+"""A gauge that only grows until its window ends, and then falls to 0, as a counter does at a restart: rate() fits."""
 
 
 def call(reading: ExpressionReading, node: Call) -> VectorShape:
-    """The result of a function."""
+    """Compute the shape of a function's result; report what is wrong with the call."""
     return _SPECIAL.get(node.func.name, _plain)(reading, node)
 
 
 def _arguments(reading: ExpressionReading, node: Call) -> VectorShape | None:
-    """All of them are read; the vector or matrix among them is given back."""
+    """Read all arguments; return the vector or matrix among them."""
     shapes = [reading.of(each) for each in node.args]
     return next((each for each in shapes if not each.scalar), None)
 
@@ -47,7 +47,7 @@ def _plain(reading: ExpressionReading, node: Call) -> VectorShape:
     if shape is None:
         return VectorShape(NO_LABELS)
     if name in _FOR_GAUGES and shape.type == "counter":
-        do = f"write rate({listed(shape.names)}[5m]) or increase(…), which know of restarts"
+        do = f"write rate({listed(shape.names)}[5m]) or increase(…): they handle restarts"
         reading.say(warning(f"{name}() is for gauges, and {listed(shape.names)} is a counter", do))
     elif name not in _BLIND:
         shape = reading.rated(shape)
@@ -73,17 +73,17 @@ def _quantile(reading: ExpressionReading, node: Call) -> VectorShape:
     right = f"histogram_quantile({text(node.args[0])}, sum by (le, backend) ({inner}))"
     if "le" not in labels_of(shape.series):
         if not any("without `le`" in each.what for each in reading.found):
-            reading.say(error(f"histogram_quantile() needs the label le, which {inner} has not", right))
+            reading.say(error(f"histogram_quantile() needs the label le, and {inner} has none", right))
         return OTHER
     if shape.raw:
-        what = "histogram_quantile() of each series by itself: a quantile an instance and model, none of a backend"
+        what = "histogram_quantile() of single series gives a quantile for each instance and model, not for a backend"
         reading.say(warning(what, right))
     series = frozenset(without(each, ["le"]) for each in shape.series)
     return shape._replace(series=series, unit="latency", type="", per_second=False)
 
 
 def _replaced(reading: ExpressionReading, node: Call) -> VectorShape:
-    """`label_replace` and `label_join`: a label more, or another value of one."""
+    """Compute the shape of `label_replace` and `label_join`, which add or change a label."""
     shape = _arguments(reading, node) or OTHER
     if shape.series is None:
         return OTHER
@@ -93,11 +93,11 @@ def _replaced(reading: ExpressionReading, node: Call) -> VectorShape:
         rows = [row | {target: separator.join(row.get(each, "") for each in sources)} for row in _rows(shape)]
     else:
         rows = [row | {target: _value(row, target, *words)} for row in _rows(shape)]
-    # an empty label is none
+    # an empty label counts as absent
     series = frozenset(frozenset(pair for pair in row.items() if pair[1]) for row in rows)
     if len(series) < len(shape.series):
         what = f"{node.func.name}() gives several series the same labels, which Prometheus refuses"
-        reading.say(error(what, f"aggregate first, or write to another label than {target!r}"))
+        reading.say(error(what, f"aggregate first, or write to a label other than {target!r}"))
         return OTHER
     return shape._replace(series=series)
 
@@ -107,7 +107,7 @@ def _rows(shape: VectorShape) -> list[dict[str, str]]:
 
 
 def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern: str) -> str:
-    """What `label_replace` writes; where that depends on the values of others than us, something for each of them."""
+    """Compute what `label_replace` writes; if it depends on unknown values, a distinct text for each of them."""
     if given in ("$1", "${1}"):
         return row.get(source, "")
     if "$" not in given and pattern in ("", ".*", "(.*)"):
@@ -116,7 +116,7 @@ def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern
 
 
 def _absent(reading: ExpressionReading, node: Call) -> VectorShape:
-    """It gives something only where there is nothing: what it is asked for is looked at, and no more."""
+    """Read the argument of `absent`; the result itself is not checked."""
     reading.of(node.args[0])
     return OTHER
 

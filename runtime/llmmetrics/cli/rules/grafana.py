@@ -1,4 +1,4 @@
-"""The queries of a Grafana dashboard, and the parts of it that Grafana no longer knows."""
+"""The queries of a Grafana dashboard, and the parts of it that Grafana has removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMOVED: Mapping[str, str] = {
     "grafana-piechart-panel": "piechart",
     "grafana-worldmap-panel": "geomap",
 }
-"""Types of panels that are gone, and what took their place."""
+"""Removed types of panels, and their successors."""
 
 MOVED: Mapping[str, str] = {
     "format": 'fieldConfig.defaults.unit, as in {"fieldConfig": {"defaults": {"unit": "currencyUSD"}}}',
@@ -26,15 +26,15 @@ MOVED: Mapping[str, str] = {
     "seriesOverrides": "fieldConfig.overrides",
     "nullPointMode": "fieldConfig.defaults.custom.spanNulls",
 }
-"""What panels no longer say themselves, and where it is said now."""
+"""Removed keys of panels, and where the setting is now."""
 
 _LABEL_VALUES = re.compile(r"\s*label_values\(\s*(?:(.+?)\s*,\s*)?(\w+)\s*\)\s*", re.DOTALL)
 
 
 def dashboard(content: Any) -> Document:
-    """A dashboard, as Grafana exports it or its API answers; or one panel alone."""
+    """Read a dashboard, as Grafana exports it or its API returns it; or a single panel."""
     if not isinstance(content, dict):
-        raise UnreadableError("is JSON, but no dashboard: a dashboard is an object with `panels`")
+        raise UnreadableError("is JSON, but not a dashboard: a dashboard is an object with `panels`")
     content = content.get("dashboard", content)
     if not isinstance(content, dict) or "elements" in _dict(content.get("spec", content)):
         raise UnreadableError("is a dashboard of Grafana's schema v2: export it as classic JSON")
@@ -42,20 +42,20 @@ def dashboard(content: Any) -> Document:
         version = content.get("schemaVersion", "none")
         raise UnreadableError(
             f"is a dashboard of an old schema (schemaVersion {version}, with `rows`), from before Grafana 5: import it "
-            "into a Grafana of today, save it, and check what it exports"
+            "into a current Grafana, save it, and check the export"
         )
     panels = content.get("panels", [content] if "targets" in content else None)
     if not isinstance(panels, list):
-        raise UnreadableError("is JSON, but no dashboard: it has no list of `panels`")
+        raise UnreadableError("is JSON, but not a dashboard: it has no list of `panels`")
     variables = _dict(content.get("templating")).get("list")
     chosen = dict(values(variables))
-    found = list(_panels(panels))
+    all_panels = list(_panels(panels))
     queries = [
-        *(query for each in found for query in _of_panel(each, chosen)),
+        *(query for each in all_panels for query in _of_panel(each, chosen)),
         *_of_variables(variables, chosen),
         *_of_annotations(content, chosen),
     ]
-    return Document(queries, [each for panel in found for each in _gone(panel)])
+    return Document(queries, [each for panel in all_panels for each in _gone(panel)])
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _panels(panels: Any) -> Iterator[dict[str, Any]]:
-    """Every panel; rows hold more."""
+    """Walk every panel, and the panels inside rows."""
     for each in panels if isinstance(panels, list) else ():
         if isinstance(each, dict):
             yield each
@@ -77,12 +77,10 @@ def _title(panel: Mapping[str, Any]) -> str:
 def _gone(panel: Mapping[str, Any]) -> Iterator[Placed]:
     where, kind = _title(panel), panel.get("type")
     if isinstance(kind, str) and kind in REMOVED:
-        yield Placed(where, error(f"panels of type {kind} are removed from Grafana", f'"type": "{REMOVED[kind]}"'))
+        yield Placed(where, error(f"Grafana has removed panels of type {kind}", f'"type": "{REMOVED[kind]}"'))
     for name, place in MOVED.items():
         if name in panel:
-            yield Placed(
-                where, error(f"`{name}` of a panel is removed from Grafana, and ignored", f"say it in {place}")
-            )
+            yield Placed(where, error(f"Grafana has removed `{name}` of a panel and ignores it", f"use {place}"))
 
 
 def _of_panel(panel: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Query]:
@@ -106,9 +104,9 @@ def _of_panel(panel: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Q
 
 
 def _prometheus(panel: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
-    """Whether a target has an expression for Prometheus; Loki's are called the same."""
+    """Return whether a target has an expression for Prometheus; Loki uses the same key."""
     source = target.get("datasource") or panel.get("datasource")
-    # a name, or a type; nobody knows what a variable stands for, and Prometheus is what is asked for here
+    # a name or a type; a variable is unknown here, and taken for Prometheus
     kind = str(_dict(source).get("type", "prometheus") if isinstance(source, dict) else source or "").lower()
     other = "prometheus" not in kind if isinstance(source, dict) else "loki" in kind
     return bool(str(target.get("expr") or "").strip()) and not other
@@ -123,12 +121,12 @@ def _query(query: Query, chosen: Mapping[str, str]) -> Iterator[Query]:
 
 def _of_variables(variables: Any, chosen: Mapping[str, str]) -> Iterator[Query]:
     for each in variables if isinstance(variables, list) else ():
-        asked = _dict(each).get("query")
-        text = _dict(asked).get("query", asked)
+        question = _dict(each).get("query")
+        text = _dict(question).get("query", question)
         if _dict(each).get("type") != "query" or not isinstance(text, str):
             continue
-        if (found := _LABEL_VALUES.fullmatch(text)) and found[1]:
-            yield from _query(Query(f"variable {each.get('name')}", "variable", found[1], label=found[2]), chosen)
+        if (match := _LABEL_VALUES.fullmatch(text)) and match[1]:
+            yield from _query(Query(f"variable {each.get('name')}", "variable", match[1], label=match[2]), chosen)
 
 
 def _of_annotations(content: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Query]:

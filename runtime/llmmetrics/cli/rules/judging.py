@@ -1,4 +1,4 @@
-"""What is wrong with a query as a whole: what its alert says of it, what its name promises, what its panel does."""
+"""Checks a query as a whole: its alert's texts, its rule's name, its panel's unit and stacking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEVELS = ("job", "instance", "backend", "model")
 
 
 def judged(query: Query, shape: VectorShape) -> Iterator[Finding]:
-    """What is wrong with what is made of a result that has this shape."""
+    """Check how the file uses a result of this shape."""
     for place, text in query.texts.items():
         if query.kind == "alert":
             yield from _printed(place, text, shape.unit)
@@ -28,10 +28,10 @@ def judged(query: Query, shape: VectorShape) -> Iterator[Finding]:
         return
     labels = labels_of(shape.series) | (query.labels.keys() if query.kind == "record" else frozenset())
     if shape.raw:
-        # and whatever a scrape configuration that nobody has shown us adds
+        # the scrape configuration may be unknown: assume that it adds the usual labels
         labels |= TARGETS
     if query.kind == "variable" and query.label not in labels:
-        what = f"its series have no label {query.label!r}, so the variable is empty"
+        what = f"the series have no label {query.label!r}, so the variable is empty"
         yield error(what, f"they have {listed(labels & OURS)}")
     yield from _named(query, labels)
     if query.kind == "record":
@@ -41,44 +41,46 @@ def judged(query: Query, shape: VectorShape) -> Iterator[Finding]:
 
 
 def _named(query: Query, labels: frozenset[str]) -> Iterator[Finding]:
-    """The labels that a text names and the result has not."""
+    """Find the labels that a text names and the result does not have."""
     for place, text in query.texts.items():
         for name in (_LABEL if query.kind == "alert" else _LEGEND).findall(text):
             if name not in labels:
                 has = listed(labels & (OURS | {"job", "instance"}))
-                yield error(f"{place} names the label {name!r}, which the result has not", f"its labels are {has}")
+                yield error(
+                    f"{place} names the label {name!r}, but the result does not have it", f"its labels are {has}"
+                )
 
 
 def _printed(place: str, text: str, unit: str) -> Iterator[Finding]:
-    """What a template makes of a ratio."""
-    for found in _VALUE.finditer(text):
-        humanized = "humanizePercentage" in found[0]
-        if unit == "ratio" and found[1] and not humanized:
-            what = f"{place}: {found[0]!r} of a ratio prints 0.95% where 95% is meant"
+    """Check how a template prints a ratio."""
+    for match in _VALUE.finditer(text):
+        humanized = "humanizePercentage" in match[0]
+        if unit == "ratio" and match[1] and not humanized:
+            what = f"{place}: {match[0]!r} of a ratio prints 0.95% instead of 95%"
             yield error(what, "write {{ $value | humanizePercentage }}")
-        elif humanized and (found[1] or unit == "percent"):
-            what = f"{place}: humanizePercentage multiplies by 100 and writes the % itself"
-            yield error(what, "give it a ratio, and write no % after it")
+        elif humanized and (match[1] or unit == "percent"):
+            what = f"{place}: humanizePercentage already multiplies by 100 and writes the %"
+            yield error(what, "pass a ratio, and write no % after it")
 
 
 def _level(query: Query, shape: VectorShape, labels: frozenset[str]) -> Iterator[Finding]:
-    """`level:metric:operations`, the level being the labels of the result: https://prometheus.io/docs/practices/rules."""
+    """Check a name `level:metric:operations`: level is the result's labels. https://prometheus.io/docs/practices/rules."""
     level, colon, _ = query.name.partition(":")
     lost = [each for each in level.split("_") if colon and each in _LEVELS and each not in labels]
     if lost or (shape.unit in ("ratio", "percent") and shape.series == NO_LABELS):
-        promised = f", although it is named by {listed(lost)}" if lost else ""
+        promised = f", but its name promises {listed(lost)}" if lost else ""
         has = f"only {listed(labels)}" if labels else "no labels"
-        hides = "what asks for more gets nothing" if labels else "a backend that fails does not show among the others"
+        hides = "queries by other labels get nothing" if labels else "the good backends hide one that fails"
         yield warning(f"the recorded series has {has}{promised}: {hides}", "aggregate each side by (job, backend)")
 
 
 def _panel(query: Query, shape: VectorShape) -> Iterator[Finding]:
     if query.stacked and with_total(list(shape.series or ())):
         yield error(
-            "stacks the token_type `total` on `prompt` and `completion`, which it is the sum of: everything is doubled",
-            'choose with {token_type!="total"}',
+            "stacks the token_type `total` on `prompt` and `completion`: `total` is their sum, so all values double",
+            'select {token_type!="total"}',
         )
     if query.unit == "percent" and shape.unit == "ratio":
-        yield error("the unit `percent` of a ratio shows 0.95% where 95% is meant", 'use the unit "percentunit"')
+        yield error("the unit `percent` of a ratio shows 0.95% instead of 95%", 'use the unit "percentunit"')
     if query.unit == "percentunit" and shape.unit == "percent":
-        yield error("the unit `percentunit` of a percentage shows 9500% where 95% is meant", 'use the unit "percent"')
+        yield error("the unit `percentunit` of a percentage shows 9500% instead of 95%", 'use the unit "percent"')

@@ -1,4 +1,4 @@
-"""Which series of two sides an operator brings together: https://prometheus.io/docs/prometheus/latest/querying/operators."""
+"""Matches the series of an operator's two sides: https://prometheus.io/docs/prometheus/latest/querying/operators."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Series = frozenset[Labels]
 
 
 class Matched(NamedTuple):
-    """The result's series; or none, and whether several of one side are why."""
+    """The result's series; or none, and the side that has too many matches."""
 
     series: Series
     several: str = ""
-    """The side on which more than one series matches, where there may be one alone."""
+    """The side on which more than one series matches, although only one may."""
 
 
 def key(each: Labels, modifier: BinModifier | None) -> Labels:
-    """What of a series must be equal on both sides."""
+    """Return the labels that must be equal on both sides."""
     if modifier is None or modifier.matching is None:
         return each
     names = frozenset(modifier.matching.labels)
@@ -33,12 +33,12 @@ def key(each: Labels, modifier: BinModifier | None) -> Labels:
 
 
 def keys(series: Series, modifier: BinModifier | None) -> Series:
-    """The keys of a side."""
+    """Return the match keys of a side."""
     return frozenset(key(each, modifier) for each in series)
 
 
 def matched(left: Series, right: Series, modifier: BinModifier | None) -> Matched:
-    """The result of an arithmetic or comparing operator."""
+    """Match the series of an arithmetic or comparison operator."""
     both = keys(left, modifier) & keys(right, modifier)
     sides: Mapping[str, Series] = {"left": left, "right": right}
     many = _many(modifier)
@@ -48,30 +48,30 @@ def matched(left: Series, right: Series, modifier: BinModifier | None) -> Matche
             return Matched(frozenset(), side)
     if many is None or modifier is None:
         return Matched(both)
-    # the many keep their labels, and get those that are asked for from the one
+    # the many side keeps its labels, and takes the labels of group_left or group_right from the one side
     one = {key(each, modifier): each for each in sides["right" if many == "left" else "left"]}
     taken = frozenset(modifier.group_labels or ())
     rows = [(each, key(each, modifier)) for each in sides[many] if key(each, modifier) in both]
-    found = frozenset(
+    result = frozenset(
         without(each, taken) | frozenset(pair for pair in one[same] if pair[0] in taken) for each, same in rows
     )
-    return Matched(found) if len(found) == len(rows) else Matched(frozenset(), many)
+    return Matched(result) if len(result) == len(rows) else Matched(frozenset(), many)
 
 
 def _many(modifier: BinModifier | None) -> str | None:
-    """The side of which several series may match one of the other."""
+    """Return the side on which several series may match one of the other."""
     if modifier is not None and modifier.card == VectorMatchCardinality.ManyToOne:
         return "left"
     return "right" if modifier is not None and modifier.card == VectorMatchCardinality.OneToMany else None
 
 
 def difference(left: Series, right: Series, modifier: BinModifier | None) -> str:
-    """Why no series of one side matches one of the other, in words."""
+    """Describe why no series of one side matches one of the other."""
     ours, theirs = (keys(each, modifier) for each in (left, right))
     telling = OURS | {"job", "instance"}
     mine, other = labels_of(ours) & telling, labels_of(theirs) & telling
-    parts = [f"the left has {name}, the right has not" for name in sorted(mine - other)]
-    parts += [f"the right has {name}, the left has not" for name in sorted(other - mine)]
+    parts = [f"only the left has {name}" for name in sorted(mine - other)]
+    parts += [f"only the right has {name}" for name in sorted(other - mine)]
     for name in sorted(mine & other):
         one, two = (sorted({value for row in side for key, value in row if key == name}) for side in (ours, theirs))
         if not set(one) & set(two):

@@ -1,4 +1,4 @@
-"""What an operator makes of its two sides: which series match, and what a comparison asks for."""
+"""Operators: the shape of their results, sides that never match, and comparisons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmmetrics.cli.rules.shape import OTHER, SCALAR, VectorShape, labels_of, li
 from llmmetrics.cli.rules.thresholds import COMPARES, compared
 
 _COUNTED = ("calls", "tokens", "usd")
-"""Units of which one may be a share of another."""
+"""Units whose quotient is a ratio."""
 
 _NUMBERS: Mapping[str, Callable[[float, float], float]] = {
     "+": operator.add,
@@ -25,7 +25,7 @@ _NUMBERS: Mapping[str, Callable[[float, float], float]] = {
 
 
 def binary(reading: ExpressionReading, node: BinaryExpr) -> VectorShape:
-    """The result of an operator."""
+    """Compute the shape of an operator's result; report what is wrong with it."""
     op = str(node.op)
     left, right = reading.of(node.lhs), reading.of(node.rhs)
     if op in ("and", "or", "unless"):
@@ -45,27 +45,27 @@ def _two(reading: ExpressionReading, node: BinaryExpr, left: VectorShape, right:
     if modifier and modifier.matching and modifier.matching.type == LabelModifierType.Include:
         absent = set(modifier.matching.labels) - labels_of(left.series | right.series)
         if absent:
-            what = f"{op} on ({listed(absent)}): neither side has such a label, so it tells nothing apart"
+            what = f"{op} on ({listed(absent)}): neither side has this label, so it has no effect"
             reading.say(warning(what, "match on labels that both sides have"))
-    found = matched(left.series, right.series, modifier)
-    if found.several:
-        what = f"several series on the {found.several} side of {op} match one of the other, which Prometheus refuses"
+    match = matched(left.series, right.series, modifier)
+    if match.several:
+        what = f"several series on the {match.several} side of {op} match one of the other: Prometheus refuses that"
         do = "aggregate both sides by the same labels, as in sum by (job, backend) (…), or use group_left, group_right"
         reading.say(error(what, do))
         return OTHER
     unit = left.unit if op in COMPARES else _unit(op, left, right)
-    if not found.series:
+    if not match.series:
         _never(reading, node, left, right)
-        # what is said of its value is looked at all the same
+        # keep the unit, so that comparisons are still checked
         return OTHER._replace(unit=unit)
-    shape = left._replace(series=found.series, raw=left.raw and right.raw, names=left.names | right.names, unit=unit)
+    shape = left._replace(series=match.series, raw=left.raw and right.raw, names=left.names | right.names, unit=unit)
     if op in COMPARES:
         return shape
     return shape._replace(repeated=left.repeated and right.repeated, per_second=False)
 
 
 def _filled(modifier: BinModifier | None) -> bool:
-    """Whether a value is given for what does not match, by `fill(…)`."""
+    """Return whether `fill(…)` gives a value to series that do not match."""
     return modifier is not None and (modifier.fill_values.lhs, modifier.fill_values.rhs) != (None, None)
 
 
@@ -94,7 +94,7 @@ def _set(reading: ExpressionReading, node: BinaryExpr, op: str, left: VectorShap
     theirs = keys(right.series, modifier)
     both = frozenset(each for each in left.series if key(each, modifier) in theirs)
     if not both:
-        effect = "the result is empty" if op == "and" else "it takes nothing away"
+        effect = "the result is empty" if op == "and" else "it removes nothing"
         differs = difference(left.series, right.series, modifier)
         reading.say(
             error(f"the two sides of {op} never match, so {effect}: {differs}", f"{op} on (job, backend), or aggregate")
@@ -102,7 +102,7 @@ def _set(reading: ExpressionReading, node: BinaryExpr, op: str, left: VectorShap
         return OTHER if op == "and" else left
     if op == "and":
         return left._replace(series=both)
-    # `x unless x offset 1h`: series that were not there an hour ago, which have grown by all that they show
+    # `x unless x offset 1h`: series that are younger than an hour, so their value is their increase
     return left._replace(type="") if _earlier(node.rhs, left) else left
 
 
@@ -121,7 +121,7 @@ def _with_number(reading: ExpressionReading, op: str, left: VectorShape, right: 
 
 
 def _scaled(op: str, unit: str, number: float | None, flipped: bool) -> str:
-    """The unit of something that is multiplied, or taken from 1 or 100."""
+    """Compute the unit after a multiplication, a division, or a subtraction from 1 or 100."""
     if op == "*" and number == 100 and unit == "ratio":
         return "percent"
     if op == "/" and number == 100 and unit == "percent" and not flipped:
@@ -144,7 +144,7 @@ def _number(op: str, left: float | None, right: float | None) -> float | None:
 
 
 def unary(reading: ExpressionReading, node: UnaryExpr) -> VectorShape:
-    """A minus before something."""
+    """Compute the shape of a negated expression."""
     shape = reading.of(node.expr)
     if shape.scalar:
         return shape._replace(number=None if shape.number is None else -shape.number)

@@ -1,4 +1,4 @@
-"""The queries of Prometheus' rules files, and what a `prometheus.yml` says that concerns them."""
+"""The queries of Prometheus rules files, and the labels and retention of a `prometheus.yml`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALERTMANAGER = frozenset(["route", "receivers", "inhibit_rules"])
 
 
 def document(content: Any) -> Document:
-    """A rules file, a `prometheus.yml`, or promtool's unit tests, in which there is nothing to check."""
+    """Read a rules file, a `prometheus.yml`, or promtool's unit tests (nothing to check). Raises `UnreadableError`."""
     if isinstance(content, list) and content and isinstance(content[0], dict) and {"alert", "record"} & set(content[0]):
         raise UnreadableError("has rules outside a group: write `groups: [{name: …, rules: […]}]` around them")
     if isinstance(content, dict):
@@ -36,7 +36,7 @@ def document(content: Any) -> Document:
         if _CONFIG & content.keys():
             return Document((), list(_retention(content)), frozenset(_targets(content)), "config")
     raise UnreadableError(
-        "is YAML, but neither rules (`groups`) nor a prometheus.yml (`scrape_configs`): give one of these, or a "
+        "is YAML, but not rules (`groups`) and not a prometheus.yml (`scrape_configs`): give one of these, or a "
         "Grafana dashboard in JSON"
     )
 
@@ -44,7 +44,9 @@ def document(content: Any) -> Document:
 def _rules(groups: Any) -> Iterator[Query]:
     for group in groups if isinstance(groups, list) else [groups]:
         if not isinstance(group, dict) or not isinstance(group.get("rules"), list):
-            raise UnreadableError("is no rules file: `groups` is a list, each with a `name` and a list of `rules`")
+            raise UnreadableError(
+                "is not a rules file: `groups` should be a list of groups, each with a `name` and a list of `rules`"
+            )
         for number, rule in enumerate(group["rules"], 1):
             yield _rule(f"{group.get('name')}", number, rule)
 
@@ -53,7 +55,7 @@ def _rule(group: str, number: int, rule: Any) -> Query:
     kinds = [each for each in ("alert", "record") if isinstance(rule, dict) and rule.get(each)]
     if len(kinds) != 1 or not str(rule.get("expr") or "").strip():
         raise UnreadableError(
-            f"is no rules file: rule {number} of group {group!r} should have `alert` or `record`, and an `expr`"
+            f"is not a rules file: rule {number} of group {group!r} should have `alert` or `record`, and an `expr`"
         )
     name = str(rule[kinds[0]])
     return Query(
@@ -66,28 +68,28 @@ def _rule(group: str, number: int, rule: Any) -> Query:
     )
 
 
-def _texts(given: Any) -> Mapping[str, str]:
-    return {str(name): str(text) for name, text in given.items()} if isinstance(given, dict) else {}
+def _texts(texts: Any) -> Mapping[str, str]:
+    return {str(name): str(text) for name, text in texts.items()} if isinstance(texts, dict) else {}
 
 
 def _retention(config: Mapping[str, Any]) -> Iterator[Placed]:
     storage = config.get("storage")
     tsdb = storage.get("tsdb") if isinstance(storage, dict) else None
-    given = {str(name): value for name, value in tsdb.items()} if isinstance(tsdb, dict) else {}
-    for name in [each for each in given if each.startswith("retention")]:
-        flags = [f"retention.{each}" for each in given[name]] if isinstance(given[name], dict) else [name]
+    keys = {str(name): value for name, value in tsdb.items()} if isinstance(tsdb, dict) else {}
+    for name in [each for each in keys if each.startswith("retention")]:
+        flags = [f"retention.{each}" for each in keys[name]] if isinstance(keys[name], dict) else [name]
         for flag in flags:
             yield Placed(
                 f"storage.tsdb.{flag}",
                 error(
-                    "Prometheus 2.42 and 3.5 reject this in their configuration file, and do not start",
+                    "Prometheus 2.42 and 3.5 reject this key in the configuration file, and do not start",
                     f"start it with --storage.tsdb.{flag}=…",
                 ),
             )
 
 
 def _targets(value: Any) -> Iterator[str]:
-    """Every label that scraping adds: of targets, by relabelling, or to all that leaves this Prometheus."""
+    """Find every label that scraping adds: labels of targets, of relabelling, and external labels."""
     if isinstance(value, dict):
         for name, each in value.items():
             if name in ("labels", "external_labels") and isinstance(each, dict):

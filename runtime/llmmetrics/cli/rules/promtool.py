@@ -1,4 +1,4 @@
-"""Prometheus' own word, where promtool is installed: whether a file loads, what is empty on the simulated traffic.
+"""Runs promtool, if it is installed: does a file load, which results are empty on the simulated traffic.
 
 `promtool test rules` evaluates expressions on given series, without a server:
 https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules.
@@ -35,52 +35,58 @@ _COMPARISON = re.compile(
 _MATCHER = re.compile(r"""(\w+)\s*(?:=~|!~|!=|=)\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)\s*,?""")
 
 _UNSURE = re.compile(r"\b(?:unless|absent|absent_over_time|offset)\b|@")
-"""What may rightly be empty on an hour of good traffic."""
+"""Operators whose result may be empty on an hour of good traffic."""
 
 _EMPTY = re.compile(r'got: \{check="(\d+)"\}')
 _REFUSED = re.compile(r'\\"check\\", \\"(\d+)\\".*?\berr: (.*)')
 
 
 def installed() -> str | None:
-    """Where promtool is; None where there is none."""
+    """Return the path of promtool; None if it is not installed."""
     return shutil.which("promtool")
 
 
 def loads(program: str, kind: str, path: str) -> Iterator[Finding]:
-    """Why Prometheus would not load a file."""
+    """Check whether Prometheus loads a file."""
     done = _run(program, *_COMMANDS[kind], path)
     if done.returncode:
-        said = _said(done).partition("FAILED:")[2] or _said(done)
-        yield error(f"promtool: {_line(said.replace(path, ''))}", "Prometheus does not load this file: repair it")
+        message = _output(done).partition("FAILED:")[2] or _output(done)
+        yield error(f"promtool: {_line(message.replace(path, ''))}", "Prometheus does not load this file: correct it")
 
 
 def evaluated(program: str, checked: Sequence[Checked]) -> Iterator[tuple[int, Finding]]:
-    """What is empty, or an error, when Prometheus evaluates it, of the queries in which nothing else is wrong."""
-    asked = {number: each.query for number, each in enumerate(checked) if _may_be_asked(each)}
-    if not asked:
+    """Evaluate the queries without other findings; report errors and empty results."""
+    queries = {number: each.query for number, each in enumerate(checked) if _may_be_asked(each)}
+    if not queries:
         return
     with TemporaryDirectory() as directory:
         test = Path(directory) / "test.json"
         (Path(directory) / "rules.json").write_text(json.dumps(_rules(checked)), "utf8")
         # JSON is YAML
-        test.write_text(json.dumps(_test(asked)), "utf8")
+        test.write_text(json.dumps(_test(queries)), "utf8")
         done = _run(program, "test", "rules", str(test))
-    said, unsure = _said(done), _unsure(checked)
-    empty, refused = set(_EMPTY.findall(said)), dict(_REFUSED.findall(said))
+    output, unsure = _output(done), _unsure(checked)
+    empty, refused = set(_EMPTY.findall(output)), dict(_REFUSED.findall(output))
     if done.returncode and not empty and not refused:
-        yield min(asked), warning(f"promtool could not evaluate the files: {_line(said)}", "run promtool check rules")
-    for number, query in asked.items():
+        yield (
+            min(queries),
+            warning(f"promtool could not evaluate the files: {_line(output)}", "run promtool check rules"),
+        )
+    for number, query in queries.items():
         if words := refused.get(str(number)):
-            # which series match has been told of already
+            # series that do not match are already reported
             if "parse error" in words:
-                yield number, error(f"promtool: {_line(words)}", "repair the expression, or have a newer Prometheus")
+                yield (
+                    number,
+                    error(f"promtool: {_line(words)}", "correct the expression, or install a newer Prometheus"),
+                )
         elif str(number) in empty and not unsure(query.expression):
-            what = "Prometheus gives nothing for it, on traffic of every backend that is scraped every 15 s"
-            yield number, error(what, "see its ranges: rate() needs two scrapes in its range, so [1m] or more")
+            what = "the result is empty in Prometheus, on simulated traffic of every backend, scraped every 15 s"
+            yield number, error(what, "check its ranges: rate() needs two scrapes in its range, so use [1m] or more")
 
 
 def _unsure(checked: Iterable[Checked]) -> Callable[[str], bool]:
-    """Whether an expression may rightly be empty, by itself or by what it asks for of recording rules."""
+    """Return a test whether an expression may be empty, by its operators or by those of its recording rules."""
     names: set[str] = set()
 
     def unsure(expression: str) -> bool:
@@ -96,9 +102,9 @@ def _may_be_asked(each: Checked) -> bool:
     return not each.found and each.query.kind != "variable" and each.shape.series is not None and not each.shape.scalar
 
 
-def _test(asked: Mapping[int, Query]) -> Mapping[str, object]:
-    """Each expression is expected to be empty in a way that tells its number where it is."""
-    asks = {number: f"vector(0) unless on () (\n{_held(query.expression)}\n)" for number, query in asked.items()}
+def _test(queries: Mapping[int, Query]) -> Mapping[str, object]:
+    """Make promtool's test file: it names the number of each expression whose result is empty."""
+    asks = {number: f"vector(0) unless on () (\n{_held(query.expression)}\n)" for number, query in queries.items()}
     tests = [
         {"expr": f'label_replace({ask}, "check", "{number}", "", "")', "eval_time": "1h"}
         for number, ask in asks.items()
@@ -118,12 +124,12 @@ def _rules(checked: Iterable[Checked]) -> Mapping[str, object]:
 
 
 def _held(expression: str) -> str:
-    """The expression whose comparisons all hold, of whatever backend: whether a threshold is reached is not asked."""
+    """Change an expression so that all comparisons hold, for any backend: thresholds are not tested."""
 
-    def one(found: re.Match[str]) -> str:
-        same: str = found[1]
+    def one(match: re.Match[str]) -> str:
+        same: str = match[1]
         if not same:
-            return f"{found[2]} bool"
+            return f"{match[2]} bool"
         return _MATCHER.sub(_closed, same) if same.startswith("{") else same
 
     return _COMPARISON.sub(one, expression)
@@ -157,7 +163,7 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([program], 1, "", f"{type(exc).__name__}")
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
+def _output(done: subprocess.CompletedProcess[str]) -> str:
     return f"{done.stdout}\n{done.stderr}"
 
 

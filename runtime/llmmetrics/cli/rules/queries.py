@@ -1,4 +1,4 @@
-"""What is read out of a file: its queries, each with where it stands and what is made of its result."""
+"""The content of a file: its queries, each with its place and how the file uses its result."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from llmmetrics.cli.output.findings import Finding
 
 
 class Query(NamedTuple):
-    """One expression, and what the file does with it."""
+    """One expression, and how the file uses it."""
 
     where: str
     """The group and rule, or the panel."""
     kind: str
-    """`alert`, `record`, `panel`, or `variable`, whose expression only chooses series."""
+    """`alert`, `record`, `panel`, or `variable`; a variable's expression only selects series."""
     expression: str
     written: str = ""
-    """The expression as it stands in the file, where variables were replaced in it."""
+    """The expression as it is in the file, if variables were replaced in it."""
     name: str = ""
-    """What a recording rule calls its result."""
+    """The name of a recording rule's result."""
     labels: Mapping[str, str] = {}
-    """What a rule adds to each series of its result."""
+    """Labels that a rule adds to each series of its result."""
     texts: Mapping[str, str] = {}
     """An alert's annotations by name, or a panel's legend: they may name labels."""
     stacked: bool = False
-    """Whether the panel adds its series up."""
+    """Whether the panel stacks its series."""
     unit: str = ""
-    """The panel's."""
+    """The unit of the panel."""
     label: str = ""
-    """The one whose values a variable takes."""
+    """The label whose values a variable takes."""
 
 
 class Placed(NamedTuple):
-    """A finding, and where in its file it belongs; with the expression, where there is one."""
+    """A finding, its place in the file, and the expression, if there is one."""
 
     where: str
     finding: Finding
@@ -41,16 +41,16 @@ class Placed(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file that has been read."""
+    """The content of a file."""
 
     queries: Sequence[Query] = ()
     found: Sequence[Placed] = ()
-    """What is wrong with it apart from its queries."""
+    """Findings that do not belong to a query."""
     targets: frozenset[str] = frozenset()
     """The labels that this scrape configuration adds to every series."""
     checked_by: str = ""
-    """What promtool calls this kind of file: `rules` or `config`, or nothing."""
+    """promtool's name for this kind of file: `rules`, `config` or empty."""
 
 
 class UnreadableError(ValueError):
-    """A file that is not what the command takes: the message says what it is instead, and what to do."""
+    """A file that the command does not take. The message says what it is, and what to do."""

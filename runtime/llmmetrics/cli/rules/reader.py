@@ -1,4 +1,4 @@
-"""An expression read on the simulated traffic: what it gives, and what is wrong with it on the way."""
+"""Reads an expression against the simulated traffic: the shape of its result, and findings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from llmmetrics.cli.rules.simulated import REPEATED, SAMPLES
 
 
 def read(reading: ExpressionReading, node: Expr) -> VectorShape:
-    """What this part of an expression gives."""
+    """Compute the shape of a part of an expression."""
     return _READERS[type(node)](reading, node)
 
 

@@ -1,4 +1,4 @@
-"""What reading one expression needs and finds; the parts of a reader share it."""
+"""The state of reading one expression, shared by the parts of the reader."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from llmmetrics.cli.rules.shape import VectorShape, listed
 
 @dataclass
 class ExpressionReading:
-    """One expression on its way."""
+    """The state of reading one expression."""
 
     kind: str
     """As in `Query`."""
     targets: frozenset[str]
     """The labels that scraping adds to `job` and `instance`."""
     recorded: Callable[[str], VectorShape | None]
-    """What a recording rule of this name gives."""
+    """Returns the shape of a recording rule's result; None if there is no such rule."""
     read: Callable[[ExpressionReading, Expr], VectorShape]
     found: list[Finding] = field(default_factory=list)
 
     def of(self, node: Expr) -> VectorShape:
-        """What a part of the expression gives."""
+        """Compute the shape of a part of the expression."""
         return self.read(self, node)
 
     def say(self, finding: Finding) -> None:
-        """Note what is wrong."""
+        """Add a finding."""
         self.found.append(finding)
 
     def rated(self, shape: VectorShape) -> VectorShape:
-        """Something to compute with: a counter itself is nothing, it only means something by what it grew."""
+        """Report a counter that is used without rate(); return the shape for further computing."""
         if shape.type == "counter" and self.kind != "variable":
             names = listed(shape.names)
             self.say(
                 warning(
                     f"{names} is a counter, used without rate() or increase(): it restarts at 0 with the process",
-                    f"first increase({names}[1h]), over the range that is meant, or rate({names}[5m]); then the rest",
+                    f"write increase({names}[1h]) with the range that you mean, or rate({names}[5m])",
                 )
             )
         return shape._replace(type="")
 
 
 def text(node: Expr) -> str:
-    """An expression in one line."""
+    """Format an expression in one line."""
     return " ".join(node.prettify().split())

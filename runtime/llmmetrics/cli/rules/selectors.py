@@ -1,4 +1,4 @@
-"""Whether the names, labels and label values of a selector exist, and which series it chooses."""
+"""Checks the names, labels and label values of a selector, and selects its series."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmmetrics.metrics.names import COST
 from llmmetrics.testing.contract.families import FAMILIES
 
 PREFIXES = ("llm_", "llmmetrics_")
-"""A name that starts so and is none of ours is a mistake; any other is another program's."""
+"""An unknown name with one of these prefixes is a mistake; any other name belongs to another program."""
 
 TARGETS = frozenset(
     [
@@ -29,16 +29,16 @@ TARGETS = frozenset(
 """Labels that scrape configurations usually add."""
 
 CLOSED = frozenset(label for each in FAMILIES.values() for label in each.values) | {"le"}
-"""Labels whose values are ours to know."""
+"""Labels with a known, closed set of values."""
 
 
 def is_variable(value: str) -> bool:
-    """Whether a dashboard's variable is in a label's value, which then matches whatever there is."""
+    """Return whether a label's value contains a dashboard's variable: it then matches any value."""
     return re.search(r"\$[A-Za-z_]", value) is not None
 
 
 def name_of(node: VectorSelector) -> str | None:
-    """The metric's name; None where it is chosen by a regular expression."""
+    """Return the metric's name; None if a regular expression selects it."""
     equal = (each.value for each in node.matchers.matchers if each.name == "__name__" and each.op == MatchOp.Equal)
     return node.name or next(equal, None)
 
@@ -75,19 +75,19 @@ def nearest(name: str) -> str | None:
 
 
 def unknown_name(name: str) -> Finding:
-    """What is wrong with a name that looks like ours and does not exist."""
+    """Report a metric name with our prefix that does not exist."""
     if name == f"{COST}_total":
-        return error(f"{name} does not exist: the cost has no _total", f"write {COST}")
+        return error(f"{name} does not exist: the cost metric has no _total", f"write {COST}")
     if name in FAMILIES:
         parts = listed(FAMILIES[name].samples)
-        return error(f"{name} is a histogram, which has no series of this name, so the result is empty", f"use {parts}")
+        return error(f"{name} is a histogram and has no series of this name, so the result is empty", f"use {parts}")
     near = nearest(name)
-    do = f"did you mean {near}?" if near else "docs/metrics.md lists all that there are"
+    do = f"did you mean {near}?" if near else "docs/metrics.md lists all names"
     return error(f"{name} does not exist, so the result is empty", do)
 
 
 def choose(shape: VectorShape, name: str, matchers: list[Matcher]) -> Iterator[Finding | VectorShape]:
-    """What is wrong with the matchers, and at the end the series that they leave, where they leave any."""
+    """Report what is wrong with the matchers; at the end yield the shape of the series that are left, if any."""
     series = shape.series or frozenset()
     present = labels_of(series)
     for each in matchers:
@@ -115,7 +115,7 @@ def choose(shape: VectorShape, name: str, matchers: list[Matcher]) -> Iterator[F
 
 
 def _absent(name: str, each: Matcher, present: frozenset[str]) -> Finding | None:
-    """What comes of asking for a label that is not there: to Prometheus it is empty."""
+    """Report a matcher for a label that does not exist: in Prometheus its value is empty."""
     if _matches(each.op, each.value, "") and (each.op in (MatchOp.Equal, MatchOp.Re) or not each.value):
         return None
     effect = "excludes nothing" if _matches(each.op, each.value, "") else "matches nothing"
@@ -126,7 +126,7 @@ def _absent(name: str, each: Matcher, present: frozenset[str]) -> Finding | None
 
 
 def _known(shape: VectorShape, name: str, label: str) -> frozenset[str] | None:
-    """The values of a label, where it has few; of a recording rule, those that its expression leaves."""
+    """Return the possible values of a label; None if any value is possible."""
     if name in SAMPLES:
         return simulated.values(name, label)
     if label in CLOSED:
@@ -135,7 +135,7 @@ def _known(shape: VectorShape, name: str, label: str) -> frozenset[str] | None:
 
 
 def _bound(series: frozenset[Labels], each: Matcher) -> frozenset[Labels]:
-    """A label that may have any value has the one that is asked for: whoever asks knows."""
+    """Give a label with open values the value that the matcher names: assume that it exists."""
     if each.op != MatchOp.Equal or not each.value:
         return series
     return frozenset(
@@ -144,7 +144,7 @@ def _bound(series: frozenset[Labels], each: Matcher) -> frozenset[Labels]:
 
 
 def _values(name: str, each: Matcher, known: frozenset[str]) -> Iterator[Finding]:
-    """Each value that is asked for, or excluded, and cannot occur."""
+    """Report each value in a matcher that cannot occur."""
     exact = each.op in (MatchOp.Equal, MatchOp.NotEqual)
     op = MatchOp.Equal if exact else MatchOp.Re
     for value in [each.value] if exact or re.search(r"[()\[\]]", each.value) else each.value.split("|"):
@@ -160,5 +160,5 @@ def _matches(op: MatchOp, pattern: str, value: str) -> bool:
     try:
         return bool(re.fullmatch(pattern, value)) is (op == MatchOp.Re)
     except re.error:
-        # RE2 knows what Python does not
+        # Prometheus uses RE2, which accepts patterns that Python rejects
         return True

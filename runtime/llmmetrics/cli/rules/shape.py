@@ -1,4 +1,4 @@
-"""What an expression gives on the simulated traffic: which series, and what their values are of."""
+"""The shape of an expression's result on the simulated traffic: its series, and the unit of their values."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ NO_LABELS: frozenset[Labels] = frozenset([frozenset()])
 
 
 class VectorShape(NamedTuple):
-    """A result without its numbers. `series` is None where nobody here knows it: metrics of other programs."""
+    """A result without its numbers. `series` is None if they are unknown: metrics of other programs."""
 
     series: frozenset[Labels] | None
     scalar: bool = False
     number: float | None = None
     """The value of a constant."""
     type: str = ""
-    """`counter` or `gauge` as long as it is the metric itself, and nothing computed from it."""
+    """`counter` or `gauge` for a plain metric; empty for a computed value."""
     names: frozenset[str] = frozenset()
     """The metrics that it was computed from."""
     raw: bool = False
-    """Whether nothing has aggregated it: a series an instance."""
+    """Whether it is not aggregated: one series for each instance."""
     repeated: bool = False
-    """Whether every instance shows the same value."""
+    """Whether every instance exports the same value."""
     per_second: bool = False
     unit: str = ""
     """`calls`, `tokens`, `usd`, `seconds`, `latency` (a quantile), `health`, `ratio`, `percent`; empty: unknown."""
 
 
 OTHER = VectorShape(None)
-"""Of metrics that are not ours, or of what is wrong and has been told."""
+"""The shape of metrics of other programs, and of expressions whose error is already reported."""
 
 SCALAR = VectorShape(NO_LABELS, scalar=True)
 
 
 def unit_of(sample: str) -> str:
-    """What the values of a sample of ours are of."""
+    """Return the unit of one of our samples."""
     if sample.endswith("_usd"):
         return "usd"
     if sample.endswith("_seconds_sum"):
@@ -50,16 +50,16 @@ def unit_of(sample: str) -> str:
 
 
 def without(each: Labels, names: Iterable[str]) -> Labels:
-    """A series without these labels."""
+    """Remove these labels from a series."""
     dropped = frozenset(names)
     return frozenset(pair for pair in each if pair[0] not in dropped)
 
 
 def labels_of(series: Iterable[Labels]) -> frozenset[str]:
-    """The labels that any of them has."""
+    """Return every label name of these series."""
     return frozenset(name for each in series for name, _ in each)
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in a sentence."""
+    """Join names for a sentence."""
     return ", ".join(sorted(names)) or "none"

@@ -1,6 +1,6 @@
-"""The simulated traffic: which series two instances of a metered application show to Prometheus.
+"""The simulated traffic: the series that two instances of a metered application export to Prometheus.
 
-Everything comes from the runtime's own tables, so that it is what a meter exports.
+All names come from the runtime's own tables, so they equal what a meter exports.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from llmmetrics.settings.model import Telemetry
 from llmmetrics.testing.contract.families import FAMILIES, Family
 
 Labels = frozenset[tuple[str, str]]
-"""What tells one series of a family from another."""
+"""The labels of one series."""
 
 BOUNDS = (*Telemetry().duration_buckets, inf)
 
 BUCKETS = tuple("+Inf" if each == inf else str(float(each)) for each in BOUNDS)
-"""The values of `le`, as they are written: `1.0`, not `1`."""
+"""The values of `le` as the exposition writes them: `1.0`, not `1`."""
 
 SAMPLES: Mapping[str, Family] = {sample: family for family in FAMILIES.values() for sample in family.samples}
-"""Each name that can be asked for."""
+"""Every sample name of the contract."""
 
 OURS = frozenset(label for sample, family in SAMPLES.items() for label in family.sample_labels(sample))
-"""Every label of ours."""
+"""Every label of the contract."""
 
 REPEATED = frozenset(
     name for name, each in FAMILIES.items() if each.type == "gauge" and MULTIPROCESS_MODES.get(name) != "livesum"
 )
-"""Gauges whose value every instance shows: a state, or what a shared ledger says. Nothing to add up."""
+"""Gauges with the same value in every instance: a state, or a shared ledger's amounts. They must not be added."""
 
 INSTANCES = ("10.0.0.1:5000", "10.0.0.2:5000")
 JOB = "llm-backend"
@@ -43,11 +43,11 @@ _MODELS: Mapping[str, tuple[str, ...]] = {
     "local-ollama": ("llama3.2",),
 }
 _LIMITED = ("openai-primary", "anthropic-claude")
-"""Those with a budget, and with a price."""
+"""Backends with a budget and a known price."""
 
 
 def values(sample: str, label: str) -> frozenset[str] | None:
-    """The values that a label of this sample can have; None: any."""
+    """Return the possible values of a sample's label; None: any value."""
     return frozenset(BUCKETS) if label == "le" else SAMPLES[sample].values.get(label)
 
 
@@ -63,14 +63,14 @@ def _of_backend(name: str, labels: tuple[str, ...]) -> Iterable[dict[str, str]]:
 
 @cache
 def series(sample: str, targets: frozenset[str]) -> frozenset[Labels]:
-    """The series of this name, with the labels that scraping adds to `job` and `instance`: each instance its own."""
+    """Return the series of a sample, with the target labels that scraping adds; their values differ by instance."""
     return frozenset(_series(sample, targets))
 
 
 def _series(sample: str, targets: frozenset[str]) -> Iterator[Labels]:
     labels = SAMPLES[sample].sample_labels(sample)
     others = [each for each in labels if each not in ("backend", "model")]
-    # a label with values of its own, such as a reason: two of them stand for all
+    # a label with open values, such as a reason: two values stand for all
     choices = [sorted(values(sample, each) or ("one", "two")) for each in others]
     for instance, backend, chosen in product(INSTANCES, _of_backend(sample, labels), product(*choices)):
         added = {each: f"{each} of {instance}" for each in targets}

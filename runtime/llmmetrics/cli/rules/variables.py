@@ -1,4 +1,4 @@
-"""A dashboard's variables, replaced with what Grafana would put there: `$job`, `${job:regex}`, `[[job]]`."""
+"""Replaces a dashboard's variables as Grafana does: `$job`, `${job:regex}`, `[[job]]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUILT_IN: Mapping[str, str] = {
     "__from": "0",
     "__to": "3600000",
 }
-"""Grafana's own, as for the last hour: https://grafana.com/docs/grafana/latest/dashboards/variables."""
+"""Grafana's built-in variables, for the last hour: https://grafana.com/docs/grafana/latest/dashboards/variables."""
 
 # not $1, which belongs to label_replace
 _VARIABLE = re.compile(r"\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)[^}]*\}|\[\[([A-Za-z_]\w*)[^\]]*\]\]")
@@ -24,11 +24,11 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 
 
 class UnknownVariableError(ValueError):
-    """A variable whose value a dashboard alone does not tell, at a place where any value will not do."""
+    """A variable whose value the dashboard does not contain, at a place that needs a value."""
 
 
 def values(listed: Any) -> Iterator[tuple[str, str]]:
-    """The names of a dashboard's variables, with the value that is chosen, or the first that can be."""
+    """List a dashboard's variables by name, with the chosen value, or else the first possible one."""
     for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, dict) or not isinstance(each.get("name"), str):
             continue
@@ -40,13 +40,13 @@ def values(listed: Any) -> Iterator[tuple[str, str]]:
 
 
 def substituted(expression: str, chosen: Mapping[str, str]) -> str:
-    """The expression with its variables replaced. In a label's value they stay, as `$name`: any value will do."""
+    """Replace the variables of an expression. In a label's value they stay as `$name`, which matches any value."""
 
-    def outside(found: re.Match[str]) -> str:
-        name = next(filter(None, found.groups()))
+    def outside(match: re.Match[str]) -> str:
+        name = next(filter(None, match.groups()))
         value = BUILT_IN.get(name) or chosen.get(name)
-        # `[$window]`: some duration
-        in_range = found.string[: found.start()].rstrip().endswith("[")
+        # `[$window]`: any duration
+        in_range = match.string[: match.start()].rstrip().endswith("[")
         if not value and not in_range:
             raise UnknownVariableError(name)
         return value or "5m"
@@ -59,5 +59,5 @@ def substituted(expression: str, chosen: Mapping[str, str]) -> str:
     return "".join([*parts, _VARIABLE.sub(outside, expression[end:])])
 
 
-def _plain(found: re.Match[str]) -> str:
-    return f"${next(filter(None, found.groups()))}"
+def _plain(match: re.Match[str]) -> str:
+    return f"${next(filter(None, match.groups()))}"

@@ -1,1 +1,1 @@
-"""What `llmmetrics top` is made of: scrapes, the figures that they come to, and how a terminal shows them."""
+"""`llmmetrics top`: scrapes, the figures computed from them, and their display in a terminal."""

@@ -1,24 +1,24 @@
-"""Numbers in a few characters, as a terminal's column has them. What nobody knows is a hyphen."""
+"""Formats numbers in a few characters, for the columns of a terminal. An unknown number is a hyphen."""
 
 from __future__ import annotations
 
 from llmmetrics.cli.top.quantiles import Latency
 
-NOBODY_KNOWS = "-"
+UNKNOWN = "-"
 _SIZES = ((1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 
 def count(value: float | None) -> str:
-    """As in 9,999 and 12.3k."""
+    """Format a count, as in 9,999 and 12.3k."""
     if value is None:
-        return NOBODY_KNOWS
+        return UNKNOWN
     return _large(value) or f"{value:,.0f}"
 
 
 def rate(value: float | None) -> str:
-    """As in 0, <0.01, 0.25, 9.99, 42.5, 999 and 12.3k: a rate that is not 0 never looks like it."""
+    """Format a rate, as in 0, <0.01, 0.25, 9.99, 42.5, 999 and 12.3k. Only a rate of 0 is shown as 0."""
     if value is None:
-        return NOBODY_KNOWS
+        return UNKNOWN
     if value == 0:
         return "0"
     if value < 0.01:
@@ -35,9 +35,9 @@ def _large(value: float) -> str:
 
 
 def usd(value: float | None) -> str:
-    """As in $0, <$0.000001, $0.000068, $0.0102, $12.34 and $12.3k."""
+    """Format an amount in USD, as in $0, <$0.000001, $0.000068, $0.0102, $12.34 and $12.3k."""
     if value is None:
-        return NOBODY_KNOWS
+        return UNKNOWN
     if value == 0:
         return "$0"
     if value < 0.000001:
@@ -46,9 +46,9 @@ def usd(value: float | None) -> str:
 
 
 def part(value: float | None) -> str:
-    """As in 0%, <0.1%, 2.5% and 42%."""
+    """Format a share, as in 0%, <0.1%, 2.5% and 42%."""
     if value is None:
-        return NOBODY_KNOWS
+        return UNKNOWN
     if value == 0:
         return "0%"
     if value < 0.001:
@@ -57,9 +57,9 @@ def part(value: float | None) -> str:
 
 
 def seconds(latency: Latency | None) -> str:
-    """As in 95ms, 2.5s, 42s and >60s."""
+    """Format a latency, as in 95ms, 2.5s, 42s and >60s."""
     if latency is None:
-        return NOBODY_KNOWS
+        return UNKNOWN
     value, sign = latency.seconds, ">" if latency.above else ""
     if value < 0.9995:
         return f"{sign}{value * 1000:.0f}ms"
@@ -67,6 +67,6 @@ def seconds(latency: Latency | None) -> str:
 
 
 def period(value: float) -> str:
-    """As in 2 s and 1 min 30 s."""
+    """Format a duration in seconds, as in 2 s and 1 min 30 s."""
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -16,33 +16,33 @@ from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 Named = tuple[str, BudgetFigures]
 
 BAR = 40
-"""How long a budget's bar is at most."""
+"""Maximum length of a budget's bar, in cells."""
 
 COLOURS = ((1.0, "red"), (0.8, "yellow"), (0.0, "green"))
-"""Of a bar, from which part of the budget on."""
+"""The colour of a bar, by the lowest spent share that has it."""
 
 
 def budgets_of(backends: Sequence[BackendFigures]) -> list[Named]:
-    """Each budget with its backend's name. What nobody knows stands first, then what is spent most."""
+    """Sort the budgets, with their backends' names: unknown ones first, then by spent share, highest first."""
     return sorted(((each.name, each.budget) for each in backends if each.budget), key=_fullest)
 
 
 def bars(budgets: Sequence[Named], hidden: int, frame: Frame) -> RenderableType:
-    """A line for each of them, and one for those that are hidden."""
+    """Draw a line for each budget, and one for the number of hidden ones."""
     rows = [(name, _used(budget), _spent(budget), _refused(budget)) for name, budget in budgets]
     names = min(max(cell_len(name) + 2 for name, *_ in rows), frame.width // 3)
-    # after it: the part that is spent, and what is said of it, at its longest
+    # the bar leaves room for the spent share and the longest texts after it
     bar = min(max(frame.width - names - 9 - max(len(spent) + len(refused) for *_, spent, refused in rows), 8), BAR)
-    made = Table.grid(padding=(0, 1, 0, 0))
-    made.add_column(no_wrap=True, width=names)
-    made.add_column(no_wrap=True, width=bar)
-    made.add_column(no_wrap=True, width=5, justify="right")
-    made.add_column(no_wrap=True)
-    made.add_column(no_wrap=True)
-    made.add_row("  budget", style="dim")
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True, width=names)
+    grid.add_column(no_wrap=True, width=bar)
+    grid.add_column(no_wrap=True, width=5, justify="right")
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_row("  budget", style="dim")
     for name, used, spent, refused in rows:
         colour = next(colour for part, colour in COLOURS if (used or 0.0) >= part)
-        made.add_row(
+        grid.add_row(
             Text(f"  {cut(name, names - 2, frame.signs)}"),
             _bar(used or 0.0, bar, colour, frame.signs),
             Text(amounts.part(used), style=f"bold {colour}"),
@@ -50,13 +50,13 @@ def bars(budgets: Sequence[Named], hidden: int, frame: Frame) -> RenderableType:
             Text(refused, style="yellow"),
         )
     if hidden:
-        made.add_row(more(hidden))
-    return made
+        grid.add_row(more(hidden))
+    return grid
 
 
 def _bar(used: float, width: int, colour: str, signs: Signs) -> Text:
     full = round(min(used, 1.0) * width)
-    # on its own colour, so that no gap shows between its blocks
+    # the background has the bar's colour, so that no gap shows between its blocks
     return Text.assemble((signs.full * full, f"{colour} on {colour}"), (signs.empty * (width - full), "dim"))
 
 
@@ -67,8 +67,8 @@ def _spent(budget: BudgetFigures) -> str:
 
 
 def _refused(budget: BudgetFigures) -> str:
-    told = (("refused", budget.refused), ("would refuse", budget.would_refuse))
-    return ", ".join(f"{what} {amounts.count(n)}" for what, n in told if n)
+    counts = (("refused", budget.refused), ("would refuse", budget.would_refuse))
+    return ", ".join(f"{what} {amounts.count(n)}" for what, n in counts if n)
 
 
 def _used(budget: BudgetFigures) -> float | None:

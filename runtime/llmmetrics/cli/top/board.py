@@ -1,4 +1,4 @@
-"""What `llmmetrics top` and the demo show: an overview as rich draws it, at any width and height. Pure."""
+"""The screen of `llmmetrics top` and the demo: draws an overview with rich, at any width and height. Pure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from llmmetrics.cli.top.figures import BackendFigures, Overview
 from llmmetrics.cli.top.frame import Frame, Signs, cut, more
 
 BROAD = 110
-"""Cells from which on there is room for the models beside their backends, and for the errors by type."""
+"""Minimum width, in cells, for the columns of models and of errors by type."""
 
 LOW = 8
-"""Lines below which there is no room for the budgets beside the backends."""
+"""Minimum number of lines for showing budgets below the backends."""
 
 
 def board(overview: Overview, frame: Frame) -> RenderableType:
-    """The whole screen."""
+    """Draw the whole screen."""
     notes = _notes(overview, frame)
     budgets = budgets_of(overview.backends)
     room, most = None, len(budgets)
     if frame.height is not None:
-        # but for the title, the table's head and total, what else is said, and an empty line before each part
+        # the rest is for the title, the table's head and total, the notes, and an empty line before each part
         room = frame.height - 3 - (len(overview.backends) > 1) - (len(notes) + 1 if notes else 0)
         most = min(most, room // 3 if room >= LOW else 0)
         room -= most + 2 + (most < len(budgets)) if most else 0
@@ -42,7 +42,7 @@ def board(overview: Overview, frame: Frame) -> RenderableType:
 
 
 class Fitted(NamedTuple):
-    """A board that is as large as the terminal is when it is drawn: somebody may be dragging its corner."""
+    """A board in the terminal's size at the moment of drawing: the user may be resizing the window."""
 
     overview: Overview
     frame: Frame
@@ -54,51 +54,51 @@ class Fitted(NamedTuple):
 def _title(overview: Overview, frame: Frame) -> RenderableType:
     unhealthy = sum(each.healthy is False for each in overview.backends)
     health = Text(f"{unhealthy} unhealthy", "bold red") if unhealthy else Text("all healthy", "green")
-    since = "since it began" if overview.seconds is None else f"last {amounts.period(overview.seconds)}"
+    since = "since its start" if overview.seconds is None else f"last {amounts.period(overview.seconds)}"
     right = Text.assemble(health if any(each.healthy is not None for each in overview.backends) else "", f"  {since}")
     left = Text.assemble((frame.title, "bold"), "  ")
     left.append(cut(frame.url, frame.width - len(left) - len(right) - 2, frame.signs), style="cyan")
-    made = Table.grid(expand=True)
-    made.add_column(no_wrap=True, ratio=1)
-    made.add_column(no_wrap=True, justify="right")
-    made.add_row(left, right)
-    return made
+    grid = Table.grid(expand=True)
+    grid.add_column(no_wrap=True, ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_row(left, right)
+    return grid
 
 
 def _backends(overview: Overview, frame: Frame, room: int | None) -> RenderableType:
     if not overview.backends:
-        return Text("no backend is configured there, and none has been called yet", style="yellow")
+        return Text("the program has no configured backend, and no call has been counted yet", style="yellow")
     broad = frame.width >= BROAD
     columns = ONCE if not frame.live else WIDE if broad else NARROW
     lines, hidden = _lines(overview.backends, room)
     left = frame.width - sum(1 + each.width for each in columns)
     names, models, types = _widths(lines, left) if broad else (left, 0, 0)
-    made = Table.grid(padding=(0, 1, 0, 0))
+    grid = Table.grid(padding=(0, 1, 0, 0))
     for width in (names, models) if broad else (names,):
-        made.add_column(width=width, no_wrap=True)
+        grid.add_column(width=width, no_wrap=True)
     for column in columns:
-        made.add_column(width=column.width, no_wrap=True, justify="right")
+        grid.add_column(width=column.width, no_wrap=True, justify="right")
     if broad:
-        made.add_column(width=types, no_wrap=True)
+        grid.add_column(width=types, no_wrap=True)
 
     def add(line: TableLine, name: Text, *, style: str = "") -> None:
         model = (Text(cut(line.model or "", models, frame.signs), style="dim"),) if broad else ()
         errors = (_errors(line, types, frame),) if broad else ()
-        made.add_row(name, *model, *(each.cell(line) for each in columns), *errors, style=style)
+        grid.add_row(name, *model, *(each.cell(line) for each in columns), *errors, style=style)
 
     heads = [each.head for each in columns]
-    made.add_row("  backend", *(("model", *heads, "errors by type") if broad else heads), style="dim")
+    grid.add_row("  backend", *(("model", *heads, "errors by type") if broad else heads), style="dim")
     for line in lines:
         add(line, _name(line, names, frame.signs, broad=broad))
     if hidden:
-        made.add_row(more(hidden))
+        grid.add_row(more(hidden))
     if len(overview.backends) > 1:
         add(TableLine(overview.all), Text("  total"), style="bold")
-    return made
+    return grid
 
 
 def _lines(backends: Sequence[BackendFigures], room: int | None) -> tuple[list[TableLine], int]:
-    """The rows that there is room for, and how many backends are hidden. Models go first."""
+    """Choose the rows that fit; return them and the number of hidden backends. Models are hidden first."""
     lines = []
     for backend in backends:
         alone = next(iter(backend.models)) if len(backend.models) == 1 else None
@@ -113,7 +113,7 @@ def _lines(backends: Sequence[BackendFigures], room: int | None) -> tuple[list[T
 
 
 def _widths(lines: Sequence[TableLine], left: int) -> tuple[int, int, int]:
-    """Of the names, the models and the errors, on a broad screen: what is long gets two fifths at most."""
+    """Compute the widths of names, models and errors on a broad screen; names and models get two fifths at most."""
     names = max(cell_len(each.backend.name) + 2 for each in lines if each.backend)
     models = max(cell_len(each.model or "") for each in lines)
     names, models = (min(max(each, 7), left * 2 // 5) for each in (names, models))
@@ -138,15 +138,13 @@ def _errors(line: TableLine, width: int, frame: Frame) -> Text:
 
 
 def _notes(overview: Overview, frame: Frame) -> list[Text]:
-    """What is said below, a line each."""
+    """Make the notes at the bottom, one line each."""
     notes = []
     if overview.all.unpriced:
-        notes.append(
-            Text("unknown, +?: calls whose price nobody knows (llmmetrics check shows prices)", style="yellow")
-        )
+        notes.append(Text("unknown, +?: calls without a known price (llmmetrics check shows prices)", style="yellow"))
     if overview.unread:
         lines = "a line of the page" if overview.unread == 1 else f"{overview.unread} lines of the page"
-        notes.append(Text(f"{lines} cannot be read: llmmetrics verify says which", style="yellow"))
+        notes.append(Text(f"{lines} cannot be read: run llmmetrics verify for details", style="yellow"))
     if frame.trouble:
         notes.append(Text(frame.trouble, style="bold red"))
     if frame.hint:

@@ -1,4 +1,4 @@
-"""The columns of `llmmetrics top`: what each says of a backend, of one of its models, or of all of them."""
+"""The columns of `llmmetrics top`: the cells of a backend, of one of its models, or of all backends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from llmmetrics.cli.top import amounts
 from llmmetrics.cli.top.figures import BackendFigures, CallFigures
 
 FAILING = 0.05
-"""The part of the calls from which on it is red that they fail."""
+"""The share of failed calls from which on it is shown in red."""
 
 
 class TableLine(NamedTuple):
-    """A row: of a backend, of one of its models (`backend` is None), or of all of them (both are)."""
+    """A row: of a backend, of one of its models (`backend` is None), or of all backends (both are None)."""
 
     figures: CallFigures
     backend: BackendFigures | None = None
@@ -30,10 +30,10 @@ class Column(NamedTuple):
     cell: Callable[[TableLine], Text]
 
 
-def _of(head: str, width: int, say: Callable[[CallFigures], str]) -> Column:
+def _of(head: str, width: int, text: Callable[[CallFigures], str]) -> Column:
     def cell(line: TableLine) -> Text:
-        said = say(line.figures)
-        return Text(said, style="dim" if said in ("0", "$0", amounts.NOBODY_KNOWS) else "")
+        cell_text = text(line.figures)
+        return Text(cell_text, style="dim" if cell_text in ("0", "$0", amounts.UNKNOWN) else "")
 
     return Column(head, width, cell)
 
@@ -51,7 +51,7 @@ def _failed(line: TableLine) -> Text:
 def _cost(line: TableLine) -> Text:
     figures = line.figures
     if figures.cost is None:
-        return Text("unknown", style="yellow") if figures.unpriced else Text(amounts.NOBODY_KNOWS, style="dim")
+        return Text("unknown", style="yellow") if figures.unpriced else Text(amounts.UNKNOWN, style="dim")
     return Text(amounts.usd(figures.cost)).append("+?" if figures.unpriced else "", style="yellow")
 
 
@@ -80,4 +80,4 @@ ONCE = (
     _of("out", 7, lambda of: amounts.count(of.completion)),
     _COST,
 )
-"""Of one scrape, which has no rates."""
+"""The columns for a single scrape, which has no rates."""

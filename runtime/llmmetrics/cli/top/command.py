@@ -25,13 +25,13 @@ from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, 
 QUIT = ("q", "Q", END)
 
 PATIENCE = 0.2
-"""Seconds after which a terminal that has another size is drawn anew."""
+"""Seconds between two checks of the keyboard and of the terminal's size."""
 
 
 def run(url: str, *, interval: float, once: bool = False, clock: Callable[[], float] = time.monotonic) -> int:
-    """Show it until q or Ctrl-C, or once where nobody watches: 0; there is nothing to show: 2.
+    """Run until q or Ctrl-C (once if stdout is not a terminal). Return 0, or 2 if there is nothing to show.
 
-    `interval` is in seconds. `clock` says when a scrape was, for the rates; what is waited is real.
+    `interval` is in seconds. `clock` gives the time of each scrape, for the rates; waiting uses real time.
     """
     try:
         parts = address(url)
@@ -49,7 +49,7 @@ def run(url: str, *, interval: float, once: bool = False, clock: Callable[[], fl
 
 
 def _address(parts: SplitResult) -> str:
-    """Without a query, which may have a key in it."""
+    """Format the address without its query, which may hold a key."""
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
@@ -57,7 +57,7 @@ def _page(parts: SplitResult) -> Page:
     page = fetched(parts)
     if not is_ours(page):
         raise ScrapeError(
-            f"{_address(parts)} answers, but shows no llm_ metrics: give the address of a program that llmmetrics "
+            f"{_address(parts)} answers, but has no llm_ metrics: give the address of a program that llmmetrics "
             "meters, or route its meter.asgi_app() or meter.wsgi_app() there"
         )
     return page
@@ -66,7 +66,7 @@ def _page(parts: SplitResult) -> Page:
 def _watch(
     console: Console, parts: SplitResult, window: ScrapeWindow, interval: float, clock: Callable[[], float]
 ) -> None:
-    # whatever ends it, the terminal is left as it was; some shells have what they start ignore Ctrl-C
+    # restore the terminal also after a signal; some shells start programs with Ctrl-C ignored
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
     trouble = ""

@@ -1,4 +1,4 @@
-"""Where a screen is drawn, what it is drawn with, and what is too long for it."""
+"""The frame of a screen: its size, its characters, and cutting of long names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmmetrics.cli.output.findings import shown
 
 
 class Signs(NamedTuple):
-    """What is drawn with."""
+    """The characters for drawing."""
 
     healthy: str = "●"
     unhealthy: str = "✗"
@@ -24,35 +24,35 @@ UNICODE, ASCII = Signs(), Signs("*", "x", "#", ".", "~")
 
 
 class Frame(NamedTuple):
-    """Where an overview is shown, and what is said around it."""
+    """The size of a screen, and the texts around an overview."""
 
     url: str
     width: int
     height: int | None = None
-    """In lines; None: as many as it takes."""
+    """In lines; None: no limit."""
     live: bool = False
-    """Whether it goes on, so that there are rates."""
+    """Whether the screen is updated, so that there are rates."""
     hint: str = ""
-    """What ends it."""
+    """How to quit."""
     trouble: str = ""
     """Why the last scrape failed."""
     ascii: bool = False
-    """Whether the terminal has no other letters."""
+    """Whether the terminal shows ASCII only."""
     title: str = "llmmetrics top"
-    """The program that shows it."""
+    """The name of the command."""
 
     @property
     def signs(self) -> Signs:
-        """What it can draw with."""
+        """The characters that the terminal can show."""
         return ASCII if self.ascii else UNICODE
 
 
 def cut(text: str, width: int, signs: Signs) -> str:
-    """A name from the page, as a terminal may have it, in so many of its cells at most."""
+    """Cut a name from the page to `width` cells, without control characters."""
     text = shown(text)
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + signs.cut
 
 
 def more(hidden: int) -> Text:
-    """The line in the place of what there is no room for."""
+    """Make the line that counts the hidden rows."""
     return Text(f"  + {hidden} more", style="dim")

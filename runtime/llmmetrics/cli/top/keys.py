@@ -1,4 +1,4 @@
-"""The keys that a person presses, one at a time, where the terminal can tell of them."""
+"""Reads single keys from a terminal that supports it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 END = "\x04"
-"""Ctrl-D, and what a terminal that is gone says from then on."""
+"""Ctrl-D; also returned when the terminal is closed."""
 
 Pressed = Callable[[float], str]
-"""Waits for so many seconds at most: the key that was pressed, or ""."""
+"""Waits at most this many seconds; returns the pressed key, or ""."""
 
 
 @contextmanager
 def keys() -> Iterator[Pressed | None]:
-    """What waits for a key; None where only Ctrl-C is to be had. The terminal is left as it was."""
+    """Yield a function that waits for a key; None if only Ctrl-C works. Restore the terminal at the end."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield None
         return
@@ -32,7 +32,7 @@ def keys() -> Iterator[Pressed | None]:
         return (os.read(terminal, 1).decode("latin1") or END) if ready else ""
 
     try:
-        # keys without a line's end and without an echo; Ctrl-C goes on to interrupt
+        # read keys without Enter and without echo; Ctrl-C still interrupts
         tty.setcbreak(terminal)
         yield pressed
     finally:

@@ -1,4 +1,4 @@
-"""Scrapes of a `/metrics`, kept for as long as figures are taken over: what grew, through restarts too."""
+"""A window of scrapes of a `/metrics`: the growth of each series, also across restarts of the process."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import NamedTuple
 from llmmetrics.testing.contract.exposition import Labels, Page
 
 SECONDS = 60.0
-"""How long a window is, at least, once it has been open for so long."""
+"""Minimum length of a window, once enough time has passed."""
 
 Series = tuple[str, Labels]
 
 
 class ScrapeReading(NamedTuple):
-    """What is kept of one scrape."""
+    """The stored part of one scrape."""
 
     at: float
-    """In seconds of a clock that never goes back."""
+    """In seconds of a monotonic clock."""
     grown: Mapping[Series, float]
-    """What each series would be, had its process never been started anew. Of a gauge it means nothing."""
+    """The value of each counter as if its process had never restarted. Of a gauge it means nothing."""
 
 
 class ScrapeWindow(NamedTuple):
-    """The scrapes that figures are taken over."""
+    """The scrapes from which the figures are computed."""
 
     values: Mapping[Series, float]
-    """Of the last one."""
+    """The values of the last scrape."""
     unread: int
-    """How many lines of it could not be read."""
+    """The number of unreadable lines of the last scrape."""
     readings: tuple[ScrapeReading, ...]
-    """The oldest first."""
+    """Sorted, the oldest first."""
 
 
 EMPTY = ScrapeWindow({}, 0, ())
 
 
 def is_ours(page: Page) -> bool:
-    """Whether it has anything of llmmetrics: a program without a backend has families and no series."""
+    """Return whether the page has families or series of llmmetrics. Without a backend it has only families."""
     return any(
         name.startswith(("llm_", "llmmetrics_")) for name in (*page.types, *(each.name for each in page.samples))
     )
 
 
 def scraped(window: ScrapeWindow, page: Page, at: float) -> ScrapeWindow:
-    """The window with one more scrape, and without those that it no longer reaches."""
+    """Add a scrape to the window; drop the scrapes that are too old."""
     values = {
         (each.name, each.labels): each.value
         for each in page.samples
@@ -57,7 +57,7 @@ def scraped(window: ScrapeWindow, page: Page, at: float) -> ScrapeWindow:
 
 
 def _grown(window: ScrapeWindow, values: Mapping[Series, float]) -> Mapping[Series, float]:
-    """As Prometheus' `increase` has it: what is less than it was began at 0, and so did what was not there."""
+    """Add up the growth, as Prometheus' `increase` does: a value that fell, or is new, started at 0."""
     if not window.readings:
         return values
     grown = dict(window.readings[-1].grown)

@@ -1,1 +1,1 @@
-"""The contract of the metrics: its families, and what a scrape must satisfy."""
+"""The contract of the metrics: its families, and checks of a scrape."""

@@ -1,6 +1,6 @@
-"""The metrics contract as checks on what two scrapes gave: a table of names, each finding what is wrong.
+"""The metrics contract as a table of checks on scrapes.
 
-Pure functions over text, so that they hold for any program in any language.
+Pure functions over text, so that they work for any program in any language.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from llmmetrics.testing.contract.secrets import looks_secret
 from llmmetrics.testing.contract.sums import SUMS
 
 OPTIONAL = frozenset([COST, "llm_backend_budget_usd"])
-"""A cost is there where a price is known, a budget where there is a limit."""
+"""Families that may be missing: a cost needs a known price, a budget needs a limit."""
 
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, inf)
-"""Of the duration: what quantiles, and so alerts, are computed from."""
+"""The duration's buckets: quantiles, and so alerts, are computed from them."""
 
 MOST = 5
-"""So many findings of one check are told, of each family's series as much as of one."""
+"""Maximum number of reported findings of one check."""
 
 
 def _on_each(check: Callable[[Page], Iterator[Wrong]]) -> Check:
-    """A check of one page as one of both formats."""
+    """Turn a check of one page into a check of both formats."""
 
     @wraps(check)
     def checked(scrapes: Scrapes) -> Iterator[Wrong]:
@@ -41,17 +41,17 @@ def _on_each(check: Callable[[Page], Iterator[Wrong]]) -> Check:
 
 
 def formats(scrapes: Scrapes) -> Iterator[Wrong]:
-    """Each format is what it says it is, and every line can be read: one that cannot costs the whole scrape."""
+    """Check that each page has its declared format, and that every line is readable: one bad line loses the scrape."""
     if scrapes.classic.openmetrics:
-        do = "answer text/plain; version=0.0.4 where OpenMetrics is not asked for"
-        yield Wrong("Accept: text/plain is answered in OpenMetrics", "the Content-Type", do)
+        do = "answer with text/plain; version=0.0.4 unless the request accepts OpenMetrics"
+        yield Wrong("the answer to Accept: text/plain is OpenMetrics", "the Content-Type", do)
     for page in scrapes:
         for line, what in page.problems:
-            yield Wrong(what, f"{page.format}, line {line}", "no scraper takes such a page: escape or leave out")
+            yield Wrong(what, f"{page.format}, line {line}", "scrapers reject such a page: escape or remove it")
 
 
 def names(page: Page) -> Iterator[Wrong]:
-    """Every family of the contract is there, under its name, with a HELP line."""
+    """Check that every family of the contract is there, under its name, with a HELP line."""
     present = families_on(page)
     missing = [each for each in CONTRACT if each not in present]
     shown = {family.name for each in page.samples if (family := family_of(each.name))}
@@ -61,25 +61,27 @@ def names(page: Page) -> Iterator[Wrong]:
             continue
         if name == f"{COST}_total":
             do = f"name the sample {COST}: with prometheus-client, serve meter.asgi_app() or meter.wsgi_app()"
-            yield found_in(page, sample, f"{name}: the cost has no _total, so that dashboards of {COST} are empty", do)
+            yield found_in(
+                page, sample, f"{name}: the cost metric has no _total, so dashboards of {COST} are empty", do
+            )
         elif near := get_close_matches(name.removesuffix("_total"), CONTRACT.keys() - shown, 1, 0.75):
-            yield found_in(page, sample, f"{name} is none of the contract's", f"did you mean {near[0]}?")
+            yield found_in(page, sample, f"{name} is not in the contract", f"did you mean {near[0]}?")
     for name in missing:
         if name not in OPTIONAL:
-            do = "export it from the start, with 0 for every backend that is configured"
+            do = "export it from the start, with 0 for every configured backend"
             yield Wrong(f"{name} is missing", page.format, do)
     for name in present & CONTRACT.keys():
-        said = printed(page, CONTRACT[name])
-        if said not in page.helps:
-            yield Wrong(f"{name} has no HELP line", page.format, f"write `# HELP {said} …` before its samples")
+        shown_as = printed(page, CONTRACT[name])
+        if shown_as not in page.helps:
+            yield Wrong(f"{name} has no HELP line", page.format, f"write `# HELP {shown_as} …` before its samples")
 
 
 def types(page: Page) -> Iterator[Wrong]:
-    """Every family has its type, said before its samples."""
+    """Check that every family has its type, on a line before its samples."""
     for name in sorted(families_on(page)):
         family = FAMILIES[name]
         said = printed(page, family)
-        # OpenMetrics knows no counter without `_total`
+        # OpenMetrics has no counter without `_total`
         allowed = (family.type, "unknown") if name == COST and page.openmetrics else (family.type,)
         do = f"write `# TYPE {said} {allowed[-1]}` before its samples"
         found = page.types.get(said)
@@ -97,16 +99,18 @@ def _samples(page: Page, family: Family) -> Iterator[Sample]:
 
 
 def labels(page: Page) -> Iterator[Wrong]:
-    """Every series has exactly its family's labels."""
+    """Check that every series has exactly its family's labels."""
     for sample in page.samples:
         if family := family_of(sample.name):
             has, should = {name for name, _ in sample.labels}, set(family.sample_labels(sample.name))
             if more := sorted(has - should):
                 yield found_in(
-                    page, sample, f"{sample.name} has the label {more[0]}", f"leave it out: it has {_and(should)}"
+                    page, sample, f"{sample.name} has the label {more[0]}", f"remove it: the labels are {_and(should)}"
                 )
             if less := sorted(should - has):
-                yield found_in(page, sample, f"{sample.name} lacks the label {less[0]}", f"it has {_and(should)}")
+                yield found_in(
+                    page, sample, f"{sample.name} lacks the label {less[0]}", f"the labels are {_and(should)}"
+                )
 
 
 def _and(words: set[str]) -> str:
@@ -114,20 +118,20 @@ def _and(words: set[str]) -> str:
 
 
 def values(page: Page) -> Iterator[Wrong]:
-    """A label that has few values has one of them; none is empty."""
+    """Check that labels with few values have one of them, and that no label is empty."""
     for sample in page.samples:
         family = family_of(sample.name)
         for name, value in sample.labels if family else ():
             known = family.values.get(name) if family else None
             if known is not None and value not in known:
-                do = f"it is one of {_and(set(known))}"
+                do = f"use one of {_and(set(known))}"
                 yield found_in(page, sample, f"{sample.name} has {name}={value!r}", do)
             elif not value:
-                yield found_in(page, sample, f"{sample.name} has an empty {name}", "say `unknown` where nobody knows")
+                yield found_in(page, sample, f"{sample.name} has an empty {name}", "use `unknown` for an unknown value")
 
 
 def buckets(page: Page) -> Iterator[Wrong]:
-    """The duration has the contract's buckets."""
+    """Check that the duration has the contract's buckets."""
     name = "llm_request_duration_seconds_bucket"
     bounds: dict[Labels, set[float]] = {}
     at: dict[Labels, Sample] = {}
@@ -139,7 +143,7 @@ def buckets(page: Page) -> Iterator[Wrong]:
     for series, found in bounds.items():
         if found != set(BUCKETS):
             shown = " ".join(f"{each:g}" for each in sorted(found))
-            do = f"use {' '.join(f'{each:g}' for each in BUCKETS)} (with llmmetrics: leave DurationBuckets out)"
+            do = f"use {' '.join(f'{each:g}' for each in BUCKETS)} (with llmmetrics: remove DurationBuckets)"
             yield found_in(page, at[series], f"the buckets of {at[series].name} are {shown}", do)
 
 
@@ -151,36 +155,36 @@ def _bound(sample: Sample) -> float:
 
 
 def numbers(page: Page) -> Iterator[Wrong]:
-    """No value is negative, infinite, or no number."""
+    """Check that no value is negative, infinite or NaN."""
     for sample in page.samples:
         if family_of(sample.name) and not (isfinite(sample.value) and sample.value >= 0):
-            do = "count what is there: an unknown value has a series of its own, or none"
+            do = "export counts of 0 or more: leave out a series whose value is unknown"
             yield found_in(page, sample, f"{sample} is {sample.value:g}", do)
 
 
 def duplicates(page: Page) -> Iterator[Wrong]:
-    """No series is there twice."""
+    """Check that no series is there twice."""
     counted = Counter((each.name, each.labels) for each in page.samples)
     for sample in page.samples:
         if sample.name.startswith("llm") and counted.pop((sample.name, sample.labels), 0) > 1:
-            yield found_in(page, sample, f"{sample} is there more than once", "export one: which one counts is chance")
+            yield found_in(page, sample, f"{sample} is there more than once", "export one: a scraper may take either")
 
 
 def created(page: Page) -> Iterator[Wrong]:
-    """No `_created` series: they double what is stored, and nobody asks for them."""
+    """Check that there are no `_created` series: they double the storage, and no query uses them."""
     ours = {f"{name.removesuffix('_total')}_created" for name in FAMILIES}
     for sample in page.samples:
         if sample.name in ours:
-            do = "leave it out; with prometheus-client, by a collector that drops it"
+            do = "remove it; with prometheus-client, call disable_created_metrics()"
             yield found_in(page, sample, f"{sample.name} is exported", do)
 
 
 def secrets(page: Page) -> Iterator[Wrong]:
-    """No label holds what looks like a key or a password. It is not shown."""
+    """Check that no label looks like a key or a password. The finding does not show it."""
     for sample in page.samples:
         for name, value in sample.labels:
             if kind := looks_secret(value):
-                do = "whoever reads /metrics reads it: label by the backend's name, and change the key"
+                do = "every reader of /metrics can see it: use the backend's name as label, and replace the key"
                 yield found_in(page, sample, f"the label {name} of {sample.name} looks like {kind}", do)
 
 
@@ -201,10 +205,10 @@ CHECKS: Mapping[str, Check] = {
 
 
 def check(name: str, scrapes: Scrapes) -> list[Wrong]:
-    """What one check finds. What is wrong in both formats alike is said once; of many alike, the first few are."""
+    """Run one check. Report a finding of both formats once, and only the first of many similar ones."""
     found = {each.what: each for each in reversed(list(CHECKS[name](scrapes)))}
     wrong = list(reversed(found.values()))
     if len(wrong) > MOST:
-        more = f"and {len(wrong) - MOST} more like these"
+        more = f"and {len(wrong) - MOST} more of this kind"
         wrong[MOST:] = [Wrong(more, name, "they may have one cause")]
     return wrong

@@ -1,4 +1,4 @@
-"""Both text formats of `/metrics`, read as they are written: what a scraper sees, and on which line.
+"""Parses both text formats of `/metrics`, with the names and line numbers that a scraper sees.
 
 prometheus-client's own parsers rename the sample of `llm_estimated_cost_usd`, or reject it.
 https://prometheus.io/docs/instrumenting/exposition_formats, https://prometheus.io/docs/specs/om/open_metrics_spec.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Labels = tuple[tuple[str, str], ...]
-"""Sorted by name, so that they tell one series from another."""
+"""Labels sorted by name; they identify a series."""
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _TEXT = r'"((?:[^"\\\n]|\\.)*)"'
@@ -21,7 +21,7 @@ _SAMPLE = re.compile(rf"({_NAME})?[ \t]*(?=[{{ \t])")
 _QUOTED_NAME = re.compile(rf"[ \t]*{_TEXT}[ \t]*(?:,|(?=\}}))")
 _LABEL = re.compile(rf"[ \t]*(?:([a-zA-Z_][a-zA-Z0-9_]*)|{_TEXT})[ \t]*=[ \t]*{_TEXT}[ \t]*(?:,|(?=\}}))")
 _END = re.compile(r"[ \t]*\}")
-# a value, perhaps a time, and in OpenMetrics perhaps an exemplar
+# a value, an optional time, and in OpenMetrics an optional exemplar
 _REST = re.compile(r"[ \t]*(\S+)(?:[ \t]+(-?[0-9][0-9.eE+-]*))?[ \t]*( # \{.*\} \S+(?: \S+)?)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE)
 _ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a HELP or TYPE line says."""
+    """The content of a HELP or TYPE line."""
 
     text: str
     line: int
@@ -56,7 +56,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Page:
-    """What one scrape gave. `types` and `helps` are by the name that the line itself has."""
+    """The result of one scrape. The keys of `types` and `helps` are the names on their lines."""
 
     openmetrics: bool = False
     types: dict[str, Said] = field(default_factory=dict)
@@ -66,12 +66,12 @@ class Page:
 
     @property
     def format(self) -> str:
-        """What the format is called."""
+        """The name of the format."""
         return "OpenMetrics" if self.openmetrics else "classic"
 
 
 def parse(body: bytes, *, openmetrics: bool) -> Page:
-    """A page of this format. What it does not allow is among the page's `problems`; nothing is raised."""
+    """Parse a page. Lines that the format does not allow go to the page's `problems`; nothing is raised."""
     page = Page(openmetrics)
     try:
         text = body.decode("utf8")
@@ -80,7 +80,7 @@ def parse(body: bytes, *, openmetrics: bool) -> Page:
         text = body.decode("utf8", "replace")
     lines = text.split("\n")
     if lines.pop() != "":
-        page.problems.append(Problem(len(lines) + 1, "the last line has no end: the page may be cut"))
+        page.problems.append(Problem(len(lines) + 1, "the last line has no newline: the page may be cut"))
     if openmetrics:
         _until_eof(page, lines)
     for number, line in enumerate(lines, 1):
@@ -94,22 +94,22 @@ def parse(body: bytes, *, openmetrics: bool) -> Page:
 
 
 def _until_eof(page: Page, lines: list[str]) -> None:
-    """Leave out what marks the end, which OpenMetrics demands."""
+    """Remove the end mark, which OpenMetrics requires."""
     if "# EOF" not in lines:
-        page.problems.append(Problem(len(lines), "there is no # EOF at the end: the page may be cut"))
+        page.problems.append(Problem(len(lines), "the # EOF at the end is missing: the page may be cut"))
         return
     at = lines.index("# EOF")
     if lines[at + 1 :]:
-        page.problems.append(Problem(at + 2, "something follows # EOF"))
+        page.problems.append(Problem(at + 2, "there is text after # EOF"))
     del lines[at:]
 
 
 def _comment(page: Page, number: int, line: str) -> None:
     found = _COMMENT.fullmatch(line)
     if found is None:
-        # any other comment is one
+        # any other comment is ignored
         if line.startswith(("# HELP", "# TYPE")):
-            page.problems.append(Problem(number, f"{line[:80]!r} names no metric"))
+            page.problems.append(Problem(number, f"{line[:80]!r} does not name a metric"))
         return
     kind, name, quoted, text = found.groups()
     said: Mapping[str, dict[str, Said]] = {"HELP": page.helps, "TYPE": page.types}
@@ -123,7 +123,7 @@ def _comment(page: Page, number: int, line: str) -> None:
 def _sample(page: Page, number: int, line: str) -> None:
     start = _SAMPLE.match(line)
     if start is None:
-        page.problems.append(Problem(number, f"{line[:80]!r} is no sample"))
+        page.problems.append(Problem(number, f"{line[:80]!r} is not a sample"))
         return
     name, at = start[1] or "", start.end()
     labels: list[tuple[str, str]] = []
@@ -145,7 +145,7 @@ def _sample(page: Page, number: int, line: str) -> None:
         page.problems.append(Problem(number, f"the value of {name or 'a sample'} cannot be read"))
         return
     if len(dict(labels)) < len(labels):
-        page.problems.append(Problem(number, f"{name} has a label twice"))
+        page.problems.append(Problem(number, f"{name} has the same label twice"))
     page.samples.append(Sample(name, tuple(sorted(labels)), float(rest[1]), number))
 
 

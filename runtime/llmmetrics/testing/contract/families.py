@@ -1,4 +1,4 @@
-"""What the contract says of every family: what can be counted, and so what can be asked for."""
+"""Every family of the contract: its name, type, labels and label values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmmetrics.reading.error_types import ErrorType, Status
 
 
 class Family(NamedTuple):
-    """A metric family: its name, type and labels, and the values of the labels that have few."""
+    """A metric family: its name, type and labels, and the values of labels with few values."""
 
     name: str
     type: str
@@ -27,7 +27,7 @@ class Family(NamedTuple):
         return (self.name,)
 
     def sample_labels(self, sample: str) -> tuple[str, ...]:
-        """The labels of a sample of this name."""
+        """Return the labels of a sample of this name."""
         return (*self.labels, "le") if sample.endswith("_bucket") else self.labels
 
 
@@ -68,4 +68,4 @@ CONTRACT: Mapping[str, Family] = {
         *("llm_errors_total", "llm_backend_health", "llm_active_requests", "llm_backend_budget_usd"),
     )
 }
-"""The eight that dashboards depend on."""
+"""The eight families that dashboards depend on."""

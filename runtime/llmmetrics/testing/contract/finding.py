@@ -1,4 +1,4 @@
-"""What a check of the contract is given and what it gives."""
+"""The input and the output of the contract's checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmmetrics.testing.contract.families import FAMILIES, Family
 
 
 class Wrong(NamedTuple):
-    """Something that is not as the contract has it: what, where, and what to do."""
+    """A difference from the contract: what, where, and what to do."""
 
     what: str
     where: str
@@ -21,7 +21,7 @@ class Wrong(NamedTuple):
 
 
 class Scrapes(NamedTuple):
-    """Three scrapes of one program, in the order of time: both formats, and the first once more."""
+    """Three scrapes of one program, in order: both formats, and the first format again."""
 
     classic: Page
     openmetrics: Page
@@ -34,21 +34,21 @@ _FAMILIES = {sample: family for family in FAMILIES.values() for sample in family
 
 
 def family_of(sample: str) -> Family | None:
-    """The family that a sample of this name belongs to, or None where it is none of ours."""
+    """Return the family of a sample; None if it is not one of ours."""
     return _FAMILIES.get(sample)
 
 
 def printed(page: Page, family: Family) -> str:
-    """The name that a family's HELP and TYPE lines have: in OpenMetrics, a counter's without `_total`."""
+    """Return the name on a family's HELP and TYPE lines: in OpenMetrics, a counter's without `_total`."""
     return family.name.removesuffix("_total") if page.openmetrics else family.name
 
 
 def families_on(page: Page) -> set[str]:
-    """Our families that a page has a TYPE line or a sample of."""
+    """Return our families with a TYPE line or a sample on the page."""
     typed = {name for name, family in FAMILIES.items() if printed(page, family) in page.types}
     return typed | {family.name for each in page.samples if (family := family_of(each.name))}
 
 
 def found_in(page: Page, sample: Sample, what: str, do: str) -> Wrong:
-    """A finding about a sample."""
+    """Make a finding about a sample."""
     return Wrong(what, f"{page.format}, line {sample.line}", do)

@@ -1,4 +1,4 @@
-"""Reads a program's `/metrics` as a scraper does: both formats, and one of them again."""
+"""Reads a program's `/metrics` as a scraper does: both formats, and the first again."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from llmmetrics.testing.contract.finding import Scrapes
 
 CLASSIC = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-"""What a default Prometheus asks for, nearly."""
+"""Nearly the Accept header of a default Prometheus."""
 
 SECONDS = 10.0
-"""How long a page may take: Prometheus gives up then, too."""
+"""Seconds to wait for a page, as Prometheus does."""
 
 LARGEST = 2**26
-"""In bytes: what is larger is no page of metrics."""
+"""Maximum size of a page, in bytes."""
 
 _TYPES = {"text/plain": False, "application/openmetrics-text": True}
 
 
 class ScrapeError(LlmMetricsError):
-    """What answers at this address is no page of metrics."""
+    """The answer of this address is not a page of metrics."""
 
 
 class UnreachableError(LlmMetricsError):
-    """Nobody answers at this address."""
+    """The address does not answer."""
 
 
 def _nothing() -> None:
-    """Happens between two scrapes, where nobody says what."""
+    """Do nothing between two scrapes: the default."""
 
 
 def scrapes(source: CollectorRegistry | str, between: Callable[[], object] = _nothing) -> Scrapes:
-    """Three scrapes of a registry or of a URL; `between` is called after the first.
+    """Scrape a registry or a URL three times; `between` is called after the first.
 
-    Raises `ConfigError` for what is no URL, `UnreachableError` and `ScrapeError`.
+    Raises `ConfigError` for a bad URL, `UnreachableError` and `ScrapeError`.
     """
     read = partial(_rendered, source) if isinstance(source, CollectorRegistry) else partial(fetched, address(source))
     first = read(CLASSIC)
@@ -54,21 +54,21 @@ def scrapes(source: CollectorRegistry | str, between: Callable[[], object] = _no
 
 
 def address(url: str) -> SplitResult:
-    """The parts of a URL of `/metrics`. Raises `ConfigError`."""
+    """Split the URL of a `/metrics`. Raises `ConfigError`."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
     except ValueError:
         usable = None
     if not usable or " " in url:
-        raise ConfigError("that is no address: give the whole of it, as in http://127.0.0.1:5000/metrics")
+        raise ConfigError("this is not a URL: give the full URL, as in http://127.0.0.1:5000/metrics")
     if parts.username is not None or parts.password is not None:
-        raise ConfigError("the address has a user or a password in it: give it without, on a port that needs none")
+        raise ConfigError("the URL contains a user or a password: give one without, on a port that needs no login")
     return parts
 
 
 def _rendered(registry: CollectorRegistry, accept: str) -> Page:
-    # prometheus-client's own exposition, since that is what an application may serve
+    # an application may serve prometheus-client's own exposition
     encoder, kind = choose_encoder(accept)
     return parse(encoder(registry), openmetrics=kind.startswith("application/openmetrics-text"))
 
@@ -81,24 +81,24 @@ class _ScrapeAnswer(NamedTuple):
 
 
 def fetched(url: SplitResult, accept: str = CLASSIC) -> Page:
-    """One scrape of an `address`. Raises `UnreachableError` and `ScrapeError`."""
+    """Scrape an `address` once. Raises `UnreachableError` and `ScrapeError`."""
     shown = f"{url.scheme}://{url.netloc}{url.path}"
     try:
         answer = _get(url, accept)
     except ConnectionRefusedError:
-        raise UnreachableError(f"nobody listens at {shown}: start the application, or correct the address") from None
+        raise UnreachableError(f"{shown} does not answer: start the application, or correct the address") from None
     except (OSError, HTTPException, ValueError) as exc:
         reason = str(exc) or type(exc).__name__
         raise UnreachableError(f"{shown} cannot be read ({reason}): correct the address, or try again") from None
     if 300 <= answer.status < 400:
-        raise ScrapeError(f"{shown} redirects: serve the metrics there, by a route and not by a mount")
+        raise ScrapeError(f"{shown} redirects: serve the metrics at this path, with a route instead of a mount")
     if answer.status != 200:
         raise ScrapeError(f"{shown} answers HTTP {answer.status}, not with metrics: correct the address or the route")
     kind = answer.kind.partition(";")[0].strip().lower()
     if kind not in _TYPES:
         raise ScrapeError(
-            f"{shown} says that it is {kind or 'of no type'}, which is no page of metrics: correct the address, or "
-            "answer with Content-Type: text/plain; version=0.0.4"
+            f"{shown} has the type {kind or '(none)'}, so it is not a page of metrics: correct the address, or "
+            "answer with the Content-Type text/plain; version=0.0.4"
         )
     return parse(_decoded(answer, shown), openmetrics=_TYPES[kind])
 
@@ -111,12 +111,16 @@ def _decoded(answer: _ScrapeAnswer, shown: str) -> bytes:
         try:
             return unzip.decompress(answer.body, LARGEST)
         except zlib.error:
-            raise ScrapeError(f"{shown} says gzip and is not: serve it as it is") from None
-    raise ScrapeError(f"{shown} is encoded as {answer.encoding}, which nobody asked for: serve it as it is")
+            raise ScrapeError(
+                f"{shown} declares gzip, but the content is not gzip: correct or remove Content-Encoding"
+            ) from None
+    raise ScrapeError(
+        f"{shown} is encoded as {answer.encoding}, which the request does not accept: serve it without encoding"
+    )
 
 
 def _get(url: SplitResult, accept: str) -> _ScrapeAnswer:
-    # no urllib: a proxy of the environment would answer
+    # not urllib: it would use a proxy from the environment
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(str(url.hostname), url.port, timeout=SECONDS)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")

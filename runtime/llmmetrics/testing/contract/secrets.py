@@ -1,11 +1,11 @@
-"""What a key or a password looks like, so that none gets where it can be read by anyone. Pure."""
+"""Patterns of keys and passwords, to keep them out of public places. Pure."""
 
 from __future__ import annotations
 
 import re
 
 _LOOKS = {
-    # a model may begin like a key, but has no such run of letters and digits
+    # a model's name may start like a key, but has no such sequence of letters and digits
     "an API key": re.compile(
         r"\b(?:sk|pk|rk|gsk|xai|hf|pplx|r8|nvapi|fw|tgp_v1)[-_](?=[\w-]*\d)[\w-]*?[A-Za-z0-9]{16,}|\bAIza[\w-]{30,}"
     ),
@@ -20,5 +20,5 @@ _LOOKS = {
 
 
 def looks_secret(text: str) -> str | None:
-    """What kind of secret a text looks like, or None."""
+    """Return the kind of secret that a text looks like, or None."""
     return next((kind for kind, look in _LOOKS.items() if look.search(text)), None)

@@ -1,7 +1,7 @@
-"""The checks of the metrics contract that hold between series, and between scrapes.
+"""The contract's checks that compare series and scrapes.
 
-Calls may go on while a page is read, so that two families of one page need not agree. What is counted together is
-compared crosswise: what one has in a scrape, the other has reached in the next.
+Calls may finish while a page is read, so two families of one page may differ. Values that are counted together are
+compared across scrapes: the value of one family in a scrape, the other family has reached in the next.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from llmmetrics.testing.contract.families import CONTRACT
 from llmmetrics.testing.contract.finding import Check, Scrapes, Wrong, family_of, found_in
 
 _SLACK = 1e-6
-"""Sums of floats differ in their last digits."""
+"""Tolerance: sums of floats differ in their last digits."""
 
 Key = tuple[str, ...]
 Sums = Mapping[Key, float]
 
 
 def grown(scrapes: Scrapes) -> Iterator[Wrong]:
-    """Counters only grow, and a series that is there stays there."""
+    """Check that counters only grow, and that no series disappears."""
     pages = list(scrapes)
     for before, after in pairwise(pages):
         now = {(each.name, each.labels): each.value for each in after.samples}
@@ -35,17 +35,17 @@ def grown(scrapes: Scrapes) -> Iterator[Wrong]:
                 continue
             value = now.get((sample.name, sample.labels))
             if value is None:
-                do = "keep a series as long as the process lives: its counter restarts when it comes back"
+                do = "keep a series as long as the process lives: otherwise its counter restarts"
                 yield found_in(before, sample, f"{sample} is gone in the next scrape", do)
             elif value < sample.value - _SLACK:
-                do = "never set a counter back; with several workers, let one page add them all up"
+                do = "never decrease a counter; with several workers, serve one page with their sum"
                 yield found_in(
                     before, sample, f"{sample} went from {sample.value:g} to {value:g} in the next scrape", do
                 )
 
 
 def histograms(scrapes: Scrapes) -> Iterator[Wrong]:
-    """A histogram's buckets are cumulative, and end with +Inf, which is its count."""
+    """Check that a histogram's buckets are cumulative, and that the +Inf bucket equals its count."""
     for page in scrapes[:2]:
         parts: dict[tuple[str, Labels], dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
         for sample in page.samples:
@@ -60,20 +60,20 @@ def histograms(scrapes: Scrapes) -> Iterator[Wrong]:
 def _histogram(page: Page, name: str, parts: Mapping[str, list[Sample]]) -> Iterator[Wrong]:
     some = next(iter(parts.values()))[0]
     for part in {"count", "sum", "bucket"} - parts.keys():
-        yield found_in(page, some, f"{name} has no {name}_{part}", "export all three of a histogram")
+        yield found_in(page, some, f"{name} has no {name}_{part}", "export _bucket, _sum and _count of a histogram")
     ordered = sorted(parts.get("bucket", ()), key=_bound)
     for low, high in pairwise(ordered):
         if high.value < low.value:
-            do = "each bucket holds what the ones below it hold"
+            do = "each bucket should include the counts of the smaller ones"
             yield found_in(page, high, f"{high} is {high.value:g}, less than the bucket below it", do)
     if not ordered:
         return
     whole = ordered[-1]
     if _bound(whole) != inf:
-        yield found_in(page, whole, f'{name} has no bucket le="+Inf"', "end with one that holds everything")
+        yield found_in(page, whole, f'{name} has no bucket le="+Inf"', "add a last bucket with all counts")
     elif "count" in parts and parts["count"][0].value != whole.value:
         count = parts["count"][0].value
-        do = "both are the number of calls"
+        do = "both should be the number of calls"
         yield found_in(page, whole, f"{name} has a count of {count:g} and {whole.value:g} in its +Inf bucket", do)
 
 
@@ -85,24 +85,24 @@ def _bound(sample: Sample) -> float:
 
 
 def gauges(scrapes: Scrapes) -> Iterator[Wrong]:
-    """Health is 0 or 1, and a budget has its `current` and its `max`."""
+    """Check that health is 0 or 1, and that a budget has both `current` and `max`."""
     for page in scrapes[:2]:
         limits: dict[str, dict[str, Sample]] = defaultdict(dict)
         for sample in page.samples:
             has = dict(sample.labels)
             if sample.name == "llm_backend_health" and sample.value not in (0, 1):
-                yield found_in(page, sample, f"{sample} is {sample.value:g}", "it is 1 or 0")
+                yield found_in(page, sample, f"{sample} is {sample.value:g}", "use 1 or 0")
             if sample.name == "llm_backend_budget_usd":
                 limits[has.get("backend", "")][has.get("limit_type", "")] = sample
         for backend, found in limits.items():
             for one in {"current", "max"} - found.keys():
-                do = "a backend with a limit has both, one without has none"
+                do = "export both for a backend with a limit, and neither for one without"
                 some = next(iter(found.values()))
                 yield found_in(page, some, f"the budget of {backend} has no limit_type={one!r}", do)
 
 
 def _sums(page: Page, name: str, by: tuple[str, ...], **only: tuple[str, ...]) -> Sums:
-    """The sums of the samples of this name with these label values, by the values of other labels."""
+    """Add the samples of a name with these label values, grouped by other labels."""
     found: dict[Key, float] = defaultdict(float)
     for sample in page.samples:
         if sample.name == name:
@@ -113,7 +113,7 @@ def _sums(page: Page, name: str, by: tuple[str, ...], **only: tuple[str, ...]) -
 
 
 class Equal(NamedTuple):
-    """Two sums that are counted together."""
+    """Two sums that must be equal."""
 
     by: tuple[str, ...]
     one: Callable[[Page, tuple[str, ...]], Sums]
@@ -135,7 +135,7 @@ _EQUAL: Mapping[str, Equal] = {
         "prompt + completion tokens",
         _of("llm_tokens_total", token_type=("total",)),
         "total tokens",
-        "total is the sum of both, computed, not the provider's",
+        "compute total as the sum of both: do not use the provider's number",
     ),
     "durations": Equal(
         _CALL,
@@ -143,7 +143,7 @@ _EQUAL: Mapping[str, Equal] = {
         "requests",
         _of("llm_request_duration_seconds_count"),
         "durations",
-        "observe the duration of every request, whatever its status, once",
+        "observe the duration of every request once, with any status",
     ),
     "errors": Equal(
         ("backend",),
@@ -151,7 +151,7 @@ _EQUAL: Mapping[str, Equal] = {
         "requests with the status failure or timeout",
         _of("llm_errors_total"),
         "errors",
-        "count one error for each of these requests, none for a cancelled one",
+        "count one error for each of these requests, and none for a cancelled one",
     ),
     "timeouts": Equal(
         ("backend",),
@@ -159,7 +159,7 @@ _EQUAL: Mapping[str, Equal] = {
         "requests with the status timeout",
         _of("llm_errors_total", error_type=("timeout",)),
         "errors of the type timeout",
-        "a request is a timeout where its error is one",
+        "a request has the status timeout exactly if its error type is timeout",
     ),
 }
 
@@ -190,7 +190,7 @@ _KNOWN: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 
 def zeros(scrapes: Scrapes) -> Iterator[Wrong]:
-    """Every series that can be known is there, at 0: `increase()` cannot see the first value of one that was not."""
+    """Check that every known series is there, at 0: `increase()` does not see the first value of a new one."""
     page = scrapes.again
     series = [dict(each.labels) for each in page.samples if each.name == "llm_requests_total"]
     for name, (by, label) in _KNOWN.items():
@@ -204,18 +204,18 @@ def zeros(scrapes: Scrapes) -> Iterator[Wrong]:
 
 
 def backends(scrapes: Scrapes) -> Iterator[Wrong]:
-    """A cost stands only beside requests of its backend and model, a budget only beside its backend's health."""
+    """Check that a cost has requests of the same backend and model, and a budget the health of the same backend."""
     for page in scrapes[:2]:
-        for name, beside, by in (
+        for name, partner, by in (
             (COST, "llm_requests_total", _CALL),
             ("llm_backend_budget_usd", "llm_backend_health", ("backend",)),
         ):
-            known = _sums(page, beside, by)
+            known = _sums(page, partner, by)
             for sample in page.samples:
                 has = dict(sample.labels)
                 if sample.name == name and tuple(has.get(each, "") for each in by) not in known:
-                    do = "use the same labels in every family, or they cannot be joined"
-                    yield found_in(page, sample, f"{sample} has no {beside} of that {' and '.join(by)}", do)
+                    do = "use the same labels in every family, so that they can be joined"
+                    yield found_in(page, sample, f"{sample} has no {partner} of the same {' and '.join(by)}", do)
 
 
 SUMS: Mapping[str, Check] = {

@@ -1,1 +1,1 @@
-"""What the simulated provider is asked, and what it answers, in no format yet."""
+"""Requests and answers of the simulated provider, independent of wire formats."""

@@ -1,4 +1,4 @@
-"""What a request says, in one shape for every wire format: roles and texts."""
+"""The conversation in a request, in one form for every wire format: roles and texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROLES = {"model": "assistant"}
 
 
 def conversation(fields: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The system's words and the turns of a request's body, whichever of the providers' names they go by."""
+    """Read the system text and the turns of a request's body, under any provider's key names."""
     said = [{"role": "system", "content": text(fields[name])} for name in _SYSTEM if fields.get(name)]
     for name in _TURNS:
         if fields.get(name):
@@ -32,7 +32,7 @@ def _turns(value: Any) -> Iterator[dict[str, str]]:
 
 
 def text(value: Any) -> str:
-    """The text in a message, a list of parts, or a part; what is no text is left out."""
+    """Join the texts in a message, a list of parts, or a part; skip everything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What goes into the simulated provider and what comes out: values, no behaviour."""
+"""Requests, answers and faults of the simulated provider: values without behaviour."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Request:
     method: str
     path: str
     query: str = field(default="", repr=False)
-    """It may hold a key, like the headers: neither is in the repr."""
+    """It may hold a key, like the headers: the repr shows neither."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
     host: str = ""
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty where it is none."""
+        """The body as an object; empty if it is not one."""
         try:
             value = json.loads(self.body)
         except ValueError:
@@ -38,23 +38,23 @@ class Request:
 
     @cached_property
     def place(self) -> str:
-        """Host and path as a wire format looks at them: without a port, percent-encoding undone."""
+        """Host and path as a wire format compares them: without a port, percent-decoded."""
         return self.host.partition(":")[0] + unquote(self.path)
 
     @cached_property
     def claim(self) -> wire.Claim | None:
-        """The wire format that it speaks, and what its path says; None for what is no call."""
+        """The wire format, and the values in its path; None if it is not an LLM call."""
         return wire.claim(self.method, "", self.place)
 
     @property
     def model(self) -> str:
-        """The model that is asked for, in the path or in the body."""
+        """The requested model, from the path or the body."""
         named = self.claim.model if self.claim else None
         return named or str(self.json.get("model") or self.json.get("model_id", "simulated"))
 
     @property
     def stream(self) -> bool:
-        """Whether a stream is asked for: some formats have a path of its own for it; Ollama's unless told not to."""
+        """Whether a stream is requested: some formats have a separate path for it; Ollama streams by default."""
         if self.claim is None:
             return False
         format = self.claim.format
@@ -64,18 +64,18 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The conversation as `role` and `content` in text, the system's words first, whatever the format."""
+        """The conversation as `role` and `content` texts, the system's first, for any format."""
         return conversation(self.json)
 
     @property
     def max_tokens(self) -> int | None:
-        """The bound on the output that is asked for, in any provider's spelling."""
+        """The requested output limit in tokens, under any provider's name."""
         return most_output(self.json)
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A tool that the model asks for instead of saying something."""
+    """A tool that the model calls instead of answering with text."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -83,10 +83,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success.
+    """A successful answer.
 
-    Token counts are the contract's: `prompt_tokens` holds the cache's, `completion_tokens` the reasoning; each
-    provider's own convention is made of them.
+    Token counts follow the contract: `prompt_tokens` includes those of the cache, `completion_tokens` includes
+    reasoning; each provider's own convention is computed from them.
     """
 
     text: str = "Hello from the simulated provider."
@@ -96,13 +96,13 @@ class Answer:
     cache_write: int = 0
     reasoning: int = 0
     model: str | None = None
-    """The model that answers; the one asked for, where it is not said."""
+    """The model that answers; by default the requested one."""
     usage: bool = True
     """Whether the answer carries its usage."""
     pieces: tuple[str, ...] | None = None
-    """A stream's deltas; the words, where they are not said."""
+    """A stream's deltas; by default the words of the text."""
     tool: ToolCall | None = None
-    """The tool that is asked for, instead of the text; in a whole answer, not in a stream."""
+    """The tool call instead of the text; only without streaming."""
 
     @property
     def deltas(self) -> tuple[str, ...]:
@@ -111,11 +111,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to fail, as data: what goes over the wire, and what the contract says it is."""
+    """A fault as data: the bytes on the wire, and the contract's status and error type."""
 
     name: str
     status: str
-    """The value of the label `status` that it must be counted under."""
+    """The expected value of the label `status`."""
     error_type: str | None
     http: int = 200
     retry_after: str | None = None
@@ -124,31 +124,31 @@ class Fault:
     reset: bool = False
     """The connection is reset before the headers."""
     cut_after: int | None = None
-    """The connection is closed after so many events."""
+    """Close the connection after this number of events."""
     stall_after: int | None = None
-    """After so many events nothing more comes."""
+    """Send nothing more after this number of events."""
     malformed: bool = False
-    """The JSON breaks off in the middle, in a body that ends properly."""
+    """Cut the JSON in the middle, but end the body properly."""
     in_band: bool = False
     """An error object inside a 200."""
     instead: tuple[str, bytes] | None = None
-    """A content type and a body in the place of the provider's own."""
+    """A content type and a body that replace the provider's own."""
     changes: tuple[tuple[str, Any], ...] = ()
-    """Fields of the `Answer` that it spoils."""
+    """Fields of the `Answer` that the fault changes."""
     raises: str = ""
-    """httpcore's exception for it, where no answer comes at all."""
+    """httpcore's exception for it, if no answer comes."""
     says: str = ""
-    """That exception's text."""
+    """The exception's text."""
 
     @property
     def on_the_wire(self) -> bool:
-        """Whether a server can do it; the rest happens before there is a connection."""
+        """Whether a server can show it; other faults happen before there is a connection."""
         return not self.raises or self.reset or self.delay > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer and how it goes over the wire: `chunks` one by one, an event each in a stream."""
+    """An HTTP answer and its `chunks`, which are sent one by one; in a stream each is an event."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -163,7 +163,7 @@ class Reply:
 
     @property
     def passing(self) -> tuple[bytes, ...]:
-        """What comes of the body before it breaks off: so many events of a stream, half of anything else."""
+        """The part of the body before it is cut: a number of events of a stream, else half of the body."""
         end = self.cut_after if self.cut_after is not None else self.stall_after
         if end is None:
             return self.chunks

@@ -1,6 +1,6 @@
-"""Each provider's own words for the ways in which it fails.
+"""Each provider's error texts and codes.
 
-The words are from the providers' public pages:
+The texts are from the providers' public pages:
 https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors,
 https://ai.google.dev/gemini-api/docs/troubleshooting, https://cloud.google.com/apis/design/errors,
 https://docs.cohere.com/reference/errors, https://docs.voyageai.com/docs/error-codes,
@@ -29,19 +29,19 @@ class Refusal(NamedTuple):
 
 
 class Words(NamedTuple):
-    """How one provider words its errors."""
+    """One provider's form of errors."""
 
     codes: Mapping[str, str]
     body: Callable[[int, str, str], Any]
-    """HTTP status, code and message to a body."""
+    """Makes a body from HTTP status, code and message."""
     http: Mapping[str, int] = {}
-    """Where its HTTP status is another than most providers'."""
+    """HTTP statuses that differ from most providers'."""
     cannot: frozenset[str] = frozenset()
-    """The faults that it has no words for: what others refuse is for it no error, or does not happen."""
+    """Faults that this provider cannot express."""
     plain: str = ""
-    """The code of a fault that has none of its own."""
+    """The code of other faults."""
     headers: Callable[[str], Headers] = lambda _: ()
-    """What of a code stands in the headers."""
+    """Makes the headers of a code."""
 
 
 _OPENAI_TYPES = {
@@ -68,7 +68,7 @@ def _google(http: int, code: str, message: str) -> Any:
 
 
 def _xai(_http: int, code: str, message: str) -> Any:
-    # a bad key is a bad argument, which only the message tells from the others
+    # a bad key is a bad argument: only the message differs
     kind, _, said = code.partition("/")
     return {"code": kind, "error": f"{said}: {message}" if said else message}
 
@@ -93,7 +93,7 @@ _GOOGLE = {
     "unavailable": "UNAVAILABLE",
     "overloaded": "UNAVAILABLE",
 }
-# what Google and Bedrock block is a 200 that says so
+# Google and Bedrock report blocked content in a 200
 _BLOCKS = frozenset(["content_filtered"])
 
 WORDS: Mapping[str, Words] = {
@@ -191,11 +191,11 @@ WORDS: Mapping[str, Words] = {
         {}, lambda _http, _code, message: {"error": message}, cannot=frozenset(["content_filtered", "overloaded"])
     ),
 }
-"""Each wire family's words; a fault without a code of its own is the provider's plain error."""
+"""Each wire family's form of errors; a fault without its own code is the provider's general error."""
 
 
 def refusal(vendor: str, fault: Fault) -> Refusal:
-    """This fault as this provider reports it. An error inside a 200 is worded as the 500 that it would have been."""
+    """Make a provider's report of a fault. An error inside a 200 has the text of a 500."""
     words = WORDS[vendor]
     http = words.http.get(fault.name, 500 if fault.in_band else fault.http)
     code = words.codes.get(fault.name, words.plain)

@@ -46,7 +46,7 @@ def test_once_prints_the_board_and_the_metrics():
         assert f"# TYPE {family} " in text
     board = text.partition("# HELP")[0]
     assert board.startswith("llmmetrics demo  http://127.0.0.1:")
-    assert "1 unhealthy  since it began" in board
+    assert "1 unhealthy  since its start" in board
     assert re.search(r"openai-primary +5 .* 20% ", board)
     assert re.search(r"openai-capped .* 102% \$0\.0102 of \$0\.0100 refused 1", board)
     assert max(map(len, board.splitlines())) <= 80
@@ -119,7 +119,7 @@ def test_a_budget_that_runs_dry_comes_back_when_the_clock_is_moved(moved):
 def test_a_clock_that_cannot_be_moved_so(path):
     with served(MovedClock(), 0) as url, pytest.raises(urllib.error.HTTPError, match="400") as caught:
         post(f"{url}{path}")
-    assert caught.value.read() == b"seconds should be one number, as in /advance?seconds=3600\n"
+    assert caught.value.read() == b"give seconds as one number, as in /advance?seconds=3600\n"
 
 
 def test_the_clock_s_port_says_what_it_has():
@@ -158,7 +158,7 @@ def test_it_shows_the_board_of_top_while_it_goes_on():
         until(lambda: re.search(r"openai-capped .* 102% .* refused \d", screen.text), "a spent budget")
         assert re.search(r"llmmetrics demo +http://\S+ +1 unhealthy  last (\d+ min )?\d+ s", screen.text)
         assert re.search(r"backend +calls +req/s +active +errors +p95", screen.text)
-        assert re.search(r"just sent: .*; Ctrl-C ends it", screen.text)
+        assert re.search(r"just sent: .*; Ctrl-C quits", screen.text)
         screen.press("\x03")
         assert screen.end() == 0
 

@@ -46,12 +46,15 @@ def test_good_settings_are_all_ok(file):
     assert {each.level for each in findings} == {OK}
     assert about(findings, "backend 'a'").what.endswith("0.15 in and 0.6 out, USD per million tokens (catalogue)")
     assert about(findings, "backend 'b'").what.endswith("30 in and 60 out, USD per million tokens (configured)")
-    assert about(findings, "backend 'c'").what.endswith("the catalogue's, by the model asked for")
+    assert about(findings, "backend 'c'").what.endswith("the catalogue, by the model of each call")
 
 
 @pytest.mark.parametrize(
     ("prompt", "completion", "says"),
-    [(0.15, 0.6, ""), (0.00000015, 0.0000006, "the catalogue says 0.15 in and 0.6 out: see which one you are billed")],
+    [
+        (0.15, 0.6, ""),
+        (0.00000015, 0.0000006, "the catalogue says 0.15 in and 0.6 out: check which price is on your bill"),
+    ],
 )
 def test_a_price_is_compared_with_the_catalogue(file, prompt, completion, says):
     own = {"CostPerMillionInputTokens": prompt, "CostPerMillionOutputTokens": completion}
@@ -122,10 +125,10 @@ def test_a_backend_that_is_nowhere(file):
 def test_a_limit(file):
     finding = about(doctor.of_settings(file({**KNOWN, "MaxSpendUsd": 10, "SpendResetPeriod": "Daily"})), "has a limit")
     assert finding.level is OK
-    assert "10 USD (Daily, UTC), kept on this machine alone" in finding.what
+    assert "10 USD (Daily, UTC), kept on this machine only" in finding.what
 
 
-@pytest.mark.parametrize(("ledger", "where"), [("memory://", "in this process alone"), ("redis://h", "in Redis")])
+@pytest.mark.parametrize(("ledger", "where"), [("memory://", "in this process only"), ("redis://h", "in Redis")])
 def test_where_a_limit_is_kept(file, ledger, where):
     path = file({**KNOWN, "MaxSpendUsd": 10}, Budget={"Ledger": ledger})
     assert about(doctor.of_settings(path), "has a limit").what.endswith(f"kept {where}")

@@ -79,7 +79,7 @@ def test_a_port_that_is_bound_and_does_not_listen():
         taken.bind(("127.0.0.1", 0))
         finding = only(endpoint.port(taken.getsockname()[1]))
     assert finding.level is ERROR
-    assert "cannot be served on" in finding.what
+    assert "cannot be used" in finding.what
 
 
 def test_something_that_never_answers(monkeypatch):
@@ -151,7 +151,7 @@ def test_the_metrics_of_another_program():
     with exported(registry) as port:
         finding = only(endpoint.port(port))
     assert finding.level is ERROR
-    assert "shows no llm_ metrics" in finding.what
+    assert "has no llm_ metrics" in finding.what
     assert "EnableMetrics" in finding.do
 
 
@@ -159,7 +159,7 @@ def test_an_application_whose_metrics_are_off():
     registry = CollectorRegistry()
     Meter.from_settings({"Telemetry": {"EnableMetrics": False}}, registry=registry)
     with exported(registry) as port:
-        assert "shows no llm_ metrics" in only(endpoint.port(port)).what
+        assert "has no llm_ metrics" in only(endpoint.port(port)).what
 
 
 @pytest.fixture
@@ -201,10 +201,10 @@ def test_an_application_of_ours(application):
 
 def test_calls_without_a_price(application):
     running = application()
-    running.call("nobody-knows-it")
-    finding = about(running.findings(), "without a price")
+    running.call("unknown-model")
+    finding = about(running.findings(), "without a known price")
     assert finding.level is WARNING
-    assert finding.what == '1 calls without a price, so without a cost (backend="a",model="nobody-knows-it")'
+    assert finding.what == '1 calls without a known price, so without a cost (backend="a",model="unknown-model")'
     assert "CostPerMillionInputTokens" in finding.do
 
 

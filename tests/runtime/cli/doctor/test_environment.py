@@ -56,7 +56,7 @@ def installed(tmp_path, monkeypatch):
         ("google-generativeai", "0.8.5", ["google-api-core"], WARNING, "through gRPC: not metered -- use google-genai"),
         ("xai-sdk", "1.3", ["grpcio<2", "requests"], WARNING, "goes through gRPC: not metered"),
         ("voyageai", "0.5.0", ["aiohttp", "requests"], WARNING, "goes through aiohttp: not metered"),
-        ("litellm", "1.99", [], WARNING, "goes through no HTTP library that is known: not metered"),
+        ("litellm", "1.99", [], WARNING, "goes through an unknown HTTP library: not metered"),
     ],
 )
 def test_an_sdk_is_metered_or_not(installed, name, version, requires, level, says):
@@ -86,7 +86,7 @@ def test_no_sdk_at_all(monkeypatch, tmp_path):
     finding = only(environment.sdks())
     assert (finding.level, finding.do) == (
         WARNING,
-        "if your application uses one, run the doctor with your application's own Python",
+        "if your application uses one, run the doctor with your application's Python",
     )
 
 
@@ -137,13 +137,13 @@ def test_a_directory_that_is_missing(tmp_path):
     finding = processes(**{VARIABLE: str(tmp_path / "no")})
     assert finding.level is ERROR
     assert finding.what.endswith("does not exist")
-    assert finding.do == "make it, empty, before the server starts"
+    assert finding.do == "create it, empty, before the server starts"
 
 
 def test_a_file_is_no_directory(tmp_path):
     (tmp_path / "file").touch()
     finding = processes(**{VARIABLE: str(tmp_path / "file")})
-    assert (finding.level, finding.do) == (ERROR, "name one")
+    assert (finding.level, finding.do) == (ERROR, "set it to a directory")
 
 
 def test_a_directory_that_cannot_be_written_to(tmp_path):
@@ -156,7 +156,7 @@ def test_a_directory_that_cannot_be_written_to(tmp_path):
         directory.mkdir(mode=0o500)
     finding = processes(**{VARIABLE: str(directory)})
     assert finding.level is ERROR
-    assert "cannot be written to" in finding.what
+    assert "is not writable" in finding.what
 
 
 def test_an_empty_directory(tmp_path):
@@ -168,13 +168,13 @@ def test_files_of_a_run_before(tmp_path):
     (tmp_path / f"counter_{gone()}.db").touch()
     finding = processes(**{VARIABLE: str(tmp_path)})
     assert finding.level is WARNING
-    assert "of 1 processes that are gone" in finding.what
+    assert "of 1 ended processes" in finding.what
     assert finding.do.startswith("empty it before the server starts")
     # a worker that lives: this is the present run, and the dead are its own
     (tmp_path / f"counter_{os.getpid()}.db").touch()
     finding = processes(**{VARIABLE: str(tmp_path)})
     assert finding.level is OK
-    assert "1 living processes and 1 dead ones" in finding.what
+    assert "1 running processes and 1 ended ones" in finding.what
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the system does not say which processes there are")
@@ -182,4 +182,4 @@ def test_very_many_dead_workers(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "MANY", 1)
     for owner in (gone(), gone(), os.getpid()):
         (tmp_path / f"counter_{owner}.db").touch()
-    assert "2 dead workers" in processes(**{VARIABLE: str(tmp_path)}).what
+    assert "2 ended workers" in processes(**{VARIABLE: str(tmp_path)}).what

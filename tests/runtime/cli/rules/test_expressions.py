@@ -28,7 +28,7 @@ THEIRS = {
 WRONG = [
     # names, labels and values that do not exist
     ("rate(llm_request_total[5m])", "error", "did you mean llm_requests_total?"),
-    ("rate(llm_estimated_cost_usd_total[5m])", "error", "the cost has no _total"),
+    ("rate(llm_estimated_cost_usd_total[5m])", "error", "the cost metric has no _total"),
     ("rate(llm_request_duration_seconds[5m])", "error", "use llm_request_duration_seconds_bucket"),
     ("llmmetrics_nothing_like_it", "error", "docs/metrics.md"),
     # another tool's name for what is measured here under this one
@@ -55,12 +55,12 @@ WRONG = [
     (
         "rate(llm_errors_total[5m]) / rate(llm_requests_total[5m])",
         "error",
-        "the left has error_type, the right has not",
+        "only the left has error_type",
     ),
     (
         "sum by (backend) (rate(llm_errors_total[5m])) / sum by (job) (rate(llm_requests_total[5m]))",
         "error",
-        "the left has backend, the right has not; the right has job",
+        "only the left has backend; only the right has job",
     ),
     (
         'sum by (backend) (rate(llm_requests_total{backend="a"}[5m])) / sum by (backend) (rate(llm_requests_total{backend="b"}[5m]))',
@@ -68,8 +68,8 @@ WRONG = [
         "backend is a on the left, b on the right",
     ),
     ("llm_backend_health == 0 and sum(rate(llm_errors_total[5m]))", "error", "the two sides of and never match"),
-    ("min by (backend) (llm_backend_health) unless min by (job) (llm_active_requests)", "error", "takes nothing away"),
-    (f"{MAX} - on (backend) {CURRENT}", "error", "which Prometheus refuses"),
+    ("min by (backend) (llm_backend_health) unless min by (job) (llm_active_requests)", "error", "it removes nothing"),
+    (f"{MAX} - on (backend) {CURRENT}", "error", "Prometheus refuses that"),
     ("rate(llm_errors_total[5m]) / on (backend) rate(llm_requests_total[5m])", "error", "left side of /"),
     (
         "rate(llm_errors_total[5m]) / on (backend) group_left () rate(llm_requests_total[5m])",
@@ -82,7 +82,7 @@ WRONG = [
         "on (vendor): neither side",
     ),
     # counters, gauges, buckets
-    ("sum by (backend) (llm_estimated_cost_usd)", "warning", "first increase(llm_estimated_cost_usd[1h])"),
+    ("sum by (backend) (llm_estimated_cost_usd)", "warning", "write increase(llm_estimated_cost_usd[1h])"),
     ("llm_requests_total", "warning", "restarts at 0 with the process"),
     ("llmmetrics_internal_errors_total > 0", "warning", "used without rate()"),
     ("rate(sum(llm_requests_total)[5m:])", "warning", "used without rate()"),
@@ -99,7 +99,7 @@ WRONG = [
     ("histogram_quantile(0.95, rate(llm_request_duration_seconds_sum[5m]))", "error", "needs the label le"),
     ("histogram_quantile(0.9, sum by (le) (llm_request_duration_seconds_bucket))", "warning", "without rate()"),
     # what is counted twice
-    ("sum(rate(llm_tokens_total[5m]))", "error", 'choose with {token_type!="total"}'),
+    ("sum(rate(llm_tokens_total[5m]))", "error", 'select {token_type!="total"}'),
     ("sum by (backend) (increase(llm_tokens_total[1h]))", "error", "counts tokens twice"),
     ('sum(rate(llm_tokens_total{token_type!="prompt"}[5m]))', "error", "counts tokens twice"),
     ("sum without (token_type) (rate(llm_tokens_total[5m]))", "error", "counts tokens twice"),
@@ -119,13 +119,13 @@ WRONG = [
     (
         "100 < sum(rate(llm_requests_total[5m])) / sum(rate(llm_requests_total[5m]))",
         "error",
-        "a ratio is compared to 100",
+        "a ratio is compared with 100",
     ),
     # what no Prometheus reads
     ("max_over_time(sum(llm_active_requests)[1h])", "error", "write a subquery, as in (…)[1h:15s]"),
     ("rate(llm_requests_total)", "error", "give the metric a range"),
-    ("sum(rate(llm_requests_total[5m])", "error", "a parse error"),
-    ("llm_backend_health offset NaN", "error", "a parse error"),
+    ("sum(rate(llm_requests_total[5m])", "error", "parse error"),
+    ("llm_backend_health offset NaN", "error", "parse error"),
     (f"{'(' * 1000}up{')' * 1000}", "error", "nested too deeply"),
     ('label_replace(llm_backend_health, "instance", "one", "", "")', "error", "gives several series the same labels"),
 ]

@@ -59,7 +59,7 @@ def test_a_finding_says_where_and_shows_the_expression(rules, dashboard, capsys)
 @pytest.mark.parametrize(("text", "expression", "words"), [
     ("at {{ $value }}%", f"{RATIO} > 0.5", "prints 0.95%"),
     ('{{ $value | printf "%.1f" }} %', f"{RATIO} > 0.5", "prints 0.95%"),
-    ("{{ $value | humanizePercentage }}%", f"{RATIO} > 0.5", "writes the % itself"),
+    ("{{ $value | humanizePercentage }}%", f"{RATIO} > 0.5", "writes the %"),
     ("{{ $value | humanizePercentage }}", f"{RATIO} * 100 > 50", "multiplies by 100"),
     ("{{ $labels.model }}", f"{RATIO} > 0.5", "names the label 'model'"),
     ("{{ $labels.pod }}", f"{RATIO} > 0.5", "names the label 'pod'"),
@@ -74,9 +74,9 @@ def test_annotations(said, rules, text, expression, words):
 
 
 @pytest.mark.parametrize(("expression", "words"), [
-    (f"{COST} > 10", "each series of llm_estimated_cost_usd is compared to 10 by itself"),
-    (f"10 <= {COST}", "by itself"),
-    ("sum by (backend, error_type) (rate(llm_errors_total[5m])) > 0.05", "no share of the requests"),
+    (f"{COST} > 10", "each series of llm_estimated_cost_usd is compared with 10 separately"),
+    (f"10 <= {COST}", "separately"),
+    ("sum by (backend, error_type) (rate(llm_errors_total[5m])) > 0.05", "not a share of the requests"),
     (f"sum by (job) ({COST}) > 10", None),
     (f"sum by (instance) ({COST}) > 10", None),
     (f"{COST} > 0", None),
@@ -91,7 +91,7 @@ def test_thresholds_of_alerts(said, rules, expression, words):
 
 def test_names_of_recording_rules(said, rules):
     (line,) = said(rules({"record": "backend_model:llm_cost:1h", "expr": f"sum by (backend) ({COST})"}))
-    assert "only backend, although it is named by model" in line
+    assert "only backend, but its name promises model" in line
     (line,) = said(
         rules({"record": "llm_success", "expr": "sum(rate(llm_errors_total[1m])) / sum(rate(llm_requests_total[1m]))"})
     )
@@ -112,7 +112,7 @@ def test_rules_ask_for_what_others_record_in_whatever_file(said, rules, dashboar
     wrong = [
         ('job:llm_ended:rate{status="ok"}', "status of job:llm_ended:rate is never 'ok'"),
         ('job:llm_failed:rate{status="success"}', "it is one of cancelled, failure, timeout"),
-        ("job:llm_ended:rate / sum by (job) (job:llm_ended:rate)", "the left has status, the right has not"),
+        ("job:llm_ended:rate / sum by (job) (job:llm_ended:rate)", "only the left has status"),
         ("sum by (backend) (job:llm_ended:rate)", "has no such label"),
     ]
     found = said(recorded, dashboard(panel | {"targets": [{"expr": each} for each, _ in wrong]}))
@@ -162,7 +162,7 @@ def test_panels(said, dashboard):
         "d": '"type": "stat"',
         "e": "names the label 'model'",
         "k": "llm_none does not exist",
-        "7": "`yaxes` of a panel is removed",
+        "7": "has removed `yaxes` of a panel",
     }.items():
         assert words in said_of[title]
 
@@ -242,9 +242,9 @@ UNREADABLE = [
     ("broken.yml", "groups:\n - name: [\n", "is not YAML ("),
     ("broken.yml", "a: b: c", "line 1, column 5)"),
     ("broken.json", "{", "is not JSON ("),
-    ("latin.yml", b"\xff\xfe\x00", "is no text in UTF-8"),
+    ("latin.yml", b"\xff\xfe\x00", "is not text in UTF-8"),
     ("list.yml", "- alert: A\n  expr: up\n", "has rules outside a group"),
-    ("other.yml", "services: {}", "neither rules (`groups`) nor a prometheus.yml"),
+    ("other.yml", "services: {}", "not rules (`groups`) and not a prometheus.yml"),
     (
         "alertmanager.yml",
         "global: {smtp_from: a@b.c}\nroute: {receiver: x}\nreceivers: [{name: x}]",
@@ -252,16 +252,16 @@ UNREADABLE = [
     ),
     ("am.yml", "global: {}\nreceivers: [{name: x}]", "an alertmanager.yml"),
     ("inhibit.yml", "tracing: {}\nroute: {receiver: x}\ninhibit_rules: []", "an alertmanager.yml"),
-    ("empty.yml", "", "neither rules"),
-    ("word.yml", "word", "neither rules"),
-    ("groups.yml", "groups: 1", "is no rules file"),
-    ("group.yml", "groups: [{name: a}]", "is no rules file"),
+    ("empty.yml", "", "not rules"),
+    ("word.yml", "word", "not rules"),
+    ("groups.yml", "groups: 1", "is not a rules file"),
+    ("group.yml", "groups: [{name: a}]", "is not a rules file"),
     ("both.yml", "groups: [{name: a, rules: [{alert: a, record: b, expr: c}]}]", "rule 1 of group 'a'"),
     ("no_expression.yml", "groups: [{name: a, rules: [{alert: a}]}]", "should have `alert` or `record`, and an `expr`"),
     ("old.json", '{"schemaVersion": 14, "rows": [{"panels": []}]}', "of an old schema (schemaVersion 14"),
     ("new.json", '{"apiVersion": "v2", "spec": {"elements": {}}}', "schema v2: export it as classic JSON"),
-    ("package.json", '{"name": "x"}', "is JSON, but no dashboard"),
-    ("list.json", "[]", "is JSON, but no dashboard"),
+    ("package.json", '{"name": "x"}', "is JSON, but not a dashboard"),
+    ("list.json", "[]", "is JSON, but not a dashboard"),
     ("panels.json", '{"panels": 3}', "no list of `panels`"),
 ]
 

@@ -18,28 +18,28 @@ HERE = Path(__file__).parent
 OURS = HERE.parents[1] / "dashboards"
 
 SIDES = "never match, so the result is empty: limit_type is"
-QUANTILE = "histogram_quantile() of each series by itself"
+QUANTILE = "histogram_quantile() of single series"
 ERRATA = [
     ("budget percentage, remaining, near limit; both budget alerts", SIDES, [
         *("panel Budget Usage Percentage (NEW!)", "panel Backends Near Budget Limit", "panel Budget Remaining"),
         *("/LLMBudgetNearLimit", "/LLMBudgetExceeded"),
     ]),
-    ("a range of a sum", "only a metric itself has a range", ["panel Max Concurrent Requests (Last Hour)"]),
+    ("a range of a sum", "only a plain metric takes a range", ["panel Max Concurrent Requests (Last Hour)"]),
     ("tokens per second, stacked by token_type", "stacks the token_type `total`", ["panel Tokens per Second"]),
-    ("cost alert", "each series of llm_estimated_cost_usd is compared to 10 by itself", ["/LLMCostExceeded"]),
-    ("high error rate, no rate of requests", "0.05 is compared to errors per second", ["/HighLLMErrorRate"]),
+    ("cost alert", "each series of llm_estimated_cost_usd is compared with 10 separately", ["/LLMCostExceeded"]),
+    ("high error rate, no rate of requests", "0.05 is compared with errors per second", ["/HighLLMErrorRate"]),
     ("high error rate, per type", "each series of llm_errors_total is compared to 0.05", ["/HighLLMErrorRate"]),
     ("success-rate recording rule", "the recorded series has no labels", ["/job:llm_success_rate:5m"]),
     ("P95", QUANTILE, ["panel P95 Latency", "panel P95 Latency", "/HighLLMLatency"]),
     ("budget annotation", "'{{ $value }}%' of a ratio prints 0.95%", ["/LLMBudgetNearLimit"]),
-    ("retention", "reject this in their configuration file", [
+    ("retention", "reject this key in the configuration file", [
         *("storage.tsdb.retention.time", "storage.tsdb.retention.size"),
     ]),
     ("panels of type graph", "panels of type graph are removed", [
         *("panel Request Rate", "panel Tokens per Second", "panel P95 Latency"),
     ]),
-    ("format", "`format` of a panel is removed", ["panel Estimated Cost (24h)"]),
-    ("stack", "`stack` of a panel is removed", ["panel Tokens per Second"]),
+    ("format", "has removed `format` of a panel", ["panel Estimated Cost (24h)"]),
+    ("stack", "has removed `stack` of a panel", ["panel Tokens per Second"]),
     ("sum of health", "sum counts instances, not backends", ["panel Backend Health"]),
     ("cost as a total", "llm_estimated_cost_usd is a counter, used without rate()", ["panel Cost by Backend"]),
 ]  # fmt: skip

@@ -253,7 +253,7 @@ def test_a_terminal_without_other_letters():
 
 
 def test_nothing_called_yet():
-    assert "no backend is configured there" in drawn(overview(window(["# TYPE llm_requests_total counter"])))
+    assert "the program has no configured backend" in drawn(overview(window(["# TYPE llm_requests_total counter"])))
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_it_goes_on_when_the_process_goes_and_comes_back(tmp_path):
             until(lambda: shows(screen, *SPENT), "a spent budget")
             screen.resize(140, 24)
             until(lambda: re.search(r"errors by type\n(.*\n)*.* rate_limit \d", screen.text), "the broad screen")
-        gone = f"nobody listens at {url}; these figures are"
+        gone = f"{url} does not answer; these figures are"
         until(lambda: shows(screen, re.escape(gone), "openai-capped"), "word of it")
         with running(demo, tmp_path / "second"):
             until(lambda: gone not in screen.text and "openai-capped" in screen.text, "the demo again")
@@ -109,7 +109,7 @@ def test_what_is_no_terminal_gets_one_table(environ):
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     assert "\x1b" not in plain
     assert re.search(r"^● openai-primary +\d", plain, re.MULTILINE)
-    assert "since it began" in plain
+    assert "since its start" in plain
     assert "q quits" not in plain
 
 
@@ -130,8 +130,8 @@ def test_openmetrics_will_do(capsys):
 
 
 NOTHING_TO_SHOW = {
-    "shows no llm_ metrics: give the address of a program that llmmetrics meters": page("# TYPE up gauge\nup 1\n"),
-    "says that it is text/html": page("<p>", "text/html"),
+    "has no llm_ metrics: give the address of a program that llmmetrics meters": page("# TYPE up gauge\nup 1\n"),
+    "has the type text/html": page("<p>", "text/html"),
     "answers HTTP 404": lambda _: (404, {}, b"no"),
 }
 
@@ -155,7 +155,7 @@ def test_nobody_there_is_one_sentence(capsys):
 @pytest.mark.parametrize("url", ["localhost:5000", "127.0.0.1:5000/metrics", "ftp://x/metrics", "metrics"])
 def test_what_is_no_address_is_a_wrong_call(url, capsys):
     assert main(["top", url]) == 2
-    assert "give the whole of it, as in http://127.0.0.1:5000/metrics" in capsys.readouterr().err
+    assert "give the full URL, as in http://127.0.0.1:5000/metrics" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon", "1e9"])
@@ -163,13 +163,13 @@ def test_an_interval_that_is_none(seconds, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["top", "--interval", seconds])
     assert caught.value.code == 2
-    assert f"'{seconds}' is no interval: give seconds from 0.1 to 3600" in capsys.readouterr().err
+    assert f"'{seconds}' is not an interval: give seconds from 0.1 to 3600" in capsys.readouterr().err
 
 
 def test_without_rich_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    for name in ("top", "screen.board"):
-        monkeypatch.delitem(sys.modules, f"llmmetrics.{name}", raising=False)
+    for name in ("command", "board"):
+        monkeypatch.delitem(sys.modules, f"llmmetrics.cli.top.{name}", raising=False)
     monkeypatch.delattr("llmmetrics.cli.top.command", raising=False)
     assert main(["top"]) == 1
     assert capsys.readouterr().err == "llmmetrics: rich.console is not installed: pip install 'llmmetrics[cli]'\n"

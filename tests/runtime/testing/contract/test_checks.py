@@ -52,7 +52,7 @@ REQUEST = 'llm_requests_total{backend="local",model="llama2",status='
 BUCKET = 'llm_request_duration_seconds_bucket{backend="local",le='
 BROKEN = {
     "names": [
-        (sub("^llm_estimated_cost_usd{", "llm_estimated_cost_usd_total{"), "the cost has no _total"),
+        (sub("^llm_estimated_cost_usd{", "llm_estimated_cost_usd_total{"), "the cost metric has no _total"),
         (sub("^llm_active_request", "llm_activ_request"), "did you mean llm_active_requests"),
         (sub("^.*llm_backend_health.*\n", ""), "llm_backend_health is missing"),
         (sub("^# HELP llm_(errors|tokens).*\n", ""), "has no HELP line"),
@@ -129,12 +129,12 @@ BROKEN = {
     "formats": [
         (plus("llm_x{a=b} 1"), "the labels of llm_x cannot be read"),
         (plus('llm_x{a="b"} one'), "the value of llm_x cannot be read"),
-        (plus('llm_x{a="b",a="c"} 1'), "llm_x has a label twice"),
-        (sub("^# EOF\n", ""), "there is no # EOF"),
+        (plus('llm_x{a="b",a="c"} 1'), "llm_x has the same label twice"),
+        (sub("^# EOF\n", ""), "the # EOF at the end is missing"),
         (lambda text: text[:-1], "the last line has no end"),
         (plus("# TYPE llm_requests_total counter\n# TYPE llm_requests_total counter"), "a second TYPE line"),
         (plus("# TYPE"), "names no metric"),
-        (plus("!"), "is no sample"),
+        (plus("!"), "is not a sample"),
     ],
 }
 CASES = [(name, *case) for name, cases in BROKEN.items() for case in cases]
