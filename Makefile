@@ -10,6 +10,9 @@ BIN := $(VENV)/$(PROGRAMS)
 READY := $(VENV)/ready
 ARGS ?=
 
+# tests start hundreds of Pythons, each of which would compile our modules and pytest's plugins again without bytecode
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test smoke lint docs gate bench cassettes dashboards pictures soak clean
 
 demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics

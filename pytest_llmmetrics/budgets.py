@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from llmmetrics import ConfigError
-from llmmetrics.testing import Engine, TestBudget, meters
+from llmmetrics.testing.harness import Engine, TestBudget, meters
 from pytest_llmmetrics.exact import Usd
 from pytest_llmmetrics.names import PROVIDERS, nearest
 

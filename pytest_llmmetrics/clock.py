@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 
 from llmmetrics import ConfigError
-from llmmetrics.testing import has_own_clock, meters, next_reset
+from llmmetrics.testing.harness import has_own_clock, meters, next_reset
 from pytest_llmmetrics.budgets import meters_of
 
 

@@ -14,7 +14,8 @@ from pytest_llmmetrics.options import arguments
 
 if TYPE_CHECKING:
     from llmmetrics import Meter
-    from llmmetrics.testing import Fault, Script
+    from llmmetrics.testing import Fault
+    from llmmetrics.testing.harness import Script
     from pytest_llmmetrics.budgets import LlmBudget
     from pytest_llmmetrics.cassettes.playing import LlmCassette
     from pytest_llmmetrics.clock import LlmClock
@@ -43,7 +44,7 @@ def llm_meter(llm_settings: Mapping[str, Any]) -> Iterator[Meter]:
 @pytest.fixture
 def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[LlmMetrics]:
     """The calls of this test and what they moved, on whichever meter; what nobody meters is metered by `llm_meter`."""
-    from llmmetrics.testing import metering
+    from llmmetrics.testing.harness import metering
     from pytest_llmmetrics.probe import LlmMetrics
     from pytest_llmmetrics.series import watching
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from llmmetrics.testing import FAMILIES, meters
+from llmmetrics.testing.harness import FAMILIES, meters
 from pytest_llmmetrics.series import Snapshot
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llmmetrics.testing import is_llm_host
+from llmmetrics.testing.harness import is_llm_host
 
 _EVENTS = ("socket.getaddrinfo", "socket.connect")
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Self
 
-from llmmetrics.testing import FAMILIES, CallRecord
+from llmmetrics.testing import CallRecord
+from llmmetrics.testing.harness import FAMILIES
 from pytest_llmmetrics.attempts import calls_of
 from pytest_llmmetrics.exact import Usd
 from pytest_llmmetrics.names import require

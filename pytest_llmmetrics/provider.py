@@ -19,7 +19,8 @@ import pytest_httpx2
 import respx
 from respx.models import AllMockedAssertionError
 
-from llmmetrics.testing import Answer, Reply, Request, Script, is_llm_request, serve
+from llmmetrics.testing import Answer, Reply, Request, serve
+from llmmetrics.testing.harness import Script, is_llm_request
 
 __all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from llmmetrics.testing import CallRecord, meters, observe
+from llmmetrics.testing import CallRecord, observe
+from llmmetrics.testing.harness import meters
 
 
 class Series(NamedTuple):

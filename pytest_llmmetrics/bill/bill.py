@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llmmetrics.testing import ESTIMATOR, prices
+from llmmetrics.testing.harness import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import history
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmmetrics.testing import CallRecord, Unpriced, metering, meters, observe
+from llmmetrics.testing import CallRecord, observe
+from llmmetrics.testing.harness import Unpriced, metering, meters
 from llmmetrics.testing.prices import Price, PriceBook
 from pytest_llmmetrics.bill.allowances import Allowance, LimitMarkerError, allowance_of, over
 from pytest_llmmetrics.bill.figures import Figures, figures, money

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmmetrics.testing import set_owner
+from llmmetrics.testing.harness import set_owner
 
 SESSION = "<session>"
 """What calls outside of any test and fixture belong to."""

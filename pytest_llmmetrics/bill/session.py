@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmmetrics.testing import CallRecord, Unpriced, metering, meters, observe, set_owner
+from llmmetrics.testing import CallRecord, observe
+from llmmetrics.testing.harness import Unpriced, metering, meters, set_owner
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.bill.enforcing import exceeded

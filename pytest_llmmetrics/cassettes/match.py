@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from llmmetrics.testing import Target, target_of
+from llmmetrics.testing.harness import Target, target_of
 from pytest_llmmetrics.cassettes.files import Cassette, Interaction
 from pytest_llmmetrics.cassettes.secrets import redact
 

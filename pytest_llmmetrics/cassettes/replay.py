@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 
-from llmmetrics.testing import Target, target_of
+from llmmetrics.testing.harness import Target, target_of
 from pytest_llmmetrics.cassettes import drift, scrub, streams
 from pytest_llmmetrics.cassettes.match import Card, Deck, Question
 

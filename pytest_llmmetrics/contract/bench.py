@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from llmmetrics.testing import Answer, Fault, Script
+from llmmetrics.testing import Answer, Fault
+from llmmetrics.testing.harness import Script
 from pytest_llmmetrics.contract.patience import DeadlockError, Patience, impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from llmmetrics.testing import is_llm_request
+from llmmetrics.testing.harness import is_llm_request
 from pytest_llmmetrics.contract.wire import SentRequest, Wire
 
 _FAMILIES = ("httpx", "httpx2")

@@ -14,7 +14,7 @@ from support.dashboard import BUILT, DASHBOARDS, annotation, document, expressio
 from support.servers import npm
 
 from llmmetrics.cli.main import main
-from llmmetrics.testing import FAMILIES
+from llmmetrics.testing.harness import FAMILIES
 
 DOCS = DASHBOARDS.parent / "docs"
 

@@ -109,7 +109,7 @@ def test_every_severity_has_a_route():
 
 
 def test_datadog_s_names_are_families_of_ours():
-    from llmmetrics.testing import FAMILIES
+    from llmmetrics.testing.harness import FAMILIES
 
     (instance,) = shipped("prometheus/remote_write/datadog.yml")["instances"]
     asked = {name for each in instance["metrics"] for name in each}

@@ -18,8 +18,8 @@ from support.documentation import ROOT
 PACKAGES = {"llmmetrics": ROOT / "runtime", "pytest_llmmetrics": ROOT}
 
 BEHIND = {
-    "cli": ("demo.py", "screen/", "top.py", "rules/"),
-    "redis": ("ledgers/redis.py",),
+    "cli": ("cli/demo/", "cli/top/", "cli/rules/"),
+    "redis": ("budgets/ledgers/redis.py",),
 }
 """The runtime's modules that need an extra: what imports them says so where it is not there."""
 

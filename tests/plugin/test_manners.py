@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import LEAN, SOAK, alone
+from support import SOAK, alone
 
 pytest_plugins = ["pytester"]
 OLD = Path(sys.prefix) / "pytest-8.4"
@@ -44,7 +44,7 @@ def pytest_in(directory, *options, old=False, **environ):
     if old:
         inherited["PYTHONPATH"] = str(OLD)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *LEAN, *options],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
         capture_output=True,
         text=True,
         cwd=directory,

@@ -16,8 +16,6 @@ Row = TypeVar("Row")
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
-LEAN = ("-p", "no:hypothesispytest")
-"""For a pytest that a test starts: half of the time that it takes to start would be the import of Hypothesis."""
 
 
 def shared(name: str) -> Path:

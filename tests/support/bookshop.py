@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmmetrics.testing import FAULTS, Answer, Reply, Request, reply, serve
-from support import LEAN
 
 RULES = "\n".join(
     f"{n}. {rule}"
@@ -202,7 +201,7 @@ class Bookshop:
         """Run the shop's tests, in a Python of their own that coverage does not look into."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST", "GITHUB"))}
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LEAN, *arguments],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
             cwd=self.root,
             capture_output=True,
             text=True,

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
-from support import LEAN
-
 END = "--the-command-has-ended--"
 
 
@@ -59,7 +57,7 @@ def shell(directory: Path, environ: Mapping[str, str], python: str = sys.executa
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=directory,
-        env={**inherited, "HOME": str(directory), "PYTEST_ADDOPTS": " ".join(LEAN), **environ, "PATH": path},
+        env={**inherited, "HOME": str(directory), **environ, "PATH": path},
         text=True,
         start_new_session=True,
     )

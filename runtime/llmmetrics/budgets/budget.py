@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,6 +18,7 @@ from uuid import uuid4
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, Standing
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
+from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
@@ -32,7 +34,7 @@ _ATTO = 10**9
 
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
-LEDGER_ERRORS = ("unavailable", "slow", "shrank", "internal")
+LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
 """Kinds of them, each in the metrics with 0 from the start."""
 
 
@@ -51,6 +53,11 @@ def nano(atto: int) -> int:
 def nano_up(atto: int) -> int:
     """Attodollars as no fewer nano-dollars."""
     return -(-atto // _ATTO)
+
+
+def _new_owner() -> str:
+    """Make the name of one process life. A pid is none: the system gives it again to a later process."""
+    return uuid4().hex[:16]
 
 
 class SpendAlert(NamedTuple):
@@ -102,10 +109,11 @@ class SpendLimits:
         self._clock = clock
         self._families = families
         self._on_alert = on_alert
+        self.alerts = Worker("llmmetrics-alerts")
+        """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
         self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         self._lease = timedelta(seconds=settings.lease_seconds)
-        self._token = uuid4().hex[:12]
-        self._ids = count()
+        self._owner, self._numbers = _new_owner(), count()
         self.in_flight: dict[str, Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
         self._said: set[str] = set()
@@ -114,6 +122,7 @@ class SpendLimits:
                 families["refusals"].labels(name, reason)
         for kind in LEDGER_ERRORS:
             families["ledger_errors"].labels(kind)
+        families["ledger_errors"].labels("damaged").inc(journal.skipped)
         processes.on_fork(self._forked)
 
     # before a call
@@ -131,7 +140,7 @@ class SpendLimits:
                 return self._refused(line, window, "unknown_price")
             self._would_refuse(line, "unknown_price")
         amount = (worst or 0) if mode is BudgetMode.STRICT else 0
-        entry = Entry(backend, f"{self._token}-{processes.pid}-{next(self._ids)}", amount, now)
+        entry = Entry(backend, f"{self._owner}-{next(self._numbers)}", amount, now)
         limit = None if shadow else line.limit
         try:
             standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
@@ -185,15 +194,15 @@ class SpendLimits:
                     "%r has spent $%s, which is %d %% or more of its $%s since %s",
                     *(alert.backend, alert.spent, share * 100, alert.limit, window.start.isoformat()),
                 )
-                self._tell(alert)
+                if self._on_alert:
+                    self.alerts.submit(partial(self._tell, self._on_alert, alert))
 
-    def _tell(self, alert: SpendAlert) -> None:
-        if self._on_alert:
-            try:
-                self._on_alert(alert)
-            except Exception as exc:
-                self._families["internal"].labels("on_spend_alert").inc()
-                log.warning("on_spend_alert raised %s: the alert is not told, the call goes on", type(exc).__name__)
+    def _tell(self, on_alert: Callable[[SpendAlert], object], alert: SpendAlert) -> None:
+        try:
+            on_alert(alert)
+        except Exception as exc:
+            self._families["internal"].labels("on_spend_alert").inc()
+            log.warning("on_spend_alert raised %s: the alert is lost, the call goes on", type(exc).__name__)
 
     # now and then
 
@@ -218,8 +227,9 @@ class SpendLimits:
         return found
 
     def _forked(self) -> None:
-        # the calls in flight are the parent's
+        # the calls in flight are the parent's, and so are the ids that begin with its owner
         self.in_flight = {}
+        self._owner = _new_owner()
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)

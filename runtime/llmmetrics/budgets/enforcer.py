@@ -26,6 +26,7 @@ from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
+from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
@@ -149,11 +150,13 @@ class Enforcer:
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        self.worker = Worker(min(self.settings.lease_seconds / 3, RECURRENCE), lambda: (recur := again()) and recur())
+        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
         # also at exit: what was spent is booked
         self.close = finalize(self, _goodbye, self.worker, self.budget, host.dropped)
+        self._child_end = ChildEnd(self.close)
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; the refusal, where it may not be made."""
@@ -245,6 +248,9 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
     with suppress(IndexError):
         while True:
             dropped.popleft()(End.DROPPED)
+    worker.close(GOODBYE)
+    # a callback may make calls, which the ledger's thread books
+    budget.alerts.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()

@@ -1,11 +1,11 @@
-"""What was spent while the ledger could not be told, kept on this machine's disk until it can."""
+"""Entries that the ledger could not book yet, in a file on this machine's disk."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,10 @@ _ours: set[str] = set()
 """The names of this process's files. A container's first process has the same id after each restart."""
 
 
+_MOST = 2**63
+"""Nano-dollars that no ledger can hold."""
+
+
 class Entry(NamedTuple):
     """An amount to book, in nano-dollars. By its id it is booked once, however often it is told."""
 
@@ -33,15 +37,22 @@ class Entry(NamedTuple):
         return json.dumps([*self[:3], self.admitted.isoformat()]) + "\n"
 
 
-def _read(line: str) -> Entry:
-    backend, id, amount, admitted = json.loads(line)
-    return Entry(backend, id, amount, datetime.fromisoformat(admitted))
+def _read(line: bytes) -> Entry | None:
+    """Read a line; None if it is damaged: torn by a power cut, or written over."""
+    try:
+        backend, id, amount, admitted = json.loads(line)
+        at = datetime.fromisoformat(admitted)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    whole = isinstance(backend, str) and isinstance(id, str) and type(amount) is int
+    # no ledger takes another amount or moment: such an entry would stop those after it
+    return Entry(backend, id, amount, at) if whole and 0 <= amount < _MOST and at.tzinfo else None
 
 
 class Journal:
     """The entries that wait, in memory and in a file of this process.
 
-    A process that died has left its file: whoever opens a journal of the same `name` next takes it over.
+    A process that died has left its file: the next process that opens a journal of the same `name` takes it over.
     Where the directory cannot be written to, the entries are kept in memory alone, and the log says so.
     """
 
@@ -51,11 +62,18 @@ class Journal:
         self._lock = Lock()
         self._waiting: list[Entry] = []
         self._path: Path | None = None
+        self.skipped = 0
+        """Lines of files of processes that died which could not be read."""
         self._adopt()
         processes.on_fork(self._forked)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
+
+    @property
+    def waiting(self) -> Sequence[Entry]:
+        """The entries as of now."""
+        return tuple(self._waiting)
 
     def append(self, entry: Entry) -> None:
         """Keep an entry until it is booked."""
@@ -72,7 +90,7 @@ class Journal:
                 )
 
     def replay(self, book: Callable[[Entry], object], most: int | None = None) -> None:
-        """Book everything that waits, unless that is more than `most` or somebody is at it.
+        """Book everything that waits, unless that is more than `most` or another thread does it.
 
         What `book` raises goes to the caller; what it has booked is not kept.
         """
@@ -112,13 +130,22 @@ class Journal:
             with suppress(OSError):
                 # of several that want it, one can rename it
                 path.rename(mine)
-                for line in mine.read_text("utf8").splitlines():
-                    # the last line may be torn
-                    with suppress(ValueError, TypeError):
-                        self._waiting.append(_read(line))
+                entries = [_read(line) for line in mine.read_bytes().splitlines()]
+                self._waiting += filter(None, entries)
+                self._skip(path, entries.count(None))
                 self._write(self._waiting, "w")
                 if self._path != mine:
                     mine.unlink()
+
+    def _skip(self, path: Path, lines: int) -> None:
+        self.skipped += lines
+        if lines:
+            log.error(
+                "the journal %s: %d lines were damaged and are skipped, the others are booked: compare the spend with "
+                "the provider's bill",
+                path,
+                lines,
+            )
 
     def _left(self) -> Iterator[Path]:
         for path in self._directory.glob(f"{self._name}.*.jsonl"):

@@ -1,4 +1,4 @@
-"""A ledger that may be away, or forget: not asked again at once, and told again what it was not told or has lost."""
+"""Wraps a ledger: backs off after a failure, replays unsent entries, re-sends entries that the ledger has lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Ledger, Standing
+from llmmetrics.budgets.ledgers.base import ReplacedError
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
@@ -32,13 +33,10 @@ MOST_WINDOWS = 1000
 
 
 class _Seen(NamedTuple):
-    """What a ledger has said of a window. Only an operator's reset lowers it, with a new generation."""
+    """A ledger's answer about a window. It never sinks: an operator's reset lowers `spent` and raises `generation`."""
 
     generation: int
     spent: int
-
-    def contradicts(self, generation: int, spent: int) -> bool:
-        return generation == self.generation and spent < self.spent
 
 
 _NOTHING = _Seen(0, 0)
@@ -49,7 +47,7 @@ class NotAskedError(LedgerError):
 
 
 class ResilientLedger:
-    """Stands before a ledger. `failed` is told the kind of each failure: `unavailable`, `shrank` or `internal`.
+    """Asks a ledger for one process. `failed` gets the kind of each failure: `unavailable`, `shrank` or `internal`.
 
     `window_of` gives the window that a backend's call belongs to, by when it was admitted.
     """
@@ -70,6 +68,8 @@ class ResilientLedger:
         self._down_until = float("-inf")
         self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self._seen: dict[tuple[str, Window], _Seen] = {}
+        self._losses: dict[tuple[str, Window], _Seen] = {}
+        """The last answer about a window that has lost more than this process can tell again."""
         self._lock = Lock()
         processes.on_fork(self._forked)
 
@@ -77,32 +77,31 @@ class ResilientLedger:
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
     ) -> Standing:
         """As the ledger's. Raises `LedgerError` also for one that has lost what it had acknowledged."""
-        before = self.seen(backend, window)
+        known = self.seen(backend, window)
         asked = (backend, window, amount, limit, id, now, lease)
         standing = self._ask(self.ledger.reserve, *asked)
-        if before == (standing.generation, standing.spent):
-            return standing
-        if before.contradicts(standing.generation, standing.spent):
-            self._failed("shrank", LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
-            for entry in list(self._recent):
-                self._ask(self._settle, entry, True)
-            # what it still had has counted once
-            standing = self._ask(self.ledger.reserve, *asked)
-            if before.contradicts(standing.generation, standing.spent):
-                raise LedgerError(f"{self.ledger.name} has lost spend that nobody here can tell it again")
-        self._note(backend, window, standing.generation, standing.spent)
+        answer = _Seen(standing.generation, standing.spent)
+        if answer < known:
+            if self._is_new_loss(backend, window, answer):
+                self._ask(self._tell_again)
+                # what it still had has counted once
+                standing = self._ask(self.ledger.reserve, *asked)
+                answer = _Seen(standing.generation, standing.spent)
+            self._accept(backend, window, known, answer)
+        elif answer > known:
+            self._note(backend, window, answer)
         return standing
 
     def settle(self, entry: Entry) -> int | None:
-        """Book an entry; what its window has spent now. None where the ledger is away: it will be told."""
+        """Book an entry; return what its window has spent now. None if the ledger is away: the entry waits."""
         try:
-            return self._ask(self._settle, entry)
+            return self._ask(self._settle_first, entry)
         except LedgerError:
             self._journal.append(entry)
             return None
 
     def abandon(self, entry: Entry) -> None:
-        """Let go of what the ledger may have reserved without our hearing of it, when it is back."""
+        """Release what the ledger may have reserved although its answer did not come, when it is back."""
         self._journal.append(entry._replace(amount=0))
 
     def renew(self, entry: Entry, now: datetime, lease: timedelta) -> None:
@@ -112,7 +111,9 @@ class ResilientLedger:
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
         """As the ledger's."""
-        return self._ask(self.ledger.balance, backend, window, now)
+        balance = self._ask(self.ledger.balance, backend, window, now)
+        self._note(backend, window, _Seen(balance.generation, balance.spent))
+        return balance
 
     def catch_up(self) -> None:
         """Book what waits, if the ledger is back."""
@@ -121,24 +122,46 @@ class ResilientLedger:
                 self._ask(lambda: None, backlog=None)
 
     def seen(self, backend: str, window: Window) -> _Seen:
-        """The most spent that the ledger has said of this window."""
+        """Return the highest answer about this window."""
         return self._seen.get((backend, window), _NOTHING)
 
-    def _settle(self, entry: Entry, again: bool = False) -> int:  # noqa: FBT002
+    def _settle_first(self, entry: Entry) -> int:
+        """Book an entry that the ledger was never asked to book."""
+        window = self._window_of(entry.backend, entry.admitted)
+        known = self.seen(entry.backend, window)
+        answer = self._settle(entry)
+        if answer._replace(spent=answer.spent - entry.amount) < known:
+            # it has lost something: remember what it should have, so that this booking does not hide that
+            self._note(entry.backend, window, known._replace(spent=known.spent + entry.amount))
+        return answer.spent
+
+    def _settle(self, entry: Entry) -> _Seen:
+        answer = self._book(entry)
+        if entry.amount:
+            with self._lock:
+                self._recent.append(entry)
+        return answer
+
+    def _book(self, entry: Entry) -> _Seen:
         window = self._window_of(entry.backend, entry.admitted)
         balance = self.ledger.settle(entry.backend, entry.id, entry.amount, entry.admitted, window)
-        if entry.amount and not again:
-            self._recent.append(entry)
-        self._note(entry.backend, window, balance.generation, balance.spent)
-        return balance.spent
+        answer = _Seen(balance.generation, balance.spent)
+        self._note(entry.backend, window, answer)
+        return answer
+
+    # a ledger that fails
 
     def _ask(self, ask: Callable[[Unpack[Args]], T], *args: *Args, backlog: int | None = BACKLOG) -> T:
         if self._clock.monotonic() < self._down_until:
             raise NotAskedError(f"{self.ledger.name} failed a moment ago")
         try:
-            if self._journal:
-                self._journal.replay(self._settle, backlog)
-            return ask(*args)
+            try:
+                self._replay(backlog)
+                return ask(*args)
+            except ReplacedError as exc:
+                self._tell_again(exc)
+                self._replay(backlog)
+                return ask(*args)
         except LedgerError as exc:
             self._down_until = self._clock.monotonic() + PATIENCE
             self._failed("unavailable", exc)
@@ -147,13 +170,71 @@ class ResilientLedger:
             self._failed("internal", exc)
             raise LedgerError(f"{self.ledger.name} cannot be asked ({type(exc).__name__})") from None
 
-    def _note(self, backend: str, window: Window, generation: int, spent: int) -> None:
+    def _replay(self, backlog: int | None) -> None:
+        """Book what waits, unless it is more than `backlog`; but first look for a loss that this would hide."""
+        waiting = self._journal.waiting
+        if not waiting or (backlog is not None and len(waiting) > backlog):
+            return
+        for backend, window in {(each.backend, self._window_of(each.backend, each.admitted)) for each in waiting}:
+            known = self.seen(backend, window)
+            if known == _NOTHING:
+                continue
+            answer = self._answer(backend, window)
+            if answer < known:
+                if self._is_new_loss(backend, window, answer):
+                    self._tell_again()
+                    answer = self._answer(backend, window)
+                self._accept(backend, window, known, answer)
+        self._journal.replay(self._settle, backlog)
+
+    def _answer(self, backend: str, window: Window) -> _Seen:
+        balance = self.ledger.balance(backend, window, self._clock.now())
+        return _Seen(balance.generation, balance.spent)
+
+    # a ledger that has lost something
+
+    def _is_new_loss(self, backend: str, window: Window, answer: _Seen) -> bool:
+        """Tell whether a loss was not told again yet: telling the same one at each call would help nothing."""
+        before = self._losses.get((backend, window))
+        return before is None or answer < before
+
+    def _tell_again(self, exc: LedgerError | None = None) -> None:
+        """Book again what this process has booked last; by their ids the ledger counts what it still has once."""
+        self._failed("shrank", exc or LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
+        for entry in list(self._recent):
+            self._book(entry)
+
+    def _accept(self, backend: str, window: Window, known: _Seen, answer: _Seen) -> None:
+        """Go on from an answer that is lower than a known one, or raise `LedgerError`."""
+        before = self._losses.get((backend, window))
+        is_reset = before is not None and answer.generation > before.generation
+        if answer.spent < known.spent and not is_reset:
+            self._losses[backend, window] = answer
+            raise LedgerError(
+                f"{self.ledger.name} has lost spend of {backend!r} that this process cannot tell it again: compare "
+                "with the provider's bill, then run `llmmetrics budget reset`"
+            )
+        with self._lock:
+            self._losses.pop((backend, window), None)
+            self._seen[backend, window] = answer
+            if is_reset:
+                self._forget(backend, window)
+
+    def _note(self, backend: str, window: Window, answer: _Seen) -> None:
         with self._lock:
             known = self.seen(backend, window)
-            if generation > known.generation or (generation == known.generation and spent > known.spent):
-                if len(self._seen) > MOST_WINDOWS:
-                    self._seen.clear()
-                self._seen[backend, window] = _Seen(generation, spent)
+            if answer <= known:
+                return
+            if len(self._seen) > MOST_WINDOWS:
+                self._seen.clear()
+            self._seen[backend, window] = answer
+            if answer.generation > known.generation:
+                self._forget(backend, window)
+
+    def _forget(self, backend: str, window: Window) -> None:
+        """Forget what was booked before a reset: the operator has taken it off."""
+        kept = [each for each in self._recent if each.backend != backend or not window.holds(each.admitted)]
+        self._recent = deque(kept, maxlen=REMEMBERED)
 
     def _forked(self) -> None:
         self._lock = Lock()

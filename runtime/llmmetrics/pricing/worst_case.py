@@ -14,7 +14,7 @@ UNKNOWN_WINDOW = 200_000
 """Tokens that a model takes and gives, where the catalogue does not say."""
 
 MOST_SEARCHES = 10
-"""Web searches of one call whose request does not bound them."""
+"""Searches of one call whose request does not bound them."""
 
 # every spelling of the bound on the output: https://platform.openai.com/docs/api-reference,
 # https://docs.anthropic.com/en/api, https://ai.google.dev/api, https://docs.cohere.com/reference,
@@ -33,6 +33,9 @@ _ELSEWHERE = re.compile(
     rb'|video_url|document_url|container)"'
 )
 """What names content that is not in the request, so that its size says nothing."""
+
+_SEARCHES = re.compile(rb"web_search|file_search|google_?search|google_?maps", re.IGNORECASE)
+"""What names a tool that is billed by piece."""
 
 
 def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
@@ -61,8 +64,9 @@ def worst_case(price: Price, body: bytes, window: int | None) -> int:
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     units = price.at(prompt)
     output = (most_output(fields) or known) * max(_at(fields, _ANSWERS), default=1)
-    searches = MOST_SEARCHES if b"web_search" in body else 0
-    return _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output + _dearest(units, FEES) * searches
+    searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
+    tokens = _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output
+    return tokens + _dearest(units, FEES) * searches + price.request_fee
 
 
 def _dearest(units: Mapping[str, int], buckets: frozenset[str]) -> int:

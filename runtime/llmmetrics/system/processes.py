@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import local
 from typing import Any
 from weakref import WeakMethod
 
@@ -39,16 +40,50 @@ def on_fork(listener: Callable[[], None]) -> None:
     _listeners.append(WeakMethod(listener))
 
 
+_at_rest: list[WeakMethod[Callable[[], Callable[[], object] | None]]] = []
+
+
+class _Forking(local):
+    """What a thread that forks calls after the fork."""
+
+    def __init__(self) -> None:
+        self.go_on: list[Callable[[], object]] = []
+
+
+_forking = _Forking()
+
+
+def before_fork(rest: Callable[[], Callable[[], object] | None]) -> None:
+    """Call a bound method before each fork of this process, as long as its object lives.
+
+    What it returns is called in the parent after the fork.
+    """
+    _at_rest[:] = [each for each in _at_rest if each() is not None]
+    _at_rest.append(WeakMethod(rest))
+
+
+def _before() -> None:
+    for reference in _at_rest:
+        if (rest := reference()) and (go_on := rest()):
+            _forking.go_on.append(go_on)
+
+
+def _after_in_parent() -> None:
+    while _forking.go_on:
+        _forking.go_on.pop()()
+
+
 def _forked() -> None:
     global pid, forked
     pid, forked = os.getpid(), True
+    _forking.go_on.clear()
     for reference in _listeners:
         if listener := reference():
             listener()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_forked)
 
 
 def shared() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
@@ -53,14 +54,49 @@ def read(body: Doc) -> Reading:
     )
 
 
+def _message(body: Doc) -> Reading:
+    """What a message of Anthropic's own API says, where a refusal before any output is not billed.
+
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; its tokens are counted all the same.
+    """
+    reading = read(body)
+    usage = mapping(body.get("usage"))
+    passes = [mapping(each) for each in items(usage.get("iterations"))] or [usage]
+    # a model that declined before another one took over is a `message` without output
+    took_over = any(each.get("type") == "fallback_message" for each in passes)
+    declined = [took_over and each.get("type") == "message" for each in passes]
+    declined[-1] = body.get("stop_reason") == "refusal"
+    free = [no and not charge.usage.completion for no, charge in zip(declined, reading.charges, strict=False)]
+    if not any(free):
+        return reading
+    if all(free):
+        return reading._replace(wire_cost=reading.wire_cost or Decimal(0))
+    fees = reading.charges[len(passes) :]
+    billed = (charge for charge, no in zip(reading.charges, free, strict=False) if not no)
+    return reading._replace(charges=(*billed, *fees))
+
+
+_INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
 def part(event: Doc) -> Doc:
     """What an event of a streamed message contributes to it."""
-    return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
+    if message := mapping(event.get("message")):
+        return message
+    usage = event.get("usage")
+    if type(usage) is dict and not any(usage.get(name) for name in _INPUT):
+        # gateways send a 0 here, after a `message_start` with the count
+        usage = {name: value for name, value in usage.items() if name not in _INPUT}
+    reason = mapping(event.get("delta")).get("stop_reason")
+    return {"usage": usage, "stop_reason": reason, "error": event.get("error")}
 
 
 def ended(event: Doc) -> bool:
-    """Whether an event is a streamed message's last one."""
-    return event.get("type") in ("message_stop", "error")
+    """Whether an event ends a streamed message: litellm stops reading at the one that says why it stopped."""
+    kind = event.get("type")
+    if kind == "message_delta":
+        return mapping(event.get("delta")).get("stop_reason") is not None
+    return kind in ("message_stop", "error")
 
 
 def _completion(body: Doc) -> Reading:
@@ -73,8 +109,9 @@ FORMATS = (
         id="anthropic.messages",
         vendor="anthropic",
         path=re.compile(r"/v1/messages/?$"),
-        fields=("usage", "model", "error"),
-        read=read,
+        fields=("usage", "model", "stop_reason", "error"),
+        members=("content", "stop_reason"),
+        read=_message,
         part=part,
         ended=ended,
     ),
@@ -84,6 +121,7 @@ FORMATS = (
         # anyone may have such a path: Anthropic's host, or a gateway's path that names it
         path=re.compile(r"anthropic.*/v1/complete/?$"),
         fields=("model", "error"),
+        members=("completion", "stop_reason"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
     ),

@@ -141,9 +141,11 @@ FORMATS = (
         vendor="aws-bedrock",
         path=re.compile(_MODEL + r"converse(?P<stream>-stream)?$"),
         fields=("usage", "trace", "serviceTier", "performanceConfig", "error"),
+        members=("output", "stopReason"),
         read=_converse,
         part=_converse_part,
-        ended=lambda event: "metadata" in event or "error" in event,
+        # its usage comes after the event that says why it stopped
+        ended=lambda event: not {"messageStop", "metadata", "error"}.isdisjoint(event),
     ),
     Format(
         id="bedrock.invoke",
@@ -152,7 +154,7 @@ FORMATS = (
         fields=("usage", "model", _METRICS, "error"),
         read=_invoke,
         part=_invoke_part,
-        ended=lambda event: _METRICS in event or "error" in event,
+        ended=lambda event: _METRICS in event or "error" in event or anthropic.ended(event),
         headers=_headers,
         tier=_tier,
     ),

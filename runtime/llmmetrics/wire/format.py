@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     charges: tuple[Charge, ...] = ()
     """What is priced, where that is not `usage` itself."""
     wire_cost: Decimal | None = None
-    """USD, as the provider itself put it on the wire."""
+    """USD, as the provider itself put it on the wire; 0: nothing is billed, whatever the price."""
     error: Any = None
     """An error object inside the body."""
     tier: str | None = None
@@ -59,6 +59,8 @@ class Format(NamedTuple):
     """The tier in an answer's headers, where the format has it there and not in the body."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
+    members: tuple[str, ...] = ()
+    """Fields of an answer without usage, one of which it has; empty: whatever is JSON is an answer."""
 
 
 class MalformedUsageError(ValueError):
@@ -123,6 +125,23 @@ _COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 
 
 _COST_FIELDS = frozenset(name for name, _ in _COSTS)
+
+
+_COST_HEADERS = ("x-litellm-response-cost",)
+"""Where gateways say the USD that an answer cost: https://docs.litellm.ai/docs/proxy/response_headers."""
+
+
+def header_cost(headers: Mapping[str, str]) -> Decimal | None:
+    """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
+    for name in _COST_HEADERS:
+        if said := headers.get(name):
+            try:
+                cost = Decimal(said)
+            except ArithmeticError:
+                continue
+            if cost.is_finite() and 0 < cost < MOST_USD:
+                return cost
+    return None
 
 
 def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:

@@ -43,6 +43,10 @@ HOSTS: dict[str, str] = {
 _PATTERNS = (
     # https://docs.aws.amazon.com/general/latest/gr/bedrock.html, and a VPC's own endpoints
     (re.compile(r"(^|\.)bedrock-(runtime|mantle)(-fips)?\.[\w-]+\.(vpce\.)?(amazonaws\.com|api\.aws)"), "aws-bedrock"),
+    # what the SDKs take for the locations `us` and `eu`, and for certificates
+    (re.compile(r"(?:^|[-.])aiplatform\.(?:[\w-]+\.rep|mtls)\.googleapis\.com$"), "google-vertex"),
+    # Anthropic's own API, sold by a cloud
+    (re.compile(r"^aws-external-anthropic\.[\w-]+\.api\.aws$|^claude\.googleapis\.com$"), "anthropic"),
 )
 """Hosts with a region in the middle."""
 

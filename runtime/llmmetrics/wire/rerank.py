@@ -31,6 +31,7 @@ FORMATS = (
         vendor="cohere",
         path=re.compile(r"/rerank/?$"),
         fields=("usage", "meta", "model", "error"),
+        members=("results", "data"),
         read=_read,
     ),
 )

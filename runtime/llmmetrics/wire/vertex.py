@@ -11,7 +11,7 @@ import re
 from llmmetrics.usage import usage_of
 from llmmetrics.wire import anthropic, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
-from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.frames import Doc
 
 
 def _predicted(body: Doc) -> Reading:
@@ -38,6 +38,7 @@ FORMATS = (
         # images and videos are predicted too, and are no calls
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
         fields=("predictions", "metadata", "error"),
+        members=("predictions",),
         read=_predicted,
     ),
     Format(
@@ -45,6 +46,7 @@ FORMATS = (
         vendor="anthropic",
         path=re.compile(r"/publishers/anthropic/models" + _RAW),
         fields=("usage", "model", "error"),
+        members=("content", "stop_reason"),
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
@@ -55,8 +57,9 @@ FORMATS = (
         vendor="openai",
         path=re.compile(r"/publishers/[^/]+/models" + _RAW),
         fields=("usage", "model", "service_tier", "error"),
+        members=("choices",),
         read=openai.read,
         part=openai.chunk,
-        ended=lambda event: event is DONE,
+        ended=openai.stopped,
     ),
 )

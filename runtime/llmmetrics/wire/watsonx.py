@@ -45,6 +45,7 @@ FORMATS = (
         # before version 1 the words stood the other way round
         path=re.compile(_PATH + r"(?:text/generation|generation/text)(?P<stream>_stream)?$"),
         fields=("generated_token_count", "input_token_count", "model_id", "error"),
+        members=("results",),
         read=_read,
         part=_result,
         ended=_stopped,
@@ -54,6 +55,7 @@ FORMATS = (
         vendor="watsonx",
         path=re.compile(_PATH + r"text/chat(?P<stream>_stream)?$"),
         fields=("usage", "model_id", "error"),
+        members=("choices",),
         read=_chat,
         ended=lambda event: event.get("usage") is not None,
     ),
@@ -62,6 +64,7 @@ FORMATS = (
         vendor="watsonx",
         path=re.compile(_PATH + r"text/embeddings$"),
         fields=("input_token_count", "model_id", "error"),
+        members=("results",),
         read=_read,
     ),
 )

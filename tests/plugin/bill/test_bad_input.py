@@ -9,7 +9,7 @@ import sys
 import pytest
 from support.reports import report, row
 
-from llmmetrics.testing import ESTIMATOR
+from llmmetrics.testing.harness import ESTIMATOR
 from pytest_llmmetrics.__main__ import main
 
 pytest_plugins = ["pytester"]

@@ -10,7 +10,8 @@ import unittest
 import pytest
 
 import llmmetrics
-from llmmetrics.testing import metering, observe
+from llmmetrics.testing import observe
+from llmmetrics.testing.harness import metering
 from pytest_llmmetrics.cassettes.replay import CassetteMissError
 
 CHAT = "https://api.openai.com/v1/chat/completions"

@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 from support import sdks
 
-from llmmetrics.testing import metering, observe
+from llmmetrics.testing import observe
+from llmmetrics.testing.harness import metering
 from pytest_llmmetrics.cassettes import files as cassette_files
 from pytest_llmmetrics.cassettes import names as cassette_names
 from pytest_llmmetrics.cassettes import recording

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import LEAN, SOAK
+from support import SOAK
 
 TESTS = Path(__file__).parents[2]
 SUITES = [str(TESTS / "plugin/contract/test_good_clients.py"), "-k", "TestHttpx or TestMetrics"]
@@ -29,7 +29,6 @@ def caught(mutant: str) -> list[str]:
         "-q",
         "-p",
         "no:cacheprovider",
-        *LEAN,
         "-p",
         "support.mutants",
         "--tb=no",

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import pickle
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -84,8 +85,8 @@ def test_a_window_that_never_ends_has_no_edges(made):
 
 def test_what_a_ledger_may_fail_at_is_known_with_0_from_the_start(made):
     setup = made("3")
-    kinds = ("unavailable", "slow", "shrank", "internal")
-    assert [setup.value("llmmetrics_ledger_errors_total", kind=each) for each in kinds] == [0] * 4
+    kinds = ("unavailable", "slow", "shrank", "damaged", "internal")
+    assert [setup.value("llmmetrics_ledger_errors_total", kind=each) for each in kinds] == [0] * 5
 
 
 def test_calls_in_flight_overshoot_by_their_own_cost_at_most(made):
@@ -313,6 +314,7 @@ def test_alerts_are_given_once_a_window(made, caplog):
     with caplog.at_level(logging.WARNING, "llmmetrics"):
         for _ in range(4):
             setup.call()
+    until(lambda: len(told) == 3, "the alerts")
     assert [alert.share for alert in told] == [Decimal("0.5"), Decimal("0.8"), Decimal("1.0")]
     assert told[0] == SpendAlert(
         "b", Decimal("0.5"), 6, 10, START.replace(hour=0, minute=0), START.replace(day=25, hour=0, minute=0)
@@ -321,7 +323,7 @@ def test_alerts_are_given_once_a_window(made, caplog):
     setup.clock.advance(days=1)
     for _ in range(2):
         setup.call()
-    assert len(told) == 4
+    until(lambda: len(told) == 4, "the next window's alert")
 
 
 def test_a_hook_that_fails_harms_nobody(made):
@@ -329,6 +331,57 @@ def test_a_hook_that_fails_harms_nobody(made):
     assert setup.call().status_code == 200
     assert setup.spent == 3
     assert setup.call().status_code == 200
+    until(lambda: setup.value("llmmetrics_internal_errors_total", where="on_spend_alert") == 1, "the count")
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_hook_may_make_metered_calls(made, redis, tmp_path, kind, asynchronous):
+    answers = []
+
+    async def ask():
+        transport = setup.meter.async_transport(httpx.MockTransport(setup.reply))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.post(URL, json=ASK)
+
+    def hook(_):
+        answers.append((asyncio.run(ask()) if asynchronous else setup.call()).status_code)
+
+    ledger = redis.url if kind == "redis" else f"sqlite:///{tmp_path}/ledger.db"
+    setup = made("100", ledger=ledger, SpendAlerts=[0.01], on_spend_alert=hook)
+    asyncio.run(ask())
+    until(lambda: answers == [200], "the hook's call")
+    until(lambda: setup.spent == 6, "both bookings")
+
+
+def test_a_hook_may_close_its_meter(made, redis):
+    closed = []
+
+    def hook(_):
+        setup.meter.close()
+        closed.append(True)
+
+    setup = made("100", ledger=redis.url, SpendAlerts=[0.01], on_spend_alert=hook)
+    setup.call()
+    until(lambda: closed, "the end of the meter")
+
+
+def test_a_hook_that_takes_long_holds_up_no_call(made):
+    go_on = threading.Event()
+    setup = made("100", SpendAlerts=[0.01], on_spend_alert=lambda _: go_on.wait(60))
+    try:
+        assert [setup.call().status_code for _ in range(3)] == [200] * 3
+        assert setup.spent == 9
+    finally:
+        go_on.set()
+
+
+def test_the_alerts_of_the_last_calls_are_told_before_the_end(made):
+    told = []
+    setup = made("100", SpendAlerts=[0.01, 0.02], on_spend_alert=told.append)
+    setup.call()
+    setup.meter.close()
+    assert len(told) == 2
 
 
 # start

@@ -143,6 +143,40 @@ def test_the_journal_of_a_process_with_the_same_id_is_taken_over(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+DAMAGED = {
+    "not UTF-8": b'["b", "x\xff", 5, "2026-11-24T12:30:00+00:00"]',
+    "torn": b'["b", "x", 5, "2026-11',
+    "zeros": b"\0" * 300,
+    "another shape": b'{"backend": 1, "id": 2, "amount": 3, "admitted": 4}',
+    "too few": b'["b", "x", 5]',
+    "an amount in words": b'["b", "x", "5", "2026-11-24T12:30:00+00:00"]',
+    "an amount above any ledger's": b'["b", "x", 9223372036854775808, "2026-11-24T12:30:00+00:00"]',
+    "an amount below 0": b'["b", "x", -5, "2026-11-24T12:30:00+00:00"]',
+    "a number that is none": b'["b", "x", NaN, "2026-11-24T12:30:00+00:00"]',
+    "no zone": b'["b", "x", 5, "2026-11-24T12:30:00"]',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_damaged_line_of_a_journal_is_skipped(made, tmp_path, caplog, damaged, place):
+    setup = made("1000", ledger=f"sqlite:///{tmp_path}/ledger.db")
+    journal = setup.meter.engine.enforcer.budget._guard._journal
+    lines = [Entry("b", f"id-{n}", 5 * NANO, START).line().encode() for n in range(2)]
+    lines.insert(place, DAMAGED[damaged] + b"\n" * (place < 2))
+    journal._directory.mkdir(parents=True, exist_ok=True)
+    # no process has this number
+    (journal._directory / f"{journal._name}.999999999.x.jsonl").write_bytes(b"".join(lines))
+    with caplog.at_level(logging.ERROR, "llmmetrics"):
+        setup = made("1000", ledger=f"sqlite:///{tmp_path}/ledger.db")
+    assert setup.call().status_code == 200
+    assert setup.spent == 13
+    assert setup.value("llmmetrics_ledger_errors_total", kind="damaged") == 1
+    assert "1 lines were damaged and are skipped" in caplog.text
+    assert not list(journal._directory.iterdir())
+
+
 def test_a_long_journal_is_left_to_the_thread(tmp_path):
     journal = Journal(tmp_path, "n")
     for n in range(3):

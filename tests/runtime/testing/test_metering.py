@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 import llmmetrics
 from llmmetrics import Meter
-from llmmetrics.testing import metering, meters, observe
+from llmmetrics.testing import observe
+from llmmetrics.testing.harness import metering, meters
 
 URL = "https://api.openai.com/v1/chat/completions"
 REPLY = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 120, "completion_tokens": 8}}

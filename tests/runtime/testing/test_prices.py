@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter
-from llmmetrics.testing import observe, prices, set_owner
+from llmmetrics.testing import observe
+from llmmetrics.testing.harness import prices, set_owner
 from llmmetrics.testing.prices import PriceBook
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)

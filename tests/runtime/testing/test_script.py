@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from llmmetrics.testing import CannotExpressError, Request, Script, UnscriptedError, faults
+from llmmetrics.testing import CannotExpressError, Request, UnscriptedError, faults
+from llmmetrics.testing.harness import Script
 from llmmetrics.testing.messages.conversation import conversation
 
 CHAT = "/v1/chat/completions"

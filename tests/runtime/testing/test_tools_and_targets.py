@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from llmmetrics.testing import Answer, CannotExpressError, Request, ToolCall, reply, target_of
+from llmmetrics.testing import Answer, CannotExpressError, Request, ToolCall, reply
+from llmmetrics.testing.harness import target_of
 
 WEATHER = Answer("Looking it up.", tool=ToolCall("get_weather", {"city": "Oslo"}))
 AS_TEXT = {"name": "get_weather", "arguments": '{"city": "Oslo"}'}

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import FIRST, Window
 
 QUARTER = 15 * 60 * 1000
@@ -22,6 +23,10 @@ REMEMBERED = timedelta(days=2)
 """How long an id is known to have been settled."""
 
 SCHEMA = 1
+
+
+class ReplacedError(LedgerError):
+    """A ledger's storage was deleted or replaced. It is open again; what it has lost may be told again now."""
 
 
 class Balance(NamedTuple):

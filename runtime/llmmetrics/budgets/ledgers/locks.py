@@ -11,7 +11,7 @@ from typing import Any
 from llmmetrics.errors import LedgerError
 
 PATIENCE = 5.0
-"""Seconds after which whoever holds the lock is taken to be stuck."""
+"""Seconds after which the process that holds the lock is taken to be stuck."""
 
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
@@ -19,7 +19,7 @@ with suppress(ImportError):  # Windows has none
 
 
 class FileLock:
-    """Not reentrant, and not for several threads at once: its owner has a lock for those."""
+    """Not reentrant, and for one thread at a time: its owner has a lock for threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,7 +29,7 @@ class FileLock:
     def __enter__(self) -> None:
         if self._try():
             return
-        # whoever has waited longest asks most often, so that nobody waits long
+        # the process that has waited longest asks most often, so that none waits long
         begun, pause = time.monotonic(), 0.001
         while not self._try():
             waited = time.monotonic() - begun
@@ -58,18 +58,30 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        if self._current():
+            return True
+        # other processes lock the file that has taken its place
+        self.close()
+        return self._try()
+
+    def _current(self) -> bool:
+        """Tell whether the file that is open is still the one at the path."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> None:
         if fcntl is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def forked(self) -> None:
-        """A lock belongs to an open file, which a fork shares: the child opens it anew."""
+        """Open the file again in a child: a lock belongs to an open file, which a fork shares."""
         self.close()

@@ -10,7 +10,17 @@ from urllib.parse import quote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -147,7 +157,7 @@ class RedisLedger:
 
     def _told(self, ask: Any) -> Any:
         try:
-            return ask()
+            return self._twice(ask)
         except RedisError as exc:
             hint = next((hint for kind, hint in _HINTS.items() if isinstance(exc, kind)), f"it says {exc}")
             if lua.NEWER in str(exc):
@@ -157,11 +167,26 @@ class RedisLedger:
                 )
             raise LedgerError(f"{self.name}: {hint}") from None
 
+    def _twice(self, ask: Any) -> Any:
+        """Ask a second time, on a new connection, if the first one leads to a server that is not the master now."""
+        try:
+            return ask()
+        except _NOT_HERE:
+            # the address may belong to another server by now. Other threads' commands go on
+            self._redis.connection_pool.disconnect(inuse_connections=False)
+            return ask()
+
+
+_NOT_HERE = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
+"""What a server says that is not the master. MOVED is a kind of ASK, MASTERDOWN of CLUSTERDOWN; redis-py itself asks
+again after LOADING, on a new connection."""
 
 _HINTS: Mapping[type[RedisError], str] = {
     AuthenticationError: "it refuses the password: see LlmSettings.Budget.Ledger",
     AuthorizationError: "it does not let this user do what a ledger does: see its ACL",
     RedisTimeoutError: f"no answer within {TIMEOUT} s: see that it is well, and near",
+    ReadOnlyError: "it is a replica: write the master's address in LlmSettings.Budget.Ledger",
+    BusyLoadingError: "it is loading its data: it answers when it has",
     RedisConnectionError: "no connection: see that it runs, and that this machine may reach it",
     OutOfMemoryError: "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
 }

@@ -21,6 +21,7 @@ from llmmetrics.budgets.ledgers.base import (
     REMEMBERED,
     SCHEMA,
     Balance,
+    ReplacedError,
     Reset,
     Standing,
     WindowRow,
@@ -48,6 +49,12 @@ CREATE TABLE IF NOT EXISTS settled (id TEXT UNIQUE, admitted INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS resets (backend TEXT, at INTEGER, by TEXT, amount INTEGER);
 """
 
+_PATIENCE = 1.0
+"""Seconds that a fork waits for a thread that is inside SQLite."""
+
+_of_parents: list[sqlite3.Connection] = []
+"""Connections of a process that this one was forked off. They are never closed: that would touch the parent's locks."""
+
 _PRUNE_EVERY = 1024
 """Settled ids are forgotten so many at a time: no call waits long for it."""
 
@@ -67,6 +74,7 @@ class SqliteLedger:
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        self._identity: tuple[int, int] | None = None
         self._settled = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,11 +84,12 @@ class SqliteLedger:
                 f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
             ) from None
         self._do(lambda _: None)
+        processes.before_fork(self._at_rest)
         processes.on_fork(self._forked)
 
     @property
     def blocking(self) -> bool:
-        """Whether anybody else is just writing."""
+        """Whether another thread or process is just writing."""
         if not self._lock.acquire(blocking=False):
             return True
         try:
@@ -221,16 +230,23 @@ class SqliteLedger:
             return done
 
     def _db(self) -> sqlite3.Connection:
-        # a connection must not cross a fork: the child leaves its parent's alone, and opens one of its own
-        if self._connection is None or self._pid != processes.pid:
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
-            try:
-                self._prepare(db)
-            except BaseException:
-                db.close()
-                raise
-            self._connection, self._pid = db, processes.pid
-        return self._connection
+        if self._connection is not None and self._pid == processes.pid and self._identity == _identity(self._path):
+            return self._connection
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
+        try:
+            self._prepare(db)
+        except BaseException:
+            db.close()
+            raise
+        before, self._identity = self._identity, _identity(self._path)
+        self._connection, self._pid = db, processes.pid
+        if before not in (None, self._identity):
+            raise ReplacedError(f"{self.name} was deleted or replaced while this process used it: it is opened again")
+        return db
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         version = _version(db, self.name)
@@ -240,9 +256,30 @@ class SqliteLedger:
             db.executescript(_TABLES)
             db.execute(f"PRAGMA user_version = {SCHEMA}")
 
+    def _at_rest(self) -> Callable[[], object] | None:
+        """Close the connection before a fork: SQLite's state must not cross one, least of all in mid-transaction."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return None
+        # a fork in a signal handler may interrupt this thread's own transaction
+        if self._connection is not None and not self._connection.in_transaction:
+            self._connection.close()
+            self._connection = None
+        return self._lock.release
+
     def _forked(self) -> None:
+        if self._connection is not None:
+            _of_parents.append(self._connection)
         self._lock, self._connection = RLock(), None
         self._file_lock.forked()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell which file is at a path; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def look(path: Path) -> None:

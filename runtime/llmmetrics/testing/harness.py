@@ -1,0 +1,34 @@
+"""What the pytest plugin needs of the runtime, and no application: it may change with any version."""
+
+from llmmetrics.core.engine import Engine
+from llmmetrics.testing import prices
+from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
+from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
+from llmmetrics.testing.observers import metering, meters, set_owner
+from llmmetrics.testing.places import is_llm_host, is_llm_request
+from llmmetrics.testing.script import Script, Step
+from llmmetrics.testing.target import Target, target_of
+from llmmetrics.testing.unpriced import Unpriced
+from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
+
+__all__ = [
+    "CONTRACT",
+    "ESTIMATOR",
+    "FAMILIES",
+    "Engine",
+    "Family",
+    "Script",
+    "Step",
+    "Target",
+    "TestBudget",
+    "Unpriced",
+    "has_own_clock",
+    "is_llm_host",
+    "is_llm_request",
+    "metering",
+    "meters",
+    "next_reset",
+    "prices",
+    "set_owner",
+    "target_of",
+]

@@ -1,0 +1,215 @@
+"""Budgets in processes that are forked off: their reservations, their ends, and what their parent was just doing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from support.budget_setup import START
+from support.servers import redis_server
+
+from llmmetrics import BudgetExceeded
+from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.metrics.registry import NANO
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
+from llmmetrics.system import processes
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
+
+
+def in_a_child(act) -> int:
+    """The exit status of a child that does this: what it returns, 99 for what it raises."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            status = act()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+# ids
+
+
+@pytest.mark.parametrize("mode", ["strict", "documented"])
+def test_children_with_the_same_pid_are_booked_each(made, tmp_path, mode):
+    """The system gives a pid again when its process has ended."""
+    setup = made("12", ledger=f"sqlite:///{tmp_path}/ledger.db", Mode=mode)
+
+    def act():
+        processes.pid = 4711
+        try:
+            return setup.call(max_tokens=3).status_code == 200
+        except BudgetExceeded:
+            return 2
+
+    assert [in_a_child(act) for _ in range(6)] == [1, 1, 1, 1, 2, 2]
+    assert setup.spent == 12
+
+
+def test_a_child_and_its_parent_have_ids_of_their_own(made, tmp_path):
+    setup = made("100", ledger=f"sqlite:///{tmp_path}/ledger.db", Mode="strict")
+    pid = processes.pid
+
+    def act():
+        processes.pid = pid
+        return setup.call(max_tokens=3).status_code == 200
+
+    assert in_a_child(act) == 1
+    setup.call(max_tokens=3)
+    assert setup.spent == 6
+
+
+def test_the_child_of_a_child_has_ids_of_its_own(made, tmp_path):
+    setup = made("100", ledger=f"sqlite:///{tmp_path}/ledger.db", Mode="strict")
+
+    def call():
+        processes.pid = 4711
+        return setup.call(max_tokens=3).status_code == 200
+
+    assert in_a_child(lambda: in_a_child(call) + call()) == 2
+    assert setup.spent == 6
+
+
+# threads of the parent
+
+_forking = threading.Event()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_forking.set)
+
+
+@pytest.mark.parametrize("verb", ["settle", "reserve", "balance"])
+def test_a_thread_inside_sqlite_at_the_fork_does_no_harm(tmp_path, verb):
+    """It is in the middle of a transaction when the fork begins."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    inside = threading.Event()
+    _forking.clear()
+
+    def act(db):
+        db.execute("INSERT INTO resets VALUES ('n', 0, 'a', 0)")
+        inside.set()
+        _forking.wait(60)
+        # let the thread that forks go first
+        for _ in range(1000):
+            db.execute("SELECT count(*) FROM resets")
+
+    ask = {
+        "settle": lambda: ledger.settle("b", "x", 5, START, DAY).spent == 5,
+        "reserve": lambda: ledger.reserve("b", DAY, 5, 10, "x", START, DAY.end - DAY.start).admitted,
+        "balance": lambda: ledger.balance("b", DAY, START).spent == 0,
+    }[verb]
+    thread = threading.Thread(target=ledger._do, args=(act,))
+    thread.start()
+    assert inside.wait(60)
+    assert in_a_child(ask) == 1
+    thread.join()
+    assert ask()
+    ledger.close()
+
+
+def test_a_child_inherits_no_connection_to_the_file(tmp_path):
+    """SQLite's locks belong to a process: a child that closed its parent's connection would let them go."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    ledger.settle("b", "x", 5, START, DAY)
+    held = Path("/proc/self/fd")
+    if not held.is_dir():
+        pytest.skip("needs /proc")
+
+    def files():
+        return sum("ledger.db" in os.path.realpath(each) for each in held.iterdir())
+
+    assert files() > 0
+    assert in_a_child(files) == 0
+    assert ledger.settle("b", "y", 5, START, DAY).spent == 10
+    ledger.close()
+
+
+def test_two_threads_that_fork_at_once(tmp_path):
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
+    statuses = []
+
+    def fork(name):
+        statuses.extend(
+            in_a_child(lambda n=n: ledger.settle("b", f"{name}{n}", 5, START, DAY).spent > 0) for n in range(5)
+        )
+
+    threads = [threading.Thread(target=fork, args=(name,)) for name in "ab"]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert statuses == [1] * 10
+    assert ledger.balance("b", DAY, START).spent == 50
+    ledger.close()
+
+
+# ends
+
+CHILD = """
+import asyncio, sys
+sys.path[:0] = {path!r}
+import httpx
+from support.budget_setup import Setup, URL, ASK
+def new():
+    return Setup("1000", ledger={ledger!r}, Mode="strict")
+early = {early!r}
+setup = new() if early else None
+async def answer(request):
+    return setup.reply(request)
+async def main():
+    async with httpx.AsyncClient(transport=setup.meter.async_transport(httpx.MockTransport(answer))) as client:
+        await asyncio.gather(*(client.post(URL, json={{**ASK, "max_tokens": 9}}) for _ in range(50)))
+def child():
+    global setup
+    setup = setup or new()
+    asyncio.run(main())
+if __name__ == "__main__":
+    import {package} as package
+    context = package.get_context({how!r})
+    if {pool!r}:
+        with context.Pool(1, maxtasksperchild=1) as pool:
+            pool.apply(child)
+            pool.close()
+            pool.join()
+    else:
+        process = context.Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "how", "early", "pool"),
+    [
+        ("multiprocessing", "fork", True, False),
+        ("multiprocessing", "fork", True, True),
+        ("multiprocessing", "forkserver", True, False),
+        ("multiprocessing", "spawn", False, False),
+        ("multiprocessing", "fork", False, False),
+        ("billiard", "fork", True, False),
+        ("billiard", "fork", False, False),
+    ],
+)
+def test_a_child_of_multiprocessing_books_what_its_async_callers_have_spent(tmp_path, package, how, early, pool):
+    if package != "multiprocessing":
+        pytest.importorskip(package)
+    (tmp_path / "redis").mkdir()
+    program = tmp_path / "program.py"
+    with redis_server(tmp_path / "redis") as server:
+        program.write_text(
+            CHILD.format(path=sys.path, ledger=server.url, package=package, how=how, early=early, pool=pool)
+        )
+        environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+        done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environ, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        ledger = open_ledger(server.url, namespace="default")
+        assert ledger.balance("b", DAY, START)[:2] == (150 * NANO, 0)
+        ledger.close()
