@@ -26,7 +26,8 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
     """A call that was refused before anything was sent. Amounts are in USD.
 
     `reserved` is what calls in flight may still cost (mode `strict`), `resets_at` the start of the next window,
-    None where there is none.
+    None where there is none. `could_cost` is what the call itself could have cost (mode `strict`), and `max_tokens` the
+    highest bound on its output with which it would have fit; None if no bound helps.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         limit: Decimal,
         window_start: datetime,
         resets_at: datetime | None,
+        could_cost: Decimal | None = None,
+        max_tokens: int | None = None,
     ) -> None:
-        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at)
+        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, could_cost, max_tokens)
         self.backend = backend
         self.reason = reason
         self.spent = spent
@@ -47,6 +50,8 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         self.limit = limit
         self.window_start = window_start
         self.resets_at = resets_at
+        self.could_cost = could_cost
+        self.max_tokens = max_tokens
 
     def __str__(self) -> str:
         if self.reason == "unknown_price":
@@ -60,8 +65,27 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 "back, or set LlmSettings.Budget.OnLedgerError to admit"
             )
         held = f" and ${self.reserved} held for calls in flight" if self.reserved else ""
+        spent = f"has spent ${self.spent}{held} of its ${self.limit} since {self.window_start.isoformat()}"
+        if self.could_cost is not None:
+            left = max(self.limit - self.spent - self.reserved, Decimal(0)).normalize()
+            return (
+                f"refused: this call could cost ${self.could_cost}, and {self.backend!r} has ${left:f} left: "
+                f"it {spent}. {self._remedy(self.could_cost)}"
+            )
         until = f"; it takes calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
+        return f"refused: {self.backend!r} {spent}{until}. Raise MaxSpendUsd, or `llmmetrics budget reset`"
+
+    def _remedy(self, could_cost: Decimal) -> str:
+        """Say what lets this call through: a lower bound on its output, the next window, or neither."""
+        later = could_cost <= self.limit and self.resets_at
+        if self.max_tokens is not None:
+            wait = f", or call again at {later.isoformat()}" if later else ""
+            return f"Set max_tokens to {self.max_tokens} or less, which bounds the cost{wait}, or raise MaxSpendUsd"
+        if later:
+            return f"It takes this call again at {later.isoformat()}. Raise MaxSpendUsd, or `llmmetrics budget reset`"
+        if could_cost <= self.limit:
+            return "Raise MaxSpendUsd, or `llmmetrics budget reset`"
         return (
-            f"refused: {self.backend!r} has spent ${self.spent}{held} of its ${self.limit} "
-            f"since {self.window_start.isoformat()}{until}. Raise MaxSpendUsd, or `llmmetrics budget reset`"
+            "Neither max_tokens now nor the next window alone lets it through: send a shorter prompt and a lower "
+            "max_tokens, or raise MaxSpendUsd"
         )
