@@ -230,7 +230,8 @@ class Enforcer:
         if not self._strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
-        return BudgetExceeded(*refusal.args[:7], usd(nano_up(worst.cost)), worst.output_for(int(left * ATTO)))
+        of_call = usd(nano_up(worst.cost)), worst.output_for(int(left * ATTO))
+        return BudgetExceeded(*(*refusal.args[:7], *of_call))
 
     def _recur(self) -> None:
         if flush := self._flush():
