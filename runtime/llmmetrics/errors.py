@@ -22,11 +22,15 @@ class LedgerError(LlmMetricsError):
     """An operation of the ledger failed. The message says which ledger, and what to do."""
 
 
+_RAISE = "Raise MaxSpendUsd, or run `llmmetrics budget reset`"
+
+
 class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documentation promises
     """A call was refused before anything was sent. Amounts are in USD.
 
     `reserved` is the reserved cost of calls in flight (mode `strict`); `resets_at` is the start of the next window,
-    or None if the window is never reset.
+    or None if the window is never reset. `could_cost` is the worst case of the call itself (mode `strict`), and
+    `max_tokens` the highest output limit with which it would have fit; None if no limit helps.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         limit: Decimal,
         window_start: datetime,
         resets_at: datetime | None,
+        could_cost: Decimal | None = None,
+        max_tokens: int | None = None,
     ) -> None:
-        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at)
+        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, could_cost, max_tokens)
         self.backend = backend
         self.reason = reason
         self.spent = spent
@@ -47,6 +53,8 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         self.limit = limit
         self.window_start = window_start
         self.resets_at = resets_at
+        self.could_cost = could_cost
+        self.max_tokens = max_tokens
 
     def __str__(self) -> str:
         if self.reason == "unknown_price":
@@ -61,8 +69,27 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 "Repair the ledger, or set LlmSettings.Budget.OnLedgerError to admit"
             )
         reserved = f" and ${self.reserved} reserved for calls in flight" if self.reserved else ""
+        spent = f"has spent ${self.spent}{reserved} of its ${self.limit} since {self.window_start.isoformat()}"
+        if self.could_cost is not None:
+            left = max(self.limit - self.spent - self.reserved, Decimal(0)).normalize()
+            return (
+                f"refused: this call could cost ${self.could_cost}, and {self.backend!r} has ${left:f} left: "
+                f"it {spent}. {self._remedy(self.could_cost)}"
+            )
         until = f"; it accepts calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
+        return f"refused: {self.backend!r} {spent}{until}. {_RAISE}"
+
+    def _remedy(self, could_cost: Decimal) -> str:
+        """Say what lets this call through: a lower bound on its output, the next window, or neither."""
+        later = could_cost <= self.limit and self.resets_at
+        if self.max_tokens is not None:
+            wait = f", or call again at {later.isoformat()}" if later else ""
+            return f"Set max_tokens to {self.max_tokens} or less, which bounds the cost{wait}, or raise MaxSpendUsd"
+        if later:
+            return f"It accepts this call again at {later.isoformat()}. {_RAISE}"
+        if could_cost <= self.limit:
+            return _RAISE
         return (
-            f"refused: {self.backend!r} has spent ${self.spent}{reserved} of its ${self.limit} "
-            f"since {self.window_start.isoformat()}{until}. Raise MaxSpendUsd, or run `llmmetrics budget reset`"
+            "Neither max_tokens now nor the next window alone lets it through: send a shorter prompt and a lower "
+            "max_tokens, or raise MaxSpendUsd"
         )

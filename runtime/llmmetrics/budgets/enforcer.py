@@ -14,13 +14,14 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up
+from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
-from llmmetrics.pricing.worst_case import worst_case
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.worst_case import WorstCase, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -42,6 +43,9 @@ RECURRENCE = 1.0
 
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
+
+
+_FREE = WorstCase(0, 0, 0)
 
 
 def schedule_of(backend: Backend) -> WindowSchedule:
@@ -159,16 +163,17 @@ class Enforcer:
         self._child_end = ChildEnd(self.close)
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
-        """Ask for a call; the refusal, where it may not be made."""
+        """Ask for a call; return the refusal if it may not be made."""
         self.worker.start()
         try:
-            found = self.budget.admit(call.series.backend, self._worst(call))
+            worst = self._worst(call)
+            answer = self.budget.admit(call.series.backend, None if worst is None else nano_up(worst.cost))
+            if isinstance(answer, BudgetExceeded):
+                return self._explained(answer, worst)
         except Exception as exc:
             self._swallow("budget", exc)
             return None
-        if isinstance(found, BudgetExceeded):
-            return found
-        call.admitted = found
+        call.admitted = answer
         return None
 
     async def aadmit(self, call: BudgetedCall) -> BudgetExceeded | None:
@@ -209,16 +214,24 @@ class Enforcer:
             self._families["ledger_errors"].labels("slow").inc()
             return {}
 
-    def _worst(self, call: BudgetedCall) -> int | None:
+    def _worst(self, call: BudgetedCall) -> WorstCase | None:
         if call.format in count_tokens.FORMATS:
-            return 0
+            return _FREE
         price = call.series.price or self._price_lookup.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
             return None
         if not self._strict:
-            return 0
+            return _FREE
         window = self._price_lookup.window(call.route, call.model)
-        return nano_up(worst_case(price, call.request_body, window))
+        return worst_case(price, call.request_body, window, call.model, call.format.vendor)
+
+    def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None) -> BudgetExceeded:
+        """Say in a strict refusal what the call could have cost, and with which `max_tokens` it would fit."""
+        if not self._strict or refusal.reason != "limit" or worst is None:
+            return refusal
+        left = refusal.limit - refusal.spent - refusal.reserved
+        of_call = usd(nano_up(worst.cost)), worst.output_for(int(left * ATTO))
+        return BudgetExceeded(*(*refusal.args[:7], *of_call))
 
     def _recur(self) -> None:
         if flush := self._flush():

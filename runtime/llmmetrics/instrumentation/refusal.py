@@ -72,7 +72,7 @@ def _packed(exceeded: BudgetExceeded) -> str:
 
 
 def _unpacked(text: str) -> BudgetExceeded:
-    backend, reason, spent, reserved, limit, start, end = json.loads(text)
+    backend, reason, spent, reserved, limit, start, end, could_cost, max_tokens = json.loads(text)
     return BudgetExceeded(
         backend,
         reason,
@@ -81,6 +81,8 @@ def _unpacked(text: str) -> BudgetExceeded:
         Decimal(limit),
         datetime.fromisoformat(start),
         datetime.fromisoformat(end) if end else None,
+        None if could_cost is None else Decimal(could_cost),
+        max_tokens,
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple
 
 from llmmetrics.pricing.price import Price
 from llmmetrics.usage import COMPLETION, FEES, PROMPT
+from llmmetrics.wire.estimation.estimate import family_of
+from llmmetrics.wire.estimation.media import HELD
+from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.frames import parse
 
 UNKNOWN_WINDOW = 200_000
@@ -53,20 +57,68 @@ def most_output(fields: Any) -> int | None:
     return max(_at(fields, _OUTPUT), default=None)
 
 
-def worst_case(price: Price, body: bytes, window: int | None) -> int:
-    """Compute the upper bound, in attodollars. `window` is the context window in tokens; None if it is unknown.
+_INLINE = re.compile(rb'"(?:%s)"' % "|".join(sorted(HELD)).encode())
+"""What names a file that is in the request as base64."""
 
-    A token has at least one byte, so the request's size is an upper bound of the prompt; for content outside the
-    request the window is. Every token has the highest price of its kind.
+_LARGEST = ((2048, 768), (3072, 3072))
+"""Pixels of the images that come to the most tokens by each formula, for an image whose size cannot be read."""
+
+
+class WorstCase(NamedTuple):
+    """The most that a request may cost, in attodollars."""
+
+    prompt: int
+    """Its prompt and its fees."""
+    token: int
+    """A token of output, in each of the answers that it asks for."""
+    output: int
+    """Tokens of output an answer."""
+
+    @property
+    def cost(self) -> int:
+        """All of it."""
+        return self.prompt + self.token * self.output
+
+    def output_for(self, amount: int) -> int | None:
+        """Return the most tokens of output with which it costs no more than `amount`; None if not even one fits."""
+        return None if self.token == 0 or self.prompt + self.token > amount else (amount - self.prompt) // self.token
+
+
+def worst_case(price: Price, body: bytes, window: int | None, *names: str | None) -> WorstCase:
+    """Bound what a request may cost. `window` is the model's context window in tokens, None if it is not known.
+
+    No token of text is shorter than a byte, so that the request's size bounds its prompt. Media inside it are bounded
+    by their providers' formulas, which `names`, of models and makers, choose; what it refers to elsewhere is bounded by
+    the window. Every token is priced as the dearest of its kind.
     """
     fields = parse(body)
     known = UNKNOWN_WINDOW if window is None else window
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
+    if isinstance(fields, dict) and _INLINE.search(body):
+        prompt = max(prompt, len(body) + _media(fields, names, known))
     units = price.at(prompt)
-    output = (most_output(fields) or known) * max(_at(fields, _ANSWERS), default=1)
+    answers = max(_at(fields, _ANSWERS), default=1)
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
-    tokens = _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output
-    return tokens + _dearest(units, FEES) * searches + price.request_fee
+    return WorstCase(
+        _dearest(units, PROMPT) * prompt + _dearest(units, FEES) * searches + price.request_fee,
+        _dearest(units, COMPLETION) * answers,
+        most_output(fields) or known,
+    )
+
+
+def _media(fields: dict[str, Any], names: Sequence[str | None], window: int) -> int:
+    """Return the most tokens of the media in a request. Of sounds and films, a token is longer than a byte."""
+    model = fields.get("model")
+    family = family_of(*names, model if isinstance(model, str) else None)
+    tokens = 0.0
+    for medium in parts_of(fields).media:
+        if medium.kind == "image":
+            sizes = ((medium.width, medium.height),) if medium.width and medium.height else _LARGEST
+            tokens += max(family.image(*size) for size in sizes)
+        elif medium.kind == "document":
+            # the pages of a packed PDF cannot be counted
+            tokens += family.page * medium.pages if medium.pages else window
+    return ceil(tokens)
 
 
 def _dearest(units: Mapping[str, int], buckets: frozenset[str]) -> int:

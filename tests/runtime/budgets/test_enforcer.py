@@ -36,7 +36,7 @@ def test_a_backend_whose_spend_has_reached_its_limit_takes_no_calls(made):
     assert exceeded.window_start == datetime(2026, 11, 24, tzinfo=UTC)
     assert exceeded.resets_at == datetime(2026, 11, 25, tzinfo=UTC)
     assert "'b' has spent $6" in str(exceeded)
-    assert "takes calls again at 2026-11-25T00:00:00+00:00" in str(exceeded)
+    assert "accepts calls again at 2026-11-25T00:00:00+00:00" in str(exceeded)
     assert budget_exceeded(exceeded) is exceeded
     again = pickle.loads(pickle.dumps(exceeded))
     assert (again.args, str(again)) == (exceeded.args, str(exceeded))
@@ -200,6 +200,62 @@ def test_shadow_refuses_nothing_and_counts_what_it_would(made):
     assert setup.value("llm_backend_health", backend="b") == 1
 
 
+# what a strict refusal says
+
+TOMORROW = "2026-11-25T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("limit", "calls", "ask", "max_tokens", "text"),
+    [
+        # what is left is enough for less output
+        (
+            "10",
+            2,
+            {"max_tokens": 9},
+            4,
+            f"Set max_tokens to 4 or less, which bounds the cost, or call again at {TOMORROW}",
+        ),
+        ("10", 0, {"max_tokens": 11}, 10, "Set max_tokens to 10 or less, which bounds the cost, or raise MaxSpendUsd"),
+        ("10", 0, {"max_tokens": 7, "n": 2}, 5, "Set max_tokens to 5 or less"),
+        # without a bound it is the context window
+        ("10", 0, {}, 10, "Set max_tokens to 10 or less, which bounds the cost, or raise MaxSpendUsd"),
+        # nothing is left: the next window
+        ("6", 2, {"max_tokens": 3}, None, f"It takes this call again at {TOMORROW}"),
+        # neither
+        ("6", 2, {"max_tokens": 7}, None, "Neither max_tokens now nor the next window alone lets it through"),
+        ("2", 0, {"max_tokens": 7, "n": 3}, None, "Neither max_tokens now nor the next window alone lets it through"),
+    ],
+)
+def test_a_strict_refusal_says_what_would_let_the_call_through(made, limit, calls, ask, max_tokens, text):
+    setup = made(limit, Mode="strict")
+    for _ in range(calls):
+        setup.call(max_tokens=3)
+    with pytest.raises(BudgetExceeded) as caught:
+        setup.call(**ask)
+    refusal = caught.value
+    cost = ask.get("max_tokens", 200_000) * ask.get("n", 1)
+    assert (refusal.could_cost, refusal.max_tokens) == (cost, max_tokens)
+    left = int(limit) - 3 * calls
+    assert f"this call could cost ${cost}, and 'b' has ${left} left: it has spent ${3 * calls} of its" in str(refusal)
+    assert text in str(refusal)
+    assert pickle.loads(pickle.dumps(refusal)).args == refusal.args
+    answer = setup.client.post(URL, json={**ASK, **ask}, headers={"x-stainless-lang": "python"})
+    with pytest.raises(httpx.HTTPStatusError) as status:
+        answer.raise_for_status()
+    assert budget_exceeded(status.value).args == refusal.args
+    if max_tokens:
+        assert setup.call(**{**ask, "max_tokens": max_tokens}).status_code == 200
+
+
+def test_a_strict_refusal_of_a_window_that_never_ends(made):
+    setup = made("6", Mode="strict", backend={"SpendResetPeriod": "Never"})
+    for _ in range(2):
+        setup.call(max_tokens=3)
+    with pytest.raises(BudgetExceeded, match=r"could cost \$3, .* Raise MaxSpendUsd, or `llmmetrics budget reset`"):
+        setup.call(max_tokens=3)
+
+
 # prices
 
 
@@ -285,6 +341,8 @@ def test_every_door_refuses(made, door):
         3,
         START.replace(hour=0, minute=0),
         START.replace(day=25, hour=0, minute=0),
+        None,
+        None,
     )
 
 
