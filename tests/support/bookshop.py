@@ -25,7 +25,7 @@ RULES = "\n".join(
             "Books that are not on the shelf can be ordered and arrive within two working days, except on holidays.",
             "Used books are sold as they are; a description of their state is on the first page, in pencil.",
             "A voucher may be spent on books, cards and coffee, and has no last day.",
-            "If a customer asks for a person, give the telephone number of the shop and its opening hours.",
+            "Customers who ask for a person get the telephone number of the shop and its opening hours.",
             "Readings are on Thursdays at seven; seats are free, and need no booking unless the author is known.",
         ]
         * 8,
@@ -43,7 +43,7 @@ FILES = {
 
         from openai import OpenAI
 
-        RULES = (Path(__file__).parents[1] / "rules.md").read_text()
+        RULES = (Path(__file__).parent / "rules.md").read_text()
         MODEL = "gpt-4o-mini"
         SUMMARY = "Summarise this review in one sentence that fits on a card in the window."
 
@@ -96,7 +96,7 @@ FILES = {
         from llmmetrics import Meter
         from shop import assistant
 
-        HERE = Path(__file__).parents[1]
+        HERE = Path(__file__).parent
 
 
         @pytest.fixture
