@@ -136,7 +136,7 @@ def test_strict_holds_the_worst_case(llm_budget, llm_provider, llm_meter):
     ("set", "message"),
     [
         (("c", "1"), "no meter has a backend 'c': there are b"),
-        (("b", 0.1), 'a float is not exact; write "0.1"'),
+        (("b", 0.1), 'a float is not exact: write "0.1"'),
         (("b", "-1"), r"llm_budget.set\('b', '-1'\): max_spend_usd: should be greater than 0"),
         (("b", "1", "Dayly"), "spend_reset_period: should be 'Hourly', 'Daily'"),
     ],
@@ -180,7 +180,7 @@ def test_production_s_ledger_is_left_alone(tmp_path, monkeypatch, llm_provider):
 
 
 def test_usd_is_exact():
-    with pytest.raises(TypeError, match=r'a float is not exact; write it as text, usd\("0.1"\)'):
+    with pytest.raises(TypeError, match=r'a float is not exact: write it as text, usd\("0.1"\)'):
         usd(0.1)
 
 

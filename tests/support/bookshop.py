@@ -24,7 +24,7 @@ RULES = "\n".join(
             "Books that are not on the shelf can be ordered and arrive within two working days, except on holidays.",
             "Used books are sold as they are; a description of their state is on the first page, in pencil.",
             "A voucher may be spent on books, cards and coffee, and has no last day.",
-            "If a customer asks for a person, give the telephone number of the shop and its opening hours.",
+            "Customers who ask for a person get the telephone number of the shop and its opening hours.",
             "Readings are on Thursdays at seven; seats are free, and need no booking unless the author is known.",
         ]
         * 8,

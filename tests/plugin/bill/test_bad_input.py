@@ -41,7 +41,7 @@ def baseline(**more) -> str:
     [
         (None, "there is no llm-costs.json: write it with --llm-baseline=create, and commit it"),
         ("{", "llm-costs.json is not JSON (*restore it from version control, or write a new one"),
-        ("[]", "llm-costs.json is no baseline of pytest-llmmetrics: it has no key 'schema'"),
+        ("[]", "llm-costs.json is not a baseline of pytest-llmmetrics: it has no key 'schema'"),
         (
             baseline(schema=2),
             "llm-costs.json has the schema 2, and this pytest-llmmetrics reads schema 1: install the version*",
@@ -51,8 +51,11 @@ def baseline(**more) -> str:
             "llm-costs.json has merge-conflict markers: keep the rows of both sides, then run --llm-baseline=fix",
         ),
         (baseline(rows=[LINE, LINE]), "llm-costs.json has two rows of test_it.py::test_it with *keep one, then run*"),
-        (baseline(rows=[{**LINE, "calls": -1}]), "llm-costs.json is no valid baseline: rows.0.calls: *"),
-        (baseline(rows=[{**LINE, "usd": "1"}]), "llm-costs.json is no valid baseline: rows.0.usd: *: correct it, or *"),
+        (baseline(rows=[{**LINE, "calls": -1}]), "llm-costs.json is not a valid baseline: rows.0.calls: *"),
+        (
+            baseline(rows=[{**LINE, "usd": "1"}]),
+            "llm-costs.json is not a valid baseline: rows.0.usd: *: correct it, or *",
+        ),
         (
             baseline(estimator=-1),
             "llm-costs.json is not a valid baseline: estimator: *: correct it, or write a new file",
@@ -146,7 +149,7 @@ def test_an_option_that_does_nothing_alone(pytester, option, needs):
 def test_the_gates_options_beside_another_that_meters(pytester):
     done = pytester.runpytest("-p", "no:asyncio", "--llm-metrics", "--llm-limit=cost 5%")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*--llm-limit does nothing without --llm-gate: *@pytest.mark.llm_limit"])
+    done.stderr.fnmatch_lines(["*--llm-limit has no effect without --llm-gate: *@pytest.mark.llm_limit"])
 
 
 def test_a_base_needs_a_repository(run):

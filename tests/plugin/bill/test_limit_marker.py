@@ -212,7 +212,7 @@ WRONG = [
     ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts"),
     ("calls=1, enforce=True", "llm_limit has no argument 'enforce': *"),
     ("'1'", "llm_limit takes only named arguments: write*"),
-    ("", "llm_limit limits nothing: write*"),
+    ("", "llm_limit has no limit: write*"),
 ]
 
 

@@ -57,7 +57,7 @@ WRONG = {
     "opaque": ('("openai/success", opaque="id")', "opaque must be a list of JSON keys"),
     "empty": ('("empty")', "cassette empty is empty"),
     "cut off": ('("cut_off")', "cassette cut_off is not YAML, or ends too early in line 11"),
-    "no yaml": ('("no_yaml")', "cassette no_yaml is no YAML in line 1"),
+    "no yaml": ('("no_yaml")', "cassette no_yaml is not YAML, or ends too early in line 1"),
     "no interactions": ('("nothing")', "cassette nothing has no interactions"),
     "no interaction": (
         '("half")',
@@ -187,7 +187,7 @@ def test_a_swallowed_miss_fails_the_test(run):
     )
     result.assert_outcomes(failed=2)
     assert said(result).count("POST https://api.anthropic.com/v1/messages (model m) is not recorded") >= 2
-    assert "provider: recorded 'openai', asked 'anthropic'" in said(result)
+    assert "provider: recorded 'openai', sent 'anthropic'" in said(result)
 
 
 NEIGHBOURS = """

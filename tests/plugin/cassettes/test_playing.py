@@ -146,11 +146,11 @@ def test_a_refusal_is_the_same_whatever_was_asked_through_whichever_gateway(url,
 @pytest.mark.parametrize(
     ("url", "body", "why"),
     [
-        (CHAT, STREAM, "stream: recorded false, asked true"),
-        ("https://api.mistral.ai/v1/chat/completions", ASK, "provider: recorded 'openai', asked 'mistral'"),
+        (CHAT, STREAM, "stream: recorded false, sent true"),
+        ("https://api.mistral.ai/v1/chat/completions", ASK, "provider: recorded 'openai', sent 'mistral'"),
         ("https://api.openai.com/v1/responses", {"model": "m", "input": "x"}, "API: recorded 'openai.chat'"),
-        ("https://api.openai.com/v1/files", {}, "path: recorded '/v1/chat/completions', asked '/v1/files'"),
-        ("https://gateway.example/v1/messages", ASK, "format: recorded 'openai', asked 'anthropic'"),
+        ("https://api.openai.com/v1/files", {}, "path: recorded '/v1/chat/completions', sent '/v1/files'"),
+        ("https://gateway.example/v1/messages", ASK, "format: recorded 'openai', sent 'anthropic'"),
         ("https://weather.example/today", {}, "the nearest is openai/success"),
     ],
 )

@@ -100,7 +100,7 @@ def test_recordings_are_of_one_place(url, method, paths):
 def test_a_body_that_is_no_json():
     assert differences(Question("POST", CHAT, b"a=1"), Question("POST", CHAT, b"a=1"), "body") == []
     (only,) = differences(Question("POST", CHAT, b"a=1"), Question("POST", CHAT, b"a=2"), "body")
-    assert str(only) == "body: recorded 'a=2', asked 'a=1'"
+    assert str(only) == "body: recorded 'a=2', sent 'a=1'"
 
 
 def test_a_difference_is_short_and_holds_no_secret():

@@ -190,8 +190,8 @@ def test_a_request_that_is_not_recorded(run):
     result = run(None, words=f"Say ho. {SECRET}", more={"temperature": 1, "tools": None, "stream": False})
     result.assert_outcomes(failed=1)
     assert "(model gpt-4o-mini) is not recorded. The nearest is mine/greeting, interactions[0]" in said(result)
-    assert "body.messages[0].content: recorded 'Say hi.', asked 'Say ho. […]'" in said(result)
-    assert "body.temperature: recorded nothing, asked 1" in said(result)
+    assert "body.messages[0].content: recorded 'Say hi.', sent 'Say ho. […]'" in said(result)
+    assert "body.temperature: recorded nothing, sent 1" in said(result)
     assert "body.tools" not in said(result)
 
 

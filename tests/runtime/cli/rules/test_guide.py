@@ -15,7 +15,7 @@ from support.documentation import blocks, name, pages
 from llmmetrics.cli.main import main
 
 HERE = Path(__file__).parent
-OURS = HERE.parents[1] / "dashboards"
+OURS = HERE.parents[3] / "dashboards"
 
 SIDES = "never match, so the result is empty: limit_type is"
 QUANTILE = "histogram_quantile() of single series"
