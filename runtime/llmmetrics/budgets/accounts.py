@@ -18,14 +18,14 @@ class Account(NamedTuple):
 
     backend: str
     window: Window | None
-    """None: the last one that anybody has opened is over."""
+    """None: the last window that a caller has opened is over."""
     spent: int
     reserved: int
     limit: int | None
 
 
 def of_settings(ledger: Ledger, settings: Settings, now: datetime) -> Sequence[Account]:
-    """Every limited backend of the settings, in their order."""
+    """Read the account of every limited backend of the settings, in their order."""
     return [
         _account(ledger, each.name, schedule_of(each).window(now), int(each.max_spend_usd * NANO), now)
         for each in settings.backends
@@ -34,7 +34,7 @@ def of_settings(ledger: Ledger, settings: Settings, now: datetime) -> Sequence[A
 
 
 def of_ledger(ledger: Ledger, now: datetime) -> Sequence[Account]:
-    """Every backend that the ledger knows. Its windows are those that callers have opened."""
+    """Read the account of every backend that the ledger knows. Its windows are those that callers have opened."""
     rows = ledger.history()
     open_now = [row for row in rows if row.window.holds(now)]
     accounts = [_account(ledger, row.backend, row.window, row.limit, now) for row in open_now]

@@ -35,23 +35,23 @@ _ATTO = 10**9
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
 LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
-"""Kinds of them, each in the metrics with 0 from the start."""
+"""The kinds of ledger errors. The metrics have all of them, with 0, from the start."""
 
 
 def usd(nano: int) -> Decimal:
-    """An amount in USD, without zeros at its end."""
+    """Convert nano-dollars to USD, without zeros at the end."""
     amount = Decimal(nano).scaleb(-9)
     whole = amount.to_integral_value()
     return whole if whole == amount else amount.normalize()
 
 
 def nano(atto: int) -> int:
-    """Attodollars to the nearest nano-dollar."""
+    """Round attodollars to the nearest nano-dollar."""
     return (atto + _ATTO // 2) // _ATTO
 
 
 def nano_up(atto: int) -> int:
-    """Attodollars as no fewer nano-dollars."""
+    """Round attodollars up to nano-dollars."""
     return -(-atto // _ATTO)
 
 
@@ -82,7 +82,7 @@ class SpendLimit:
     alerted: set[Decimal] = field(default_factory=set)
 
     def at(self, now: datetime) -> Window:
-        """The window of this moment. Alerts are given anew in each."""
+        """Return the window of this moment. Every window has alerts of its own."""
         window = self.window
         if window is None or not window.holds(now):
             self.window = window = self.shape.window(now)
@@ -116,7 +116,7 @@ class SpendLimits:
         self._owner, self._numbers = _new_owner(), count()
         self.in_flight: dict[str, Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         for name in lines:
             for reason in REASONS:
                 families["refusals"].labels(name, reason)
@@ -128,9 +128,9 @@ class SpendLimits:
     # before a call
 
     def admit(self, backend: str, worst: int | None) -> Entry | BudgetExceeded:
-        """Whether a call may be made: what to `book` it under, or the refusal.
+        """Decide whether a call may be made: return what to `book` it under, or the refusal.
 
-        `worst` is the most that it may cost, None where nobody knows its price.
+        `worst` is the most that it may cost, in nano-dollars, None if no price is known.
         """
         line, now, mode = self.lines[backend], self._clock.now(), self._settings.mode
         window = line.at(now)
@@ -176,7 +176,7 @@ class SpendLimits:
     # after a call
 
     def book(self, admitted: Entry, amount: int) -> None:
-        """Book what a call came to, once, and let its reservation go. What the ledger cannot be told now waits."""
+        """Book what a call cost, once, and release its reservation. If the ledger is away, the booking waits."""
         self.in_flight.pop(admitted.id, None)
         if not amount and not admitted.amount:
             return
@@ -207,15 +207,15 @@ class SpendLimits:
     # now and then
 
     def recur(self) -> None:
-        """Renew the leases of calls in flight, and tell the ledger what waits."""
+        """Renew the leases of calls in flight, and book what waits."""
         self._guard.catch_up()
         for entry in list(self.in_flight.values()):
             if entry.amount and entry.id in self.in_flight:
                 self._guard.renew(entry, self._clock.now(), self._lease)
 
     def spends(self) -> dict[str, Spend]:
-        """What each backend has spent in the window of this moment. Raises `LedgerError`."""
-        now, found = self._clock.now(), {}
+        """Read what each backend has spent in the window of this moment. Raises `LedgerError`."""
+        now, spends = self._clock.now(), {}
         for line in self.lines.values():
             window = line.at(now)
             balance = self._guard.balance(line.backend, window, now)
@@ -223,8 +223,8 @@ class SpendLimits:
                 self._families["expired"].inc(balance.expired)
             self._alert(line, window, balance.spent)
             blocked = balance.spent >= line.limit and self._settings.mode is not BudgetMode.SHADOW
-            found[line.backend] = Spend(balance.spent, line.limit, blocked, window)
-        return found
+            spends[line.backend] = Spend(balance.spent, line.limit, blocked, window)
+        return spends
 
     def _forked(self) -> None:
         # the calls in flight are the parent's, and so are the ids that begin with its owner
@@ -242,6 +242,6 @@ class SpendLimits:
 
     def _failed(self, kind: str, exc: Exception) -> None:
         self._families["ledger_errors"].labels(kind).inc()
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             log.error("the budgets' ledger: %s", exc)

@@ -1,4 +1,4 @@
-"""A meter's budget at work: its ledger opened, its calls priced before they are made, its thread, its end."""
+"""Enforces a meter's budgets: opens the ledger, prices calls before they are sent, books them, closes at the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _FREE = WorstCase(0, 0, 0)
 
 
 def schedule_of(backend: Backend) -> WindowSchedule:
-    """When this backend's windows begin."""
+    """Read from the settings when this backend's windows begin."""
     return WindowSchedule(
         backend.spend_reset_period,
         backend.spend_reset_day_of_week,
@@ -59,14 +59,14 @@ def schedule_of(backend: Backend) -> WindowSchedule:
 
 
 def place_of(settings: Settings) -> tuple[str, str]:
-    """The URL of the ledger that these budgets are kept in, and their namespace there."""
+    """Return the URL of the ledger that keeps these budgets, and their namespace there."""
     namespace = settings.budget.namespace or settings.telemetry.service_name
     ledger = settings.budget.ledger
     return default_url(namespace) if ledger is None else ledger, namespace
 
 
 def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) -> Iterator[str]:
-    """What to say of each limited backend whose own models have no price: it could take no call."""
+    """Describe each limited backend whose own models have no price: it could take no call."""
     budget = settings.budget
     if budget.on_unknown_price is not OnUnknownPrice.REFUSE or budget.mode is BudgetMode.SHADOW:
         return
@@ -86,7 +86,7 @@ def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) 
 
 
 class BudgetHost(Protocol):
-    """What a enforcer needs of the meter whose budgets it enforces."""
+    """What an enforcer needs of the meter whose budgets it enforces."""
 
     clock: Clock
     families: Families
@@ -101,7 +101,7 @@ class BudgetHost(Protocol):
 
 
 class BudgetedCall(Protocol):
-    """What a enforcer needs to know of a call, and what it notes there."""
+    """What an enforcer reads of a call, and what it notes there."""
 
     series: CallSeries
     format: Format
@@ -177,7 +177,7 @@ class Enforcer:
         return None
 
     async def aadmit(self, call: BudgetedCall) -> BudgetExceeded | None:
-        """The same, without holding up an event loop."""
+        """Ask for a call of an async caller, without blocking its event loop."""
         call.asynchronous = True
         if not self.ledger.blocking:
             return self.admit(call)
@@ -192,7 +192,7 @@ class Enforcer:
             raise
 
     def book(self, call: BudgetedCall) -> None:
-        """Book what a call came to: where nobody knows that, its worst case, or what is known where that is more."""
+        """Book a call's cost; if that is not known, the larger of its worst case and the part that is known."""
         entry = call.admitted
         if entry is None:
             return
@@ -203,7 +203,7 @@ class Enforcer:
             self.budget.book(entry, amount)
 
     def spends(self) -> Mapping[str, Spend]:
-        """What every backend has spent; nothing from a ledger that does not answer at once."""
+        """Read what every backend has spent; nothing from a ledger that does not answer at once."""
         try:
             if not self.ledger.blocking:
                 return self.budget.spends()
@@ -256,7 +256,7 @@ def _digest(text: str) -> str:
 
 def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End], None]]) -> None:
     if budget.in_flight:
-        # answers that nobody holds any more, but in a circle
+        # answers that no code holds any more, except in a reference cycle
         gc.collect()
     with suppress(IndexError):
         while True:

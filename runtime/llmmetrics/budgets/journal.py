@@ -26,7 +26,7 @@ _MOST = 2**63
 
 
 class Entry(NamedTuple):
-    """An amount to book, in nano-dollars. By its id it is booked once, however often it is told."""
+    """An amount to book, in nano-dollars. By its id it is booked once, however often it is sent."""
 
     backend: str
     id: str
@@ -63,7 +63,7 @@ class Journal:
         self._waiting: list[Entry] = []
         self._path: Path | None = None
         self.skipped = 0
-        """Lines of files of processes that died which could not be read."""
+        """Damaged lines in the files of processes that died."""
         self._adopt()
         processes.on_fork(self._forked)
 
@@ -72,7 +72,7 @@ class Journal:
 
     @property
     def waiting(self) -> Sequence[Entry]:
-        """The entries as of now."""
+        """The entries that wait now."""
         return tuple(self._waiting)
 
     def append(self, entry: Entry) -> None:

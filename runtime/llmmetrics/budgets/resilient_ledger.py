@@ -24,7 +24,7 @@ PATIENCE = 1.0
 """Seconds for which a ledger that has failed is not asked again."""
 
 REMEMBERED = 4096
-"""Bookings that this process can tell a ledger again."""
+"""Bookings that this process can send to a ledger again."""
 
 BACKLOG = 100
 """Entries that wait which a caller books before its own question; more are left to the thread that catches up."""
@@ -69,21 +69,21 @@ class ResilientLedger:
         self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self._seen: dict[tuple[str, Window], _Seen] = {}
         self._losses: dict[tuple[str, Window], _Seen] = {}
-        """The last answer about a window that has lost more than this process can tell again."""
+        """The last answer about a window that has lost more than this process can send again."""
         self._lock = Lock()
         processes.on_fork(self._forked)
 
     def reserve(
         self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
     ) -> Standing:
-        """As the ledger's. Raises `LedgerError` also for one that has lost what it had acknowledged."""
+        """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
         known = self.seen(backend, window)
         asked = (backend, window, amount, limit, id, now, lease)
         standing = self._ask(self.ledger.reserve, *asked)
         answer = _Seen(standing.generation, standing.spent)
         if answer < known:
             if self._is_new_loss(backend, window, answer):
-                self._ask(self._tell_again)
+                self._ask(self._send_again)
                 # what it still had has counted once
                 standing = self._ask(self.ledger.reserve, *asked)
                 answer = _Seen(standing.generation, standing.spent)
@@ -110,7 +110,7 @@ class ResilientLedger:
             self._ask(self.ledger.renew, entry.backend, entry.id, entry.amount, entry.admitted, now, lease)
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        """As the ledger's."""
+        """Do as `Ledger.balance`."""
         balance = self._ask(self.ledger.balance, backend, window, now)
         self._note(backend, window, _Seen(balance.generation, balance.spent))
         return balance
@@ -159,7 +159,7 @@ class ResilientLedger:
                 self._replay(backlog)
                 return ask(*args)
             except ReplacedError as exc:
-                self._tell_again(exc)
+                self._send_again(exc)
                 self._replay(backlog)
                 return ask(*args)
         except LedgerError as exc:
@@ -182,7 +182,7 @@ class ResilientLedger:
             answer = self._answer(backend, window)
             if answer < known:
                 if self._is_new_loss(backend, window, answer):
-                    self._tell_again()
+                    self._send_again()
                     answer = self._answer(backend, window)
                 self._accept(backend, window, known, answer)
         self._journal.replay(self._settle, backlog)
@@ -194,11 +194,11 @@ class ResilientLedger:
     # a ledger that has lost something
 
     def _is_new_loss(self, backend: str, window: Window, answer: _Seen) -> bool:
-        """Tell whether a loss was not told again yet: telling the same one at each call would help nothing."""
+        """Check whether bookings were not sent again yet for this loss: doing so at every call would not help."""
         before = self._losses.get((backend, window))
         return before is None or answer < before
 
-    def _tell_again(self, exc: LedgerError | None = None) -> None:
+    def _send_again(self, exc: LedgerError | None = None) -> None:
         """Book again what this process has booked last; by their ids the ledger counts what it still has once."""
         self._failed("shrank", exc or LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
         for entry in list(self._recent):
@@ -211,7 +211,7 @@ class ResilientLedger:
         if answer.spent < known.spent and not is_reset:
             self._losses[backend, window] = answer
             raise LedgerError(
-                f"{self.ledger.name} has lost spend of {backend!r} that this process cannot tell it again: compare "
+                f"{self.ledger.name} has lost spend of {backend!r} that this process cannot send again: compare "
                 "with the provider's bill, then run `llmmetrics budget reset`"
             )
         with self._lock:

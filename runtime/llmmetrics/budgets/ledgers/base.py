@@ -26,13 +26,13 @@ SCHEMA = 1
 
 
 class ReplacedError(LedgerError):
-    """A ledger's storage was deleted or replaced. It is open again; what it has lost may be told again now."""
+    """A ledger's storage was deleted or replaced. It is open again; what it has lost may be booked again now."""
 
 
 class Balance(NamedTuple):
-    """What a window has come to. `generation` grows with each reset by an operator.
+    """The state of a window. `generation` grows with each reset by an operator.
 
-    `expired` counts the reservations whose lease was found ended; each is told of once.
+    `expired` counts the reservations whose lease had ended; each is counted once.
     """
 
     spent: int
@@ -70,7 +70,7 @@ class Reset(NamedTuple):
 
 
 class Ledger(Protocol):
-    """One contract for every kind of storage. What fails raises `LedgerError`."""
+    """One contract for every kind of storage. Raises `LedgerError` for whatever fails."""
 
     name: str
     """Its URL without a password."""
@@ -99,35 +99,35 @@ class Ledger(Protocol):
         ...
 
     def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        """Book a call in the window that it was admitted in, and let its reservation go: once for each id.
+        """Book a call in the window that it was admitted in, and release its reservation: once for each id.
 
         Nothing need have been reserved, and the lease may have ended. 0 releases.
         """
         ...
 
     def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        """What is spent and reserved."""
+        """Read what is spent and reserved."""
         ...
 
     def history(self, backend: str | None = None) -> Sequence[WindowRow]:
-        """Every window that is kept, the newest first."""
+        """Read every window that is kept, the newest first."""
         ...
 
     def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        """Take off what a window has spent, and record it; how much that was."""
+        """Take off what a window has spent, record it, and return it."""
         ...
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        """What `reset` has recorded, the newest first."""
+        """Read what `reset` has recorded, the newest first."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 def milliseconds(moment: datetime) -> int:
-    """Since 1970."""
+    """Convert a moment to milliseconds since 1970."""
     # one timedelta divided by another takes four times as long
     since = moment - FIRST
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
@@ -135,10 +135,10 @@ def milliseconds(moment: datetime) -> int:
 
 @lru_cache(1000)
 def bounds(window: Window) -> tuple[int, int]:
-    """The start and the end of a window, in milliseconds."""
+    """Convert the start and the end of a window to milliseconds."""
     return milliseconds(window.start), milliseconds(window.end)
 
 
 def moment(milliseconds: int) -> datetime:
-    """The reverse."""
+    """Convert milliseconds since 1970 to a moment."""
     return FIRST + timedelta(milliseconds=milliseconds)

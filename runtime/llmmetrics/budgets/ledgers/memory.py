@@ -51,14 +51,14 @@ class _Book:
     quarter: int = 0
 
     def window(self, window: Window) -> _Spent:
-        """A window that is new starts from what was spent in it: its settings have changed in mid-window."""
-        found = self.windows.get(window)
-        if found is None:
+        """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
+        state = self.windows.get(window)
+        if state is None:
             start, end = map(milliseconds, window)
             spent = sum(amount for quarter, amount in self.quarters.items() if start <= quarter < end)
-            found = self.windows[window] = _Spent(spent)
+            state = self.windows[window] = _Spent(spent)
             self._prune(window.start)
-        return found
+        return state
 
     def _prune(self, now: datetime) -> None:
         for each in [each for each in self.windows if each.end < now - KEPT]:
@@ -85,7 +85,7 @@ class _Book:
                 spent.amount += amount
 
     def expire(self, now: datetime) -> int:
-        """Forget the reservations whose lease has ended; how many."""
+        """Forget the reservations whose lease has ended, and count them."""
         if not self.held:
             return 0
         over = [id for id, (_, _, ends) in self.held.items() if ends <= now]
@@ -176,7 +176,7 @@ class MemoryLedger:
             return [each for each in self._resets if backend in (None, each.backend)]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no file."""
 
     def _forked(self) -> None:
         self._lock = Lock()

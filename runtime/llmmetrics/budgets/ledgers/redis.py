@@ -58,7 +58,7 @@ class RedisLedger:
         self._prefix = f"llmmetrics:{{{whose}:"
         self._all = f"llmmetrics:{{{whose}}}:backends"
         self._keys: dict[str, list[bytes]] = {}
-        # every verb may be told twice: a connection that an idle firewall has cut is tried again, once
+        # every verb may be sent twice: a connection that an idle firewall has cut is tried again, once
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         try:
             self._redis: Redis = Redis.from_url(
@@ -97,15 +97,15 @@ class RedisLedger:
         return Balance(*self._run("balance", backend, "", (*bounds(window), milliseconds(now))))
 
     def history(self, backend: str | None = None) -> Sequence[WindowRow]:
-        found = []
+        history = []
         for name in self._backends(backend):
-            windows, limits = self._told(lambda name=name: self._history(name))
+            windows, limits = self._checked(lambda name=name: self._history(name))
             for ends, spent in windows.items():
                 start, end = ends.split(":")
                 limit = limits.get(ends)
                 window = Window(moment(int(start)), moment(int(end)))
-                found.append(WindowRow(name, window, int(spent), int(limit) if limit else None))
-        return sorted(found, key=lambda row: (row.window, row.backend), reverse=True)
+                history.append(WindowRow(name, window, int(spent), int(limit) if limit else None))
+        return sorted(history, key=lambda row: (row.window, row.backend), reverse=True)
 
     def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -123,13 +123,13 @@ class RedisLedger:
         return int(amount)
 
     def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        found = []
+        resets = []
         for name in self._backends(backend):
-            rows = self._told(lambda name=name: self._redis.lrange(self._key(name, "resets"), 0, -1))
+            rows = self._checked(lambda name=name: self._redis.lrange(self._key(name, "resets"), 0, -1))
             for row in rows:
                 (at, by), amount = json.loads(row)
-                found.append(Reset(name, moment(at), by, amount))
-        return sorted(found, key=lambda each: each.at, reverse=True)
+                resets.append(Reset(name, moment(at), by, amount))
+        return sorted(resets, key=lambda reset: reset.at, reverse=True)
 
     def close(self) -> None:
         self._redis.close()
@@ -137,7 +137,7 @@ class RedisLedger:
     # the server
 
     def _backends(self, backend: str | None) -> Sequence[str]:
-        return [backend] if backend else sorted(self._told(lambda: self._redis.smembers(self._all)))
+        return [backend] if backend else sorted(self._checked(lambda: self._redis.smembers(self._all)))
 
     def _key(self, backend: str, kind: str) -> str:
         # one hash tag for all keys of a backend: a cluster keeps them together
@@ -147,15 +147,15 @@ class RedisLedger:
         shared = self._keys.get(backend)
         if shared is None:
             shared = [self._key(backend, kind).encode() for kind in lua.KEYS]
-            self._told(lambda: self._redis.sadd(self._all, backend))
+            self._checked(lambda: self._redis.sadd(self._all, backend))
             self._keys[backend] = shared
         keys: list[bytes | str | memoryview[int]] = [*shared, self._key(backend, f"settled:{id}")]
-        # in one argument: each one costs as much as a command of the script
+        # in one argument: every argument costs as much as a command of the script
         args = (id, " ".join(map(str, numbers)), *more)
-        found: list[int] = self._told(lambda: self._scripts[verb](keys=keys, args=args))
-        return found
+        answer: list[int] = self._checked(lambda: self._scripts[verb](keys=keys, args=args))
+        return answer
 
-    def _told(self, ask: Any) -> Any:
+    def _checked(self, ask: Any) -> Any:
         try:
             return self._twice(ask)
         except RedisError as exc:
@@ -193,7 +193,7 @@ _HINTS: Mapping[type[RedisError], str] = {
 
 
 def _shown(url: str) -> str:
-    """Without a user and a password, also where one with a / or a # in it was not quoted."""
+    """Take the user and the password out of a URL, also if one with a / or a # in it was not quoted."""
     parts = urlsplit(url)
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
         return f"{parts.scheme}://..."

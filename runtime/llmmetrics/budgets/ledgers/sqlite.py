@@ -195,13 +195,13 @@ class SqliteLedger:
         return [Reset(name, moment(at), by, amount) for name, at, by, amount in rows]
 
     def _rows(self, select: str, order: str, backend: str | None) -> Iterator[Any]:
-        """The rows of this namespace, or of one backend in it."""
+        """Read the rows of this namespace, or of one backend in it."""
         whose = self._prefix + (backend or "")
         of = "backend = ?" if backend else "substr(backend, 1, length(?)) = ?"
-        found = self._read(
+        selected = self._read(
             lambda db: db.execute(f"{select} WHERE {of} ORDER BY {order}", (whose,) * of.count("?")).fetchall()
         )
-        return ((name.removeprefix(self._prefix), *rest) for name, *rest in found)
+        return ((name.removeprefix(self._prefix), *rest) for name, *rest in selected)
 
     def close(self) -> None:
         with self._lock:
@@ -213,11 +213,11 @@ class SqliteLedger:
     # the file
 
     def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _told(self.name):
+        with self._lock, _checked(self.name):
             return look(self._db())
 
     def _do(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _told(self.name), self._file_lock:
+        with self._lock, _checked(self.name), self._file_lock:
             db = self._db()
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -283,13 +283,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def look(path: Path) -> None:
-    """See whether this file can be a ledger, and change nothing. One that is not there could be made.
+    """Check whether this file can be a ledger, and change nothing. A file that does not exist could be made.
 
     Raises `ConfigError` and `LedgerError` as `SqliteLedger` does.
     """
     name = f"sqlite:///{path}"
     there = path if path.exists() else next(each for each in path.parents if each.exists())
-    with _told(name):
+    with _checked(name):
         if not os.access(there, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if there is not path:
@@ -298,13 +298,13 @@ def look(path: Path) -> None:
             return
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # as if nobody wrote to it: else even a reader leaves files of its own
+        # as if no process wrote to it: otherwise even a reader leaves files
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
             _version(db, name)
 
 
 def _version(db: sqlite3.Connection, name: str) -> int:
-    """Which schema a file has; 0 where it has none yet."""
+    """Read the schema of a file; 0 if it has none yet."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA:
         raise ConfigError(
@@ -315,7 +315,7 @@ def _version(db: sqlite3.Connection, name: str) -> int:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _checked(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
@@ -348,7 +348,7 @@ _FORGET = "DELETE FROM settled WHERE rowid IN (SELECT rowid FROM settled ORDER B
 
 
 def _opened(db: sqlite3.Connection, backend: str, window: Window) -> tuple[int, int, int | None]:
-    """What a window has spent, its generation and its limit.
+    """Return what a window has spent, its generation and its limit.
 
     One that is new starts from what was spent in it: its settings have changed in mid-window.
     """
@@ -377,7 +377,7 @@ def _reserved(db: sqlite3.Connection, backend: str, window: Window) -> int:
 
 
 def _held(db: sqlite3.Connection, backend: str, window: Window, at: int) -> tuple[int, int]:
-    """What is reserved in a window, and how many leases were found ended."""
+    """Return what is reserved in a window, and how many leases had ended."""
     expired = db.execute("DELETE FROM held WHERE backend = ? AND ends <= ?", (backend, at)).rowcount
     return _reserved(db, backend, window), expired
 
