@@ -27,7 +27,6 @@ from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Setti
 from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
 
@@ -207,7 +206,7 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> int | None:
-        if call.format in count_tokens.FORMATS:
+        if call.format.free:
             return 0
         price = call.series.price or self._price_lookup.listed(call.route, (call.model,), asked_tier(call.request_body))
         if price is None:
@@ -215,7 +214,7 @@ class Enforcer:
         if not self._strict:
             return 0
         window = self._price_lookup.window(call.route, call.model)
-        return nano_up(worst_case(price, call.request_body, window))
+        return nano_up(worst_case(price, call.format, call.request_body, window))
 
     def _recur(self) -> None:
         if flush := self._flush():

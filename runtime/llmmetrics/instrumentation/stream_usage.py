@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any
 
 from llmmetrics.core.call import Call
-from llmmetrics.wire.stream_usage import FORMATS, Hider, asking
+from llmmetrics.wire.stream_usage import Hider, asking
 
 
 def to_send(call: Call, request: Any) -> Any:
     """The request to send in the place of this one; the same where there is nothing to ask for."""
-    if not call.streamed or call.format.id not in FORMATS:
+    if not call.streamed or not call.format.usage_on_request:
         return request
     try:
         body = asking(call.request_body)

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmmetrics.pricing.price import Price
 from llmmetrics.usage import COMPLETION, FEES, PROMPT
+from llmmetrics.wire.format import NO_COMPLETION, Format, Place
 from llmmetrics.wire.frames import parse
 
 UNKNOWN_WINDOW = 200_000
@@ -16,18 +17,6 @@ UNKNOWN_WINDOW = 200_000
 MOST_SEARCHES = 10
 """Web searches of one call whose request does not bound them."""
 
-# every spelling of the bound on the output: https://platform.openai.com/docs/api-reference,
-# https://docs.anthropic.com/en/api, https://ai.google.dev/api, https://docs.cohere.com/reference,
-# https://github.com/ollama/ollama/blob/main/docs/api.md, https://docs.aws.amazon.com/bedrock/latest/APIReference
-_OUTPUT: Sequence[tuple[str, ...]] = (
-    *(("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",), ("max_tokens_to_sample",)),
-    *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
-    *(("options", "num_predict"), ("inferenceConfig", "maxTokens"), ("parameters", "maxOutputTokens")),
-    *(("max_gen_len",), ("textGenerationConfig", "maxTokenCount")),
-)
-_ANSWERS: Sequence[tuple[str, ...]] = (
-    *(("n",), ("best_of",), ("num_generations",), ("generationConfig", "candidateCount")),
-)
 _ELSEWHERE = re.compile(
     rb'"(?:image_url|file_id|file_uri|fileUri|file_url|previous_response_id|conversation|cachedContent|prompt_id'
     rb'|video_url|document_url|container)"'
@@ -35,32 +24,35 @@ _ELSEWHERE = re.compile(
 """What names content that is not in the request, so that its size says nothing."""
 
 
-def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
+def _at(fields: Any, places: Sequence[Place]) -> Iterator[int]:
     """The counts at these places of a request."""
-    for path in paths:
+    for place in places:
         value = fields
-        for name in path:
+        for name in place:
             value = value.get(name) if isinstance(value, Mapping) else None
         if isinstance(value, int) and value > 0:
             yield value
 
 
-def most_output(fields: Any) -> int | None:
-    """The bound on the output, in tokens, that a request's body asks for; None where it asks for none."""
-    return max(_at(fields, _OUTPUT), default=None)
+def most_output(format: Format, fields: Any) -> int | None:
+    """Return the limit of the completion, in tokens, that a request's JSON object sets; None if it sets none."""
+    return max(_at(fields, format.output_limits or ()), default=None)
 
 
-def worst_case(price: Price, body: bytes, window: int | None) -> int:
-    """Attodollars. `window` is the model's context window in tokens, None where nobody knows it.
+def worst_case(price: Price, format: Format, body: bytes, window: int | None) -> int:
+    """Return the highest possible cost of a request, in attodollars.
 
-    No token is shorter than a byte, so that the request's size bounds its prompt; what it refers to elsewhere
-    is bounded by the window. Every token is priced as the dearest of its kind.
+    `window` is the model's context window in tokens, None if it is not known. A token has at least one byte, so that
+    the request's size limits its prompt; the window limits the content that the request only refers to. Each token
+    is priced as the most expensive of its kind.
     """
     fields = parse(body)
     known = UNKNOWN_WINDOW if window is None else window
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     units = price.at(prompt)
-    output = (most_output(fields) or known) * max(_at(fields, _ANSWERS), default=1)
+    output = 0
+    if format.output_limits != NO_COMPLETION:
+        output = (most_output(format, fields) or known) * max(_at(fields, format.answer_counts), default=1)
     searches = MOST_SEARCHES if b"web_search" in body else 0
     return _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output + _dearest(units, FEES) * searches
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import Usage, add, usage_of
+from llmmetrics.wire.count_tokens import counter
 from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
@@ -68,6 +69,16 @@ def _completion(body: Doc) -> Reading:
     return Reading(model=text(body.get("model")), error=body.get("error"))
 
 
+MAX_TOKENS = (("max_tokens",),)
+# the legacy API's name
+MAX_TOKENS_TO_SAMPLE = (("max_tokens_to_sample",),)
+
+
+def refusal(message: str) -> Doc:
+    """https://docs.anthropic.com/en/api/errors."""
+    return {"type": "error", "error": {"type": "billing_error", "message": message}}
+
+
 FORMATS = (
     Format(
         id="anthropic.messages",
@@ -77,6 +88,8 @@ FORMATS = (
         read=read,
         part=part,
         ended=ended,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
     ),
     Format(
         id="anthropic.complete",
@@ -86,5 +99,8 @@ FORMATS = (
         fields=("model", "error"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
+        refusal=refusal,
+        output_limits=MAX_TOKENS_TO_SAMPLE,
     ),
+    counter("anthropic", r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$", refusal),
 )

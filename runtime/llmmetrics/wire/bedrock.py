@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
+from llmmetrics.wire.count_tokens import counter
 from llmmetrics.wire.format import MOST, Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
@@ -135,6 +136,24 @@ def _invoke_part(event: Doc) -> Doc:
 # the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
 _MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
 
+_CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
+_LLAMA_LIMIT = ("max_gen_len",)
+_TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
+# the makers' own bodies; Nova's has Converse's name, and makers not named here have Anthropic's or OpenAI's
+_INVOKE_LIMITS = (
+    *(*anthropic.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE, *openai.MAX_TOKENS),
+    *(_LLAMA_LIMIT, _TITAN_LIMIT, _CONVERSE_LIMIT),
+)
+
+
+def _refusal(message: str) -> Doc:
+    return {"message": message}
+
+
+# https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization: the name stands in a
+# header. Of Bedrock's exceptions for a limit, this is the one that botocore does not retry
+_REFUSAL_HEADERS = (("x-amzn-errortype", "ServiceQuotaExceededException"),)
+
 FORMATS = (
     Format(
         id="bedrock.converse",
@@ -144,6 +163,9 @@ FORMATS = (
         read=_converse,
         part=_converse_part,
         ended=lambda event: "metadata" in event or "error" in event,
+        refusal=_refusal,
+        refusal_headers=_REFUSAL_HEADERS,
+        output_limits=(_CONVERSE_LIMIT,),
     ),
     Format(
         id="bedrock.invoke",
@@ -155,5 +177,10 @@ FORMATS = (
         ended=lambda event: _METRICS in event or "error" in event,
         headers=_headers,
         tier=_tier,
+        refusal=_refusal,
+        refusal_headers=_REFUSAL_HEADERS,
+        output_limits=_INVOKE_LIMITS,
+        answer_counts=(("n",), ("num_generations",)),
     ),
+    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", _refusal)._replace(refusal_headers=_REFUSAL_HEADERS),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
+from llmmetrics.wire.count_tokens import counter
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
 from llmmetrics.wire.frames import Doc
 
 
@@ -37,6 +38,11 @@ def _part_1(event: Doc) -> Doc:
     return {"meta": mapping(event.get("response")).get("meta"), "error": error}
 
 
+def refusal(message: str) -> Doc:
+    """https://docs.cohere.com/reference/errors."""
+    return {"message": message}
+
+
 FORMATS = (
     Format(
         id="cohere.v2.chat",
@@ -46,6 +52,8 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event.get("type") == "message-end",
+        refusal=refusal,
+        output_limits=(("max_tokens",),),
     ),
     # the paths of version 1 are everyone's: Cohere's host, or a gateway's path that names it
     Format(
@@ -57,6 +65,9 @@ FORMATS = (
         read=_read,
         part=_part_1,
         ended=lambda event: event.get("event_type") == "stream-end",
+        refusal=refusal,
+        output_limits=(("max_tokens",),),
+        answer_counts=(("num_generations",),),
     ),
     Format(
         id="cohere.embed",
@@ -64,5 +75,9 @@ FORMATS = (
         path=re.compile(r"/v2/embed/?$|cohere.*/v1/embed/?$"),
         fields=("meta", "error"),
         read=_read,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
     ),
+    # only Cohere's host, or a gateway's path that names it
+    counter("cohere", r"cohere.*/v1/tokenize/?$", refusal),
 )

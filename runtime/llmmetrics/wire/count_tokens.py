@@ -8,26 +8,21 @@ https://platform.openai.com/docs/api-reference/responses/input-tokens.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
-from llmmetrics.wire.format import FREE, Format
+from llmmetrics.wire.format import FREE, NO_COMPLETION, Format
 
-_PATHS = {
-    "anthropic": r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$",
-    "openai": r"/responses/input_tokens/?$",
-    "gemini": r"/(?:tunedModels|models|endpoints)/(?P<model>[^/:]+):(?:countTokens|computeTokens)$",
-    "aws-bedrock": r"/model/(?P<model>.+)/count-tokens$",
-    "cohere": r"cohere.*/v1/tokenize/?$",
-    "x-ai": r"/v1/tokenize-text/?$",
-}
-"""By whose they are, the paths that count."""
 
-FORMATS = tuple(
-    Format(
+def counter(vendor: str, path: str, refusal: Callable[[str], Any]) -> Format:
+    """Build the row of a vendor's paths that count tokens."""
+    return Format(
         id=f"{vendor}.count_tokens",
         vendor=vendor,
         path=re.compile(path),
         fields=("error",),
         read=lambda body: FREE._replace(error=body.get("error")),
+        free=True,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
     )
-    for vendor, path in _PATHS.items()
-)

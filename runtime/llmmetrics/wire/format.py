@@ -37,6 +37,10 @@ FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
 """What a call came to that uses no tokens and costs nothing, both of which are known."""
 
 
+Place = tuple[str, ...]
+"""Where a value stands in a JSON object: field names, the outermost first."""
+
+
 class Format(NamedTuple):
     """A wire format. `read` gets a whole JSON body; a stream is merged into one first, see `part`."""
 
@@ -59,6 +63,23 @@ class Format(NamedTuple):
     """The tier in an answer's headers, where the format has it there and not in the body."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
+    usage_on_request: bool = False
+    """A stream carries its usage only if the request has `stream_options.include_usage`."""
+    free: bool = False
+    """A call uses no tokens and costs nothing, such as counting tokens."""
+    refusal: Callable[[str], Any] | None = None
+    """The JSON body of HTTP 402 with this message, in the provider's own shape of an error. None: OpenAI's shape."""
+    refusal_headers: tuple[tuple[str, str], ...] = ()
+    """The headers that belong to it."""
+    output_limits: tuple[Place, ...] | None = None
+    """Where a request limits its completion, in tokens. Empty: there is no completion. None: the names are not known,
+    so that the worst case is the model's context window."""
+    answer_counts: tuple[Place, ...] = ()
+    """Where a request says how many completions it asks for."""
+
+
+NO_COMPLETION: tuple[Place, ...] = ()
+"""The output limits of formats that write no completion: embeddings, rerankers, counts."""
 
 
 class MalformedUsageError(ValueError):

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.format import Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.count_tokens import counter
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -82,6 +83,22 @@ def _last(event: Doc) -> bool:
     return any(mapping(each).get("finishReason") for each in items(event.get("candidates")))
 
 
+# https://ai.google.dev/api/generate-content#generationconfig; Google's JSON has each name in both spellings
+_OUTPUT_LIMITS = (
+    *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
+    *(("generationConfig", "max_output_tokens"), ("generation_config", "maxOutputTokens")),
+)
+_ANSWER_COUNTS = (
+    *(("generationConfig", "candidateCount"), ("generation_config", "candidate_count")),
+    *(("generationConfig", "candidate_count"), ("generation_config", "candidateCount")),
+)
+
+
+def refusal(message: str) -> Doc:
+    """https://cloud.google.com/apis/design/errors."""
+    return {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}}
+
+
 _MODEL = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 
 FORMATS = (
@@ -93,6 +110,9 @@ FORMATS = (
         fields=("usageMetadata", "modelVersion", "error"),
         read=_read,
         ended=_last,
+        refusal=refusal,
+        output_limits=_OUTPUT_LIMITS,
+        answer_counts=_ANSWER_COUNTS,
     ),
     Format(
         id="gemini.embed",
@@ -100,5 +120,8 @@ FORMATS = (
         path=re.compile(_MODEL + r":(?:embedContent|batchEmbedContents)$"),
         fields=("usageMetadata", "error"),
         read=_read,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
     ),
+    counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", refusal),
 )

@@ -60,5 +60,7 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
+        refusal=gemini.refusal,
+        output_limits=(("generation_config", "max_output_tokens"),),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Format, Reading, count, text
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, text
 from llmmetrics.wire.frames import Doc
 
 
@@ -14,6 +14,13 @@ def _read(body: Doc) -> Reading:
     known = body.get("eval_count") is not None or body.get("prompt_eval_count") is not None
     counts = {"input": count(body.get("prompt_eval_count")), "output": count(body.get("eval_count"))}
     return Reading(model=text(body.get("model")), usage=usage_of(counts) if known else None, error=body.get("error"))
+
+
+_NUM_PREDICT = (("options", "num_predict"),)
+
+
+def _refusal(message: str) -> Doc:
+    return {"error": message}
 
 
 FORMATS = (
@@ -25,6 +32,8 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        refusal=_refusal,
+        output_limits=_NUM_PREDICT,
     ),
     Format(
         id="ollama.generate",
@@ -34,6 +43,8 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        refusal=_refusal,
+        output_limits=_NUM_PREDICT,
     ),
     Format(
         id="ollama.embed",
@@ -41,5 +52,7 @@ FORMATS = (
         path=re.compile(r"/api/embed(?:dings)?$"),
         fields=("prompt_eval_count", "model", "error"),
         read=_read,
+        refusal=_refusal,
+        output_limits=NO_COMPLETION,
     ),
 )

@@ -9,7 +9,8 @@ import re
 from typing import Any, Final
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.format import Format, Reading, counts, mapping, text, wire_cost
+from llmmetrics.wire.count_tokens import counter
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, counts, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -118,6 +119,20 @@ _FIELDS = ("usage", "model", "service_tier", "error")
 # Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
 _DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 
+# https://platform.openai.com/docs/api-reference: reasoning models take the second name only
+MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
+
+
+def refusal(message: str) -> Doc:
+    """https://platform.openai.com/docs/guides/error-codes."""
+    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
+
+
+def _xai_refusal(message: str) -> Doc:
+    # https://docs.x.ai/docs/key-information/debugging
+    return {"code": "Some resource has been exhausted", "error": message}
+
+
 FORMATS = (
     Format(
         id="openai.chat",
@@ -128,6 +143,10 @@ FORMATS = (
         read=read,
         part=chunk,
         ended=lambda event: event is DONE,
+        usage_on_request=True,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
+        answer_counts=(("n",),),
     ),
     Format(
         id="openai.responses",
@@ -137,6 +156,8 @@ FORMATS = (
         read=read,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
+        refusal=refusal,
+        output_limits=(("max_output_tokens",),),
     ),
     Format(
         id="openai.completions",
@@ -146,6 +167,10 @@ FORMATS = (
         read=read,
         part=chunk,
         ended=lambda event: event is DONE,
+        usage_on_request=True,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
+        answer_counts=(("n",), ("best_of",)),
     ),
     Format(
         id="openai.embeddings",
@@ -154,5 +179,10 @@ FORMATS = (
         path=re.compile(_DEPLOYMENT + r"(?<!/api)/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
         read=_embeddings,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
     ),
+    counter("openai", r"/responses/input_tokens/?$", refusal),
+    # xAI speaks OpenAI's formats, and has this path of its own
+    counter("x-ai", r"/v1/tokenize-text/?$", _xai_refusal),
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire import cohere
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 
@@ -32,5 +33,7 @@ FORMATS = (
         path=re.compile(r"/rerank/?$"),
         fields=("usage", "meta", "model", "error"),
         read=_read,
+        refusal=cohere.refusal,
+        output_limits=NO_COMPLETION,
     ),
 )

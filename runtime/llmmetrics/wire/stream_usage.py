@@ -12,9 +12,6 @@ import re
 from llmmetrics.wire.format import mapping
 from llmmetrics.wire.frames import parse
 
-FORMATS = frozenset({"openai.chat", "openai.completions"})
-"""The formats whose streams have to be asked."""
-
 LONGEST = 64 * 1024
 """An event that is longer is no chunk of these formats: it passes as it is."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire import anthropic, openai
+from llmmetrics.wire import anthropic, gemini, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
 from llmmetrics.wire.frames import DONE, Doc
 
@@ -39,6 +39,9 @@ FORMATS = (
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
         fields=("predictions", "metadata", "error"),
         read=_predicted,
+        refusal=gemini.refusal,
+        output_limits=(("parameters", "maxOutputTokens"),),
+        answer_counts=(("parameters", "candidateCount"),),
     ),
     Format(
         id="vertex.anthropic",
@@ -48,6 +51,8 @@ FORMATS = (
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
+        refusal=anthropic.refusal,
+        output_limits=anthropic.MAX_TOKENS,
     ),
     # Mistral's and AI21's models speak OpenAI's chat there
     Format(
@@ -58,5 +63,8 @@ FORMATS = (
         read=openai.read,
         part=openai.chunk,
         ended=lambda event: event is DONE,
+        refusal=openai.refusal,
+        output_limits=openai.MAX_TOKENS,
+        answer_counts=(("n",),),
     ),
 )

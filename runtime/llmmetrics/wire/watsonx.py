@@ -6,7 +6,7 @@ import re
 
 from llmmetrics.usage import usage_of
 from llmmetrics.wire import openai
-from llmmetrics.wire.format import Format, Reading, count, items, mapping, text
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text
 from llmmetrics.wire.frames import Doc
 
 _COUNTS = {"input": "input_token_count", "output": "generated_token_count"}
@@ -36,6 +36,11 @@ def _stopped(event: Doc) -> bool:
     return reason not in (None, "not_finished")
 
 
+def _refusal(message: str) -> Doc:
+    # https://cloud.ibm.com/apidocs/watsonx-ai#error-handling
+    return {"errors": [{"code": "token_quota_reached", "message": message}], "status_code": 402}
+
+
 _PATH = r"/ml/v\d[\w-]*(?:/deployments/(?P<model>[^/]+))?/"
 
 FORMATS = (
@@ -48,6 +53,8 @@ FORMATS = (
         read=_read,
         part=_result,
         ended=_stopped,
+        refusal=_refusal,
+        output_limits=(("parameters", "max_new_tokens"),),
     ),
     Format(
         id="watsonx.chat",
@@ -56,6 +63,9 @@ FORMATS = (
         fields=("usage", "model_id", "error"),
         read=_chat,
         ended=lambda event: event.get("usage") is not None,
+        refusal=_refusal,
+        output_limits=openai.MAX_TOKENS,
+        answer_counts=(("n",),),
     ),
     Format(
         id="watsonx.embed",
@@ -63,5 +73,7 @@ FORMATS = (
         path=re.compile(_PATH + r"text/embeddings$"),
         fields=("input_token_count", "model_id", "error"),
         read=_read,
+        refusal=_refusal,
+        output_limits=NO_COMPLETION,
     ),
 )
