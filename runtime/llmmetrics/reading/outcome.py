@@ -164,10 +164,10 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in what the wire did not say: the prompt from the request, the completion from what passed."""
     out.known, out.reason = False, reason
-    names = (sent.format.id, sent.format.vendor, out.model or sent.model)
-    passed = estimate.completion_tokens(body, *names)
+    model = out.model or sent.model
+    passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:
-        out.usage = usage_of({"input": estimate.prompt_tokens(sent.body, *names), "output": passed})
+        out.usage = usage_of({"input": estimate.prompt_tokens(sent.body, sent.format, model), "output": passed})
     else:
         more = max(passed - read.completion, 0)
         out.usage = usage_of({**read.buckets, "output": read.buckets.get("output", 0) + more})

@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import Usage, add, usage_of
-from llmmetrics.wire.count_tokens import counter
-from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    Charge,
+    Format,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -69,6 +80,8 @@ def _completion(body: Doc) -> Reading:
     return Reading(model=text(body.get("model")), error=body.get("error"))
 
 
+_CLAUDE = ModelFamily(re.compile("claude|anthropic"), 1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)
+COMPLETION = COMPLETION_NAMES | {"thinking", "partial_json"}
 MAX_TOKENS = (("max_tokens",),)
 # the legacy API's name
 MAX_TOKENS_TO_SAMPLE = (("max_tokens_to_sample",),)
@@ -90,6 +103,8 @@ FORMATS = (
         ended=ended,
         refusal=refusal,
         output_limits=MAX_TOKENS,
+        completion_names=COMPLETION,
+        families=(_CLAUDE,),
     ),
     Format(
         id="anthropic.complete",
@@ -101,6 +116,9 @@ FORMATS = (
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
         refusal=refusal,
         output_limits=MAX_TOKENS_TO_SAMPLE,
+        completion_names=frozenset({"completion"}),
+        plain_prompt=True,
     ),
+    # https://docs.anthropic.com/en/docs/build-with-claude/token-counting
     counter("anthropic", r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$", refusal),
 )

@@ -11,8 +11,20 @@ from collections.abc import Callable, Mapping
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
-from llmmetrics.wire.count_tokens import counter
-from llmmetrics.wire.format import MOST, Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    MOST,
+    Format,
+    MalformedUsageError,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -136,6 +148,14 @@ def _invoke_part(event: Doc) -> Doc:
 # the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
 _MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
 
+_FAMILIES = (
+    ModelFamily(re.compile("nova"), 1.0, 1.0, 0, 1, 600, 20, 9, 2),
+    ModelFamily(re.compile("llama"), 1.0, 1.0, 15, 5, 250, 20, 20, 2),
+)
+# a streamed call of a tool has its arguments in a string
+_CONVERSE_COMPLETION = COMPLETION_NAMES | {"input"}
+# Llama's, Titan's and the legacy Claude's names, and those of the makers whose API it is elsewhere
+_INVOKE_COMPLETION = frozenset({"generation", "outputText", "completion", *anthropic.COMPLETION, *openai.COMPLETION})
 _CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
 _LLAMA_LIMIT = ("max_gen_len",)
 _TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
@@ -166,6 +186,8 @@ FORMATS = (
         refusal=_refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=(_CONVERSE_LIMIT,),
+        completion_names=_CONVERSE_COMPLETION,
+        families=_FAMILIES,
     ),
     Format(
         id="bedrock.invoke",
@@ -181,6 +203,8 @@ FORMATS = (
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=_INVOKE_LIMITS,
         answer_counts=(("n",), ("num_generations",)),
+        completion_names=_INVOKE_COMPLETION,
     ),
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
     counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", _refusal)._replace(refusal_headers=_REFUSAL_HEADERS),
 )

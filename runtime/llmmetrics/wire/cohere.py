@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.count_tokens import counter
-from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Charge, Format, Reading, count, counter, mapping
 from llmmetrics.wire.frames import Doc
 
 
@@ -38,6 +38,10 @@ def _part_1(event: Doc) -> Doc:
     return {"meta": mapping(event.get("response")).get("meta"), "error": error}
 
 
+_COMMAND = ModelFamily(re.compile("command|cohere"), 1.1, 0.1, 150, 4, 1200, 0, 22, 0)
+_COMPLETION = COMPLETION_NAMES | {"thinking", "tool_plan", "arguments", "parameters"}
+
+
 def refusal(message: str) -> Doc:
     """https://docs.cohere.com/reference/errors."""
     return {"message": message}
@@ -54,6 +58,8 @@ FORMATS = (
         ended=lambda event: event.get("type") == "message-end",
         refusal=refusal,
         output_limits=(("max_tokens",),),
+        completion_names=_COMPLETION,
+        families=(_COMMAND,),
     ),
     # the paths of version 1 are everyone's: Cohere's host, or a gateway's path that names it
     Format(
@@ -68,6 +74,7 @@ FORMATS = (
         refusal=refusal,
         output_limits=(("max_tokens",),),
         answer_counts=(("num_generations",),),
+        completion_names=_COMPLETION,
     ),
     Format(
         id="cohere.embed",
@@ -77,7 +84,8 @@ FORMATS = (
         read=_read,
         refusal=refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
-    # only Cohere's host, or a gateway's path that names it
+    # https://docs.cohere.com/reference/tokenize: Cohere's host, or a gateway's path that names it
     counter("cohere", r"cohere.*/v1/tokenize/?$", refusal),
 )

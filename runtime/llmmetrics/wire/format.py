@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.frames import Doc
 
 
@@ -39,6 +40,10 @@ FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
 
 Place = tuple[str, ...]
 """Where a value stands in a JSON object: field names, the outermost first."""
+
+
+COMPLETION_NAMES = frozenset({"content", "text"})
+"""What most formats call the text that a model has written."""
 
 
 class Format(NamedTuple):
@@ -76,10 +81,31 @@ class Format(NamedTuple):
     so that the worst case is the model's context window."""
     answer_counts: tuple[Place, ...] = ()
     """Where a request says how many completions it asks for."""
+    completion_names: frozenset[str] = COMPLETION_NAMES
+    """The fields of an answer whose strings the model has written. Tokens are estimated from them if the wire carries
+    no usage."""
+    plain_prompt: bool = False
+    """The model reads the text of the request as it is, without a frame of tokens for messages."""
+    families: tuple[ModelFamily, ...] = ()
+    """The vendor's models, each family with what it adds to an estimate."""
 
 
 NO_COMPLETION: tuple[Place, ...] = ()
 """The output limits of formats that write no completion: embeddings, rerankers, counts."""
+
+
+def counter(vendor: str, path: str, refusal: Callable[[str], Any]) -> Format:
+    """Build the row of a vendor's paths that count tokens, which no provider charges for."""
+    return Format(
+        id=f"{vendor}.count_tokens",
+        vendor=vendor,
+        path=re.compile(path),
+        fields=("error",),
+        read=lambda body: FREE._replace(error=body.get("error")),
+        free=True,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+    )
 
 
 class MalformedUsageError(ValueError):

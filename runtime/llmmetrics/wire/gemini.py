@@ -6,8 +6,19 @@ import re
 from typing import Any
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.count_tokens import counter
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily, crops
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    NO_COMPLETION,
+    Format,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -83,6 +94,9 @@ def _last(event: Doc) -> bool:
     return any(mapping(each).get("finishReason") for each in items(event.get("candidates")))
 
 
+_GEMINI = ModelFamily(re.compile("gemini|gemma|google"), 0.97, 0.2, 0, 1, 0, 15, 0, 0, image=crops, page=258, audio=32)
+# https://ai.google.dev/api/caching#ExecutableCode
+_COMPLETION = COMPLETION_NAMES | {"code"}
 # https://ai.google.dev/api/generate-content#generationconfig; Google's JSON has each name in both spellings
 _OUTPUT_LIMITS = (
     *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
@@ -113,6 +127,8 @@ FORMATS = (
         refusal=refusal,
         output_limits=_OUTPUT_LIMITS,
         answer_counts=_ANSWER_COUNTS,
+        completion_names=_COMPLETION,
+        families=(_GEMINI,),
     ),
     Format(
         id="gemini.embed",
@@ -122,6 +138,8 @@ FORMATS = (
         read=_read,
         refusal=refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
+    # https://ai.google.dev/api/tokens
     counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", refusal),
 )

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from llmmetrics.wire import gemini
-from llmmetrics.wire.format import Format, Reading, items, mapping, text, wire_cost
+from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -62,5 +62,6 @@ FORMATS = (
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
         refusal=gemini.refusal,
         output_limits=(("generation_config", "max_output_tokens"),),
+        completion_names=COMPLETION_NAMES | {"arguments", "code"},
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, text
+from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Format, Reading, count, text
 from llmmetrics.wire.frames import Doc
 
 
@@ -16,6 +16,7 @@ def _read(body: Doc) -> Reading:
     return Reading(model=text(body.get("model")), usage=usage_of(counts) if known else None, error=body.get("error"))
 
 
+_COMPLETION = COMPLETION_NAMES | {"response", "thinking"}
 _NUM_PREDICT = (("options", "num_predict"),)
 
 
@@ -34,6 +35,7 @@ FORMATS = (
         always_streams=True,
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
+        completion_names=_COMPLETION,
     ),
     Format(
         id="ollama.generate",
@@ -45,6 +47,7 @@ FORMATS = (
         always_streams=True,
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
+        completion_names=_COMPLETION,
     ),
     Format(
         id="ollama.embed",
@@ -54,5 +57,6 @@ FORMATS = (
         read=_read,
         refusal=_refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
 )

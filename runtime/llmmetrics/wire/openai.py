@@ -9,8 +9,18 @@ import re
 from typing import Any, Final
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.count_tokens import counter
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, counts, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily, tiles
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    NO_COMPLETION,
+    Format,
+    Reading,
+    counter,
+    counts,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import DONE, Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -120,6 +130,12 @@ _FIELDS = ("usage", "model", "service_tier", "error")
 _DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 
 # https://platform.openai.com/docs/api-reference: reasoning models take the second name only
+# the weights of the other models are the estimator's defaults; this one counts images otherwise
+_MINI: Final = ModelFamily(re.compile("4o-mini"), 0.97, 0.55, 3, 4, 0, 1, 7, 1, tiles(2833, 5667))
+# DeepSeek, Groq and OpenRouter have names of their own for reasoning
+COMPLETION: Final = COMPLETION_NAMES | {"refusal", "reasoning", "reasoning_content", "thinking", "arguments", "input"}
+# https://platform.openai.com/docs/api-reference/responses: what the code interpreter runs
+_RESPONSE: Final = COMPLETION | {"code"}
 MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
 
 
@@ -147,6 +163,8 @@ FORMATS = (
         refusal=refusal,
         output_limits=MAX_TOKENS,
         answer_counts=(("n",),),
+        completion_names=COMPLETION,
+        families=(_MINI,),
     ),
     Format(
         id="openai.responses",
@@ -158,6 +176,7 @@ FORMATS = (
         ended=lambda event: event.get("type") in _LAST_EVENTS,
         refusal=refusal,
         output_limits=(("max_output_tokens",),),
+        completion_names=_RESPONSE,
     ),
     Format(
         id="openai.completions",
@@ -171,6 +190,8 @@ FORMATS = (
         refusal=refusal,
         output_limits=MAX_TOKENS,
         answer_counts=(("n",), ("best_of",)),
+        completion_names=COMPLETION,
+        plain_prompt=True,
     ),
     Format(
         id="openai.embeddings",
@@ -181,7 +202,9 @@ FORMATS = (
         read=_embeddings,
         refusal=refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
+    # https://platform.openai.com/docs/api-reference/responses/input-tokens
     counter("openai", r"/responses/input_tokens/?$", refusal),
     # xAI speaks OpenAI's formats, and has this path of its own
     counter("x-ai", r"/v1/tokenize-text/?$", _xai_refusal),

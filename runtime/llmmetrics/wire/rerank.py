@@ -35,5 +35,6 @@ FORMATS = (
         read=_read,
         refusal=cohere.refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
 )

@@ -42,6 +42,7 @@ FORMATS = (
         refusal=gemini.refusal,
         output_limits=(("parameters", "maxOutputTokens"),),
         answer_counts=(("parameters", "candidateCount"),),
+        plain_prompt=True,
     ),
     Format(
         id="vertex.anthropic",
@@ -53,6 +54,7 @@ FORMATS = (
         ended=anthropic.ended,
         refusal=anthropic.refusal,
         output_limits=anthropic.MAX_TOKENS,
+        completion_names=anthropic.COMPLETION,
     ),
     # Mistral's and AI21's models speak OpenAI's chat there
     Format(
@@ -66,5 +68,6 @@ FORMATS = (
         refusal=openai.refusal,
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),
+        completion_names=openai.COMPLETION,
     ),
 )

@@ -55,6 +55,7 @@ FORMATS = (
         ended=_stopped,
         refusal=_refusal,
         output_limits=(("parameters", "max_new_tokens"),),
+        completion_names=frozenset({"generated_text"}),
     ),
     Format(
         id="watsonx.chat",
@@ -66,6 +67,7 @@ FORMATS = (
         refusal=_refusal,
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),
+        completion_names=openai.COMPLETION,
     ),
     Format(
         id="watsonx.embed",
@@ -75,5 +77,6 @@ FORMATS = (
         read=_read,
         refusal=_refusal,
         output_limits=NO_COMPLETION,
+        plain_prompt=True,
     ),
 )

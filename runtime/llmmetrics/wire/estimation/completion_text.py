@@ -6,16 +6,9 @@ from typing import Any
 
 from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.estimation.prompt import compact
-from llmmetrics.wire.format import text
+from llmmetrics.wire.format import Format, text
 from llmmetrics.wire.frames import Doc, is_stream, last_events, torn_json
 
-_OUTPUT = frozenset(
-    {
-        *("content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"),
-        *("response", "tool_plan", "args", "input", "parameters", "completion", "generation", "outputText", "code"),
-    }
-)
-"""The names that providers give to generated text."""
 _ECHOES = frozenset(
     {
         *("tools", "instructions", "usage", "error", "metadata", "logprobs", "reasoning_details"),
@@ -29,9 +22,10 @@ _CALLS = frozenset({"arguments", "input", "args", "parameters", "toolUseId"})
 
 
 class CompletionText:
-    """What a model has written."""
+    """What a model has written. `names` are the fields of its format that hold generated text."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
         self.texts: list[str] = []
         self.calls = 0
 
@@ -51,7 +45,7 @@ class CompletionText:
                 if key in _CALLS and isinstance(each, dict):
                     self.texts.append(compact(each))
                 elif key not in _ECHOES:
-                    self.add(each, output=key in _OUTPUT or key == "delta")
+                    self.add(each, output=key in self._names or key == "delta")
 
 
 def _delta(event: Doc) -> Doc:
@@ -62,13 +56,13 @@ def _delta(event: Doc) -> Doc:
     return {name: each for name, each in event.items() if not (name == "response" and isinstance(each, dict))}
 
 
-def passed_of(body: Body) -> CompletionText:
-    """What is generated text in the kept part of a body."""
-    passed = CompletionText()
+def completion_of(body: Body, format: Format) -> CompletionText:
+    """Return the generated text in the kept part of a body."""
+    completion = CompletionText(format.completion_names)
     if is_stream(body.head or body.tail):
         for event in last_events(body)[0]:
-            passed.add(_delta(event))
+            completion.add(_delta(event))
     else:
         for doc in torn_json(body.tail):
-            passed.add(doc)
-    return passed
+            completion.add(doc)
+    return completion
