@@ -1,11 +1,11 @@
-"""The ways in which a provider fails, as a table; its own words for them are in `words`."""
+"""The ways in which a provider fails, as a table; how each provider reports them is in `shapes`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from llmmetrics.testing.messages.model import Fault
-from llmmetrics.testing.messages.provider_errors import WORDS
+from llmmetrics.testing.messages.provider_errors import ProviderErrors
 
 RATE_LIMIT = Fault("rate_limit", "failure", "rate_limit", 429, retry_after="1")
 RATE_LIMIT_BARE = Fault("rate_limit_bare", "failure", "rate_limit", 429)
@@ -65,10 +65,10 @@ class CannotExpressError(AssertionError):
     """A fault that a provider's format, or a server, has no way to show: an error of the test, not of the code."""
 
 
-def require_expressible(vendor: str, fault: Fault) -> None:
-    """Raises `CannotExpressError` for a fault that this wire family has no words for."""
-    if fault.name in WORDS[vendor].cannot:
+def require_expressible(errors: ProviderErrors, fault: Fault) -> None:
+    """Raise `CannotExpressError` for a fault that the provider does not report."""
+    if fault.name in errors.cannot:
         raise CannotExpressError(
-            f"the fault {fault.name!r} does not exist in {vendor}'s format: leave it out for this provider, "
+            f"the fault {fault.name!r} does not exist in {errors.name}'s format: leave it out for this provider, "
             f'as in @pytest.mark.llm_faults(exclude=["{fault.name}"])'
         )

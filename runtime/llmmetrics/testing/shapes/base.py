@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Headers, Refusal
+from llmmetrics.testing.messages.provider_errors import Headers, ProviderErrors, Refusal
 
 Doc = dict[str, Any]
 
@@ -36,15 +36,15 @@ class Shape(NamedTuple):
 
     id: str
     """The runtime's format, which says which requests it is for."""
-    vendor: str
-    """Whose words it has for errors."""
+    errors: ProviderErrors
+    """How the provider reports its errors."""
     body: Callable[[Request, Answer], Doc]
     events: Callable[[Request, Answer], Iterator[bytes]] | None = None
     content_type: str = "text/event-stream"
     failed: Callable[[Request, Refusal], bytes] = _error_event
     """How a stream ends that fails in the middle."""
-    within: str = ""
-    """Whose words a failing stream has, where they are another's."""
+    within: ProviderErrors | None = None
+    """How another provider reports the error that breaks off its stream; None: the same provider."""
     headers: Callable[[Request, Answer], Headers] = lambda _request, _answer: ()
     """What of an answer stands in the headers."""
     path: re.Pattern[str] = re.compile("")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, Headers, ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import Doc, Shape
 from llmmetrics.testing.shapes.eventstream import event, exception
 
@@ -63,7 +63,31 @@ def _count(_: Request, answer: Answer) -> Doc:
     return {"inputTokens": answer.prompt_tokens}
 
 
+def _error_headers(code: str) -> Headers:
+    return (("x-amzn-errortype", f"{code}:http://internal.amazon.com/coral/com.amazon.bedrock/"),)
+
+
+ERRORS = ProviderErrors(
+    "bedrock",
+    {
+        # https://docs.aws.amazon.com/bedrock/latest/userguide/quotas.html: a day's tokens are a rate too
+        **dict.fromkeys(("rate_limit", "rate_limit_bare", "insufficient_quota"), "ThrottlingException"),
+        "bad_key": "UnrecognizedClientException",
+        "forbidden": "AccessDeniedException",
+        "not_found": "ResourceNotFoundException",
+        "context_too_long": "ValidationException",
+        **dict.fromkeys(("unavailable", "overloaded"), "ServiceUnavailableException"),
+        "gateway_timeout": "ModelTimeoutException",
+    },
+    lambda _http, _code, message: {"message": message},
+    {"bad_key": 403, "overloaded": 503, "gateway_timeout": 408},
+    NO_FILTER,
+    "InternalServerException",
+    _error_headers,
+)
+
+
 SHAPES = (
-    Shape("bedrock.converse", "bedrock", _converse, _converse_stream, STREAM, failed),
-    Shape("aws-bedrock.count_tokens", "bedrock", _count),
+    Shape("bedrock.converse", ERRORS, _converse, _converse_stream, STREAM, failed),
+    Shape("aws-bedrock.count_tokens", ERRORS, _count),
 )

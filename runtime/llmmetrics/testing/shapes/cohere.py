@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, sse, with_usage
 
 
@@ -80,9 +80,14 @@ def _tokenize(request: Request, answer: Answer) -> Doc:
     return {"tokens": numbers, "token_strings": ["x" for _ in numbers], "meta": meta(request, answer, {})}
 
 
+ERRORS = ProviderErrors(
+    "cohere", {}, lambda _http, _code, message: {"id": "simulated", "message": message}, {"content_filtered": 498}
+)
+
+
 SHAPES = (
-    Shape("cohere.v2.chat", "cohere", _chat, _chat_stream, failed=_chat_failed),
-    Shape("cohere.embed", "cohere", _embed),
-    Shape("rerank", "cohere", _rerank),
-    Shape("cohere.count_tokens", "cohere", _tokenize),
+    Shape("cohere.v2.chat", ERRORS, _chat, _chat_stream, failed=_chat_failed),
+    Shape("cohere.embed", ERRORS, _embed),
+    Shape("rerank", ERRORS, _rerank),
+    Shape("cohere.count_tokens", ERRORS, _tokenize),
 )

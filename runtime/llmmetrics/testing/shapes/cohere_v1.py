@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.shapes import cohere
 from llmmetrics.testing.shapes.base import Doc, Shape, line
 from llmmetrics.testing.shapes.cohere import meta
 
@@ -70,11 +71,11 @@ def _generate_failed(_: Request, refusal: Refusal) -> bytes:
 
 SHAPES = (
     Shape(
-        *("cohere.v1.chat", "cohere", _chat, _chat_stream, _STREAM, _chat_failed),
+        *("cohere.v1.chat", cohere.ERRORS, _chat, _chat_stream, _STREAM, _chat_failed),
         path=re.compile(r"/v1/chat/?$"),
     ),
     Shape(
-        *("cohere.v1.chat", "cohere", _generate, _generate_stream, _STREAM, _generate_failed),
+        *("cohere.v1.chat", cohere.ERRORS, _generate, _generate_stream, _STREAM, _generate_failed),
         path=re.compile(r"/v1/generate/?$"),
     ),
 )

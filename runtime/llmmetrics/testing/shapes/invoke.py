@@ -17,7 +17,7 @@ from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.messages.provider_errors import Headers
 from llmmetrics.testing.shapes import anthropic, makers, openai
 from llmmetrics.testing.shapes.base import Doc, Shape
-from llmmetrics.testing.shapes.bedrock import STREAM, failed, fresh
+from llmmetrics.testing.shapes.bedrock import ERRORS, STREAM, failed, fresh
 from llmmetrics.testing.shapes.eventstream import event
 
 Docs = Callable[[Request, Answer], Iterator[Doc]]
@@ -64,7 +64,7 @@ def _stream(docs: Docs) -> Callable[[Request, Answer], Iterator[bytes]]:
 def _shape(models: str, body: Callable[[Request, Answer], Doc], docs: Docs | None = None) -> Shape:
     """What the models of this maker answer. Without events it is an embedding: there is no output."""
     return Shape(
-        *("bedrock.invoke", "bedrock", body, _stream(docs) if docs else None, STREAM, failed),
+        *("bedrock.invoke", ERRORS, body, _stream(docs) if docs else None, STREAM, failed),
         headers=_headers if docs else _embedding_headers,
         path=re.compile(rf"/model/.*{models}"),
     )

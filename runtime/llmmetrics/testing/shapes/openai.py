@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import CREATED, VECTOR, Doc, Shape, inputs, model, sse, with_usage
 
 
@@ -67,7 +67,8 @@ def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
     yield chunk({}, "stop")
 
 
-def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    """Yield a streamed chat completion."""
     asked = _asks_for_usage(request)
     doc: Doc = {}
     for doc in chat_chunks(request, answer):
@@ -178,12 +179,40 @@ def _count(_: Request, answer: Answer) -> Doc:
     return {"object": "response.input_tokens", "input_tokens": answer.prompt_tokens}
 
 
+_OPENAI_TYPES = {
+    "rate_limit_exceeded": "requests",
+    "insufficient_quota": "insufficient_quota",
+    "unsupported_country_region_territory": "request_forbidden",
+    "server_error": "server_error",
+}
+
+
+def _error(_: int, code: str, message: str) -> Any:
+    kind = _OPENAI_TYPES.get(code, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+ERRORS = ProviderErrors(
+    "openai",
+    {
+        "rate_limit": "rate_limit_exceeded",
+        "rate_limit_bare": "rate_limit_exceeded",
+        "insufficient_quota": "insufficient_quota",
+        "bad_key": "invalid_api_key",
+        "forbidden": "unsupported_country_region_territory",
+        "not_found": "model_not_found",
+        "context_too_long": "context_length_exceeded",
+        "content_filtered": "content_filter",
+    },
+    _error,
+    plain="server_error",
+)
+
+
 SHAPES = (
-    Shape("openai.chat", "openai", chat, _chat_stream),
-    Shape("openai.completions", "openai", _completion, _completion_stream),
-    Shape("openai.responses", "openai", _response, _response_stream, failed=_response_failed),
-    Shape("openai.embeddings", "openai", _embeddings),
-    Shape("openai.count_tokens", "openai", _count),
-    # Google refuses a request, the maker breaks off a stream
-    Shape("vertex.chat", "vertex", chat, _chat_stream, within="openai"),
+    Shape("openai.chat", ERRORS, chat, chat_stream),
+    Shape("openai.completions", ERRORS, _completion, _completion_stream),
+    Shape("openai.responses", ERRORS, _response, _response_stream, failed=_response_failed),
+    Shape("openai.embeddings", ERRORS, _embeddings),
+    Shape("openai.count_tokens", ERRORS, _count),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.shapes import anthropic, gemini, openai
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs
 
 
@@ -39,7 +40,31 @@ def _text(_: Request, answer: Answer) -> Doc:
     }
 
 
+def _compute(_: Request, answer: Answer) -> Doc:
+    numbers = range(answer.prompt_tokens)
+    return {"tokensInfo": [{"tokens": ["eA==" for _ in numbers], "tokenIds": list(map(str, numbers)), "role": "user"}]}
+
+
+ERRORS = gemini.ERRORS._replace(
+    name="vertex",
+    # it takes Google's access tokens, not Gemini's keys
+    codes={**gemini.ERRORS.codes, "bad_key": "UNAUTHENTICATED/CREDENTIALS_MISSING"},
+    http={"overloaded": 503},
+)
+
 SHAPES = (
-    Shape("vertex.predict", "vertex", _text, path=re.compile(r"/[^/]*(?:bison|unicorn)[^/]*:predict$")),
-    Shape("vertex.predict", "vertex", _embeddings),
+    Shape("vertex.predict", ERRORS, _text, path=re.compile(r"/[^/]*(?:bison|unicorn)[^/]*:predict$")),
+    Shape("vertex.predict", ERRORS, _embeddings),
+    # Google refuses a request, the maker breaks off a stream
+    Shape("vertex.anthropic", ERRORS, anthropic.message, anthropic.message_stream, within=anthropic.ERRORS),
+    Shape("vertex.chat", ERRORS, openai.chat, openai.chat_stream, within=openai.ERRORS),
+    Shape("anthropic.count_tokens", ERRORS, anthropic.count, path=re.compile("rawPredict$")),
+    # Vertex has Gemini's paths below a project
+    Shape(
+        *("gemini.generate", ERRORS, gemini.content, gemini.content_stream),
+        failed=gemini.failed,
+        path=re.compile("/projects/"),
+    ),
+    # which only Vertex has
+    Shape("gemini.count_tokens", ERRORS, _compute, path=re.compile(r":computeTokens$")),
 )

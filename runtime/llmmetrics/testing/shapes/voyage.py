@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, with_usage
 
 
@@ -39,8 +40,13 @@ def _rerank(request: Request, answer: Answer) -> Doc:
     return _list(request, answer, ranked)
 
 
+ERRORS = ProviderErrors(
+    "voyage", {}, lambda _http, _code, message: {"detail": message}, cannot=NO_FILTER | {"overloaded"}
+)
+
+
 SHAPES = (
-    Shape("openai.embeddings", "voyage", _contextualized, path=re.compile(r"/contextualizedembeddings/?$")),
-    Shape("openai.embeddings", "voyage", _embeddings, path=re.compile(r"/multimodalembeddings/?$|voyage.*/embeddings")),
-    Shape("rerank", "voyage", _rerank, path=re.compile(r"voyage.*/rerank/?$")),
+    Shape("openai.embeddings", ERRORS, _contextualized, path=re.compile(r"/contextualizedembeddings/?$")),
+    Shape("openai.embeddings", ERRORS, _embeddings, path=re.compile(r"/multimodalembeddings/?$|voyage.*/embeddings")),
+    Shape("rerank", ERRORS, _rerank, path=re.compile(r"voyage.*/rerank/?$")),
 )

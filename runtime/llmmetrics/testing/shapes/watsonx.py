@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
 from llmmetrics.testing.shapes import openai
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse
 
@@ -58,8 +60,30 @@ def _embed(request: Request, answer: Answer) -> Doc:
     return {**doc, "input_token_count": answer.prompt_tokens} if answer.usage else doc
 
 
+def _error(http: int, code: str, message: str) -> Any:
+    return {"errors": [{"code": code, "message": message}], "trace": "simulated", "status_code": http}
+
+
+ERRORS = ProviderErrors(
+    "watsonx",
+    {
+        "rate_limit": "rate_limit_reached_requests",
+        "rate_limit_bare": "rate_limit_reached_requests",
+        "insufficient_quota": "token_quota_reached",
+        "bad_key": "authentication_token_not_valid",
+        "forbidden": "authorization_rejected",
+        "not_found": "model_not_supported",
+        "context_too_long": "invalid_input_argument",
+    },
+    _error,
+    {"overloaded": 503},
+    NO_FILTER,
+    "downstream_request_failed",
+)
+
+
 SHAPES = (
-    Shape("watsonx.generate", "watsonx", _whole, _stream),
-    Shape("watsonx.chat", "watsonx", _chat, _chat_stream),
-    Shape("watsonx.embed", "watsonx", _embed),
+    Shape("watsonx.generate", ERRORS, _whole, _stream),
+    Shape("watsonx.chat", ERRORS, _chat, _chat_stream),
+    Shape("watsonx.embed", ERRORS, _embed),
 )
