@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from llmmetrics import wire
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
 from llmmetrics.settings.windows import ResetPeriod
@@ -62,8 +63,18 @@ def reset_periods() -> str:
     return ", ".join(f"`{each.value}`" for each in ResetPeriod)
 
 
+def formats() -> str:
+    """Each wire format: a path, the names of its output limit, what is special about it."""
+    rows = []
+    for each in sorted(wire.FORMATS, key=lambda row: row.id):
+        limits = ", ".join(f"`{'.'.join(place)}`" for place in each.output_limits or ())
+        rows.append((f"`{each.id}`", f"`{each.example}`", limits or "no completion", each.note))
+    return _table(("format", "a path", "output limit", "what is special about it"), rows)
+
+
 TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("counting.md", "endings"): endings,
+    ("formats.md", "formats"): formats,
     ("metrics.md", "statuses"): statuses,
     ("metrics.md", "error types"): error_types,
     ("settings.md", "reset periods"): reset_periods,

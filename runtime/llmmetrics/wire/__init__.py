@@ -21,10 +21,11 @@ from llmmetrics.wire import (
     vertex,
     watsonx,
 )
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
 from llmmetrics.wire.frames import DONE, parse
+from llmmetrics.wire.hosts import add_hosts
 
-__all__ = ["DONE", "FORMATS", "Asked", "Charge", "Claim", "Format", "Reading"]
+__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "Reading"]
 __all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
 
 FORMATS: list[Format] = [
@@ -42,12 +43,16 @@ FORMATS: list[Format] = [
 ]
 """Every wire format; the first whose path matches has the call."""
 
+for _format in FORMATS:
+    add_hosts(_format.hosts)
+
 
 def register(format: Format) -> None:
     """Add a format of your own, before the others: a path that it claims is its, and an id that is known is replaced.
 
     To be called before the first call is metered: what a path means is remembered.
     """
+    add_hosts(format.hosts)
     FORMATS[:] = [format, *(each for each in FORMATS if each.id != format.id)]
 
 

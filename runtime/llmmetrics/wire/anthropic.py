@@ -105,6 +105,9 @@ FORMATS = (
         output_limits=MAX_TOKENS,
         completion_names=COMPLETION,
         families=(_CLAUDE,),
+        hosts=(("api.anthropic.com", "anthropic"),),
+        example="/v1/messages",
+        note="`input_tokens` does not include the cache; each pass has its own model and price",
     ),
     Format(
         id="anthropic.complete",
@@ -118,7 +121,14 @@ FORMATS = (
         output_limits=MAX_TOKENS_TO_SAMPLE,
         completion_names=frozenset({"completion"}),
         plain_prompt=True,
+        example="/anthropic/v1/complete",
+        note="the legacy API, without usage",
     ),
     # https://docs.anthropic.com/en/docs/build-with-claude/token-counting
-    counter("anthropic", r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$", refusal),
+    counter(
+        "anthropic",
+        r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$",
+        "/v1/messages/count_tokens",
+        refusal,
+    ),
 )

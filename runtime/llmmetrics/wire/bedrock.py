@@ -148,6 +148,10 @@ def _invoke_part(event: Doc) -> Doc:
 # the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
 _MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
 
+# with a region in the middle: https://docs.aws.amazon.com/general/latest/gr/bedrock.html, and a VPC's own endpoints
+_HOSTS = (
+    (re.compile(r"(^|\.)bedrock-(runtime|mantle)(-fips)?\.[\w-]+\.(vpce\.)?(amazonaws\.com|api\.aws)"), "aws-bedrock"),
+)
 _FAMILIES = (
     ModelFamily(re.compile("nova"), 1.0, 1.0, 0, 1, 600, 20, 9, 2),
     ModelFamily(re.compile("llama"), 1.0, 1.0, 15, 5, 250, 20, 20, 2),
@@ -161,7 +165,7 @@ _LLAMA_LIMIT = ("max_gen_len",)
 _TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
 # the makers' own bodies; Nova's has Converse's name, and makers not named here have Anthropic's or OpenAI's
 _INVOKE_LIMITS = (
-    *(*anthropic.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE, *openai.MAX_TOKENS),
+    *(*openai.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE),
     *(_LLAMA_LIMIT, _TITAN_LIMIT, _CONVERSE_LIMIT),
 )
 
@@ -188,6 +192,9 @@ FORMATS = (
         output_limits=(_CONVERSE_LIMIT,),
         completion_names=_CONVERSE_COMPLETION,
         families=_FAMILIES,
+        hosts=_HOSTS,
+        example="/model/MODEL/converse",
+        note="a stream is an AWS event stream; `inputTokens` does not include the cache",
     ),
     Format(
         id="bedrock.invoke",
@@ -204,7 +211,11 @@ FORMATS = (
         output_limits=_INVOKE_LIMITS,
         answer_counts=(("n",), ("num_generations",)),
         completion_names=_INVOKE_COMPLETION,
+        example="/model/MODEL/invoke",
+        note="the models' own bodies; for some models only headers carry the counts",
     ),
     # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
-    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", _refusal)._replace(refusal_headers=_REFUSAL_HEADERS),
+    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", "/model/MODEL/count-tokens", _refusal)._replace(
+        refusal_headers=_REFUSAL_HEADERS
+    ),
 )

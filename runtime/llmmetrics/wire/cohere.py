@@ -60,6 +60,9 @@ FORMATS = (
         output_limits=(("max_tokens",),),
         completion_names=_COMPLETION,
         families=(_COMMAND,),
+        hosts=(("api.cohere.com", "cohere"), ("api.cohere.ai", "cohere")),
+        example="/v2/chat",
+        note="counted tokens, and fewer that are billed",
     ),
     # the paths of version 1 are everyone's: Cohere's host, or a gateway's path that names it
     Format(
@@ -75,6 +78,8 @@ FORMATS = (
         output_limits=(("max_tokens",),),
         answer_counts=(("num_generations",),),
         completion_names=_COMPLETION,
+        example="/cohere/v1/chat",
+        note="`/v1/generate` too",
     ),
     Format(
         id="cohere.embed",
@@ -85,7 +90,9 @@ FORMATS = (
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/v2/embed",
+        note="images are billed as images",
     ),
     # https://docs.cohere.com/reference/tokenize: Cohere's host, or a gateway's path that names it
-    counter("cohere", r"cohere.*/v1/tokenize/?$", refusal),
+    counter("cohere", r"cohere.*/v1/tokenize/?$", "/cohere/v1/tokenize", refusal),
 )

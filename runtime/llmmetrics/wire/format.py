@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.hosts import Hosts
 
 
 class Charge(NamedTuple):
@@ -68,6 +69,12 @@ class Format(NamedTuple):
     """The tier in an answer's headers, where the format has it there and not in the body."""
     always_streams: bool = False
     """A request that says nothing asks for a stream."""
+    hosts: Hosts = ()
+    """The hosts of the vendor, and of other providers that speak the format."""
+    example: str = ""
+    """A path that it claims, for the documentation."""
+    note: str = ""
+    """What is special about it, in a few words for the documentation."""
     usage_on_request: bool = False
     """A stream carries its usage only if the request has `stream_options.include_usage`."""
     free: bool = False
@@ -94,7 +101,7 @@ NO_COMPLETION: tuple[Place, ...] = ()
 """The output limits of formats that write no completion: embeddings, rerankers, counts."""
 
 
-def counter(vendor: str, path: str, refusal: Callable[[str], Any]) -> Format:
+def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any]) -> Format:
     """Build the row of a vendor's paths that count tokens, which no provider charges for."""
     return Format(
         id=f"{vendor}.count_tokens",
@@ -102,6 +109,8 @@ def counter(vendor: str, path: str, refusal: Callable[[str], Any]) -> Format:
         path=re.compile(path),
         fields=("error",),
         read=lambda body: FREE._replace(error=body.get("error")),
+        example=example,
+        note="no tokens are used, and the cost is known: 0",
         free=True,
         refusal=refusal,
         output_limits=NO_COMPLETION,

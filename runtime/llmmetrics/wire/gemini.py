@@ -129,6 +129,9 @@ FORMATS = (
         answer_counts=_ANSWER_COUNTS,
         completion_names=_COMPLETION,
         families=(_GEMINI,),
+        hosts=(("generativelanguage.googleapis.com", "google"),),
+        example="/v1beta/models/MODEL:generateContent",
+        note="`candidatesTokenCount` does not include thoughts; each modality has its own price",
     ),
     Format(
         id="gemini.embed",
@@ -139,7 +142,9 @@ FORMATS = (
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/v1beta/models/MODEL:embedContent",
+        note="some models send no usage",
     ),
     # https://ai.google.dev/api/tokens
-    counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", refusal),
+    counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", "/v1beta/models/MODEL:countTokens", refusal),
 )

@@ -63,5 +63,7 @@ FORMATS = (
         refusal=gemini.refusal,
         output_limits=(("generation_config", "max_output_tokens"),),
         completion_names=COMPLETION_NAMES | {"arguments", "code"},
+        example="/v1beta/interactions",
+        note="as `gemini.generate`, with other names",
     ),
 )

@@ -36,6 +36,9 @@ FORMATS = (
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
         completion_names=_COMPLETION,
+        hosts=(("ollama.com", "ollama"), ("localhost:11434", "ollama"), ("127.0.0.1:11434", "ollama")),
+        example="/api/chat",
+        note="streams unless asked not to; no prompt count if all of it was cached",
     ),
     Format(
         id="ollama.generate",
@@ -48,6 +51,8 @@ FORMATS = (
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
         completion_names=_COMPLETION,
+        example="/api/generate",
+        note="as `ollama.chat`",
     ),
     Format(
         id="ollama.embed",
@@ -58,5 +63,7 @@ FORMATS = (
         refusal=_refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/api/embed",
+        note="`/api/embeddings` too",
     ),
 )

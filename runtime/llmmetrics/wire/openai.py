@@ -130,6 +130,30 @@ _FIELDS = ("usage", "model", "service_tier", "error")
 _DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 
 # https://platform.openai.com/docs/api-reference: reasoning models take the second name only
+_HOSTS: Final = (
+    ("api.openai.com", "openai"),
+    ("openai.azure.com", "azure"),
+    ("services.ai.azure.com", "azure"),
+    ("cognitiveservices.azure.com", "azure"),
+    ("azure-api.net", "azure"),
+    ("api.groq.com", "groq"),
+    ("api.mistral.ai", "mistral"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.x.ai", "x-ai"),
+    ("openrouter.ai", "openrouter"),
+    ("api.perplexity.ai", "perplexity"),
+    ("localhost:1234", "lmstudio"),
+    ("127.0.0.1:1234", "lmstudio"),
+    ("router.huggingface.co", "huggingface"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.moonshot.ai", "moonshotai"),
+    ("api.z.ai", "zai"),
+    ("api.writer.com", "writer"),
+    ("api.voyageai.com", "voyageai"),
+)
 # the weights of the other models are the estimator's defaults; this one counts images otherwise
 _MINI: Final = ModelFamily(re.compile("4o-mini"), 0.97, 0.55, 3, 4, 0, 1, 7, 1, tiles(2833, 5667))
 # DeepSeek, Groq and OpenRouter have names of their own for reasoning
@@ -165,6 +189,9 @@ FORMATS = (
         answer_counts=(("n",),),
         completion_names=COMPLETION,
         families=(_MINI,),
+        hosts=_HOSTS,
+        example="/v1/chat/completions",
+        note="DeepSeek, Groq, Mistral and Moonshot have other names for some counts",
     ),
     Format(
         id="openai.responses",
@@ -177,6 +204,8 @@ FORMATS = (
         refusal=refusal,
         output_limits=(("max_output_tokens",),),
         completion_names=_RESPONSE,
+        example="/v1/responses",
+        note="the usage stands in the last event",
     ),
     Format(
         id="openai.completions",
@@ -192,6 +221,8 @@ FORMATS = (
         answer_counts=(("n",), ("best_of",)),
         completion_names=COMPLETION,
         plain_prompt=True,
+        example="/v1/completions",
+        note="text in, text out",
     ),
     Format(
         id="openai.embeddings",
@@ -203,9 +234,11 @@ FORMATS = (
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/v1/embeddings",
+        note="Voyage sends a total only, all of it prompt",
     ),
     # https://platform.openai.com/docs/api-reference/responses/input-tokens
-    counter("openai", r"/responses/input_tokens/?$", refusal),
+    counter("openai", r"/responses/input_tokens/?$", "/v1/responses/input_tokens", refusal),
     # xAI speaks OpenAI's formats, and has this path of its own
-    counter("x-ai", r"/v1/tokenize-text/?$", _xai_refusal),
+    counter("x-ai", r"/v1/tokenize-text/?$", "/v1/tokenize-text", _xai_refusal),
 )

@@ -36,5 +36,7 @@ FORMATS = (
         refusal=cohere.refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/v2/rerank",
+        note="Cohere bills searches and sends no tokens: unknown, not 0",
     ),
 )

@@ -43,6 +43,9 @@ FORMATS = (
         output_limits=(("parameters", "maxOutputTokens"),),
         answer_counts=(("parameters", "candidateCount"),),
         plain_prompt=True,
+        hosts=(("aiplatform.googleapis.com", "google-vertex"),),
+        example="/publishers/google/models/text-embedding-005:predict",
+        note="each embedding has its own count",
     ),
     Format(
         id="vertex.anthropic",
@@ -55,6 +58,8 @@ FORMATS = (
         refusal=anthropic.refusal,
         output_limits=anthropic.MAX_TOKENS,
         completion_names=anthropic.COMPLETION,
+        example="/publishers/anthropic/models/MODEL:rawPredict",
+        note="as `anthropic.messages`",
     ),
     # Mistral's and AI21's models speak OpenAI's chat there
     Format(
@@ -69,5 +74,7 @@ FORMATS = (
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),
         completion_names=openai.COMPLETION,
+        example="/publishers/mistralai/models/MODEL:rawPredict",
+        note="as `openai.chat`: Mistral, AI21 and others",
     ),
 )

@@ -56,6 +56,9 @@ FORMATS = (
         refusal=_refusal,
         output_limits=(("parameters", "max_new_tokens"),),
         completion_names=frozenset({"generated_text"}),
+        hosts=(("ml.cloud.ibm.com", "watsonx"),),
+        example="/ml/v1/text/generation",
+        note="only a stream's first event has the prompt count",
     ),
     Format(
         id="watsonx.chat",
@@ -68,6 +71,8 @@ FORMATS = (
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),
         completion_names=openai.COMPLETION,
+        example="/ml/v1/text/chat",
+        note="as `openai.chat`, with `model_id`",
     ),
     Format(
         id="watsonx.embed",
@@ -78,5 +83,7 @@ FORMATS = (
         refusal=_refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
+        example="/ml/v1/text/embeddings",
+        note="the prompt count only",
     ),
 )
