@@ -208,7 +208,9 @@ class Enforcer:
     def _worst(self, call: BudgetedCall) -> int | None:
         if call.format.free:
             return 0
-        price = call.series.price or self._price_lookup.listed(call.route, (call.model,), asked_tier(call.request_body))
+        price = call.series.price or self._price_lookup.listed(
+            call.route, (call.model,), asked_tier(call.format, call.request_body)
+        )
         if price is None:
             return None
         if not self._strict:

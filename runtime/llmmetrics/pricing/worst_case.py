@@ -8,7 +8,7 @@ from typing import Any
 
 from llmmetrics.pricing.price import Price
 from llmmetrics.usage import COMPLETION, FEES, PROMPT
-from llmmetrics.wire.format import NO_COMPLETION, Format, Place
+from llmmetrics.wire.format import NO_COMPLETION, Format, Place, value_at
 from llmmetrics.wire.frames import parse
 
 UNKNOWN_WINDOW = 200_000
@@ -27,9 +27,7 @@ _ELSEWHERE = re.compile(
 def _at(fields: Any, places: Sequence[Place]) -> Iterator[int]:
     """The counts at these places of a request."""
     for place in places:
-        value = fields
-        for name in place:
-            value = value.get(name) if isinstance(value, Mapping) else None
+        value = value_at(fields, place)
         if isinstance(value, int) and value > 0:
             yield value
 

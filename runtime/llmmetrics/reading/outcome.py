@@ -72,7 +72,7 @@ def outcome_of(
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # no answer says which tier it was: the request does
-            out.tier = asked_tier(request_body)
+            out.tier = asked_tier(format, request_body)
     else:
         try:
             body = buffer.body()

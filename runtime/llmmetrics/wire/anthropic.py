@@ -82,6 +82,7 @@ def _completion(body: Doc) -> Reading:
 
 _CLAUDE = ModelFamily(re.compile("claude|anthropic"), 1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)
 COMPLETION = COMPLETION_NAMES | {"thinking", "partial_json"}
+TIER = (("service_tier",), ("speed",))
 MAX_TOKENS = (("max_tokens",),)
 # the legacy API's name
 MAX_TOKENS_TO_SAMPLE = (("max_tokens_to_sample",),)
@@ -108,6 +109,7 @@ FORMATS = (
         hosts=(("api.anthropic.com", "anthropic"),),
         example="/v1/messages",
         note="`input_tokens` does not include the cache; each pass has its own model and price",
+        tier_names=TIER,
     ),
     Format(
         id="anthropic.complete",

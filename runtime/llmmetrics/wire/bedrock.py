@@ -160,6 +160,7 @@ _FAMILIES = (
 _CONVERSE_COMPLETION = COMPLETION_NAMES | {"input"}
 # Llama's, Titan's and the legacy Claude's names, and those of the makers whose API it is elsewhere
 _INVOKE_COMPLETION = frozenset({"generation", "outputText", "completion", *anthropic.COMPLETION, *openai.COMPLETION})
+_TIER = (("serviceTier", "type"), ("performanceConfig", "latency"))
 _CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
 _LLAMA_LIMIT = ("max_gen_len",)
 _TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
@@ -195,6 +196,7 @@ FORMATS = (
         hosts=_HOSTS,
         example="/model/MODEL/converse",
         note="a stream is an AWS event stream; `inputTokens` does not include the cache",
+        tier_names=_TIER,
     ),
     Format(
         id="bedrock.invoke",
@@ -213,6 +215,7 @@ FORMATS = (
         completion_names=_INVOKE_COMPLETION,
         example="/model/MODEL/invoke",
         note="the models' own bodies; for some models only headers carry the counts",
+        tier_names=(*_TIER, *anthropic.TIER),
     ),
     # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
     counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", "/model/MODEL/count-tokens", _refusal)._replace(

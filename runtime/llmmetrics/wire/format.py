@@ -88,6 +88,8 @@ class Format(NamedTuple):
     so that the worst case is the model's context window."""
     answer_counts: tuple[Place, ...] = ()
     """Where a request says how many completions it asks for."""
+    tier_names: tuple[Place, ...] = ()
+    """Where a request names the service tier."""
     completion_names: frozenset[str] = COMPLETION_NAMES
     """The fields of an answer whose strings the model has written. Tokens are estimated from them if the wire carries
     no usage."""
@@ -166,6 +168,13 @@ def items(value: Any) -> Sequence[Any]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """The JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def value_at(fields: Any, place: Place) -> Any:
+    """Return the value at a place of a JSON object, or None."""
+    for name in place:
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields
 
 
 _TICK = Decimal("1e-10")

@@ -132,6 +132,7 @@ FORMATS = (
         hosts=(("generativelanguage.googleapis.com", "google"),),
         example="/v1beta/models/MODEL:generateContent",
         note="`candidatesTokenCount` does not include thoughts; each modality has its own price",
+        tier_names=(("serviceTier",), ("service_tier",)),
     ),
     Format(
         id="gemini.embed",

@@ -65,5 +65,6 @@ FORMATS = (
         completion_names=COMPLETION_NAMES | {"arguments", "code"},
         example="/v1beta/interactions",
         note="as `gemini.generate`, with other names",
+        tier_names=(("service_tier",),),
     ),
 )

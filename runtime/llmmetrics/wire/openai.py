@@ -160,6 +160,7 @@ _MINI: Final = ModelFamily(re.compile("4o-mini"), 0.97, 0.55, 3, 4, 0, 1, 7, 1, 
 COMPLETION: Final = COMPLETION_NAMES | {"refusal", "reasoning", "reasoning_content", "thinking", "arguments", "input"}
 # https://platform.openai.com/docs/api-reference/responses: what the code interpreter runs
 _RESPONSE: Final = COMPLETION | {"code"}
+TIER: Final = (("service_tier",),)
 MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
 
 
@@ -192,6 +193,7 @@ FORMATS = (
         hosts=_HOSTS,
         example="/v1/chat/completions",
         note="DeepSeek, Groq, Mistral and Moonshot have other names for some counts",
+        tier_names=TIER,
     ),
     Format(
         id="openai.responses",
@@ -206,6 +208,7 @@ FORMATS = (
         completion_names=_RESPONSE,
         example="/v1/responses",
         note="the usage stands in the last event",
+        tier_names=TIER,
     ),
     Format(
         id="openai.completions",
@@ -223,6 +226,7 @@ FORMATS = (
         plain_prompt=True,
         example="/v1/completions",
         note="text in, text out",
+        tier_names=TIER,
     ),
     Format(
         id="openai.embeddings",
@@ -236,6 +240,7 @@ FORMATS = (
         plain_prompt=True,
         example="/v1/embeddings",
         note="Voyage sends a total only, all of it prompt",
+        tier_names=TIER,
     ),
     # https://platform.openai.com/docs/api-reference/responses/input-tokens
     counter("openai", r"/responses/input_tokens/?$", "/v1/responses/input_tokens", refusal),

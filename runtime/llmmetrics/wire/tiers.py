@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from llmmetrics.wire.format import Format, value_at
 from llmmetrics.wire.frames import parse
 
 STANDARD = frozenset(
@@ -21,8 +21,6 @@ https://console.groq.com/docs/service-tiers, https://ai.google.dev/gemini-api/do
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
 """
 
-_KEYS = (b'"service_tier"', b'"serviceTier"', b'"speed"', b'"performanceConfig"')
-
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
 
 
@@ -34,18 +32,9 @@ def tier_of(*said: Any) -> str | None:
     return None
 
 
-def asked_tier(body: bytes) -> str | None:
-    """The tier that a request asks for by name; what a header or the account's own settings say is not seen."""
-    if not any(key in body for key in _KEYS):
+def asked_tier(format: Format, body: bytes) -> str | None:
+    """Return the tier that a request names in its body. Headers and the account's settings are not read."""
+    if not any(f'"{place[0]}"'.encode() in body for place in format.tier_names):
         return None
     fields = parse(body)
-    if not isinstance(fields, Mapping):
-        return None
-    said = fields.get("serviceTier")
-    latency = fields.get("performanceConfig")
-    return tier_of(
-        fields.get("service_tier"),
-        said.get("type") if isinstance(said, Mapping) else said,
-        fields.get("speed"),
-        latency.get("latency") if isinstance(latency, Mapping) else None,
-    )
+    return tier_of(*(value_at(fields, place) for place in format.tier_names))

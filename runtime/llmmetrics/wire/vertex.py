@@ -60,6 +60,7 @@ FORMATS = (
         completion_names=anthropic.COMPLETION,
         example="/publishers/anthropic/models/MODEL:rawPredict",
         note="as `anthropic.messages`",
+        tier_names=anthropic.TIER,
     ),
     # Mistral's and AI21's models speak OpenAI's chat there
     Format(
@@ -76,5 +77,6 @@ FORMATS = (
         completion_names=openai.COMPLETION,
         example="/publishers/mistralai/models/MODEL:rawPredict",
         note="as `openai.chat`: Mistral, AI21 and others",
+        tier_names=openai.TIER,
     ),
 )
