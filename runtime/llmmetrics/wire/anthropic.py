@@ -23,7 +23,7 @@ from llmmetrics.wire.tiers import tier_of
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of one usage object: cache reads and writes stand beside `input_tokens`, not in it."""
+    """Return the buckets of one usage object. `input_tokens` does not include cache reads and writes."""
     written = count(usage.get("cache_creation_input_tokens"))
     for_an_hour = min(count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")), written)
     output = count(usage.get("output_tokens"))
@@ -42,7 +42,7 @@ def tokens(usage: Doc) -> Usage:
 
 
 def _charges(usage: Doc) -> tuple[Charge, ...]:
-    """The passes of a call: compaction and advisors are missing from the top-level counts."""
+    """Return the passes of a call. The top-level counts do not include compaction and advisors."""
     passes = [mapping(each) for each in items(usage.get("iterations"))]
     if not passes:
         return (Charge(None, tokens(usage)),)
@@ -51,7 +51,7 @@ def _charges(usage: Doc) -> tuple[Charge, ...]:
 
 
 def read(body: Doc) -> Reading:
-    """What a message says."""
+    """Read a message."""
     usage = mapping(body.get("usage"))
     charges = _charges(usage) if "input_tokens" in usage or "output_tokens" in usage else ()
     return Reading(
@@ -66,17 +66,17 @@ def read(body: Doc) -> Reading:
 
 
 def part(event: Doc) -> Doc:
-    """What an event of a streamed message contributes to it."""
+    """Turn an event of a streamed message into a part of it."""
     return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
 
 
 def ended(event: Doc) -> bool:
-    """Whether an event is a streamed message's last one."""
+    """Return whether an event is a streamed message's last one."""
     return event.get("type") in ("message_stop", "error")
 
 
 def _completion(body: Doc) -> Reading:
-    # https://docs.anthropic.com/en/api/complete: the answer of the legacy API has no usage
+    # https://docs.anthropic.com/en/api/complete: the legacy API sends no usage
     return Reading(model=text(body.get("model")), error=body.get("error"))
 
 
@@ -89,7 +89,7 @@ MAX_TOKENS_TO_SAMPLE = (("max_tokens_to_sample",),)
 
 
 def refusal(message: str) -> Doc:
-    """https://docs.anthropic.com/en/api/errors."""
+    """Return the body of an error: https://docs.anthropic.com/en/api/errors."""
     return {"type": "error", "error": {"type": "billing_error", "message": message}}
 
 
@@ -114,7 +114,7 @@ FORMATS = (
     Format(
         id="anthropic.complete",
         vendor="anthropic",
-        # anyone may have such a path: Anthropic's host, or a gateway's path that names it
+        # other servers have such a path too: only Anthropic's host, or a gateway's path that names it
         path=re.compile(r"anthropic.*/v1/complete/?$"),
         fields=("model", "error"),
         read=_completion,

@@ -29,13 +29,13 @@ from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
 _METRICS = "amazon-bedrock-invocationMetrics"
-"""What Bedrock adds to the last chunk of every model's stream."""
+"""The field that Bedrock adds to the last chunk of every model's stream."""
 
 _HEADER = "x-amzn-bedrock-{}-token-count"
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of a TokenUsage: cache reads and writes stand beside `inputTokens`, not in it.
+    """Return the buckets of a TokenUsage. `inputTokens` does not include cache reads and writes.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html; Nova's own bodies
     have other names for the cache.
@@ -55,7 +55,7 @@ def tokens(usage: Doc) -> Usage:
 
 
 def _counted(said: Callable[[str], object]) -> Usage | None:
-    """The buckets of Bedrock's own counts, each asked for by what it counts."""
+    """Return the buckets of Bedrock's own counts; `said` returns the count of one kind."""
     kinds = {"input": "input", "output": "output", "cache_read": "cache-read-input", "cache_write": "cache-write-input"}
     found = {bucket: said(kind) for bucket, kind in kinds.items()}
     if found["input"] is None and found["output"] is None:
@@ -103,7 +103,7 @@ def _titan(body: Doc) -> Usage:
 
 
 _OWN: dict[str, Callable[[Doc], Usage]] = {"prompt_token_count": _llama, "inputTextTokenCount": _titan}
-"""By a field of the body, the models whose bodies have no `usage`."""
+"""How to read the bodies that have no `usage`, by a field that they have."""
 
 
 def _converse(body: Doc) -> Reading:
@@ -140,7 +140,7 @@ def _converse_part(event: Doc) -> Doc:
 
 
 def _invoke_part(event: Doc) -> Doc:
-    """A chunk as the model's vendor wrote it; of counts outside its `usage`, Bedrock's own are the last word."""
+    """Return a part of the maker's body from a chunk, with Bedrock's own counts."""
     part = mapping(event.get("metadata")) or anthropic.part(event)
     return {**part, "model": part.get("model") or event.get("model"), _METRICS: event.get(_METRICS)}
 

@@ -43,7 +43,7 @@ _COMPLETION = COMPLETION_NAMES | {"thinking", "tool_plan", "arguments", "paramet
 
 
 def refusal(message: str) -> Doc:
-    """https://docs.cohere.com/reference/errors."""
+    """Return the body of an error: https://docs.cohere.com/reference/errors."""
     return {"message": message}
 
 

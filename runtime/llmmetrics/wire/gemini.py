@@ -33,7 +33,7 @@ _TRAFFIC = {
     "ON_DEMAND_PRIORITY": "priority",
     "ON_DEMAND_FLEX": "flex",
 }
-"""Vertex's own names for its tiers."""
+"""Vertex's names of the tiers."""
 
 
 def _traffic(kind: Any) -> Any:
@@ -52,7 +52,7 @@ def _by_modality(details: Any) -> dict[str, int]:
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of a usageMetadata: thoughts and tool prompts stand beside the other counts."""
+    """Return the buckets of a usageMetadata. The other counts do not include thoughts and tool prompts."""
     prompt = count(usage.get("promptTokenCount"))
     cached = count(usage.get("cachedContentTokenCount"))
     inward, cache = (
@@ -109,7 +109,7 @@ _ANSWER_COUNTS = (
 
 
 def refusal(message: str) -> Doc:
-    """https://cloud.google.com/apis/design/errors."""
+    """Return the body of an error: https://cloud.google.com/apis/design/errors."""
     return {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}}
 
 

@@ -1,4 +1,4 @@
-"""Which provider a host belongs to."""
+"""The provider of a host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATTERNS: dict[re.Pattern[str], str] = {}
 
 
 def add_hosts(hosts: Hosts) -> None:
-    """Make the hosts of a format known."""
+    """Add the hosts of a format."""
     for host, provider in hosts:
         if isinstance(host, str):
             _NAMES[host] = provider
@@ -22,7 +22,7 @@ def add_hosts(hosts: Hosts) -> None:
 
 
 LOCAL = frozenset({"ollama", "lmstudio"})
-"""Providers that run on the user's own machines: no catalogue knows what they cost."""
+"""Providers that run on the user's own machines: no catalogue has their prices."""
 
 
 class Origin(NamedTuple):
@@ -37,16 +37,16 @@ class Origin(NamedTuple):
 
 
 def provider_of(origin: Origin) -> str | None:
-    """The provider's id, or None for a host that nobody here knows."""
-    if origin.port and (found := _NAMES.get(f"{origin.host}:{origin.port}")):
-        return found
-    if found := next((provider for pattern, provider in _PATTERNS.items() if pattern.search(origin.host)), None):
-        return found
+    """Return the provider's id, or None for an unknown host."""
+    if origin.port and (provider := _NAMES.get(f"{origin.host}:{origin.port}")):
+        return provider
+    if provider := next((each for pattern, each in _PATTERNS.items() if pattern.search(origin.host)), None):
+        return provider
     name = origin.host
     while name:
-        if found := _NAMES.get(name):
-            return found
-        # Vertex puts its region before a dash
+        if provider := _NAMES.get(name):
+            return provider
+        # Vertex writes its region before a dash
         label, _, rest = name.partition(".")
         name = f"{label.rpartition('-')[2]}.{rest}" if "-" in label and rest else rest
     return None

@@ -30,7 +30,7 @@ def _detail(entry: Any) -> Doc:
 
 
 def _metadata(usage: Doc) -> Doc:
-    """The same counts under the names that Gemini's other answers have for them."""
+    """Return the counts with the names of Gemini's other formats."""
     found: dict[str, Any] = {name: usage[ours] for ours, name in _COUNTS.items() if ours in usage}
     return found | {name: [_detail(each) for each in items(usage.get(ours))] for ours, name in _DETAILS.items()}
 

@@ -1,6 +1,6 @@
-"""OpenAI's wire formats, and everyone who speaks them: chat, completions, embeddings, responses.
+"""OpenAI's wire formats: chat, completions, embeddings, responses. Many other hosts speak them.
 
-https://platform.openai.com/docs/api-reference; what other hosts add is said where it is read.
+https://platform.openai.com/docs/api-reference; a comment marks what other hosts add.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOTHING: Final[Any] = {}.get
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of an OpenAI usage object, under the names of chat or of responses."""
+    """Return the buckets of a usage object, with the names of chat or of responses."""
     get = usage.get
     # Writer writes both with `token` in the singular
     details = get("prompt_tokens_details") or get("input_tokens_details") or get("prompt_token_details")
@@ -84,7 +84,7 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"
 
 
 def read(body: Doc) -> Reading:
-    """What a completion or a response says."""
+    """Read a completion or a response."""
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = {}
@@ -107,7 +107,7 @@ def _embeddings(body: Doc) -> Reading:
 
 
 def chunk(event: Doc) -> Doc:
-    """What a chunk of a streamed completion contributes to it."""
+    """Turn a chunk of a streamed completion into a part of it."""
     # Groq puts a stream's usage under a key of its own
     usage = event.get("usage") or mapping(event.get("x_groq")).get("usage")
     return {
@@ -165,7 +165,7 @@ MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
 
 
 def refusal(message: str) -> Doc:
-    """https://platform.openai.com/docs/guides/error-codes."""
+    """Return the body of an error: https://platform.openai.com/docs/guides/error-codes."""
     return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
 
 

@@ -1,4 +1,4 @@
-"""Rerankers: Cohere's, Voyage's, Jina's and whoever speaks like them.
+"""Rerankers: those of Cohere, Voyage, Jina, and others with the same format.
 
 https://docs.cohere.com/reference/rerank bills searches and says no tokens; https://docs.voyageai.com/reference/reranker-api
 and https://openrouter.ai/docs say `total_tokens`, all of which are input.

@@ -1,4 +1,4 @@
-"""The service tier that a call was served in, where that has a price of its own."""
+"""The service tier of a call, if it has a price of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STANDARD = frozenset(
         "service_tier_unspecified",
     }
 )
-"""What providers call the tier that their listed prices are of. `auto` is what was asked for and not decided yet.
+"""The providers' names of the tier that their listed prices are for. `auto` is a request that is not decided yet.
 
 https://platform.openai.com/docs/api-reference/chat/create, https://docs.anthropic.com/en/api/service-tiers,
 https://console.groq.com/docs/service-tiers, https://ai.google.dev/gemini-api/docs/flex-inference,
@@ -24,9 +24,9 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
 
 
-def tier_of(*said: Any) -> str | None:
-    """The first of these that names a tier with a price of its own, in lower case; None: the standard one."""
-    for value in said:
+def tier_of(*names: Any) -> str | None:
+    """Return the first name of a tier with a price of its own, in lower case; None: the standard tier."""
+    for value in names:
         if isinstance(value, str) and value and (name := value.lower()) not in STANDARD:
             return name if _NAME.fullmatch(name) else "other"
     return None

@@ -1,4 +1,4 @@
-"""Vertex AI's other doors: predictions, and what makers' own APIs are passed through.
+"""Vertex AI's other APIs: predictions, and the makers' own APIs, which Vertex passes through.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
 https://docs.anthropic.com/en/api/claude-on-vertex-ai. Gemini itself is in `gemini`.
@@ -15,7 +15,7 @@ from llmmetrics.wire.frames import DONE, Doc
 
 
 def _predicted(body: Doc) -> Reading:
-    """Embeddings are counted one by one, generated text in the answer's metadata."""
+    """Read predictions: each embedding has its count, generated text has it in the answer's metadata."""
     counts: dict[str, int] = {}
     for each in items(body.get("predictions")):
         said = mapping(mapping(mapping(each).get("embeddings")).get("statistics")).get("token_count")

@@ -13,7 +13,7 @@ _COUNTS = {"input": "input_token_count", "output": "generated_token_count"}
 
 
 def _result(body: Doc) -> Doc:
-    """A generation's only result, whose counts these are."""
+    """Return the counts of a generation's only result."""
     found = mapping(next(iter(items(body.get("results"))), None))
     # of a stream, the first event has the prompt's count, and later ones 0
     counts = {name: found.get(name) or body.get(name) for name in _COUNTS.values()}

@@ -1,4 +1,4 @@
-"""Anthropic's shapes, on its own host and on Vertex.
+"""Anthropic's shapes; Vertex answers with the same messages.
 
 https://docs.anthropic.com/en/api/messages-streaming, https://docs.anthropic.com/en/api/complete with
 https://docs.anthropic.com/en/api/streaming, https://docs.anthropic.com/en/api/messages-count-tokens and
@@ -33,7 +33,7 @@ def _content(answer: Answer) -> Doc:
 
 
 def message(request: Request, answer: Answer) -> Doc:
-    """A message."""
+    """Return a message."""
     return {
         "id": "msg_1",
         "type": "message",
@@ -47,7 +47,7 @@ def message(request: Request, answer: Answer) -> Doc:
 
 
 def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
-    """A streamed message's events."""
+    """Yield a streamed message's events."""
 
     def event(kind: str, **fields: Any) -> Doc:
         return {"type": kind, **fields}
@@ -55,7 +55,7 @@ def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
     start = {**message(request, answer), "content": [], "stop_reason": None}
     last: Doc = {}
     if answer.usage:
-        # the input is known at the start, the output and what was thought of it at the end
+        # the input is known at the start, the output and its thinking at the end
         usage = _usage(answer)
         last = {
             "usage": {name: usage.pop(name) for name in ("output_tokens", "output_tokens_details") if name in usage}
@@ -77,9 +77,9 @@ def message_stream(request: Request, answer: Answer) -> Iterator[bytes]:
 
 
 def _completion(request: Request, answer: Answer, text: str | None = None, *, last: bool = True) -> Doc:
-    said = answer.text if text is None else text
+    written = answer.text if text is None else text
     stop = {"stop_reason": "stop_sequence", "stop": "\n\nHuman:"} if last else {"stop_reason": None, "stop": None}
-    return {"type": "completion", "id": "compl_1", "completion": said, "model": model(request, answer), **stop}
+    return {"type": "completion", "id": "compl_1", "completion": written, "model": model(request, answer), **stop}
 
 
 def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
@@ -119,7 +119,7 @@ ERRORS = ProviderErrors(
 
 SHAPES = (
     Shape("anthropic.messages", ERRORS, message, message_stream),
-    # the legacy API says no usage
+    # the legacy API sends no usage
     Shape("anthropic.complete", ERRORS, _completion, _completion_stream),
     Shape("anthropic.count_tokens", ERRORS, count),
 )

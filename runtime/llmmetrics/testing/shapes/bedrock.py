@@ -17,12 +17,12 @@ STREAM = "application/vnd.amazon.eventstream"
 
 
 def fresh(answer: Answer) -> int:
-    """The input that no cache was asked for: the cache stands beside it."""
+    """Return the prompt tokens without those of the cache."""
     return answer.prompt_tokens - answer.cache_read - answer.cache_write
 
 
 def failed(_: Request, refusal: Refusal) -> bytes:
-    """A stream's exception: the name of what would have been the HTTP error, as a member of the stream's union."""
+    """Return a stream's exception, with the name of the HTTP error as a member of the stream's union."""
     return exception(refusal.code[:1].lower() + refusal.code[1:], refusal.body)
 
 
@@ -40,7 +40,7 @@ def _metadata(answer: Answer) -> Doc:
     return {
         **({"usage": _usage(answer)} if answer.usage else {}),
         "metrics": {"latencyMs": 5},
-        # only a prompt router says which model answers
+        # only a prompt router names the model that answers
         **({"trace": {"promptRouter": {"invokedModelId": answer.model}}} if answer.model else {}),
     }
 

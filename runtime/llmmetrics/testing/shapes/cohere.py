@@ -23,7 +23,7 @@ def _usage(answer: Answer) -> Doc:
 def _chat(_: Request, answer: Answer) -> Doc:
     message: Doc = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
     if answer.tool:
-        # https://docs.cohere.com/docs/tool-use-overview: what it is about to do is said in a plan
+        # https://docs.cohere.com/docs/tool-use-overview: the plan tells what the model will do
         function = {"name": answer.tool.name, "arguments": json.dumps(answer.tool.arguments)}
         call = {"id": "call_1", "type": "function", "function": function}
         message = {"role": "assistant", "tool_plan": answer.text, "tool_calls": [call]}
@@ -52,7 +52,7 @@ def _chat_failed(_: Request, refusal: Refusal) -> bytes:
 
 
 def meta(request: Request, answer: Answer, counts: Doc) -> Doc:
-    """What version 1 says of a call, and of whatever is no chat version 2 too."""
+    """Return the `meta` of version 1; version 2 has it too, but for chat."""
     version = {"api_version": {"version": "2" if "/v2/" in request.place else "1"}}
     return {**version, **counts} if answer.usage else version
 

@@ -50,8 +50,8 @@ def _chat_failed(_: Request, refusal: Refusal) -> bytes:
 
 
 def _generation(request: Request, answer: Answer) -> Doc:
-    said = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
-    return {"id": "r-1", "generations": [said], "prompt": str(request.json.get("prompt", ""))}
+    generation = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
+    return {"id": "r-1", "generations": [generation], "prompt": str(request.json.get("prompt", ""))}
 
 
 def _generate(request: Request, answer: Answer) -> Doc:
@@ -61,7 +61,7 @@ def _generate(request: Request, answer: Answer) -> Doc:
 def _generate_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
         yield _event("text-generation", text=piece)
-    # whoever streams is not told what it used
+    # a stream carries no usage
     yield _event("stream-end", finish_reason="COMPLETE", response=_generation(request, answer))
 
 

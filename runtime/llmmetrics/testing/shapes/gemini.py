@@ -49,7 +49,7 @@ def content_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     if _is_sse(request):
         yield from map(sse, docs)
         return
-    # without alt=sse the stream is one JSON array, an element a chunk
+    # without alt=sse the stream is one JSON array, an element per chunk
     for n, doc in enumerate(docs):
         yield (b"," if n else b"[") + json.dumps(doc).encode() + b"\n"
     yield b"]"
@@ -91,7 +91,7 @@ def _error(http: int, code: str, message: str) -> Any:
     return {"error": {"code": http, "message": message, "status": status, "details": [info] if reason else []}}
 
 
-# what Google blocks is a 200 that says so
+# Google reports blocked content in a 200
 ERRORS = ProviderErrors(
     "gemini",
     {

@@ -21,8 +21,8 @@ def _message(answer: Answer, text: str) -> Doc:
 
 
 def _ollama(request: Request, answer: Answer, text: str, *, done: bool = True) -> Doc:
-    said: Doc = {"response": text} if request.path.endswith("generate") else {"message": _message(answer, text)}
-    doc = {"model": model(request, answer), "created_at": "2026-01-01T00:00:00Z", **said, "done": done}
+    part: Doc = {"response": text} if request.path.endswith("generate") else {"message": _message(answer, text)}
+    doc = {"model": model(request, answer), "created_at": "2026-01-01T00:00:00Z", **part, "done": done}
     if not done:
         return doc
     counts = {"prompt_eval_count": answer.prompt_tokens, "eval_count": answer.completion_tokens}
@@ -58,6 +58,6 @@ ERRORS = ProviderErrors(
 SHAPES = (
     Shape("ollama.chat", ERRORS, _whole, _stream, _STREAM, _failed),
     Shape("ollama.generate", ERRORS, _whole, _stream, _STREAM, _failed),
-    # /api/embeddings is everyone's, so that OpenAI's shape has it
+    # other servers have /api/embeddings too: OpenAI's shape answers it
     Shape("ollama.embed", ERRORS, _embed),
 )

@@ -1,4 +1,4 @@
-"""OpenAI's shapes, and those of the makers on Vertex who speak them.
+"""OpenAI's shapes; makers on Vertex and Bedrock answer with them too.
 
 https://platform.openai.com/docs/api-reference; https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models.
 """
@@ -16,7 +16,7 @@ from llmmetrics.testing.shapes.base import CREATED, VECTOR, Doc, Shape, inputs, 
 
 
 def usage(answer: Answer) -> Doc:
-    """What it used, as chat says it."""
+    """Return the usage of a chat completion."""
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
@@ -27,7 +27,7 @@ def usage(answer: Answer) -> Doc:
 
 
 _UNASKED = re.compile(r"/(groq|mistral)/|.*/publishers/")
-"""Groq and Mistral send a stream's usage unasked: a path that begins with their name speaks as they do, on Vertex too.
+"""Groq and Mistral send a stream's usage unasked: so do paths that begin with their name, and Mistral on Vertex.
 
 https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
 """
@@ -41,7 +41,7 @@ def _asks_for_usage(request: Request) -> bool:
 
 
 def chat(request: Request, answer: Answer) -> Doc:
-    """A chat completion."""
+    """Return a chat completion."""
     message: Doc = {"role": "assistant", "content": answer.text}
     if answer.tool:
         # https://platform.openai.com/docs/guides/function-calling: the arguments are JSON in a string
@@ -54,7 +54,7 @@ def chat(request: Request, answer: Answer) -> Doc:
 
 
 def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
-    """A streamed chat completion's chunks, up to the one that says why it stops."""
+    """Yield a streamed chat completion's chunks, up to the one with the finish reason."""
     base: Doc = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
     base["model"] = model(request, answer)
 
@@ -156,7 +156,7 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
     whole = _response(request, answer)
-    (said,) = whole["output"]
+    (output,) = whole["output"]
     for kind in ("response.created", "response.in_progress"):
         yield event(kind, response=_response(request, answer, "in_progress"))
     yield event("response.output_item.added", output_index=0, item=item)
@@ -164,8 +164,8 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
         yield event("response.output_text.delta", **at, delta=piece, logprobs=[])
     yield event("response.output_text.done", **at, text=answer.text, logprobs=[])
-    yield event("response.content_part.done", **at, part=said["content"][0])
-    yield event("response.output_item.done", output_index=0, item=said)
+    yield event("response.content_part.done", **at, part=output["content"][0])
+    yield event("response.output_item.done", output_index=0, item=output)
     yield event("response.completed", response=whole)
 
 

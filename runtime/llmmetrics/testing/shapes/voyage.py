@@ -1,4 +1,4 @@
-"""Voyage's shapes, which say one count, all of it input.
+"""Voyage's shapes. They carry one count, all of it prompt.
 
 https://docs.voyageai.com/reference/embeddings-api, https://docs.voyageai.com/reference/multimodal-embeddings-api,
 https://docs.voyageai.com/reference/contextualized-embeddings-api, https://docs.voyageai.com/reference/reranker-api.
@@ -18,8 +18,8 @@ def _list(request: Request, answer: Answer, data: list[Doc]) -> Doc:
     return with_usage(doc, answer, "usage", {"total_tokens": answer.prompt_tokens})
 
 
-def _vectors(given: list[object]) -> list[Doc]:
-    return [{"object": "embedding", "index": at, "embedding": VECTOR} for at, _ in enumerate(given)]
+def _vectors(texts: list[object]) -> list[Doc]:
+    return [{"object": "embedding", "index": at, "embedding": VECTOR} for at, _ in enumerate(texts)]
 
 
 def _embeddings(request: Request, answer: Answer) -> Doc:

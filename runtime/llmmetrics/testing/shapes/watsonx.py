@@ -28,7 +28,7 @@ def _whole(request: Request, answer: Answer) -> Doc:
 
 
 def _stream(request: Request, answer: Answer) -> Iterator[bytes]:
-    # the first event alone has the prompt's count, and each the text's up to there
+    # only the first event has the prompt's count; each has the count of the text so far
     yield sse(_generation(request, answer, "", "not_finished", _counts(answer.prompt_tokens, 0)), "message")
     for piece in answer.deltas:
         yield sse(_generation(request, answer, piece, "not_finished", _counts(0, 0)), "message")
@@ -36,7 +36,7 @@ def _stream(request: Request, answer: Answer) -> Iterator[bytes]:
 
 
 def _named(doc: Doc) -> Doc:
-    """OpenAI's document under watsonx's name of a model."""
+    """Return OpenAI's document with watsonx's name of the model field."""
     return {"model_id": doc["model"], **{name: value for name, value in doc.items() if name != "model"}, **_BASE}
 
 

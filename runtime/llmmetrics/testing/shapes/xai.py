@@ -18,9 +18,9 @@ def _tokenize(_: Request, answer: Answer) -> Doc:
 
 
 def _error(_http: int, code: str, message: str) -> Any:
-    # a bad key is a bad argument, which only the message tells from the others
-    kind, _, said = code.partition("/")
-    return {"code": kind, "error": f"{said}: {message}" if said else message}
+    # a bad key is a bad argument: only the message names it
+    kind, _, detail = code.partition("/")
+    return {"code": kind, "error": f"{detail}: {message}" if detail else message}
 
 
 ERRORS = ProviderErrors(

@@ -1,4 +1,4 @@
-"""What a model has written of an answer that passed, whatever format it is in: its text and its calls of tools."""
+"""The text that a model has written in an answer, and its calls of tools."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ECHOES = frozenset(
         *("citationMetadata", "groundingMetadata"),
     }
 )
-"""What repeats something, or was not generated."""
+"""Fields that repeat other fields, or were not generated."""
 _CALLS = frozenset({"arguments", "input", "args", "parameters", "toolUseId"})
-"""What stands beside the name of a tool that is called."""
+"""Fields that stand next to the name of a called tool."""
 
 
 class CompletionText:
-    """What a model has written. `names` are the fields of its format that hold generated text."""
+    """Collects generated text. `names` are the fields that hold it in this format."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
@@ -30,7 +30,7 @@ class CompletionText:
         self.calls = 0
 
     def add(self, value: Any, *, output: bool = False) -> None:
-        """Find the generated text in a JSON value; `output` says that a string is some."""
+        """Add the generated text in a JSON value. `output`: a string is generated text."""
         if isinstance(value, str):
             if output:
                 self.texts.append(value)
@@ -49,7 +49,7 @@ class CompletionText:
 
 
 def _delta(event: Doc) -> Doc:
-    """An event without what repeats other events: a whole response in it, or what OpenAI's say is done."""
+    """Return an event without what repeats other events: a whole response, or OpenAI's `.done` events."""
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith("response.") and kind.endswith(".done"):
         return {}

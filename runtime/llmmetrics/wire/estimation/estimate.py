@@ -1,6 +1,6 @@
-"""Token counts of a call whose usage the wire does not carry: from what was asked and from what passed.
+"""Estimates the tokens of a call whose usage the wire does not carry, from its request and its answer.
 
-No tokenizer: a few weights for kinds of characters, and a row for each family of models with what it adds of its own.
+No tokenizer: a few weights for kinds of characters, and what each family of models adds (`families`).
 docs/estimates.md says how far off they are and how that is measured. An estimate is marked as one wherever it is
 counted.
 """
@@ -19,11 +19,11 @@ from llmmetrics.wire.format import NO_COMPLETION, Format
 from llmmetrics.wire.frames import parse
 
 VERSION = 2
-"""The estimator's version: one more when other counts come out for the same bytes, since they do not compare."""
+"""The estimator's version. Raise it if the same bytes give other counts: those cannot be compared."""
 
 _WEIGHTS = (
     (b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.16),
-    # a space stands for a word, which is the most of what a token is
+    # a space stands for a word, and most tokens are words
     (b" \t\r\n", 0.36),
     (b"0123456789", 0.34),
     (bytes(range(0x21, 0x7F)), 0.70),
@@ -33,24 +33,24 @@ _WEIGHTS = (
     (bytes(range(0xE0, 0xF0)), 0.9),
     (bytes(range(0xF0, 0x100)), 2.0),
 )
-"""Tokens a character, by what it is; of bytes in two rows the first holds."""
+"""Tokens per character, by its kind; for a byte in two rows, the first row counts."""
 
 
 OTHERS = ModelFamily(None, 0.97, 0.55, 3, 4, 0, 1, 7, 1, tiles(85, 170))
 """OpenAI's models, and all that no format's `families` name."""
 
 _SECONDS = 30.0
-"""Of a sound or film whose length nobody knows."""
+"""The length of a sound or film, if it is not known."""
 
 
 def text_tokens(text: str) -> float:
-    """About how many tokens a text is."""
-    rest, found = text.encode("utf8", "replace"), 0.0
+    """Estimate the tokens of a text."""
+    rest, tokens = text.encode("utf8", "replace"), 0.0
     for kind, weight in _WEIGHTS:
         left = rest.translate(None, kind)
-        found += (len(rest) - len(left)) * weight
+        tokens += (len(rest) - len(left)) * weight
         rest = left
-    return found
+    return tokens
 
 
 def family_of(*names: str | None) -> ModelFamily:
