@@ -19,8 +19,8 @@ CACHED = frozenset(name for name in PROMPT if name.startswith("cache_read"))
 COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
 """The buckets that make up `completion`. `output` is visible text."""
 
-FEES = frozenset(["web_search"])
-"""Counts of things that are no tokens and have a price."""
+FEES = frozenset(["web_search", "file_search", "tool_use"])
+"""Counts of things that are no tokens and have a price. `tool_use` is any tool that has no count of its own here."""
 
 
 class Usage(NamedTuple):

@@ -53,6 +53,8 @@ def run(asked: PriceQuestion) -> int:
         return _unknown(asked, _hint(asked, settings, price_lookup))
     if asked.input is None or asked.output is None:
         source, rows = f"{source}, prices of {now:%Y-%m-%d}", [*_list(price)]
+        if price.request_fee:
+            source += f", and up to {money(dollars(price.request_fee))} USD for each request"
     else:
         usage = usage_of({"input": asked.input - asked.cached, "cache_read": asked.cached, "output": asked.output})
         total = price.of(usage)
@@ -92,6 +94,8 @@ _SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
 
 
 def _lacking(price: Price, usage: Usage) -> str:
+    if price.request_fee:
+        return "each request has a fee that depends on its search context"
     missing = usage.buckets.keys() - price.at(usage.prompt).keys()
     return f"there is none for {', '.join(sorted(missing))}"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from llmmetrics.pricing.price import Price, filled
+from llmmetrics.pricing.price import PER_THOUSAND, Price, filled
 
 # bucket → the catalogue's names for a price of its own, the first that there is
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "reasoning": ("output_reasoning_mtok",),
     **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image")},
     "web_search": ("web_searches_kcount",),
+    "file_search": ("storage_searches_kcount",),
 }
 
 
@@ -44,12 +46,16 @@ def from_catalogue(prices: Mapping[str, Any]) -> Price:
         return filled(own)
 
     tiers = tuple((start, table(start + 1)) for start in sorted(starts, reverse=True))
-    return Price(table(0), tiers)
+    return Price(table(0), tiers, int(named.get("requests_kcount", 0) * PER_THOUSAND))
 
 
 # https://aws.amazon.com/bedrock/pricing: Anthropic's older models, which the catalogue lacks there, cost the same
 _MAKERS = {"aws": "anthropic"}
 """Sellers at a maker's own prices, for models that the catalogue lists at the maker's only."""
+
+# https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai, and Gemini's own `models/…`
+_GOOGLES = re.compile(r"^(?:publishers/google/models/|google/|models/)", re.IGNORECASE)
+"""What Google's OpenAI endpoints put before a model's name."""
 
 # https://console.groq.com/docs/flex-processing: "Pricing matches the on-demand tier"
 _SAME = frozenset({("groq", "flex")})
@@ -222,6 +228,14 @@ class Catalogue:
         return Listing(rows, variants, strict=True)
 
     def _model(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
+        """The seller and its model, also where the name says the maker first."""
+        seller, found = self._named(model, url, provider)
+        short = _GOOGLES.sub("", model)
+        if found is None and short != model and (seller is None or seller.id == "google"):
+            return self._named(short, url, provider)
+        return seller, found
+
+    def _named(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         snapshot = self._snapshot()
         for where in ((None, url), (provider, None), (None, None)):
             try:

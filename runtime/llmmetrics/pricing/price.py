@@ -13,7 +13,7 @@ ATTO = 10**18
 """Money is counted in attodollars: a price per million tokens may have 12 decimals."""
 
 _PER_MILLION = ATTO // 10**6
-_PER_THOUSAND = ATTO // 10**3
+PER_THOUSAND = ATTO // 10**3
 
 
 def dollars(atto: int) -> Decimal:
@@ -33,6 +33,8 @@ class Price:
     units: Mapping[str, int]
     tiers: tuple[tuple[int, Mapping[str, int]], ...] = ()
     """From the highest threshold down: the prices of a call with more prompt tokens than that."""
+    request_fee: int = 0
+    """The most that each request costs on top. How much it is, no answer says: the cost is then unknown."""
 
     def at(self, prompt: int) -> Mapping[str, int]:
         """The prices of a call with so many prompt tokens."""
@@ -42,7 +44,9 @@ class Price:
         return self.units
 
     def of(self, usage: Usage) -> int | None:
-        """What this usage costs, or None where a bucket in it has no price."""
+        """What this usage costs, or None where a bucket in it has no price, or each request a fee."""
+        if self.request_fee:
+            return None
         units = self.at(usage.prompt) if self.tiers else self.units
         try:
             return sum([units[name] * n for name, n in usage.buckets.items()])
@@ -74,7 +78,7 @@ def filled(own: Mapping[str, Decimal]) -> dict[str, int]:
     for bucket, others in ELSE.items():
         if bucket not in own and (other := next((each for each in others if each in own), None)):
             whose[bucket] = other
-    per = {bucket: _PER_THOUSAND if bucket in FEES else _PER_MILLION for bucket in whose}
+    per = {bucket: PER_THOUSAND if bucket in FEES else _PER_MILLION for bucket in whose}
     return {bucket: int(own[name] * per[bucket]) for bucket, name in whose.items()}
 
 

@@ -15,13 +15,16 @@ UNKNOWN_WINDOW = 200_000
 """Tokens that a model takes and gives, where the catalogue does not say."""
 
 MOST_SEARCHES = 10
-"""Web searches of one call whose request does not bound them."""
+"""Searches of one call whose request does not bound them."""
 
 _ELSEWHERE = re.compile(
     rb'"(?:image_url|file_id|file_uri|fileUri|file_url|previous_response_id|conversation|cachedContent|prompt_id'
     rb'|video_url|document_url|container)"'
 )
 """What names content that is not in the request, so that its size says nothing."""
+
+_SEARCHES = re.compile(rb"web_search|file_search|google_?search|google_?maps", re.IGNORECASE)
+"""What names a tool that is billed by piece."""
 
 
 def _at(fields: Any, places: Sequence[Place]) -> Iterator[int]:
@@ -51,8 +54,9 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None) ->
     output = 0
     if format.output_limits != NO_COMPLETION:
         output = (most_output(format, fields) or known) * max(_at(fields, format.answer_counts), default=1)
-    searches = MOST_SEARCHES if b"web_search" in body else 0
-    return _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output + _dearest(units, FEES) * searches
+    searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
+    tokens = _dearest(units, PROMPT) * prompt + _dearest(units, COMPLETION) * output
+    return tokens + _dearest(units, FEES) * searches + price.request_fee
 
 
 def _dearest(units: Mapping[str, int], buckets: frozenset[str]) -> int:

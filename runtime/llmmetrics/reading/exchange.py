@@ -16,11 +16,12 @@ from llmmetrics import wire
 from llmmetrics.pricing import price
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.reading import error_types
+from llmmetrics.reading.envelopes import foreign_error
 from llmmetrics.reading.error_types import ErrorType
 from llmmetrics.usage import Usage
 from llmmetrics.wire.body_buffer import Body, keep
 from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
 from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, may_hold_error, parse, salvage, torn_json
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 
@@ -36,19 +37,26 @@ class BodyReading(NamedTuple):
     valid: bool = True
     """At least one document of it could be read."""
     malformed_usage: bool = False
+    foreign: ErrorType | None = None
+    """The error type of a body that is JSON and no answer of its format: nothing was used."""
 
 
-_BESIDE = frozenset({"error", "service_tier", "serviceTier", "performanceConfig"})
+_BESIDE = frozenset(
+    {
+        *("error", "service_tier", "serviceTier", "performanceConfig"),
+        *("tool_usage", "tools", "prompt_eval_cached_count"),
+    }
+)
 """What no stream need say, and stands beside the usage where it does: nobody waits for it."""
 
 
 def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) -> BodyReading:
     """What the body of an answer says, as far as it was kept; its headers, where the body says no usage."""
     merged: Doc
-    start = body.head or body.tail
+    start, docs = body.head or body.tail, list[Doc]()
     if body.whole and start[:1] == b"{" and isinstance(whole := parse(start), dict):
         # the common case first: one JSON object
-        merged, ended, valid = whole, True, True
+        merged, ended, valid, docs = whole, True, True, [whole]
     elif is_stream(start):
         events, torn = last_events(body)
         patient = may_hold_error(body.tail)
@@ -60,12 +68,19 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         if headers is not None:
             if reading.usage is None:
                 reading = reading._replace(usage=format.headers(headers))
+            if reading.wire_cost is None:
+                reading = reading._replace(wire_cost=header_cost(headers))
             if format.tier is not None:
                 reading = reading._replace(tier=format.tier(headers) or reading.tier)
-        return BodyReading(reading, ended, valid)
+        if reading.usage and reading.usage.total:
+            return BodyReading(reading, ended, valid)
+        if docs and reading.usage is None and (format.always_streams or start.endswith(b"\n")):
+            # a line that may be the first of a stream
+            ended = format.ended(merged)
+        foreign = None if reading.error else foreign_error(format, body, docs, usage=reading.usage is not None)
+        return BodyReading(reading, ended, valid, foreign=foreign)
     except MalformedUsageError:
-        rest = {name: value for name, value in merged.items() if name in ("model", "modelVersion", "error")}
-        return BodyReading(format.read(rest), ended, valid, malformed_usage=True)
+        return BodyReading(format.read(_without_usage(merged)), ended, valid, malformed_usage=True)
 
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
@@ -83,7 +98,18 @@ def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
     docs = torn_json(text)
     if text.lstrip()[:1] == b"[":
         return _merge(format, reversed(docs), lambda: docs[:1])
-    return (docs[0] if docs else {}), False, False
+    if not docs:
+        return {}, False, False
+    usage = format.fields[0]
+    known = docs[0].get(usage)
+    # what breaks off after its usage has said all that there is to count
+    whole = known is not None and salvage(text, (usage,)).get(usage) == known and not text.endswith(str(known).encode())
+    return docs[0] if whole else _without_usage(docs[0]), False, whole
+
+
+def _without_usage(body: Doc) -> Doc:
+    """What a body says about anything but its usage."""
+    return {name: value for name, value in body.items() if name in ("model", "modelVersion", "error")}
 
 
 def _merge(
@@ -190,7 +216,7 @@ def read_exchange(
         return Exchange(provider, api, model, None, None, None, failed)
     seen = see(claimed.format, body, headers)
     reading = seen.reading
-    error = error_types.error_in(None, reading.error)
+    error = error_types.error_in(None, reading.error) or seen.foreign
     if error is None and readable and not seen.valid:
         error = ErrorType.UNKNOWN
     amount, charges = None, charges_of(reading)

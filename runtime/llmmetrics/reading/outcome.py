@@ -14,7 +14,7 @@ from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.encodings import UnknownEncodingError
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
 from llmmetrics.wire.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier
 
@@ -105,7 +105,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         reading = format.read(body)
     except MalformedUsageError:
         return None
-    if reading.usage is None or reading.error:
+    if reading.usage is None or reading.error or not reading.usage.total:
         return None
     out = Outcome()
     out.plain = True
@@ -118,6 +118,8 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         out.tier = reading.tier
     if format.tier is not None and (tier := format.tier(buffer.headers or {})):
         out.tier = tier
+    if out.wire_cost is None and buffer.headers is not None and (cost := header_cost(buffer.headers)):
+        out.wire_cost = cost
     return out
 
 
@@ -129,7 +131,7 @@ def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
 
 def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
     """What a successful answer had shown when its call ended."""
-    if seen.reading.error:
+    if seen.reading.error or seen.foreign:
         return Shown.ERROR
     complete = ending is Ending.READ or seen.ended
     if out.unread is None:
@@ -146,6 +148,10 @@ def _answered(
     """Fill in what a successful answer says; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
     out.model, out.tier = reading.model, reading.tier
+    if seen.foreign:
+        # no answer of this provider, so that nothing was used
+        out.error, out.unread = seen.foreign, out.unread or "malformed"
+        return shown
     if shown is Shown.ERROR:
         out.error = error_types.error_in(None, reading.error)
     elif shown is Shown.MALFORMED:

@@ -38,6 +38,8 @@ BUCKETS: dict[str, str] = {
     "cost_per_million_audio_output_tokens": "output_audio",
     "cost_per_million_image_output_tokens": "output_image",
     "cost_per_thousand_web_searches": "web_search",
+    "cost_per_thousand_file_searches": "file_search",
+    "cost_per_thousand_tool_uses": "tool_use",
 }
 """Which bucket of `llmmetrics.usage` each of them is the price of."""
 
@@ -64,6 +66,8 @@ class Prices(Section):
     cost_per_million_audio_output_tokens: Dollars | None = None
     cost_per_million_image_output_tokens: Dollars | None = None
     cost_per_thousand_web_searches: Dollars | None = None
+    cost_per_thousand_file_searches: Dollars | None = None
+    cost_per_thousand_tool_uses: Dollars | None = None
 
     @property
     def usd(self) -> dict[str, Decimal]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.families import ModelFamily
@@ -65,14 +66,50 @@ def read(body: Doc) -> Reading:
     )
 
 
+def _message(body: Doc) -> Reading:
+    """What a message of Anthropic's own API says, where a refusal before any output is not billed.
+
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback; its tokens are counted all the same.
+    """
+    reading = read(body)
+    usage = mapping(body.get("usage"))
+    passes = [mapping(each) for each in items(usage.get("iterations"))] or [usage]
+    # a model that declined before another one took over is a `message` without output
+    took_over = any(each.get("type") == "fallback_message" for each in passes)
+    declined = [took_over and each.get("type") == "message" for each in passes]
+    declined[-1] = body.get("stop_reason") == "refusal"
+    free = [no and not charge.usage.completion for no, charge in zip(declined, reading.charges, strict=False)]
+    if not any(free):
+        return reading
+    if all(free):
+        # an own price knows no free part: an empty one costs nothing at any price
+        return reading._replace(charges=(Charge(None, usage_of({})),), wire_cost=reading.wire_cost or Decimal(0))
+    fees = reading.charges[len(passes) :]
+    billed = (charge for charge, no in zip(reading.charges, free, strict=False) if not no)
+    return reading._replace(charges=(*billed, *fees))
+
+
+_INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
 def part(event: Doc) -> Doc:
     """Turn an event of a streamed message into a part of it."""
-    return mapping(event.get("message")) or {"usage": event.get("usage"), "error": event.get("error")}
+    if message := mapping(event.get("message")):
+        return message
+    usage = event.get("usage")
+    if type(usage) is dict and not any(usage.get(name) for name in _INPUT):
+        # gateways send a 0 here, after a `message_start` with the count
+        usage = {name: value for name, value in usage.items() if name not in _INPUT}
+    reason = mapping(event.get("delta")).get("stop_reason")
+    return {"usage": usage, "stop_reason": reason, "error": event.get("error")}
 
 
 def ended(event: Doc) -> bool:
-    """Return whether an event is a streamed message's last one."""
-    return event.get("type") in ("message_stop", "error")
+    """Return whether an event ends a streamed message: litellm stops reading at the one with the stop reason."""
+    kind = event.get("type")
+    if kind == "message_delta":
+        return mapping(event.get("delta")).get("stop_reason") is not None
+    return kind in ("message_stop", "error")
 
 
 def _completion(body: Doc) -> Reading:
@@ -82,6 +119,11 @@ def _completion(body: Doc) -> Reading:
 
 _CLAUDE = ModelFamily(re.compile("claude|anthropic"), 1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)
 COMPLETION = COMPLETION_NAMES | {"thinking", "partial_json"}
+_HOSTS = (
+    ("api.anthropic.com", "anthropic"),
+    # Anthropic's own API, sold by a cloud
+    (re.compile(r"^aws-external-anthropic\.[\w-]+\.api\.aws$|^claude\.googleapis\.com$"), "anthropic"),
+)
 TIER = (("service_tier",), ("speed",))
 MAX_TOKENS = (("max_tokens",),)
 # the legacy API's name
@@ -98,17 +140,18 @@ FORMATS = (
         id="anthropic.messages",
         vendor="anthropic",
         path=re.compile(r"/v1/messages/?$"),
-        fields=("usage", "model", "error"),
-        read=read,
+        fields=("usage", "model", "stop_reason", "error"),
+        members=("content", "stop_reason"),
+        read=_message,
         part=part,
         ended=ended,
         refusal=refusal,
         output_limits=MAX_TOKENS,
         completion_names=COMPLETION,
         families=(_CLAUDE,),
-        hosts=(("api.anthropic.com", "anthropic"),),
+        hosts=_HOSTS,
         example="/v1/messages",
-        note="`input_tokens` does not include the cache; each pass has its own model and price",
+        note="`input_tokens` does not include the cache; a refusal before any output is free",
         tier_names=TIER,
     ),
     Format(
@@ -117,6 +160,7 @@ FORMATS = (
         # other servers have such a path too: only Anthropic's host, or a gateway's path that names it
         path=re.compile(r"anthropic.*/v1/complete/?$"),
         fields=("model", "error"),
+        members=("completion", "stop_reason"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
         refusal=refusal,

@@ -9,6 +9,14 @@ from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Charge, Format, Reading, count, counter, mapping
 from llmmetrics.wire.frames import Doc
 
+_COUNTS = {"input_tokens": "input", "image_tokens": "input_image", "output_tokens": "output"}
+
+
+def _pieces(billed: Doc) -> int:
+    """What is billed by piece: searches, and images of the older models, which bill no `image_tokens`."""
+    images = 0 if billed.get("image_tokens") else count(billed.get("images"))
+    return images + count(billed.get("search_units"))
+
 
 def _read(body: Doc) -> Reading:
     # version 2 calls it `usage`, version 1 `meta`, embeddings `meta` in both
@@ -16,14 +24,24 @@ def _read(body: Doc) -> Reading:
     counted, billed = mapping(usage.get("tokens")), mapping(usage.get("billed_units"))
     error = body.get("error")
     said = counted or billed
-    if "input_tokens" not in said and "output_tokens" not in said:
+    if said.keys().isdisjoint(_COUNTS):
         # an embedded image is billed as an image
         return Reading(error=error)
     prompt = count(said.get("input_tokens"))
     cached = min(count(usage.get("cached_tokens")), prompt)
-    seen = usage_of({"input": prompt - cached, "cache_read": cached, "output": count(said.get("output_tokens"))})
+    images = count(said.get("image_tokens"))
+    seen = usage_of(
+        {
+            "input": prompt - cached,
+            "input_image": images,
+            "cache_read": cached,
+            "output": count(said.get("output_tokens")),
+        }
+    )
     # what is billed is less than what is counted: no prompt template, no tool preamble
-    bill = usage_of({"input": count(billed.get("input_tokens")), "output": count(billed.get("output_tokens"))})
+    bill = usage_of(
+        {**{bucket: count(billed.get(name)) for name, bucket in _COUNTS.items()}, "tool_use": _pieces(billed)}
+    )
     return Reading(usage=seen, charges=(Charge(None, bill),) if billed else (), error=error)
 
 
@@ -53,6 +71,7 @@ FORMATS = (
         vendor="cohere",
         path=re.compile(r"/v2/chat/?$"),
         fields=("usage", "error"),
+        members=("message", "finish_reason"),
         read=_read,
         part=_part,
         ended=lambda event: event.get("type") == "message-end",
@@ -71,6 +90,7 @@ FORMATS = (
         # /v1/generate is its predecessor
         path=re.compile(r"cohere.*/v1/(?:chat|generate)/?$"),
         fields=("meta", "error"),
+        members=("text", "generations", "finish_reason", "meta"),
         read=_read,
         part=_part_1,
         ended=lambda event: event.get("event_type") == "stream-end",
@@ -86,6 +106,7 @@ FORMATS = (
         vendor="cohere",
         path=re.compile(r"/v2/embed/?$|cohere.*/v1/embed/?$"),
         fields=("meta", "error"),
+        members=("embeddings", "meta"),
         read=_read,
         refusal=refusal,
         output_limits=NO_COMPLETION,

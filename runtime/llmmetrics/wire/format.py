@@ -69,6 +69,8 @@ class Format(NamedTuple):
     """Read the tier from an answer's headers, if the format has it there and not in the body."""
     always_streams: bool = False
     """A request without the field `stream` asks for a stream."""
+    members: tuple[str, ...] = ()
+    """Fields of an answer without usage: it has at least one of them. Empty: any JSON is an answer."""
     hosts: Hosts = ()
     """The hosts of the vendor, and of other providers that speak the format."""
     example: str = ""
@@ -188,6 +190,23 @@ _COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 
 
 _COST_FIELDS = frozenset(name for name, _ in _COSTS)
+
+
+_COST_HEADERS = ("x-litellm-response-cost",)
+"""Where gateways say the USD that an answer cost: https://docs.litellm.ai/docs/proxy/response_headers."""
+
+
+def header_cost(headers: Mapping[str, str]) -> Decimal | None:
+    """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
+    for name in _COST_HEADERS:
+        if said := headers.get(name):
+            try:
+                cost = Decimal(said)
+            except ArithmeticError:
+                continue
+            if cost.is_finite() and 0 < cost < MOST_USD:
+                return cost
+    return None
 
 
 def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:

@@ -122,6 +122,7 @@ FORMATS = (
         # tuned models have a collection of their own, Vertex's an endpoint
         path=re.compile(_MODEL + r":(?:(?P<stream>streamG)|g)enerateContent$"),
         fields=("usageMetadata", "modelVersion", "error"),
+        members=("candidates", "promptFeedback", "usageMetadata"),
         read=_read,
         ended=_last,
         refusal=refusal,
@@ -139,6 +140,7 @@ FORMATS = (
         vendor="gemini",
         path=re.compile(_MODEL + r":(?:embedContent|batchEmbedContents)$"),
         fields=("usageMetadata", "error"),
+        members=("embedding", "embeddings"),
         read=_read,
         refusal=refusal,
         output_limits=NO_COMPLETION,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from llmmetrics.usage import Usage
 from llmmetrics.wire import gemini
-from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, items, mapping, text, wire_cost
+from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.hosted_tools import plus
 from llmmetrics.wire.tiers import tier_of
 
 _COUNTS = {
@@ -35,12 +37,24 @@ def _metadata(usage: Doc) -> Doc:
     return found | {name: [_detail(each) for each in items(usage.get(ours))] for ours, name in _DETAILS.items()}
 
 
+_TOOLS = {"google_search": "web_search", "retrieval": "file_search"}
+
+
+def _grounded(usage: Doc) -> Usage:
+    """The buckets, with how often each tool was used to ground the answer."""
+    used = gemini.tokens(_metadata(usage))
+    for each in items(usage.get("grounding_tool_count")):
+        fields = mapping(each)
+        used = plus(used, {_TOOLS.get(str(fields.get("type")), "tool_use"): count(fields.get("count"))})
+    return used
+
+
 def _read(body: Doc) -> Reading:
     usage = mapping(body.get("usage"))
     known = "total_input_tokens" in usage or "total_output_tokens" in usage
     return Reading(
         model=text(body.get("model")),
-        usage=gemini.tokens(_metadata(usage)) if known else None,
+        usage=_grounded(usage) if known else None,
         wire_cost=wire_cost(usage),
         error=body.get("error"),
         tier=tier_of(body.get("service_tier")),
@@ -57,6 +71,7 @@ FORMATS = (
         vendor="gemini",
         path=re.compile(r"/v\d\w*/interactions/?$"),
         fields=("usage", "model", "service_tier", "error"),
+        members=("steps", "outputs", "status"),
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
@@ -64,7 +79,7 @@ FORMATS = (
         output_limits=(("generation_config", "max_output_tokens"),),
         completion_names=COMPLETION_NAMES | {"arguments", "code"},
         example="/v1beta/interactions",
-        note="as `gemini.generate`, with other names",
+        note="as `gemini.generate`, with other names, and with counts of searches",
         tier_names=(("service_tier",),),
     ),
 )

@@ -6,22 +6,27 @@ https://platform.openai.com/docs/api-reference; a comment marks what other hosts
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
-from llmmetrics.usage import Usage, usage_of
+from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.families import ModelFamily, tiles
 from llmmetrics.wire.format import (
     COMPLETION_NAMES,
     NO_COMPLETION,
+    Charge,
     Format,
     Reading,
+    count,
     counter,
     counts,
+    items,
     mapping,
     text,
     wire_cost,
 )
 from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.hosted_tools import FEE_FIELDS, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.tiers import tier_of
 
 _NOTHING: Final[Any] = {}.get
@@ -35,19 +40,27 @@ def tokens(usage: Doc) -> Usage:
     inward = details.get if type(details) is dict else _NOTHING
     details = get("completion_tokens_details") or get("output_tokens_details") or get("completion_token_details")
     outward = details.get if type(details) is dict else _NOTHING
-    prompt, completion, total, said, written, audio_in, audio_out, reasoning = counts(
+    prompt, completion, total, said, written, audio_in, audio_out, image_out, reasoning = counts(
         get("prompt_tokens") or get("input_tokens") or 0,
         get("completion_tokens") or get("output_tokens") or 0,
         get("total_tokens") or 0,
-        # DeepSeek, Mistral and Moonshot have names of their own for it
+        # DeepSeek, Mistral, Moonshot, and LiteLLM and Databricks have names of their own for it
         inward("cached_tokens")
         or get("prompt_cache_hit_tokens")
         or get("num_cached_tokens")
         or get("cached_tokens")
+        or get("cache_read_input_tokens")
         or 0,
-        inward("cache_write_tokens") or 0,
+        # OpenAI, LiteLLM, DashScope, LiteLLM's streams and Databricks, Together
+        inward("cache_write_tokens")
+        or inward("cache_creation_tokens")
+        or inward("cache_creation_input_tokens")
+        or get("cache_creation_input_tokens")
+        or get("created_cache_tokens")
+        or 0,
         inward("audio_tokens") or 0,
         outward("audio_tokens") or 0,
+        outward("image_tokens") or 0,
         outward("reasoning_tokens") or 0,
     )
     # tokens that only the total shows: Mistral's audio input, elsewhere reasoning, which xAI says in the details too
@@ -61,23 +74,22 @@ def tokens(usage: Doc) -> Usage:
     # Grok on Azure says that more was cached than the prompt has
     cached = min(said, prompt)
     fresh = prompt - cached - written - audio_in
-    visible = completion - reasoning - audio_out
+    visible = completion - reasoning - audio_out - image_out
     if fresh < 0 or visible < 0:
         return usage_of({"input": prompt - cached, "cache_read": cached, "output": completion}, cache_read=said)
-    buckets = {"input": fresh} if fresh else {}
-    if audio_in:
-        buckets["input_audio"] = audio_in
-    if cached:
-        buckets["cache_read"] = cached
-    if written:
-        buckets["cache_write"] = written
-    if visible:
-        buckets["output"] = visible
-    if audio_out:
-        buckets["output_audio"] = audio_out
-    if reasoning:
-        buckets["reasoning"] = reasoning
-    return Usage(prompt, completion, said, buckets)
+    for_an_hour = _for_an_hour(usage, inward, written) if written else 0
+    buckets = (
+        *(("input", fresh), ("input_audio", audio_in), ("cache_read", cached)),
+        *(("cache_write", written - for_an_hour), ("cache_write_1h", for_an_hour)),
+        *(("output", visible), ("output_audio", audio_out), ("output_image", image_out), ("reasoning", reasoning)),
+    )
+    return Usage(prompt, completion, said, {name: n for name, n in buckets if n})
+
+
+def _for_an_hour(usage: Doc, inward: Callable[[str], Any], written: int) -> int:
+    """Those of the tokens that were written to a cache that stay there for an hour: LiteLLM and DashScope say it."""
+    split = inward("cache_creation_token_details") or inward("cache_creation") or usage.get("cache_creation")
+    return min(count(mapping(split).get("ephemeral_1h_input_tokens")), written)
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
@@ -87,15 +99,42 @@ def read(body: Doc) -> Reading:
     """Read a completion or a response."""
     usage = body.get("usage")
     if type(usage) is not dict:
-        usage = {}
+        usage = _choice_usage(body)
     known = tokens(usage) if usage else None
     if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _COUNTS):
         # a total alone does not say what it is the total of
         known = None
+    if known and not FEE_FIELDS.isdisjoint(usage):
+        known = plus(known, usage_fees(usage))
     tier = body.get("service_tier")
     if tier is not None:
         tier = None if tier == "default" else tier_of(tier)
     return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"), tier)
+
+
+def _choice_usage(body: Doc) -> Doc:
+    """The usage that Moonshot puts into the choice: https://platform.moonshot.ai/docs/api/chat."""
+    for choice in items(body.get("choices")):
+        if type(choice) is dict and type(usage := choice.get("usage")) is dict:
+            return usage
+    return {}
+
+
+def _responded(body: Doc) -> Reading:
+    """What a response says, with the tools that ran inside it."""
+    reading = read(body)
+    tools = body.get("tool_usage")
+    if reading.usage is None or type(tools) is not dict:
+        return reading
+    own = plus(reading.usage, tool_fees(tools))
+    drawn = image_tokens(mapping(tools.get("image_gen")))
+    if not drawn.total:
+        return reading._replace(usage=own)
+    hosted = (mapping(each) for each in items(body.get("tools")))
+    model = next((text(each.get("model")) for each in hosted if each.get("type") == "image_generation"), None)
+    # without its model, what it costs is unknown
+    images = Charge(model, drawn if model else plus(drawn, {"tool_use": 1}))
+    return reading._replace(usage=add((own, drawn)), charges=(Charge(None, own), images))
 
 
 def _embeddings(body: Doc) -> Reading:
@@ -109,13 +148,25 @@ def _embeddings(body: Doc) -> Reading:
 def chunk(event: Doc) -> Doc:
     """Turn a chunk of a streamed completion into a part of it."""
     # Groq puts a stream's usage under a key of its own
-    usage = event.get("usage") or mapping(event.get("x_groq")).get("usage")
+    usage = event.get("usage") or mapping(event.get("x_groq")).get("usage") or _choice_usage(event) or None
     return {
         "usage": usage,
         "model": event.get("model"),
         "service_tier": event.get("service_tier"),
         "error": event.get("error"),
     }
+
+
+def stopped(event: Doc) -> bool:
+    """Whether a chunk ends a streamed completion: `[DONE]`, why each choice of it stopped, or the usage alone."""
+    if event is DONE:
+        return True
+    choices = event.get("choices")
+    if not isinstance(choices, list):
+        return False
+    if not choices:
+        return isinstance(event.get("usage"), dict)
+    return all(mapping(choice).get("finish_reason") for choice in choices)
 
 
 def _response(event: Doc) -> Doc:
@@ -181,9 +232,10 @@ FORMATS = (
         # Writer has a path of its own for it
         path=re.compile(_DEPLOYMENT + r"/chat/completions/?$|^api\.writer\.com/v1/chat$"),
         fields=_FIELDS,
+        members=("choices", "output"),
         read=read,
         part=chunk,
-        ended=lambda event: event is DONE,
+        ended=stopped,
         usage_on_request=True,
         refusal=refusal,
         output_limits=MAX_TOKENS,
@@ -192,15 +244,16 @@ FORMATS = (
         families=(_MINI,),
         hosts=_HOSTS,
         example="/v1/chat/completions",
-        note="DeepSeek, Groq, Mistral and Moonshot have other names for some counts",
+        note="other hosts have other names for the cache and other counts",
         tier_names=TIER,
     ),
     Format(
         id="openai.responses",
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/responses(?:/compact)?/?$"),
-        fields=_FIELDS,
-        read=read,
+        fields=("usage", "model", "tool_usage", "tools", "service_tier", "error"),
+        members=("output", "status"),
+        read=_responded,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
         refusal=refusal,
@@ -215,9 +268,10 @@ FORMATS = (
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/completions/?$|/v1/edits$"),
         fields=_FIELDS,
+        members=("choices", "text"),
         read=read,
         part=chunk,
-        ended=lambda event: event is DONE,
+        ended=stopped,
         usage_on_request=True,
         refusal=refusal,
         output_limits=MAX_TOKENS,
@@ -234,6 +288,7 @@ FORMATS = (
         # Voyage has more kinds of them; Ollama's own are at /api
         path=re.compile(_DEPLOYMENT + r"(?<!/api)/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
+        members=("data", "embeddings"),
         read=_embeddings,
         refusal=refusal,
         output_limits=NO_COMPLETION,

@@ -32,6 +32,7 @@ FORMATS = (
         vendor="cohere",
         path=re.compile(r"/rerank/?$"),
         fields=("usage", "meta", "model", "error"),
+        members=("results", "data"),
         read=_read,
         refusal=cohere.refusal,
         output_limits=NO_COMPLETION,

@@ -11,7 +11,7 @@ import re
 from llmmetrics.usage import usage_of
 from llmmetrics.wire import anthropic, gemini, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
-from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.frames import Doc
 
 
 def _predicted(body: Doc) -> Reading:
@@ -31,6 +31,12 @@ def _predicted(body: Doc) -> Reading:
 
 _RAW = r"/(?P<model>[^/:]+):(?:(?P<stream>streamR)|r)awPredict$"
 
+_HOSTS = (
+    ("aiplatform.googleapis.com", "google-vertex"),
+    # the SDKs' hosts of the locations `us` and `eu`, and for certificates
+    (re.compile(r"(?:^|[-.])aiplatform\.(?:[\w-]+\.rep|mtls)\.googleapis\.com$"), "google-vertex"),
+)
+
 FORMATS = (
     Format(
         id="vertex.predict",
@@ -38,12 +44,13 @@ FORMATS = (
         # images and videos are predicted too, and are no calls
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
         fields=("predictions", "metadata", "error"),
+        members=("predictions",),
         read=_predicted,
         refusal=gemini.refusal,
         output_limits=(("parameters", "maxOutputTokens"),),
         answer_counts=(("parameters", "candidateCount"),),
         plain_prompt=True,
-        hosts=(("aiplatform.googleapis.com", "google-vertex"),),
+        hosts=_HOSTS,
         example="/publishers/google/models/text-embedding-005:predict",
         note="each embedding has its own count",
     ),
@@ -52,6 +59,7 @@ FORMATS = (
         vendor="anthropic",
         path=re.compile(r"/publishers/anthropic/models" + _RAW),
         fields=("usage", "model", "error"),
+        members=("content", "stop_reason"),
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
@@ -68,9 +76,10 @@ FORMATS = (
         vendor="openai",
         path=re.compile(r"/publishers/[^/]+/models" + _RAW),
         fields=("usage", "model", "service_tier", "error"),
+        members=("choices",),
         read=openai.read,
         part=openai.chunk,
-        ended=lambda event: event is DONE,
+        ended=openai.stopped,
         refusal=openai.refusal,
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),

@@ -132,3 +132,10 @@ def test_the_settings_own_prices(tmp_path, capsys):
     assert "house-7b: there is none for output" in capsys.readouterr().err
     assert price("hous", *given) == 1
     assert "did you mean house-*" in capsys.readouterr().err
+
+
+def test_a_fee_for_each_request(capsys):
+    assert price("sonar", "--provider", "perplexity", counts=[]) == 0
+    assert ", and up to 0.012 USD for each request\n" in capsys.readouterr().out
+    assert price("sonar", "--provider", "perplexity") == 1
+    assert "each request has a fee that depends on its search context" in capsys.readouterr().err

@@ -117,3 +117,13 @@ def test_prices_that_depend_on_the_hour(hour, cheaper):
 def test_a_name_that_is_no_bucket():
     with pytest.raises(KeyError):
         usage_of({"prompt": 1})
+
+
+@pytest.mark.parametrize(("model", "fee"), [("sonar", "0.012"), ("sonar-pro", "0.014"), ("sonar-deep-research", "0")])
+def test_a_fee_for_each_request_makes_the_cost_unknown(model, fee):
+    found = price(model, "https://api.perplexity.ai/chat/completions")
+    used = usage_of({"input": 1_000_000, "output": 10})
+    assert found.request_fee == usd(fee)
+    assert (found.of(used) is None) == (fee != "0")
+    # what is known of it is what a budget books at least
+    assert found.least(used) >= usd("1")

@@ -108,3 +108,10 @@ def test_the_dearest_of_each_kind_and_the_tier_count():
     assert worst_case(price, CHAT, b'{"max_tokens":3}', None) == 16 * 7 + 3 * 20
     searching = b'{"max_tokens":3,"tools":[{"type":"web_search"}]}'
     assert worst_case(price, CHAT, searching, None) == len(searching) * 7 + 3 * 20 + MOST_SEARCHES * 1000
+
+
+@pytest.mark.parametrize("tool", ["web_search_preview", "file_search", "google_search", "googleSearch", "google_maps"])
+def test_every_tool_that_is_billed_by_piece_counts(tool):
+    body = b'{"max_tokens":3,"tools":[{"type":"%s"}]}' % tool.encode()
+    price = Price({"output": 10, "web_search": 1000, "file_search": 200}, request_fee=7)
+    assert worst_case(price, CHAT, body, None) == 3 * 10 + MOST_SEARCHES * 1000 + 7

@@ -14,6 +14,8 @@ _CONFIG = frozenset(
         *("remote_write", "remote_read", "tracing", "otlp", "runtime"),
     ]
 )
+# https://prometheus.io/docs/alerting/latest/configuration; it has `global` and `tracing` as well
+_ALERTMANAGER = frozenset(["route", "receivers", "inhibit_rules"])
 
 
 def document(content: Any) -> Document:
@@ -27,6 +29,10 @@ def document(content: Any) -> Document:
             return Document(list(_rules(content["groups"])), checked_by="rules")
         if isinstance(content.get("tests"), list):
             return Document()
+        if _ALERTMANAGER & content.keys() and not {"scrape_configs", "rule_files"} & content.keys():
+            raise UnreadableError(
+                "is an alertmanager.yml, which has no queries: `amtool check-config` checks it; give the rules file"
+            )
         if _CONFIG & content.keys():
             return Document((), list(_retention(content)), frozenset(_targets(content)), "config")
     raise UnreadableError(

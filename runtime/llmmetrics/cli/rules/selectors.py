@@ -43,6 +43,37 @@ def name_of(node: VectorSelector) -> str | None:
     return node.name or next(equal, None)
 
 
+_MEASURES = (
+    ("budget|limit|quota", "llm_backend_budget_usd"),
+    ("cost|spen[dt]|usd|dollar|price|bill", COST),
+    ("first|ttft", "llm_time_to_first_chunk_seconds"),
+    ("latency|duration|seconds|time", "llm_request_duration_seconds"),
+    ("token", "llm_tokens_total"),
+    ("retr(?:y|ies)", "llmmetrics_retries_total"),
+    ("in_?flight|active|pending|concurren|ongoing", "llm_active_requests"),
+    ("error|fail|exception", "llm_errors_total"),
+    ("health|_up$|alive|available", "llm_backend_health"),
+    ("call|request|quer(?:y|ies)|completion", "llm_requests_total"),
+)
+"""Words of other tools' metrics, and what measures the same here: the first that is in a name holds."""
+
+_SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
+
+
+def nearest(name: str) -> str | None:
+    """The name of ours that a name was probably meant to be: a misspelt one, or the same measure."""
+    if name.startswith("llmmetrics_"):
+        return next(iter(get_close_matches(name, SAMPLES, 1, 0.7)), None)
+    if misspelt := get_close_matches(name, SAMPLES, 1, 0.92):
+        return misspelt[0]
+    same = next((ours for words, ours in _MEASURES if re.search(words, name)), None)
+    if same is None or same in SAMPLES:
+        return same
+    # a histogram
+    part = _SUFFIX.search(name)
+    return same + (part[0] if part else "_bucket")
+
+
 def unknown_name(name: str) -> Finding:
     """What is wrong with a name that looks like ours and does not exist."""
     if name == f"{COST}_total":
@@ -50,8 +81,8 @@ def unknown_name(name: str) -> Finding:
     if name in FAMILIES:
         parts = listed(FAMILIES[name].samples)
         return error(f"{name} is a histogram, which has no series of this name, so the result is empty", f"use {parts}")
-    near = get_close_matches(name, SAMPLES, 1, 0.7)
-    do = f"did you mean {near[0]}?" if near else "docs/metrics.md lists all that there are"
+    near = nearest(name)
+    do = f"did you mean {near}?" if near else "docs/metrics.md lists all that there are"
     return error(f"{name} does not exist, so the result is empty", do)
 
 

@@ -7,12 +7,32 @@ import pytest
 BUDGET = "llm_backend_budget_usd"
 CURRENT, MAX = (f'{BUDGET}{{limit_type="{each}"}}' for each in ("current", "max"))
 
+THEIRS = {
+    "llm_cost_total": "llm_estimated_cost_usd",
+    "llm_cost_usd_total": "llm_estimated_cost_usd",
+    "llm_spend_usd_total": "llm_estimated_cost_usd",
+    "llm_request_cost_dollars_sum": "llm_estimated_cost_usd",
+    "llm_calls_total": "llm_requests_total",
+    "llm_request_count_total": "llm_requests_total",
+    "llm_failures_total": "llm_errors_total",
+    "llm_request_errors": "llm_errors_total",
+    "llm_input_tokens_total": "llm_tokens_total",
+    "llm_latency_ms_bucket": "llm_request_duration_seconds_bucket",
+    "llm_latency_seconds_count": "llm_request_duration_seconds_count",
+    "llm_time_to_first_token_seconds_bucket": "llm_time_to_first_chunk_seconds_bucket",
+    "llm_budget_remaining_usd": "llm_backend_budget_usd",
+    "llm_inflight_requests": "llm_active_requests",
+    "llm_backend_up": "llm_backend_health",
+}
+
 WRONG = [
     # names, labels and values that do not exist
     ("rate(llm_request_total[5m])", "error", "did you mean llm_requests_total?"),
     ("rate(llm_estimated_cost_usd_total[5m])", "error", "the cost has no _total"),
     ("rate(llm_request_duration_seconds[5m])", "error", "use llm_request_duration_seconds_bucket"),
     ("llmmetrics_nothing_like_it", "error", "docs/metrics.md"),
+    # another tool's name for what is measured here under this one
+    *((f"sum({theirs})", "error", f"did you mean {ours}?") for theirs, ours in THEIRS.items()),
     ('rate(llm_requests_total{state="success"}[5m])', "error", "no label 'state'"),
     ('rate(llm_requests_total{error_type="auth"}[5m])', "error", "it has backend, instance, job, model, status"),
     ('rate(llm_errors_total{status!="success"}[5m])', "error", "excludes nothing"),

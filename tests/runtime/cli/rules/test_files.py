@@ -245,6 +245,13 @@ UNREADABLE = [
     ("latin.yml", b"\xff\xfe\x00", "is no text in UTF-8"),
     ("list.yml", "- alert: A\n  expr: up\n", "has rules outside a group"),
     ("other.yml", "services: {}", "neither rules (`groups`) nor a prometheus.yml"),
+    (
+        "alertmanager.yml",
+        "global: {smtp_from: a@b.c}\nroute: {receiver: x}\nreceivers: [{name: x}]",
+        "an alertmanager.yml",
+    ),
+    ("am.yml", "global: {}\nreceivers: [{name: x}]", "an alertmanager.yml"),
+    ("inhibit.yml", "tracing: {}\nroute: {receiver: x}\ninhibit_rules: []", "an alertmanager.yml"),
     ("empty.yml", "", "neither rules"),
     ("word.yml", "word", "neither rules"),
     ("groups.yml", "groups: 1", "is no rules file"),
