@@ -15,6 +15,8 @@ from llmmetrics.wire.format import Charge
 
 def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int | None:
     """Attodollars; None if no price is known."""
+    if is_free(outcome):
+        return 0
     own = call.series.price
     if own is not None and not outcome.charges:
         return own.of(usage)
@@ -28,6 +30,11 @@ def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Us
     return None if price is None else price.of(usage)
 
 
+def is_free(outcome: Outcome) -> bool:
+    """Whether the provider bills nothing, at whatever price: a format says so by a cost of 0, which no host may."""
+    return outcome.wire_cost is not None and not outcome.wire_cost
+
+
 def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int:
     """Attodollars that a call without a known price costs at least: its tokens at standard prices."""
     listed = _listed(price_lookup, call, outcome, None)
@@ -38,6 +45,8 @@ def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: U
 
 def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decimal | None:
     """Dollars that the wire says, if the user has configured no price for the call."""
+    if is_free(outcome):
+        return outcome.wire_cost
     if outcome.wire_cost is None or call.series.price is not None:
         return None
     names = (*(charge.model for charge in outcome.charges), outcome.model, call.model)

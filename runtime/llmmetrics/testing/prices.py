@@ -107,7 +107,9 @@ class PriceBook:
         seller = self._seller(backend)
         if seller == _LOCAL:
             return None
-        return self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)
+        found = self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)
+        # a fee that no count shows: such a call has no known cost
+        return None if found and found.request_fee else found
 
     def known(self) -> dict[str, Any]:
         """What was learnt, as plain values that JSON can hold."""

@@ -82,8 +82,7 @@ def _message(body: Doc) -> Reading:
     if not any(free):
         return reading
     if all(free):
-        # an own price knows no free part: an empty one costs nothing at any price
-        return reading._replace(charges=(Charge(None, usage_of({})),), wire_cost=reading.wire_cost or Decimal(0))
+        return reading._replace(wire_cost=reading.wire_cost or Decimal(0))
     fees = reading.charges[len(passes) :]
     billed = (charge for charge, no in zip(reading.charges, free, strict=False) if not no)
     return reading._replace(charges=(*billed, *fees))

@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     charges: tuple[Charge, ...] = ()
     """The parts that are priced, if they differ from `usage`."""
     wire_cost: Decimal | None = None
-    """USD, as the provider put it on the wire."""
+    """USD, as the provider put it on the wire; 0: nothing is billed, at any price."""
     error: Any = None
     """An error object inside the body."""
     tier: str | None = None

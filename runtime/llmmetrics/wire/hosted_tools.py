@@ -26,8 +26,14 @@ _FEES: dict[tuple[str, ...], str] = {
 }
 """Where a usage counts what is billed by piece, and the bucket of it. What is free is not here."""
 
-FEE_FIELDS = frozenset(path[0] for path in _FEES)
-"""Fields of a usage, one of which it has if it counts any."""
+_DETAILS = "prompt_tokens_details"
+_FEE_FIELDS = frozenset(path[0] for path in _FEES) - {_DETAILS}
+
+
+def has_fees(usage: Doc) -> bool:
+    """Whether a usage may count any: nearly every one has details of its prompt, and few a search in them."""
+    return not _FEE_FIELDS.isdisjoint(usage) or "web_search_requests" in (usage.get(_DETAILS) or ())
+
 
 # https://platform.openai.com/docs/api-reference/responses/object
 _TOOLS = {"web_search": "web_search", "file_search": "file_search"}

@@ -26,7 +26,7 @@ from llmmetrics.wire.format import (
     wire_cost,
 )
 from llmmetrics.wire.frames import DONE, Doc
-from llmmetrics.wire.hosted_tools import FEE_FIELDS, image_tokens, plus, tool_fees, usage_fees
+from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.tiers import tier_of
 
 _NOTHING: Final[Any] = {}.get
@@ -77,13 +77,28 @@ def tokens(usage: Doc) -> Usage:
     visible = completion - reasoning - audio_out - image_out
     if fresh < 0 or visible < 0:
         return usage_of({"input": prompt - cached, "cache_read": cached, "output": completion}, cache_read=said)
-    for_an_hour = _for_an_hour(usage, inward, written) if written else 0
-    buckets = (
-        *(("input", fresh), ("input_audio", audio_in), ("cache_read", cached)),
-        *(("cache_write", written - for_an_hour), ("cache_write_1h", for_an_hour)),
-        *(("output", visible), ("output_audio", audio_out), ("output_image", image_out), ("reasoning", reasoning)),
-    )
-    return Usage(prompt, completion, said, {name: n for name, n in buckets if n})
+    if audio_in or written or audio_out or image_out:
+        for_an_hour = _for_an_hour(usage, inward, written)
+        buckets = {
+            "input": fresh,
+            "input_audio": audio_in,
+            "cache_read": cached,
+            "cache_write": written - for_an_hour,
+            "cache_write_1h": for_an_hour,
+            "output": visible,
+            "output_audio": audio_out,
+            "output_image": image_out,
+            "reasoning": reasoning,
+        }
+        return usage_of(buckets, cache_read=said)
+    buckets = {"input": fresh} if fresh else {}
+    if cached:
+        buckets["cache_read"] = cached
+    if visible:
+        buckets["output"] = visible
+    if reasoning:
+        buckets["reasoning"] = reasoning
+    return Usage(prompt, completion, said, buckets)
 
 
 def _for_an_hour(usage: Doc, inward: Callable[[str], Any], written: int) -> int:
@@ -104,7 +119,7 @@ def read(body: Doc) -> Reading:
     if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _COUNTS):
         # a total alone does not say what it is the total of
         known = None
-    if known and not FEE_FIELDS.isdisjoint(usage):
+    if known and has_fees(usage):
         known = plus(known, usage_fees(usage))
     tier = body.get("service_tier")
     if tier is not None:

@@ -9,7 +9,7 @@ from support.provider_answers import counts, read
 
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import outcome_of
-from llmmetrics.wire import claim
+from llmmetrics.wire import FORMATS, claim
 from llmmetrics.wire.body_buffer import BodyBuffer
 
 HOST = "https://x.example"
@@ -105,6 +105,12 @@ def test_one_that_breaks_off_in_it_or_before_has_not(path):
         assert (seen.usage, seen.error_type) == (None, "unknown")
         live = outcome(path, text[:end].encode())
         assert (live.error, live.known) == ("unknown", False)
+
+
+def test_every_format_says_what_an_answer_has():
+    # each of Bedrock's models has a body of its own, and a count is an answer whatever is in it
+    without = {each.id for each in FORMATS if not each.members and not each.id.endswith("count_tokens")}
+    assert without <= {"bedrock.invoke"}
 
 
 def lines(*events):
