@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from llmmetrics.wire import claim
+from llmmetrics.wire import Format, claim
 from llmmetrics.wire.body_buffer import keep
-from llmmetrics.wire.estimation.completion_text import passed_of
+from llmmetrics.wire.estimation.completion_text import completion_of
 from llmmetrics.wire.estimation.estimate import completion_tokens, prompt_tokens
 from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.frames import parse
@@ -51,8 +51,8 @@ def kind_of(request: bytes) -> str:
     return "text" if len(text.encode()) <= 1.2 * len(text) else "text, much of it not in Latin script"
 
 
-def written(body: bytes) -> int:
-    return sum(map(len, passed_of(keep(body)).texts))
+def written(body: bytes, format: Format) -> int:
+    return sum(map(len, completion_of(keep(body), format).texts))
 
 
 def note(row: dict[str, Any], errors: Errors) -> None:
@@ -64,7 +64,7 @@ def note(row: dict[str, Any], errors: Errors) -> None:
     if claimed is None:
         return
     request, answer = (b64decode(row[f"{side}_body_b64"] or "") for side in ("request", "response"))
-    names = (claimed.format.id, claimed.format.vendor, truth["model_requested"])
+    names = (claimed.format, truth["model_requested"])
     half = "held back" if int(sha256(row["id"].encode()).hexdigest(), 16) % 2 else "chosen on this half"
     rows = ("all", half, claimed.format.id, kind_of(request))
 
@@ -77,9 +77,9 @@ def note(row: dict[str, Any], errors: Errors) -> None:
     if not (completion := truth["completion_tokens"]):
         return
     add("thought" if truth["reasoning_tokens"] else "written", completion_tokens(keep(answer), *names), completion)
-    if row["stream"] and not truth["reasoning_tokens"] and (whole := written(answer)):
+    if row["stream"] and not truth["reasoning_tokens"] and (whole := written(answer, claimed.format)):
         half_way = answer[: len(answer) // 2]
-        if passed := written(half_way):
+        if passed := written(half_way, claimed.format):
             add("cut", completion_tokens(keep(half_way), *names), completion * passed / whole)
 
 

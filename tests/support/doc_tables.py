@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import partial
 from typing import get_args
 
+from llmmetrics import wire
 from llmmetrics.budgets.budget import LEDGER_ERRORS
 from llmmetrics.budgets.ledgers.base import KEPT
 from llmmetrics.errors import Reason
@@ -97,8 +98,18 @@ LISTS: dict[tuple[str, str], type[StrEnum]] = {
 """Page and name of each made list of an enum's values."""
 
 
+def formats() -> str:
+    """Each wire format: a path, the names of its output limit, what is special about it."""
+    rows = []
+    for each in sorted(wire.FORMATS, key=lambda row: row.id):
+        limits = ", ".join(f"`{'.'.join(place)}`" for place in each.output_limits or ())
+        rows.append((f"`{each.id}`", f"`{each.example}`", limits or "no completion", each.note))
+    return _table(("format", "a path", "output limit", "what is special about it"), rows)
+
+
 TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("counting.md", "endings"): endings,
+    ("formats.md", "formats"): formats,
     ("metrics.md", "statuses"): statuses,
     ("metrics.md", "error types"): error_types,
     ("metrics.md", "reasons"): partial(listed, get_args(Reason)),

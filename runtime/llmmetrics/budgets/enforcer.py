@@ -29,7 +29,6 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire import count_tokens
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
 
@@ -215,15 +214,17 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        if call.format in count_tokens.FORMATS:
+        if call.format.free:
             return _FREE
-        price = call.series.price or self._price_lookup.listed(call.route, (call.model,), asked_tier(call.request_body))
+        price = call.series.price or self._price_lookup.listed(
+            call.route, (call.model,), asked_tier(call.format, call.request_body)
+        )
         if price is None:
             return None
         if not self._strict:
             return _FREE
         window = self._price_lookup.window(call.route, call.model)
-        return worst_case(price, call.request_body, window, call.model, call.format.vendor)
+        return worst_case(price, call.format, call.request_body, window, call.model)
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which `max_tokens` it would fit."""

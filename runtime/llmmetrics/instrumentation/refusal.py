@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.settings.model import OnBudgetExceeded
+from llmmetrics.wire import openai
+from llmmetrics.wire.format import Format
 
 HEADER = "x-llmmetrics-budget-exceeded"
 """The header that carries the details: some SDKs' exceptions do not keep the body."""
@@ -29,34 +31,14 @@ def is_sdk(headers: Any) -> bool:
     return any(name in headers for name in _SDK_HEADERS) or _SDK.search(headers.get("user-agent", "")) is not None
 
 
-def _openai(message: str) -> Any:
-    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
-
-
-def _google(message: str) -> Any:
-    return {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}}
-
-
-# each provider's own shape of an error, as its documentation has it
-_BODIES: Mapping[str, Callable[[str], Any]] = {
-    "anthropic": lambda message: {"type": "error", "error": {"type": "billing_error", "message": message}},
-    **dict.fromkeys(("gemini", "google-vertex"), _google),
-    **dict.fromkeys(("cohere", "aws-bedrock"), lambda message: {"message": message}),
-    "ollama": lambda message: {"error": message},
-}
-# the parts outside the body: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization.
-# botocore does not retry this one of Bedrock's exceptions for a limit
-_HEADERS: Mapping[str, Mapping[str, str]] = {"aws-bedrock": {"x-amzn-errortype": "ServiceQuotaExceededException"}}
-
-
-def answer(how: OnBudgetExceeded | None, library: Any, request: Any, vendor: str, exceeded: BudgetExceeded) -> Any:
+def answer(how: OnBudgetExceeded | None, library: Any, request: Any, format: Format, exceeded: BudgetExceeded) -> Any:
     """Make the response of this HTTP library for a refusal, or raise it, by the settings and the caller."""
     if how is OnBudgetExceeded.RAISE or (how is None and not is_sdk(request.headers)):
         raise exceeded
     response = library.Response(
         402,
-        headers={HEADER: _packed(exceeded), "x-should-retry": "false", **_HEADERS.get(vendor, {})},
-        json=_BODIES.get(vendor, _openai)(str(exceeded)),
+        headers={HEADER: _packed(exceeded), "x-should-retry": "false", **dict(format.refusal_headers)},
+        json=(format.refusal or openai.refusal)(str(exceeded)),
         request=request,
     )
     # a client that is instrumented above its transports does not set this

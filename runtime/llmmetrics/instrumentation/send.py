@@ -118,7 +118,7 @@ def _refuse(meter: Engine, call: Call, request: Any, exceeded: BudgetExceeded) -
     how = meter.settings.budget.on_budget_exceeded
     # an adapter's request makes its own answers
     library = request if hasattr(request, "Response") else library_of(request, "Request")
-    return refusal.answer(how, library, request, call.format.vendor, exceeded)
+    return refusal.answer(how, library, request, call.format, exceeded)
 
 
 def library_of(thing: object, *names: str) -> Any:

@@ -12,6 +12,7 @@ from llmmetrics.usage import COMPLETION, FEES, PROMPT
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
+from llmmetrics.wire.format import NO_COMPLETION, Format, Place, value_at
 from llmmetrics.wire.frames import parse
 
 UNKNOWN_WINDOW = 200_000
@@ -20,18 +21,6 @@ UNKNOWN_WINDOW = 200_000
 MOST_SEARCHES = 10
 """Searches of one call, if its request has no limit."""
 
-# every name of the output limit: https://platform.openai.com/docs/api-reference,
-# https://docs.anthropic.com/en/api, https://ai.google.dev/api, https://docs.cohere.com/reference,
-# https://github.com/ollama/ollama/blob/main/docs/api.md, https://docs.aws.amazon.com/bedrock/latest/APIReference
-_OUTPUT: Sequence[tuple[str, ...]] = (
-    *(("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",), ("max_tokens_to_sample",)),
-    *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
-    *(("options", "num_predict"), ("inferenceConfig", "maxTokens"), ("parameters", "maxOutputTokens")),
-    *(("max_gen_len",), ("textGenerationConfig", "maxTokenCount")),
-)
-_ANSWERS: Sequence[tuple[str, ...]] = (
-    *(("n",), ("best_of",), ("num_generations",), ("generationConfig", "candidateCount")),
-)
 _ELSEWHERE = re.compile(
     rb'"(?:image_url|file_id|file_uri|fileUri|file_url|previous_response_id|conversation|cachedContent|prompt_id'
     rb'|video_url|document_url|container)"'
@@ -39,26 +28,24 @@ _ELSEWHERE = re.compile(
 """Keys that refer to content outside the request, so that the request's size is no bound."""
 
 _SEARCHES = re.compile(rb"web_search|file_search|google_?search|google_?maps", re.IGNORECASE)
-"""What names a tool that is billed by piece."""
+"""Names of tools that are billed by piece."""
 
 
-def _at(fields: Any, paths: Sequence[tuple[str, ...]]) -> Iterator[int]:
-    """Yield the positive counts at these paths of a request."""
-    for path in paths:
-        value = fields
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
+def _at(fields: Any, places: Sequence[Place]) -> Iterator[int]:
+    """Yield the positive counts at these places of a request."""
+    for place in places:
+        value = value_at(fields, place)
         if isinstance(value, int) and value > 0:
             yield value
 
 
-def most_output(fields: Any) -> int | None:
-    """Return the output limit of a request's body, in tokens; None if it has none."""
-    return max(_at(fields, _OUTPUT), default=None)
+def most_output(format: Format, fields: Any) -> int | None:
+    """Return the output limit of a request, in tokens; None if it has none."""
+    return max(_at(fields, format.output_limits or ()), default=None)
 
 
 _INLINE = re.compile(rb'"(?:%s)"' % "|".join(sorted(HELD)).encode())
-"""What names a file that is in the request as base64."""
+"""Keys of files that are in the request as base64."""
 
 _LARGEST = ((2048, 768), (3072, 3072))
 """Pixels of the images that come to the most tokens by each formula, for an image whose size cannot be read."""
@@ -68,41 +55,42 @@ class WorstCase(NamedTuple):
     """The most that a request may cost, in attodollars."""
 
     prompt: int
-    """Its prompt and its fees."""
+    """Of the prompt and the fees."""
     token: int
-    """A token of output, in each of the answers that it asks for."""
+    """Of one output token, in each of the requested answers."""
     output: int
-    """Tokens of output an answer."""
+    """Output tokens of one answer."""
 
     @property
     def cost(self) -> int:
-        """All of it."""
+        """The whole cost."""
         return self.prompt + self.token * self.output
 
     def output_for(self, amount: int) -> int | None:
-        """Return the most tokens of output with which it costs no more than `amount`; None if not even one fits."""
+        """Return the highest output limit with a cost of at most `amount`; None if no token fits."""
         return None if self.token == 0 or self.prompt + self.token > amount else (amount - self.prompt) // self.token
 
 
-def worst_case(price: Price, body: bytes, window: int | None, *names: str | None) -> WorstCase:
-    """Bound what a request may cost. `window` is the model's context window in tokens, None if it is not known.
+def worst_case(price: Price, format: Format, body: bytes, window: int | None, *models: str | None) -> WorstCase:
+    """Return the highest possible cost of a request.
 
-    No token of text is shorter than a byte, so that the request's size bounds its prompt. Media inside it are bounded
-    by their providers' formulas, which `names`, of models and makers, choose; what it refers to elsewhere is bounded by
-    the window. Every token is priced as the dearest of its kind.
+    `window` is the model's context window in tokens, None if it is not known. A token of text has at least one byte,
+    so that the request's size limits its prompt. The formulas of the provider, by `models`, limit the media in it; the
+    window limits the content that the request only refers to. Each token is priced as the most expensive of its kind.
     """
     fields = parse(body)
     known = UNKNOWN_WINDOW if window is None else window
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     if isinstance(fields, dict) and _INLINE.search(body):
-        prompt = max(prompt, len(body) + _media(fields, names, known))
+        prompt = max(prompt, len(body) + _media(fields, (*models, format.vendor), known))
     units = price.at(prompt)
-    answers = max(_at(fields, _ANSWERS), default=1)
+    output = 0 if format.output_limits == NO_COMPLETION else most_output(format, fields) or known
+    answers = max(_at(fields, format.answer_counts), default=1)
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
     return WorstCase(
         _dearest(units, PROMPT) * prompt + _dearest(units, FEES) * searches + price.request_fee,
         _dearest(units, COMPLETION) * answers,
-        most_output(fields) or known,
+        output,
     )
 
 

@@ -72,7 +72,7 @@ def outcome_of(
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # without an answer, only the request names the tier
-            out.tier = asked_tier(request_body)
+            out.tier = asked_tier(format, request_body)
     else:
         try:
             body = buffer.body()
@@ -170,10 +170,10 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
-    names = (sent.format.id, sent.format.vendor, out.model or sent.model)
-    passed = estimate.completion_tokens(body, *names)
+    model = out.model or sent.model
+    passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:
-        out.usage = usage_of({"input": estimate.prompt_tokens(sent.body, *names), "output": passed})
+        out.usage = usage_of({"input": estimate.prompt_tokens(sent.body, sent.format, model), "output": passed})
     else:
         more = max(passed - read.completion, 0)
         out.usage = usage_of({**read.buckets, "output": read.buckets.get("output", 0) + more})

@@ -1,11 +1,11 @@
-"""The ways in which a provider fails, as a table; `messages/provider_errors.py` has each provider's texts."""
+"""The ways in which a provider fails, as a table; how each provider reports them is in `shapes`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from llmmetrics.testing.messages.model import Fault
-from llmmetrics.testing.messages.provider_errors import WORDS
+from llmmetrics.testing.messages.provider_errors import ProviderErrors
 
 RATE_LIMIT = Fault("rate_limit", "failure", "rate_limit", 429, retry_after="1")
 RATE_LIMIT_BARE = Fault("rate_limit_bare", "failure", "rate_limit", 429)
@@ -65,10 +65,10 @@ class CannotExpressError(AssertionError):
     """A provider's format, or a server, cannot express this fault: an error of the test, not of the code."""
 
 
-def require_expressible(vendor: str, fault: Fault) -> None:
-    """Check that a wire family can express a fault. Raises `CannotExpressError`."""
-    if fault.name in WORDS[vendor].cannot:
+def require_expressible(errors: ProviderErrors, fault: Fault) -> None:
+    """Check that a provider can report a fault. Raises `CannotExpressError`."""
+    if fault.name in errors.cannot:
         raise CannotExpressError(
-            f"the fault {fault.name!r} does not exist in {vendor}'s format: exclude it for this provider, "
+            f"the fault {fault.name!r} does not exist in {errors.name}'s format: exclude it for this provider, "
             f'as in @pytest.mark.llm_faults(exclude=["{fault.name}"])'
         )

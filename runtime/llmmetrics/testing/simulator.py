@@ -37,12 +37,12 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
         return _elsewhere(request)
     if isinstance(script, Answer):
         return _answer(shape, request, script)
-    require_expressible(shape.vendor, script)
+    require_expressible(shape.errors, script)
     if script.instead:
         kind, body = script.instead
         made = Reply(200, (("content-type", kind),), (body,))
     elif script.http >= 400:
-        refused = refusal(shape.vendor, script)
+        refused = refusal(shape.errors, script)
         made = _json(refused.http, refused.body, refused.headers)
     else:
         made = _answer(shape, request, replace(spoilt, **dict(script.changes)))
@@ -109,6 +109,6 @@ def _in_band(made: Reply, shape: Shape, request: Request, fault: Fault) -> tuple
         # the second element of an array may be its last
         most = 1 if _is_array(made.chunks) else 2
         begun = made.chunks[: min(most, len(made.chunks) - 1)]
-        return (*begun, shape.failed(request, refusal(shape.within or shape.vendor, fault)))
-    body = refusal(shape.vendor, fault).body
+        return (*begun, shape.failed(request, refusal(shape.within or shape.errors, fault)))
+    body = refusal(shape.errors, fault).body
     return (json.dumps(body if "error" in body else {"error": body}).encode(),)

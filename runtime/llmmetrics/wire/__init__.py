@@ -1,6 +1,7 @@
-"""Wire formats: what a request asks for and what a body says. Pure: no I/O, no clock.
+"""Wire formats: what a request asks for and what a body carries. Pure: no I/O, no clock.
 
-To add a format, write a module with `FORMATS` and put it into the table below; from outside, `register` it.
+To add a format, write a module with `FORMATS`, add it to the table below, and add a row to `llmmetrics.testing.shapes`;
+tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, call `register`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from llmmetrics.wire import (
     anthropic,
     bedrock,
     cohere,
-    count_tokens,
     gemini,
     interactions,
     ollama,
@@ -22,14 +22,15 @@ from llmmetrics.wire import (
     vertex,
     watsonx,
 )
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
 from llmmetrics.wire.frames import DONE, parse
+from llmmetrics.wire.hosts import add_hosts
 
-__all__ = ["DONE", "FORMATS", "Asked", "Charge", "Claim", "Format", "Reading"]
+__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "Reading"]
 __all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
 
 FORMATS: list[Format] = [
-    # before OpenAI's, whose path for embeddings ends alike
+    # before OpenAI, whose path of embeddings ends with the same words
     *watsonx.FORMATS,
     *openai.FORMATS,
     *anthropic.FORMATS,
@@ -37,24 +38,27 @@ FORMATS: list[Format] = [
     *cohere.FORMATS,
     *ollama.FORMATS,
     *bedrock.FORMATS,
-    *count_tokens.FORMATS,
     *vertex.FORMATS,
     *interactions.FORMATS,
     *rerank.FORMATS,
 ]
-"""Every wire format; the first whose path matches has the call."""
+"""All wire formats; the first whose path matches reads the call."""
+
+for _format in FORMATS:
+    add_hosts(_format.hosts)
 
 
 def register(format: Format) -> None:
-    """Add a format of your own, before the others: a path that it claims is its, and an id that is known is replaced.
+    """Add a format of your own before the others; it replaces a format of the same id.
 
-    To be called before the first call is metered: what a path means is remembered.
+    Call it before the first call is metered: the format of a path is cached.
     """
+    add_hosts(format.hosts)
     FORMATS[:] = [format, *(each for each in FORMATS if each.id != format.id)]
 
 
 class Claim(NamedTuple):
-    """A path that a format claims, with what the path itself says."""
+    """The format of a path, with the model and stream that the path names."""
 
     format: Format
     model: str | None
@@ -62,16 +66,16 @@ class Claim(NamedTuple):
 
 
 Asked = tuple[str | None, bool]
-"""What a request asks for: a model, and whether it wants a stream."""
+"""The model that a request asks for, and whether it asks for a stream."""
 
 
 def claim(method: str, host: str, path: str) -> Claim | None:
-    """The format of a request to this path (without its query), or None for what is no call."""
+    """Return the format of a request to this path (without its query), or None if it is not a call."""
     if method != "POST":
         return None
     for each in FORMATS:
-        if found := each.path.search(host + path):
-            groups = found.groupdict()
+        if match := each.path.search(host + path):
+            groups = match.groupdict()
             return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
 
@@ -82,19 +86,19 @@ _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
 def asked(claimed: Claim, body: bytes) -> Asked:
-    """The model and whether a stream is asked for; a path that names the model is believed first."""
+    """Return the requested model and whether a stream is asked for. The path goes before the body."""
     if claimed.model is not None:
-        # on a deployment path the body still says whether to stream
+        # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None
     if body.startswith(_MODEL_FIRST) and b'"stream"' not in body:
-        # what httpx makes of a dict that begins with the model; parsing takes several times as long
+        # httpx writes a dict that begins with the model so; parsing takes several times as long
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
             return first.decode("utf8", "replace"), claimed.format.always_streams
     fields = parse(body)
     if not isinstance(fields, dict):
         return None, claimed.format.always_streams
-    # watsonx has its own name for it
+    # watsonx calls it `model_id`
     model = fields.get("model") or fields.get("model_id")
     streams = fields.get("stream", claimed.format.always_streams) is True
     return (model if isinstance(model, str) and model else None), streams

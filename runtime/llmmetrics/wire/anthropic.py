@@ -6,13 +6,25 @@ import re
 from decimal import Decimal
 
 from llmmetrics.usage import Usage, add, usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    Charge,
+    Format,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of one usage object: cache reads and writes stand beside `input_tokens`, not in it."""
+    """Return the buckets of one usage object. `input_tokens` does not include cache reads and writes."""
     written = count(usage.get("cache_creation_input_tokens"))
     for_an_hour = min(count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")), written)
     output = count(usage.get("output_tokens"))
@@ -31,7 +43,7 @@ def tokens(usage: Doc) -> Usage:
 
 
 def _charges(usage: Doc) -> tuple[Charge, ...]:
-    """The passes of a call: compaction and advisors are missing from the top-level counts."""
+    """Return the passes of a call. The top-level counts do not include compaction and advisors."""
     passes = [mapping(each) for each in items(usage.get("iterations"))]
     if not passes:
         return (Charge(None, tokens(usage)),)
@@ -40,7 +52,7 @@ def _charges(usage: Doc) -> tuple[Charge, ...]:
 
 
 def read(body: Doc) -> Reading:
-    """What a message says."""
+    """Read a message."""
     usage = mapping(body.get("usage"))
     charges = _charges(usage) if "input_tokens" in usage or "output_tokens" in usage else ()
     return Reading(
@@ -80,7 +92,7 @@ _INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_token
 
 
 def part(event: Doc) -> Doc:
-    """What an event of a streamed message contributes to it."""
+    """Turn an event of a streamed message into a part of it."""
     if message := mapping(event.get("message")):
         return message
     usage = event.get("usage")
@@ -92,7 +104,7 @@ def part(event: Doc) -> Doc:
 
 
 def ended(event: Doc) -> bool:
-    """Whether an event ends a streamed message: litellm stops reading at the one that says why it stopped."""
+    """Return whether an event ends a streamed message: litellm stops reading at the one with the stop reason."""
     kind = event.get("type")
     if kind == "message_delta":
         return mapping(event.get("delta")).get("stop_reason") is not None
@@ -100,8 +112,26 @@ def ended(event: Doc) -> bool:
 
 
 def _completion(body: Doc) -> Reading:
-    # https://docs.anthropic.com/en/api/complete: the answer of the legacy API has no usage
+    # https://docs.anthropic.com/en/api/complete: the legacy API sends no usage
     return Reading(model=text(body.get("model")), error=body.get("error"))
+
+
+_CLAUDE = ModelFamily(re.compile("claude|anthropic"), 1.05, 1.1, 3, 6, 415, 65, 32, 4, page=1700)
+COMPLETION = COMPLETION_NAMES | {"thinking", "partial_json"}
+_HOSTS = (
+    ("api.anthropic.com", "anthropic"),
+    # Anthropic's own API, sold by a cloud
+    (re.compile(r"^aws-external-anthropic\.[\w-]+\.api\.aws$|^claude\.googleapis\.com$"), "anthropic"),
+)
+TIER = (("service_tier",), ("speed",))
+MAX_TOKENS = (("max_tokens",),)
+# the legacy API's name
+MAX_TOKENS_TO_SAMPLE = (("max_tokens_to_sample",),)
+
+
+def refusal(message: str) -> Doc:
+    """Return the body of an error: https://docs.anthropic.com/en/api/errors."""
+    return {"type": "error", "error": {"type": "billing_error", "message": message}}
 
 
 FORMATS = (
@@ -114,15 +144,36 @@ FORMATS = (
         read=_message,
         part=part,
         ended=ended,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
+        completion_names=COMPLETION,
+        families=(_CLAUDE,),
+        hosts=_HOSTS,
+        example="/v1/messages",
+        note="`input_tokens` does not include the cache; a refusal before any output is free",
+        tier_names=TIER,
     ),
     Format(
         id="anthropic.complete",
         vendor="anthropic",
-        # anyone may have such a path: Anthropic's host, or a gateway's path that names it
+        # other servers have such a path too: only Anthropic's host, or a gateway's path that names it
         path=re.compile(r"anthropic.*/v1/complete/?$"),
         fields=("model", "error"),
         members=("completion", "stop_reason"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
+        refusal=refusal,
+        output_limits=MAX_TOKENS_TO_SAMPLE,
+        completion_names=frozenset({"completion"}),
+        plain_prompt=True,
+        example="/anthropic/v1/complete",
+        note="the legacy API, without usage",
+    ),
+    # https://docs.anthropic.com/en/docs/build-with-claude/token-counting
+    counter(
+        "anthropic",
+        r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$",
+        "/v1/messages/count_tokens",
+        refusal,
     ),
 )

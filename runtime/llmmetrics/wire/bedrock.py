@@ -11,18 +11,31 @@ from collections.abc import Callable, Mapping
 
 from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
-from llmmetrics.wire.format import MOST, Format, MalformedUsageError, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    MOST,
+    Format,
+    MalformedUsageError,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
 _METRICS = "amazon-bedrock-invocationMetrics"
-"""What Bedrock adds to the last chunk of every model's stream."""
+"""The field that Bedrock adds to the last chunk of every model's stream."""
 
 _HEADER = "x-amzn-bedrock-{}-token-count"
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of a TokenUsage: cache reads and writes stand beside `inputTokens`, not in it.
+    """Return the buckets of a TokenUsage. `inputTokens` does not include cache reads and writes.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html; Nova's own bodies
     have other names for the cache.
@@ -42,7 +55,7 @@ def tokens(usage: Doc) -> Usage:
 
 
 def _counted(said: Callable[[str], object]) -> Usage | None:
-    """The buckets of Bedrock's own counts, each asked for by what it counts."""
+    """Return the buckets of Bedrock's own counts; `said` returns the count of one kind."""
     kinds = {"input": "input", "output": "output", "cache_read": "cache-read-input", "cache_write": "cache-write-input"}
     found = {bucket: said(kind) for bucket, kind in kinds.items()}
     if found["input"] is None and found["output"] is None:
@@ -90,7 +103,7 @@ def _titan(body: Doc) -> Usage:
 
 
 _OWN: dict[str, Callable[[Doc], Usage]] = {"prompt_token_count": _llama, "inputTextTokenCount": _titan}
-"""By a field of the body, the models whose bodies have no `usage`."""
+"""How to read the bodies that have no `usage`, by a field that they have."""
 
 
 def _converse(body: Doc) -> Reading:
@@ -127,13 +140,44 @@ def _converse_part(event: Doc) -> Doc:
 
 
 def _invoke_part(event: Doc) -> Doc:
-    """A chunk as the model's vendor wrote it; of counts outside its `usage`, Bedrock's own are the last word."""
+    """Return a part of the maker's body from a chunk, with Bedrock's own counts."""
     part = mapping(event.get("metadata")) or anthropic.part(event)
     return {**part, "model": part.get("model") or event.get("model"), _METRICS: event.get(_METRICS)}
 
 
 # the model's id is an ARN where it is a profile, with slashes in it; images and videos are no calls
 _MODEL = r"/model/(?!stability\.|amazon\.titan-image|amazon\.nova-(?:canvas|reel))(?P<model>.+)/"
+
+# with a region in the middle: https://docs.aws.amazon.com/general/latest/gr/bedrock.html, and a VPC's own endpoints
+_HOSTS = (
+    (re.compile(r"(^|\.)bedrock-(runtime|mantle)(-fips)?\.[\w-]+\.(vpce\.)?(amazonaws\.com|api\.aws)"), "aws-bedrock"),
+)
+_FAMILIES = (
+    ModelFamily(re.compile("nova"), 1.0, 1.0, 0, 1, 600, 20, 9, 2),
+    ModelFamily(re.compile("llama"), 1.0, 1.0, 15, 5, 250, 20, 20, 2),
+)
+# a streamed call of a tool has its arguments in a string
+_CONVERSE_COMPLETION = COMPLETION_NAMES | {"input"}
+# Llama's, Titan's and the legacy Claude's names, and those of the makers whose API it is elsewhere
+_INVOKE_COMPLETION = frozenset({"generation", "outputText", "completion", *anthropic.COMPLETION, *openai.COMPLETION})
+_TIER = (("serviceTier", "type"), ("performanceConfig", "latency"))
+_CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
+_LLAMA_LIMIT = ("max_gen_len",)
+_TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
+# the makers' own bodies; Nova's has Converse's name, and makers not named here have Anthropic's or OpenAI's
+_INVOKE_LIMITS = (
+    *(*openai.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE),
+    *(_LLAMA_LIMIT, _TITAN_LIMIT, _CONVERSE_LIMIT),
+)
+
+
+def _refusal(message: str) -> Doc:
+    return {"message": message}
+
+
+# https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization: the name stands in a
+# header. Of Bedrock's exceptions for a limit, this is the one that botocore does not retry
+_REFUSAL_HEADERS = (("x-amzn-errortype", "ServiceQuotaExceededException"),)
 
 FORMATS = (
     Format(
@@ -146,6 +190,15 @@ FORMATS = (
         part=_converse_part,
         # its usage comes after the event that says why it stopped
         ended=lambda event: not {"messageStop", "metadata", "error"}.isdisjoint(event),
+        refusal=_refusal,
+        refusal_headers=_REFUSAL_HEADERS,
+        output_limits=(_CONVERSE_LIMIT,),
+        completion_names=_CONVERSE_COMPLETION,
+        families=_FAMILIES,
+        hosts=_HOSTS,
+        example="/model/MODEL/converse",
+        note="a stream is an AWS event stream; `inputTokens` does not include the cache",
+        tier_names=_TIER,
     ),
     Format(
         id="bedrock.invoke",
@@ -157,5 +210,17 @@ FORMATS = (
         ended=lambda event: _METRICS in event or "error" in event or anthropic.ended(event),
         headers=_headers,
         tier=_tier,
+        refusal=_refusal,
+        refusal_headers=_REFUSAL_HEADERS,
+        output_limits=_INVOKE_LIMITS,
+        answer_counts=(("n",), ("num_generations",)),
+        completion_names=_INVOKE_COMPLETION,
+        example="/model/MODEL/invoke",
+        note="the models' own bodies; for some models only headers carry the counts",
+        tier_names=(*_TIER, *anthropic.TIER),
+    ),
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
+    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", "/model/MODEL/count-tokens", _refusal)._replace(
+        refusal_headers=_REFUSAL_HEADERS
     ),
 )

@@ -1,4 +1,4 @@
-"""What is kept of a body that streams past: its first bytes and its last, by reference."""
+"""Keeps the first and the last bytes of a body while it streams through, by reference."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TAIL = 64 * 1024
 """Bytes kept from the end: the last events carry the usage."""
 
 LARGE = 4 * TAIL
-"""Bytes of a chunk that is cut rather than kept as it is."""
+"""Bytes of a chunk. A longer one is cut, not kept whole."""
 
 
 class Body(NamedTuple):
-    """A body as far as it was kept: all of it in `tail` when `total == len(tail)`."""
+    """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`."""
 
     head: bytes
     tail: bytes
@@ -34,16 +34,16 @@ class BodyBuffer:
     """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length, and of a large chunk its end.
 
     The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
-    the size passes `TAIL`; `feed` does the same for everyone else. What is kept depends on the bytes
-    alone, never on how they were split into chunks. Bytes that the decoder cannot read break the tape:
-    nothing more is kept, and `body` raises what the decoder raised.
+    the size passes `TAIL`; other callers use `feed`. What is kept depends on the bytes alone, not on
+    the chunks. Bytes that the decoder cannot read break the buffer: it keeps nothing more, and `body`
+    raises the decoder's error.
     """
 
     broken: Exception | None = None
     headers: Mapping[str, str] | None = None
-    """The answer's: their content encoding is asked for only where the bytes alone do not tell."""
+    """The answer's headers. Their content encoding is read only if the bytes alone are not enough."""
     plain = False
-    """There is nothing to decode, whatever the headers say."""
+    """There is nothing to decode, even if the headers name an encoding."""
     _decoder: Decoder | None = None
     _inner: BodyBuffer | None = None
     _head = b""
@@ -55,7 +55,7 @@ class BodyBuffer:
             self._decoder, self._inner = decoder, BodyBuffer()
 
     def _ask(self) -> None:
-        """Find out how the body is encoded."""
+        """Read the content encoding from the headers."""
         if self.plain or self.headers is None:
             return
         self.plain = True
@@ -72,7 +72,7 @@ class BodyBuffer:
             self._size = self.trim(self._size)
 
     def trim(self, size: int) -> int:
-        """Drop what is no longer needed of `size` bytes; how many are left."""
+        """Drop the bytes that are no longer needed, of `size`; return how many are left."""
         self._ask()
         chunks = self.chunks
         if self._inner or self.broken:
@@ -85,12 +85,12 @@ class BodyBuffer:
             if len(self._head) < HEAD:
                 self._head += gone[: HEAD - len(self._head)]
         if size > LARGE:
-            # only with its first chunk can so much be left; who refers to a piece of it keeps all of it in memory
+            # only the first chunk can leave so much; a reference to a piece of it keeps all of it in memory
             size -= self._shorten(chunks[0])
         return size
 
     def _shorten(self, large: bytes) -> int:
-        """Keep of the first chunk no more than its end; how many bytes have gone."""
+        """Keep only the end of the first chunk; return how many bytes were dropped."""
         gone = len(large) - TAIL
         self._dropped += gone
         self._head += large[: min(gone, HEAD - len(self._head))]
@@ -117,7 +117,7 @@ class BodyBuffer:
         return joined if joined[:1] == b"{" and len(joined) <= TAIL else None
 
     def body(self) -> Body:
-        """What was kept. Raises what the decoder raised for bytes it could not read."""
+        """Return the kept bytes. Raise the decoder's error for bytes that it could not read."""
         self._ask()
         if self._inner is not None:
             self._unwind()
@@ -134,7 +134,7 @@ class BodyBuffer:
 
 
 def keep(body: bytes, decoder: Decoder | None = None) -> Body:
-    """The `Body` of bytes that are there at once, the same as if they had streamed past."""
+    """Return the `Body` of bytes that are there at once, as if they had streamed through."""
     buffer = BodyBuffer(decoder)
     buffer.feed(body)
     return buffer.body()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, mapping
+from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Charge, Format, Reading, count, counter, mapping
 from llmmetrics.wire.frames import Doc
 
 _COUNTS = {"input_tokens": "input", "image_tokens": "input_image", "output_tokens": "output"}
@@ -55,6 +56,15 @@ def _part_1(event: Doc) -> Doc:
     return {"meta": mapping(event.get("response")).get("meta"), "error": error}
 
 
+_COMMAND = ModelFamily(re.compile("command|cohere"), 1.1, 0.1, 150, 4, 1200, 0, 22, 0)
+_COMPLETION = COMPLETION_NAMES | {"thinking", "tool_plan", "arguments", "parameters"}
+
+
+def refusal(message: str) -> Doc:
+    """Return the body of an error: https://docs.cohere.com/reference/errors."""
+    return {"message": message}
+
+
 FORMATS = (
     Format(
         id="cohere.v2.chat",
@@ -65,6 +75,13 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event.get("type") == "message-end",
+        refusal=refusal,
+        output_limits=(("max_tokens",),),
+        completion_names=_COMPLETION,
+        families=(_COMMAND,),
+        hosts=(("api.cohere.com", "cohere"), ("api.cohere.ai", "cohere")),
+        example="/v2/chat",
+        note="counted tokens, and fewer that are billed",
     ),
     # the paths of version 1 are everyone's: Cohere's host, or a gateway's path that names it
     Format(
@@ -77,6 +94,12 @@ FORMATS = (
         read=_read,
         part=_part_1,
         ended=lambda event: event.get("event_type") == "stream-end",
+        refusal=refusal,
+        output_limits=(("max_tokens",),),
+        answer_counts=(("num_generations",),),
+        completion_names=_COMPLETION,
+        example="/cohere/v1/chat",
+        note="`/v1/generate` too",
     ),
     Format(
         id="cohere.embed",
@@ -85,5 +108,12 @@ FORMATS = (
         fields=("meta", "error"),
         members=("embeddings", "meta"),
         read=_read,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/v2/embed",
+        note="images are billed as images",
     ),
+    # https://docs.cohere.com/reference/tokenize: Cohere's host, or a gateway's path that names it
+    counter("cohere", r"cohere.*/v1/tokenize/?$", "/cohere/v1/tokenize", refusal),
 )

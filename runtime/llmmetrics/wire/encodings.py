@@ -1,4 +1,4 @@
-"""Content encodings: gzip, deflate, br and zstd, decoded from a copy as far as it goes."""
+"""Content encodings: gzip, deflate, br and zstd, decoded from a copy of the body."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from itertools import chain
 from typing import Any, Protocol
 
 PIECE = 1 << 16
-"""Bytes that are decoded at a time, and that come of them, where a decoder can be held to it."""
+"""Bytes in, and bytes out, of one step of a decoder that can limit its output."""
 
 MORSEL = 1 << 8
-"""Bytes that are decoded at a time where a decoder gives whatever comes of them: of zstd at most 8 MiB."""
+"""Bytes in of one step of a decoder that cannot limit its output: at most 8 MiB of zstd."""
 
 WINDOW = 1 << 23
-"""https://www.rfc-editor.org/rfc/rfc9659: the most that a zstd frame on the web may ask a reader to remember."""
+"""https://www.rfc-editor.org/rfc/rfc9659: the largest window of a zstd frame on the web."""
 
 
 class Decoder(Protocol):
@@ -26,7 +26,7 @@ class Decoder(Protocol):
 
 
 class UnknownEncodingError(ValueError):
-    """A content encoding that cannot be read here, or bytes that are not in it."""
+    """A content encoding that cannot be read here, or bytes that are not encoded so."""
 
 
 class _Zlib:
@@ -58,7 +58,7 @@ class _Zlib:
 
 
 class _Wrapped:
-    """A decoder of another package, which may give more than one piece; its own errors become ours."""
+    """A decoder of another package. Its errors become `UnknownEncodingError`."""
 
     def __init__(self, decode: Callable[[bytes], Iterable[bytes]], most: int) -> None:
         self._decode, self._most = decode, most
@@ -77,7 +77,7 @@ def _cut(chunk: bytes, most: int) -> Iterator[bytes]:
 
 @cache
 def _first_of(*names: str) -> Any:
-    """The first of these modules that is there. Looking for one that is not takes a tenth of a millisecond."""
+    """Import the first module that is installed. Looking for a missing one takes a tenth of a millisecond."""
     for name in names:
         try:
             return import_module(name)
@@ -90,12 +90,12 @@ def _br() -> Decoder:
     decompressor = _first_of("brotli", "brotlicffi").Decompressor()
     process = getattr(decompressor, "process", None) or decompressor.decompress
     if not hasattr(decompressor, "can_accept_more_data"):
-        # before 1.2 it cannot be held to a limit
+        # before 1.2 it cannot limit its output
         return _Wrapped(lambda data: (process(data),), MORSEL)
 
     def decode(data: bytes) -> Iterator[bytes]:
         piece = process(data, output_buffer_limit=PIECE)
-        # a decompressor that accepts more may still hold what came of the last
+        # a decompressor that accepts more may still hold output of the last piece
         while piece or not decompressor.can_accept_more_data():
             yield piece
             piece = process(b"", output_buffer_limit=PIECE)
@@ -150,9 +150,9 @@ class _Chain:
 
 
 def decoder_of(content_encoding: str | None) -> Decoder | None:
-    """The decoder for a Content-Encoding header; None for identity.
+    """Return the decoder for a Content-Encoding header; None for identity.
 
-    Raises `UnknownEncodingError` for an encoding that cannot be read here.
+    Raise `UnknownEncodingError` for an encoding that cannot be read here.
     """
     if not content_encoding:
         return None
@@ -160,7 +160,7 @@ def decoder_of(content_encoding: str | None) -> Decoder | None:
     names = [name for name in names if name and name != "identity"]
     unknown = [name for name in names if name not in DECODERS]
     if unknown:
-        raise UnknownEncodingError(f"content encoding {unknown[0]!r} is not known")
+        raise UnknownEncodingError(f"content encoding {unknown[0]!r} is not known: {', '.join(DECODERS)} are")
     decoders = [DECODERS[name]() for name in reversed(names)]
     if not decoders:
         return None

@@ -18,18 +18,18 @@ _FRAME = _PRELUDE.size + _WORD.size
 
 _STRING = 7
 _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
-"""Bytes of a header's value by its type; the types that are missing say their length themselves."""
+"""Bytes of a header's value by its type; values of the other types carry their length."""
 
 
 class Message(NamedTuple):
-    """One message. Of the headers, the strings: the others say nothing about a message's kind."""
+    """One message, with the headers that are strings: only they name its kind."""
 
     headers: Mapping[str, str]
     payload: bytes
 
 
 def _size(data: bytes, at: int) -> int:
-    """The size of the message that starts here; 0 where none does."""
+    """Return the size of the message that starts here; 0 if none does."""
     if at + _PRELUDE.size > len(data):
         return 0
     size, headers, checksum = _PRELUDE.unpack_from(data, at)
@@ -39,16 +39,16 @@ def _size(data: bytes, at: int) -> int:
 
 
 def is_eventstream(start: bytes) -> bool:
-    """Whether a body that starts so is an event stream: its first checksum tells."""
+    """Return whether a body with this start is an event stream: its first checksum is right."""
     return _size(start, 0) > 0
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """The whole messages in these bytes, and what stands before the first: the end of one that was torn.
+    """Return the whole messages in these bytes, and the end of a torn one before them.
 
-    A message that its checksum says was damaged is left out.
+    A message with a wrong checksum is left out.
     """
-    found: list[bytes] = []
+    messages: list[bytes] = []
     first, at = len(data), 0
     while at >= 0:
         size = _size(data, at)
@@ -59,13 +59,13 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
         first = min(first, at)
         piece = data[at : at + size]
         if len(piece) == size and crc32(piece[:-4]) == _WORD.unpack(piece[-4:])[0]:
-            found.append(piece)
+            messages.append(piece)
         at += size
-    return found, data[:first]
+    return messages, data[:first]
 
 
 def is_damaged(data: bytes) -> bool:
-    """Whether a stream that begins somewhere in these bytes has a message in it that no reader takes."""
+    """Return whether a stream that begins somewhere in these bytes has a damaged message."""
     at = len(split(data)[1])
     while at + _PRELUDE.size <= len(data):
         size = _size(data, at)
@@ -77,13 +77,13 @@ def is_damaged(data: bytes) -> bool:
 
 
 def message(piece: bytes) -> Message:
-    """One of the pieces that `split` gives, taken apart."""
+    """Return the headers and payload of a message from `split`."""
     end = _PRELUDE.size + _PRELUDE.unpack_from(piece)[1]
     return Message(_headers(piece[_PRELUDE.size : end]), piece[end:-4])
 
 
 def _headers(data: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     at = 0
     try:
         while at < len(data):
@@ -95,9 +95,9 @@ def _headers(data: bytes) -> dict[str, str]:
                 (size,) = _SHORT.unpack_from(data, at)
                 at += _SHORT.size
             if kind == _STRING:
-                found[name.decode("utf8", "replace")] = data[at : at + size].decode("utf8", "replace")
+                headers[name.decode("utf8", "replace")] = data[at : at + size].decode("utf8", "replace")
             at += size
     except (IndexError, error):
         # the checksum holds, so that is what was sent
         pass
-    return found
+    return headers

@@ -1,4 +1,4 @@
-"""What one wire format has to say for itself: the row of the table in `llmmetrics.wire`."""
+"""One wire format: a row of the table in `llmmetrics.wire`, and helpers for reading values."""
 
 from __future__ import annotations
 
@@ -8,33 +8,43 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.hosts import Hosts
 
 
 class Charge(NamedTuple):
-    """A part of a call that is priced by itself. `model` None: the one that answered."""
+    """A part of a call with its own price. `model` None: the model that answered."""
 
     model: str | None
     usage: Usage
 
 
 class Reading(NamedTuple):
-    """What a body says. None: it does not say."""
+    """What a body carries. None: it does not carry the value."""
 
     model: str | None = None
     usage: Usage | None = None
     charges: tuple[Charge, ...] = ()
-    """What is priced, where that is not `usage` itself."""
+    """The parts that are priced, if they differ from `usage`."""
     wire_cost: Decimal | None = None
-    """USD, as the provider itself put it on the wire; 0: nothing is billed, whatever the price."""
+    """USD, as the provider put it on the wire; 0: nothing is billed, at any price."""
     error: Any = None
     """An error object inside the body."""
     tier: str | None = None
-    """The service tier that answered, where it has a price of its own."""
+    """The service tier that answered, if it has a price of its own."""
 
 
 FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
-"""What a call came to that uses no tokens and costs nothing, both of which are known."""
+"""No tokens and no cost, both known."""
+
+
+Place = tuple[str, ...]
+"""Where a value stands in a JSON object: field names, the outermost first."""
+
+
+COMPLETION_NAMES = frozenset({"content", "text"})
+"""What most formats call the text that a model has written."""
 
 
 class Format(NamedTuple):
@@ -42,29 +52,77 @@ class Format(NamedTuple):
 
     id: str
     vendor: str
-    """Whose format it is: an unknown host that speaks it is `<vendor>-compatible`."""
+    """The company that made the format. An unknown host that speaks it is `<vendor>-compatible`."""
     path: re.Pattern[str]
-    """Claims a POST by a search in its host and path; a group `model` is the model that the path asks for,
-    a group `stream` that takes part says that it asks for a stream."""
+    """Searched in host and path of a POST. The group `model` is the requested model; a group `stream` that matches
+    means that the request asks for a stream."""
     fields: tuple[str, ...]
-    """The fields of a body that `read` looks at, the one with the usage first, the error last."""
+    """The fields of a body that `read` uses: the usage first, the error last."""
     read: Callable[[Doc], Reading]
     part: Callable[[Doc], Doc] = lambda event: event
-    """What an event of a stream contributes, in the shape of a whole body."""
+    """Turn an event of a stream into a part of a whole body."""
     ended: Callable[[Doc], bool] = lambda _: False
-    """Whether an event is a stream's last one."""
+    """Return whether an event is a stream's last one."""
     headers: Callable[[Mapping[str, str]], Usage | None] = lambda _: None
-    """The usage in an answer's headers, under names in lower case; asked for where the body says none."""
+    """Read the usage from an answer's headers, with names in lower case, if the body has none."""
     tier: Callable[[Mapping[str, str]], str | None] | None = None
-    """The tier in an answer's headers, where the format has it there and not in the body."""
+    """Read the tier from an answer's headers, if the format has it there and not in the body."""
     always_streams: bool = False
-    """A request that says nothing asks for a stream."""
+    """A request without the field `stream` asks for a stream."""
     members: tuple[str, ...] = ()
-    """Fields of an answer without usage, one of which it has; empty: whatever is JSON is an answer."""
+    """Fields of an answer without usage: it has at least one of them. Empty: any JSON is an answer."""
+    hosts: Hosts = ()
+    """The hosts of the vendor, and of other providers that speak the format."""
+    example: str = ""
+    """A path that it claims, for the documentation."""
+    note: str = ""
+    """What is special about it, in a few words for the documentation."""
+    usage_on_request: bool = False
+    """A stream carries its usage only if the request has `stream_options.include_usage`."""
+    free: bool = False
+    """A call uses no tokens and costs nothing, such as counting tokens."""
+    refusal: Callable[[str], Any] | None = None
+    """The JSON body of HTTP 402 with this message, in the provider's own shape of an error. None: OpenAI's shape."""
+    refusal_headers: tuple[tuple[str, str], ...] = ()
+    """The headers that belong to it."""
+    output_limits: tuple[Place, ...] | None = None
+    """Where a request limits its completion, in tokens. Empty: there is no completion. None: the names are not known,
+    so that the worst case is the model's context window."""
+    answer_counts: tuple[Place, ...] = ()
+    """Where a request says how many completions it asks for."""
+    tier_names: tuple[Place, ...] = ()
+    """Where a request names the service tier."""
+    completion_names: frozenset[str] = COMPLETION_NAMES
+    """The fields of an answer whose strings the model has written. Tokens are estimated from them if the wire carries
+    no usage."""
+    plain_prompt: bool = False
+    """The model reads the text of the request as it is, without a frame of tokens for messages."""
+    families: tuple[ModelFamily, ...] = ()
+    """The vendor's models, each family with what it adds to an estimate."""
+
+
+NO_COMPLETION: tuple[Place, ...] = ()
+"""The output limits of formats that write no completion: embeddings, rerankers, counts."""
+
+
+def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any]) -> Format:
+    """Build the row of a vendor's paths that count tokens, which no provider charges for."""
+    return Format(
+        id=f"{vendor}.count_tokens",
+        vendor=vendor,
+        path=re.compile(path),
+        fields=("error",),
+        read=lambda body: FREE._replace(error=body.get("error")),
+        example=example,
+        note="no tokens are used, and the cost is known: 0",
+        free=True,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+    )
 
 
 class MalformedUsageError(ValueError):
-    """A count of tokens that cannot be: negative, no number, or absurdly large."""
+    """An impossible count of tokens: negative, not a number, or above `MOST`."""
 
 
 MOST = 10**9
@@ -75,9 +133,9 @@ MOST_USD = 10**5
 
 
 def count(value: Any) -> int:
-    """A count of tokens; 0 for one that is not there.
+    """Return a count of tokens; 0 for None.
 
-    Raises `MalformedUsageError` for a value that is no count.
+    Raise `MalformedUsageError` for a value that is not a count.
     """
     if type(value) is int and 0 <= value < MOST:
         return value
@@ -93,25 +151,32 @@ _INTEGERS = {int}
 
 
 def counts(*values: Any) -> Sequence[int]:
-    """Several counts at once, as `count` reads each of them; this is where a call spends its time."""
+    """Return several counts, each as `count` reads it. This is the hot path."""
     if set(map(type, values)) == _INTEGERS and min(values) >= 0 and max(values) < MOST:
         return values
     return [count(each) for each in values]
 
 
 def text(value: Any) -> str | None:
-    """A non-empty string, or None."""
+    """Return a non-empty string, or None."""
     return value if isinstance(value, str) and value else None
 
 
 def items(value: Any) -> Sequence[Any]:
-    """The JSON array, or an empty one."""
+    """Return the JSON array, or an empty one."""
     return value if isinstance(value, list) else ()
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The JSON object, or an empty one."""
+    """Return the JSON object, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def value_at(fields: Any, place: Place) -> Any:
+    """Return the value at a place of a JSON object, or None."""
+    for name in place:
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields
 
 
 _TICK = Decimal("1e-10")
@@ -145,9 +210,9 @@ def header_cost(headers: Mapping[str, str]) -> Decimal | None:
 
 
 def wire_cost(usage: Mapping[str, Any]) -> Decimal | None:
-    """What the provider or gateway says the call cost, in USD; None where it does not say, or says 0.
+    """Return the cost that the provider or gateway put on the wire, in USD; None if there is none, or 0.
 
-    OpenRouter sends 0 for customers' own keys, with what the upstream provider charged beside it.
+    OpenRouter sends 0 for customers' own keys, and what the upstream provider charged in another field.
     """
     if _COST_FIELDS.isdisjoint(usage):
         return None

@@ -1,6 +1,6 @@
 """From kept bytes to JSON documents: a stream's events from the last to the first, or one body.
 
-Framing is found by looking at the bytes: servers, gateways and recorders mislabel content types, but a
+The bytes show the framing: servers, gateways and recorders mislabel content types, but a
 body that starts with a brace is JSON (or a JSON document a line), one that starts with a field name is
 Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html), and one that starts
 with a checksum that holds is an AWS event stream.
@@ -22,7 +22,7 @@ from llmmetrics.wire.body_buffer import HEAD, Body
 Doc = Mapping[str, Any]
 
 DONE: Final[Doc] = {"[DONE]": True}
-"""Stands for the sentinel `data: [DONE]`, which is no JSON."""
+"""Stands for the sentinel `data: [DONE]`, which is not JSON."""
 
 _DECODER = json.JSONDecoder()
 _COLON = re.compile(r"\s*:\s*")
@@ -32,7 +32,7 @@ _SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
 
 
 def parse(data: bytes | str) -> Any:
-    """A JSON value, or None for anything else."""
+    """Return a JSON value, or None if the data is not JSON."""
     try:
         return from_json(data)
     except ValueError:
@@ -40,23 +40,23 @@ def parse(data: bytes | str) -> Any:
 
 
 def is_sse(start: bytes) -> bool:
-    """Whether a body that starts so is a stream of Server-Sent Events."""
+    """Return whether a body with this start is a stream of Server-Sent Events."""
     return _SSE_START.match(start) is not None
 
 
 def is_ndjson(start: bytes) -> bool:
-    """Whether a body that starts so is one JSON document a line."""
+    """Return whether a body with this start is one JSON document per line."""
     line, newline, rest = start.lstrip().partition(b"\n")
     return bool(newline) and rest.lstrip()[:1] in (b"{", b"") and isinstance(parse(line), dict)
 
 
 def is_stream(start: bytes) -> bool:
-    """Whether a body that starts so is one event after another."""
+    """Return whether a body with this start is a stream of events."""
     return is_sse(start) or is_ndjson(start) or eventstream.is_eventstream(start)
 
 
 def _event(block: bytes) -> Doc | None:
-    """The document that one Server-Sent Event carries."""
+    """Return the document in one Server-Sent Event."""
     if block.startswith(b"data:") and b"\n" not in block:
         name, data = b"", block[5:].strip()
     else:
@@ -80,7 +80,7 @@ def _event(block: bytes) -> Doc | None:
 
 
 def _message(piece: bytes) -> Doc | None:
-    """The document that one message of an AWS event stream carries: its fields under its event's name.
+    """Return the document in one message of an AWS event stream: its fields under its event's name.
 
     A blob is base64 (https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html), and one that holds
     another document stands for it: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_PayloadPart.html.
@@ -118,7 +118,7 @@ def _lines(text: bytes) -> bytes:
 
 
 def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
-    """A stream's documents from the last one back, and the piece of an event that the tail starts with."""
+    """Return a stream's documents, the last first, and the torn event at the start of the tail."""
     start = body.head or body.tail
     if eventstream.is_eventstream(start):
         pieces, torn = eventstream.split(body.tail)
@@ -132,7 +132,7 @@ def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
 
 
 def first_events(body: Body, most: int = 3) -> list[Doc]:
-    """The first documents of a stream."""
+    """Return the first documents of a stream."""
     start = body.head or body.tail[:HEAD]
     if eventstream.is_eventstream(start):
         return [doc for piece in eventstream.split(start)[0][:most] if (doc := _message(piece))]
@@ -149,13 +149,13 @@ def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
 
 
 def may_hold_error(text: bytes) -> bool:
-    """Whether some event of a stream may be an error, or hold one: a null one is none."""
-    # most streams are through with the first: half again as fast as `in` on 64 KiB of JSON
+    """Return whether an event of a stream may be an error, or hold one that is not null."""
+    # the first search is enough for most streams: half again as fast as `in` on 64 KiB of JSON
     return _ERROR_AT_ALL.search(text) is not None and _ERROR.search(text) is not None
 
 
 def is_spoilt(body: Body) -> bool:
-    """Whether the last whole event of a stream carries something, and no JSON; whether a binary one is damaged."""
+    """Return whether the last whole event of a stream has data that is not JSON, or a binary stream is damaged."""
     start = body.head or body.tail
     if eventstream.is_eventstream(start):
         return eventstream.is_damaged(body.tail)
@@ -170,7 +170,7 @@ def is_spoilt(body: Body) -> bool:
 
 
 def torn_json(text: bytes) -> list[Doc]:
-    """What can be read of a JSON body that was cut off: the object, or the complete ones of an array."""
+    """Read a JSON body that was cut off: the object, or the complete objects of an array."""
     try:
         value = from_json(text, allow_partial=True)
     except ValueError:
@@ -179,13 +179,13 @@ def torn_json(text: bytes) -> list[Doc]:
 
 
 def salvage(piece: bytes, names: tuple[str, ...]) -> dict[str, Any]:
-    """The last value of each of these keys in a piece of JSON whose start is missing.
+    """Return the last value of each key in a piece of JSON whose start is missing.
 
     A quotation mark inside a string is escaped, so `"usage":` with a bare one is a key.
     """
     text = piece.decode("utf8", "replace")
-    found = {name: _last_value(text, f'"{name}"') for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: _last_value(text, f'"{name}"') for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _last_value(text: str, key: str) -> Any:

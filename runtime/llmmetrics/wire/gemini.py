@@ -6,7 +6,19 @@ import re
 from typing import Any
 
 from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.format import Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily, crops
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    NO_COMPLETION,
+    Format,
+    Reading,
+    count,
+    counter,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import Doc
 from llmmetrics.wire.tiers import tier_of
 
@@ -21,7 +33,7 @@ _TRAFFIC = {
     "ON_DEMAND_PRIORITY": "priority",
     "ON_DEMAND_FLEX": "flex",
 }
-"""Vertex's own names for its tiers."""
+"""Vertex's names of the tiers."""
 
 
 def _traffic(kind: Any) -> Any:
@@ -40,7 +52,7 @@ def _by_modality(details: Any) -> dict[str, int]:
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of a usageMetadata: thoughts and tool prompts stand beside the other counts."""
+    """Return the buckets of a usageMetadata. The other counts do not include thoughts and tool prompts."""
     prompt = count(usage.get("promptTokenCount"))
     cached = count(usage.get("cachedContentTokenCount"))
     inward, cache = (
@@ -82,6 +94,25 @@ def _last(event: Doc) -> bool:
     return any(mapping(each).get("finishReason") for each in items(event.get("candidates")))
 
 
+_GEMINI = ModelFamily(re.compile("gemini|gemma|google"), 0.97, 0.2, 0, 1, 0, 15, 0, 0, image=crops, page=258, audio=32)
+# https://ai.google.dev/api/caching#ExecutableCode
+_COMPLETION = COMPLETION_NAMES | {"code"}
+# https://ai.google.dev/api/generate-content#generationconfig; Google's JSON has each name in both spellings
+_OUTPUT_LIMITS = (
+    *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
+    *(("generationConfig", "max_output_tokens"), ("generation_config", "maxOutputTokens")),
+)
+_ANSWER_COUNTS = (
+    *(("generationConfig", "candidateCount"), ("generation_config", "candidate_count")),
+    *(("generationConfig", "candidate_count"), ("generation_config", "candidateCount")),
+)
+
+
+def refusal(message: str) -> Doc:
+    """Return the body of an error: https://cloud.google.com/apis/design/errors."""
+    return {"error": {"code": 402, "message": message, "status": "RESOURCE_EXHAUSTED"}}
+
+
 _MODEL = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 
 FORMATS = (
@@ -94,6 +125,15 @@ FORMATS = (
         members=("candidates", "promptFeedback", "usageMetadata"),
         read=_read,
         ended=_last,
+        refusal=refusal,
+        output_limits=_OUTPUT_LIMITS,
+        answer_counts=_ANSWER_COUNTS,
+        completion_names=_COMPLETION,
+        families=(_GEMINI,),
+        hosts=(("generativelanguage.googleapis.com", "google"),),
+        example="/v1beta/models/MODEL:generateContent",
+        note="`candidatesTokenCount` does not include thoughts; each modality has its own price",
+        tier_names=(("serviceTier",), ("service_tier",)),
     ),
     Format(
         id="gemini.embed",
@@ -102,5 +142,12 @@ FORMATS = (
         fields=("usageMetadata", "error"),
         members=("embedding", "embeddings"),
         read=_read,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/v1beta/models/MODEL:embedContent",
+        note="some models send no usage",
     ),
+    # https://ai.google.dev/api/tokens
+    counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", "/v1beta/models/MODEL:countTokens", refusal),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmmetrics.usage import Usage
 from llmmetrics.wire import gemini
-from llmmetrics.wire.format import Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, count, items, mapping, text, wire_cost
 from llmmetrics.wire.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import plus
 from llmmetrics.wire.tiers import tier_of
@@ -32,7 +32,7 @@ def _detail(entry: Any) -> Doc:
 
 
 def _metadata(usage: Doc) -> Doc:
-    """The same counts under the names that Gemini's other answers have for them."""
+    """Return the counts with the names of Gemini's other formats."""
     found: dict[str, Any] = {name: usage[ours] for ours, name in _COUNTS.items() if ours in usage}
     return found | {name: [_detail(each) for each in items(usage.get(ours))] for ours, name in _DETAILS.items()}
 
@@ -75,5 +75,11 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
+        refusal=gemini.refusal,
+        output_limits=(("generation_config", "max_output_tokens"),),
+        completion_names=COMPLETION_NAMES | {"arguments", "code"},
+        example="/v1beta/interactions",
+        note="as `gemini.generate`, with other names, and with counts of searches",
+        tier_names=(("service_tier",),),
     ),
 )

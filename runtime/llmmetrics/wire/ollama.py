@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Format, Reading, count, text
+from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Format, Reading, count, text
 from llmmetrics.wire.frames import Doc
 
 
@@ -18,6 +18,14 @@ def _read(body: Doc) -> Reading:
     return Reading(model=text(body.get("model")), usage=usage_of(counts) if known else None, error=body.get("error"))
 
 
+_COMPLETION = COMPLETION_NAMES | {"response", "thinking"}
+_NUM_PREDICT = (("options", "num_predict"),)
+
+
+def _refusal(message: str) -> Doc:
+    return {"error": message}
+
+
 FORMATS = (
     Format(
         id="ollama.chat",
@@ -28,6 +36,12 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        refusal=_refusal,
+        output_limits=_NUM_PREDICT,
+        completion_names=_COMPLETION,
+        hosts=(("ollama.com", "ollama"), ("localhost:11434", "ollama"), ("127.0.0.1:11434", "ollama")),
+        example="/api/chat",
+        note="streams unless asked not to; no prompt count if all of it was cached",
     ),
     Format(
         id="ollama.generate",
@@ -38,6 +52,11 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        refusal=_refusal,
+        output_limits=_NUM_PREDICT,
+        completion_names=_COMPLETION,
+        example="/api/generate",
+        note="as `ollama.chat`",
     ),
     Format(
         id="ollama.embed",
@@ -46,5 +65,10 @@ FORMATS = (
         fields=("prompt_eval_count", "model", "error"),
         members=("embeddings", "embedding"),
         read=_read,
+        refusal=_refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/api/embed",
+        note="`/api/embeddings` too",
     ),
 )

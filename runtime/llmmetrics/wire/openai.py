@@ -1,6 +1,6 @@
-"""OpenAI's wire formats, and everyone who speaks them: chat, completions, embeddings, responses.
+"""OpenAI's wire formats: chat, completions, embeddings, responses. Many other hosts speak them.
 
-https://platform.openai.com/docs/api-reference; what other hosts add is said where it is read.
+https://platform.openai.com/docs/api-reference; a comment marks what other hosts add.
 """
 
 from __future__ import annotations
@@ -10,7 +10,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from llmmetrics.usage import Usage, add, usage_of
-from llmmetrics.wire.format import Charge, Format, Reading, count, counts, items, mapping, text, wire_cost
+from llmmetrics.wire.families import ModelFamily, tiles
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    NO_COMPLETION,
+    Charge,
+    Format,
+    Reading,
+    count,
+    counter,
+    counts,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.tiers import tier_of
@@ -19,7 +33,7 @@ _NOTHING: Final[Any] = {}.get
 
 
 def tokens(usage: Doc) -> Usage:
-    """The buckets of an OpenAI usage object, under the names of chat or of responses."""
+    """Return the buckets of a usage object, with the names of chat or of responses."""
     get = usage.get
     # Writer writes both with `token` in the singular
     details = get("prompt_tokens_details") or get("input_tokens_details") or get("prompt_token_details")
@@ -97,7 +111,7 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"
 
 
 def read(body: Doc) -> Reading:
-    """What a completion or a response says."""
+    """Read a completion or a response."""
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = _choice_usage(body)
@@ -147,7 +161,7 @@ def _embeddings(body: Doc) -> Reading:
 
 
 def chunk(event: Doc) -> Doc:
-    """What a chunk of a streamed completion contributes to it."""
+    """Turn a chunk of a streamed completion into a part of it."""
     # Groq puts a stream's usage under a key of its own
     usage = event.get("usage") or mapping(event.get("x_groq")).get("usage") or _choice_usage(event) or None
     return {
@@ -181,6 +195,51 @@ _FIELDS = ("usage", "model", "service_tier", "error")
 # Azure: /openai/deployments/NAME/…, the deployment is what is asked for; long ago OpenAI's own engines were
 _DEPLOYMENT = r"(?:/(?:deployments|engines)/(?P<model>[^/]+)(?:/extensions)?)?"
 
+# https://platform.openai.com/docs/api-reference: reasoning models take the second name only
+_HOSTS: Final = (
+    ("api.openai.com", "openai"),
+    ("openai.azure.com", "azure"),
+    ("services.ai.azure.com", "azure"),
+    ("cognitiveservices.azure.com", "azure"),
+    ("azure-api.net", "azure"),
+    ("api.groq.com", "groq"),
+    ("api.mistral.ai", "mistral"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.x.ai", "x-ai"),
+    ("openrouter.ai", "openrouter"),
+    ("api.perplexity.ai", "perplexity"),
+    ("localhost:1234", "lmstudio"),
+    ("127.0.0.1:1234", "lmstudio"),
+    ("router.huggingface.co", "huggingface"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.moonshot.ai", "moonshotai"),
+    ("api.z.ai", "zai"),
+    ("api.writer.com", "writer"),
+    ("api.voyageai.com", "voyageai"),
+)
+# the weights of the other models are the estimator's defaults; this one counts images otherwise
+_MINI: Final = ModelFamily(re.compile("4o-mini"), 0.97, 0.55, 3, 4, 0, 1, 7, 1, tiles(2833, 5667))
+# DeepSeek, Groq and OpenRouter have names of their own for reasoning
+COMPLETION: Final = COMPLETION_NAMES | {"refusal", "reasoning", "reasoning_content", "thinking", "arguments", "input"}
+# https://platform.openai.com/docs/api-reference/responses: what the code interpreter runs
+_RESPONSE: Final = COMPLETION | {"code"}
+TIER: Final = (("service_tier",),)
+MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
+
+
+def refusal(message: str) -> Doc:
+    """Return the body of an error: https://platform.openai.com/docs/guides/error-codes."""
+    return {"error": {"message": message, "type": "insufficient_quota", "param": None, "code": "budget_exceeded"}}
+
+
+def _xai_refusal(message: str) -> Doc:
+    # https://docs.x.ai/docs/key-information/debugging
+    return {"code": "Some resource has been exhausted", "error": message}
+
+
 FORMATS = (
     Format(
         id="openai.chat",
@@ -192,6 +251,16 @@ FORMATS = (
         read=read,
         part=chunk,
         ended=stopped,
+        usage_on_request=True,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
+        answer_counts=(("n",),),
+        completion_names=COMPLETION,
+        families=(_MINI,),
+        hosts=_HOSTS,
+        example="/v1/chat/completions",
+        note="other hosts have other names for the cache and other counts",
+        tier_names=TIER,
     ),
     Format(
         id="openai.responses",
@@ -202,6 +271,12 @@ FORMATS = (
         read=_responded,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
+        refusal=refusal,
+        output_limits=(("max_output_tokens",),),
+        completion_names=_RESPONSE,
+        example="/v1/responses",
+        note="the usage stands in the last event",
+        tier_names=TIER,
     ),
     Format(
         id="openai.completions",
@@ -212,6 +287,15 @@ FORMATS = (
         read=read,
         part=chunk,
         ended=stopped,
+        usage_on_request=True,
+        refusal=refusal,
+        output_limits=MAX_TOKENS,
+        answer_counts=(("n",), ("best_of",)),
+        completion_names=COMPLETION,
+        plain_prompt=True,
+        example="/v1/completions",
+        note="text in, text out",
+        tier_names=TIER,
     ),
     Format(
         id="openai.embeddings",
@@ -221,5 +305,15 @@ FORMATS = (
         fields=_FIELDS,
         members=("data", "embeddings"),
         read=_embeddings,
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/v1/embeddings",
+        note="Voyage sends a total only, all of it prompt",
+        tier_names=TIER,
     ),
+    # https://platform.openai.com/docs/api-reference/responses/input-tokens
+    counter("openai", r"/responses/input_tokens/?$", "/v1/responses/input_tokens", refusal),
+    # xAI speaks OpenAI's formats, and has this path of its own
+    counter("x-ai", r"/v1/tokenize-text/?$", "/v1/tokenize-text", _xai_refusal),
 )

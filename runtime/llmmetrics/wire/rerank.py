@@ -1,4 +1,4 @@
-"""Rerankers: Cohere's, Voyage's, Jina's and whoever speaks like them.
+"""Rerankers: those of Cohere, Voyage, Jina, and others with the same format.
 
 https://docs.cohere.com/reference/rerank bills searches and says no tokens; https://docs.voyageai.com/reference/reranker-api
 and https://openrouter.ai/docs say `total_tokens`, all of which are input.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire.format import Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire import cohere
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, mapping, text, wire_cost
 from llmmetrics.wire.frames import Doc
 
 
@@ -33,5 +34,10 @@ FORMATS = (
         fields=("usage", "meta", "model", "error"),
         members=("results", "data"),
         read=_read,
+        refusal=cohere.refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/v2/rerank",
+        note="Cohere bills searches and sends no tokens: unknown, not 0",
     ),
 )

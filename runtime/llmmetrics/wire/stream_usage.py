@@ -1,6 +1,6 @@
-"""The usage of a stream that its caller has not asked for: how to ask for it, and what to hide of the answer.
+"""Asks for a stream's usage if its caller did not, and hides the usage from the caller.
 
-OpenAI-compatible hosts say it in one more chunk, without choices, where `stream_options.include_usage` is true;
+OpenAI-compatible hosts send it in one more chunk, without choices, where `stream_options.include_usage` is true;
 every other chunk then has a `usage` of null: https://platform.openai.com/docs/api-reference/chat/create.
 """
 
@@ -12,11 +12,8 @@ import re
 from llmmetrics.wire.format import mapping
 from llmmetrics.wire.frames import parse
 
-FORMATS = frozenset({"openai.chat", "openai.completions"})
-"""The formats whose streams have to be asked."""
-
 LONGEST = 64 * 1024
-"""An event that is longer is no chunk of these formats: it passes as it is."""
+"""Bytes of an event. A longer one is not a chunk of these formats, and is passed on unchanged."""
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _DATA = re.compile(rb"^data:(.*?)\r?$", re.MULTILINE)
@@ -25,9 +22,9 @@ _NULL = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,')
 
 
 def asking(body: bytes) -> bytes | None:
-    """The request that asks for it as well; None where this one asks by itself, or is none that could."""
+    """Return the body of a request that asks for usage; None if it asks already, or is not a JSON object."""
     try:
-        # the standard library's reader: what it takes, its writer gives back
+        # the standard library's reader: its writer gives back what it has read
         fields = json.loads(body)
     except ValueError:
         return None
@@ -40,25 +37,25 @@ def asking(body: bytes) -> bytes | None:
 
 
 class Hider:
-    """Takes a stream as it comes, in any chunks, and gives it as it would be without usage: whole events at a time."""
+    """Removes the usage from a stream that comes in any chunks; passes on whole events."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """What may pass of the stream so far, and has not yet."""
+        """Return the whole events so far that were not returned yet."""
         held = self._held + chunk
-        passed, start = [], 0
+        events, start = [], 0
         for boundary in _BOUNDARY.finditer(held):
-            passed.append(_without_usage(held[start : boundary.end()]))
+            events.append(_without_usage(held[start : boundary.end()]))
             start = boundary.end()
         self._held = held[start:]
         if len(self._held) > LONGEST:
-            passed.append(self.rest())
-        return b"".join(passed)
+            events.append(self.rest())
+        return b"".join(events)
 
     def rest(self) -> bytes:
-        """What is left of it at its end."""
+        """Return what is left at the end of the stream."""
         held, self._held = self._held, b""
         return held
 

@@ -1,11 +1,11 @@
-"""The service tier that a call was served in, where that has a price of its own."""
+"""The service tier of a call, if it has a price of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from llmmetrics.wire.format import Format, value_at
 from llmmetrics.wire.frames import parse
 
 STANDARD = frozenset(
@@ -14,38 +14,27 @@ STANDARD = frozenset(
         "service_tier_unspecified",
     }
 )
-"""What providers call the tier that their listed prices are of. `auto` is what was asked for and not decided yet.
+"""The providers' names of the tier that their listed prices are for. `auto` is a request that is not decided yet.
 
 https://platform.openai.com/docs/api-reference/chat/create, https://docs.anthropic.com/en/api/service-tiers,
 https://console.groq.com/docs/service-tiers, https://ai.google.dev/gemini-api/docs/flex-inference,
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
 """
 
-_KEYS = (b'"service_tier"', b'"serviceTier"', b'"speed"', b'"performanceConfig"')
-
 _NAME = re.compile(r"[a-z0-9_-]{1,40}")
 
 
-def tier_of(*said: Any) -> str | None:
-    """The first of these that names a tier with a price of its own, in lower case; None: the standard one."""
-    for value in said:
+def tier_of(*names: Any) -> str | None:
+    """Return the first name of a tier with a price of its own, in lower case; None: the standard tier."""
+    for value in names:
         if isinstance(value, str) and value and (name := value.lower()) not in STANDARD:
             return name if _NAME.fullmatch(name) else "other"
     return None
 
 
-def asked_tier(body: bytes) -> str | None:
-    """The tier that a request asks for by name; what a header or the account's own settings say is not seen."""
-    if not any(key in body for key in _KEYS):
+def asked_tier(format: Format, body: bytes) -> str | None:
+    """Return the tier that a request names in its body. Headers and the account's settings are not read."""
+    if not any(f'"{place[0]}"'.encode() in body for place in format.tier_names):
         return None
     fields = parse(body)
-    if not isinstance(fields, Mapping):
-        return None
-    said = fields.get("serviceTier")
-    latency = fields.get("performanceConfig")
-    return tier_of(
-        fields.get("service_tier"),
-        said.get("type") if isinstance(said, Mapping) else said,
-        fields.get("speed"),
-        latency.get("latency") if isinstance(latency, Mapping) else None,
-    )
+    return tier_of(*(value_at(fields, place) for place in format.tier_names))

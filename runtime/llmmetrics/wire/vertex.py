@@ -1,4 +1,4 @@
-"""Vertex AI's other doors: predictions, and what makers' own APIs are passed through.
+"""Vertex AI's other APIs: predictions, and the makers' own APIs, which Vertex passes through.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
 https://docs.anthropic.com/en/api/claude-on-vertex-ai. Gemini itself is in `gemini`.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 
 from llmmetrics.usage import usage_of
-from llmmetrics.wire import anthropic, openai
+from llmmetrics.wire import anthropic, gemini, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
 from llmmetrics.wire.frames import Doc
 
 
 def _predicted(body: Doc) -> Reading:
-    """Embeddings are counted one by one, generated text in the answer's metadata."""
+    """Read predictions: each embedding has its count, generated text has it in the answer's metadata."""
     counts: dict[str, int] = {}
     for each in items(body.get("predictions")):
         said = mapping(mapping(mapping(each).get("embeddings")).get("statistics")).get("token_count")
@@ -31,6 +31,12 @@ def _predicted(body: Doc) -> Reading:
 
 _RAW = r"/(?P<model>[^/:]+):(?:(?P<stream>streamR)|r)awPredict$"
 
+_HOSTS = (
+    ("aiplatform.googleapis.com", "google-vertex"),
+    # the SDKs' hosts of the locations `us` and `eu`, and for certificates
+    (re.compile(r"(?:^|[-.])aiplatform\.(?:[\w-]+\.rep|mtls)\.googleapis\.com$"), "google-vertex"),
+)
+
 FORMATS = (
     Format(
         id="vertex.predict",
@@ -40,6 +46,13 @@ FORMATS = (
         fields=("predictions", "metadata", "error"),
         members=("predictions",),
         read=_predicted,
+        refusal=gemini.refusal,
+        output_limits=(("parameters", "maxOutputTokens"),),
+        answer_counts=(("parameters", "candidateCount"),),
+        plain_prompt=True,
+        hosts=_HOSTS,
+        example="/publishers/google/models/text-embedding-005:predict",
+        note="each embedding has its own count",
     ),
     Format(
         id="vertex.anthropic",
@@ -50,6 +63,12 @@ FORMATS = (
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
+        refusal=anthropic.refusal,
+        output_limits=anthropic.MAX_TOKENS,
+        completion_names=anthropic.COMPLETION,
+        example="/publishers/anthropic/models/MODEL:rawPredict",
+        note="as `anthropic.messages`",
+        tier_names=anthropic.TIER,
     ),
     # Mistral's and AI21's models speak OpenAI's chat there
     Format(
@@ -61,5 +80,12 @@ FORMATS = (
         read=openai.read,
         part=openai.chunk,
         ended=openai.stopped,
+        refusal=openai.refusal,
+        output_limits=openai.MAX_TOKENS,
+        answer_counts=(("n",),),
+        completion_names=openai.COMPLETION,
+        example="/publishers/mistralai/models/MODEL:rawPredict",
+        note="as `openai.chat`: Mistral, AI21 and others",
+        tier_names=openai.TIER,
     ),
 )

@@ -6,14 +6,14 @@ import re
 
 from llmmetrics.usage import usage_of
 from llmmetrics.wire import openai
-from llmmetrics.wire.format import Format, Reading, count, items, mapping, text
+from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text
 from llmmetrics.wire.frames import Doc
 
 _COUNTS = {"input": "input_token_count", "output": "generated_token_count"}
 
 
 def _result(body: Doc) -> Doc:
-    """A generation's only result, whose counts these are."""
+    """Return the counts of a generation's only result."""
     found = mapping(next(iter(items(body.get("results"))), None))
     # of a stream, the first event has the prompt's count, and later ones 0
     counts = {name: found.get(name) or body.get(name) for name in _COUNTS.values()}
@@ -36,6 +36,11 @@ def _stopped(event: Doc) -> bool:
     return reason not in (None, "not_finished")
 
 
+def _refusal(message: str) -> Doc:
+    # https://cloud.ibm.com/apidocs/watsonx-ai#error-handling
+    return {"errors": [{"code": "token_quota_reached", "message": message}], "status_code": 402}
+
+
 _PATH = r"/ml/v\d[\w-]*(?:/deployments/(?P<model>[^/]+))?/"
 
 FORMATS = (
@@ -49,6 +54,12 @@ FORMATS = (
         read=_read,
         part=_result,
         ended=_stopped,
+        refusal=_refusal,
+        output_limits=(("parameters", "max_new_tokens"),),
+        completion_names=frozenset({"generated_text"}),
+        hosts=(("ml.cloud.ibm.com", "watsonx"),),
+        example="/ml/v1/text/generation",
+        note="only a stream's first event has the prompt count",
     ),
     Format(
         id="watsonx.chat",
@@ -58,6 +69,12 @@ FORMATS = (
         members=("choices",),
         read=_chat,
         ended=lambda event: event.get("usage") is not None,
+        refusal=_refusal,
+        output_limits=openai.MAX_TOKENS,
+        answer_counts=(("n",),),
+        completion_names=openai.COMPLETION,
+        example="/ml/v1/text/chat",
+        note="as `openai.chat`, with `model_id`",
     ),
     Format(
         id="watsonx.embed",
@@ -66,5 +83,10 @@ FORMATS = (
         fields=("input_token_count", "model_id", "error"),
         members=("results",),
         read=_read,
+        refusal=_refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/ml/v1/text/embeddings",
+        note="the prompt count only",
     ),
 )

@@ -46,7 +46,8 @@ import functools, logging, os, sys, threading, time
 import httpx
 from genai_prices import update_prices
 from prometheus_client import CollectorRegistry
-from llmmetrics import Meter, refresh
+from llmmetrics import Meter
+from llmmetrics.pricing import refresh
 from llmmetrics.testing import observe
 
 refresh.EVERY = 0.05

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import BudgetExceeded, Meter
+from llmmetrics import BudgetExceeded, Meter, wire
 from llmmetrics.settings.model import Settings
 from llmmetrics.testing import observe
 from llmmetrics.wire.tiers import asked_tier
@@ -148,24 +148,27 @@ def test_a_strict_budget_reserves_at_the_price_of_the_tier(budget):
 
 
 @pytest.mark.parametrize(
-    ("body", "tier"),
+    ("api", "body", "tier"),
     [
-        ('{"service_tier": "Flex"}', "flex"),
-        ('{"service_tier": "auto"}', None),
-        ('{"serviceTier": {"type": "priority"}}', "priority"),
-        ('{"serviceTier": "flex"}', "flex"),
-        ('{"speed": "fast"}', "fast"),
-        ('{"performanceConfig": {"latency": "optimized"}}', "optimized"),
-        ('{"performanceConfig": "optimized", "service_tier": 3}', None),
+        ("openai.chat", '{"service_tier": "Flex"}', "flex"),
+        ("openai.chat", '{"service_tier": "auto"}', None),
+        ("bedrock.converse", '{"serviceTier": {"type": "priority"}}', "priority"),
+        ("gemini.generate", '{"serviceTier": "flex"}', "flex"),
+        ("anthropic.messages", '{"speed": "fast"}', "fast"),
+        ("bedrock.converse", '{"performanceConfig": {"latency": "optimized"}}', "optimized"),
+        ("bedrock.invoke", '{"performanceConfig": "optimized", "service_tier": 3}', None),
+        # another format's name
+        ("openai.chat", '{"speed": "fast"}', None),
         # words of the prompt and of a tool's schema
-        (r'{"messages": ["\"service_tier\": \"flex\""]}', None),
-        ('{"tools": [{"speed": {"type": "string"}, "service_tier": "flex"}]}', None),
-        ('{"service_tier": "flex"', None),
-        ('["service_tier", "speed"]', None),
+        ("openai.chat", r'{"messages": ["\"service_tier\": \"flex\""]}', None),
+        ("anthropic.messages", '{"tools": [{"speed": {"type": "string"}, "service_tier": "flex"}]}', None),
+        ("openai.chat", '{"service_tier": "flex"', None),
+        ("openai.chat", '["service_tier", "speed"]', None),
     ],
 )
-def test_what_a_request_asks_for(body, tier):
-    assert asked_tier(body.encode()) == tier
+def test_what_a_request_asks_for(api, body, tier):
+    (format,) = (each for each in wire.FORMATS if each.id == api)
+    assert asked_tier(format, body.encode()) == tier
 
 
 def test_the_prices_are_settings():

@@ -15,7 +15,7 @@ import pytest
 from support import sampled
 
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, reply, serve
-from llmmetrics.testing.messages.provider_errors import WORDS
+from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.wire import eventstream
 
 CHAT = "/v1/chat/completions"
@@ -81,7 +81,7 @@ STATUSES = {
     ("cohere", "content_filtered"): 498,
 }
 REFUSALS = [name for name, fault in FAULTS.items() if fault.http >= 400]
-ABSENT = {(vendor, fault) for vendor, words in WORDS.items() for fault in words.cannot}
+ABSENT = {(each.errors.name, fault) for each in SHAPES for fault in each.errors.cannot}
 
 # vendor, fault, what the error object holds
 WORDS = [

@@ -14,7 +14,6 @@ from support import sampled
 
 from llmmetrics import wire
 from llmmetrics.testing import FAULTS, Answer, CannotExpressError, Request, faults, observe, reply, serve
-from llmmetrics.testing.messages.provider_errors import WORDS
 from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.testing.simulator import shape_of
 
@@ -154,7 +153,7 @@ def test_every_shape_answers_something():
 )
 def test_a_shape_is_found_where_the_runtime_finds_a_call(host, path, vendor):
     found = shape_of(Request("POST", path, host=host))
-    assert (found.vendor if found else None) == vendor
+    assert (found.errors.name if found else None) == vendor
 
 
 ANSWERS = {
@@ -216,7 +215,7 @@ WIRE = [name for name, fault in FAULTS.items() if fault.on_the_wire]
 def failing(row):
     """Each pair of whose words, how it is framed and which fault; and each case one fault."""
     name, stream, fault = row
-    vendor, framing = shape(name).vendor, (stream, shape(name).content_type)
+    vendor, framing = shape(name).errors.name, (stream, shape(name).content_type)
     return {(vendor, fault), (framing, fault), (vendor, framing), (name, stream)}
 
 
@@ -225,7 +224,7 @@ def failing(row):
 )
 def test_every_fault_is_counted_as_the_contract_demands(metered, provider, count, name, stream, fault):
     path, _, query = FORMATS[name][0].partition("?")
-    if fault in WORDS[shape(name).vendor].cannot:
+    if fault in shape(name).errors.cannot:
         with pytest.raises(CannotExpressError, match=f"the fault '{fault}' does not exist in"):
             reply(Request("POST", path, query), FAULTS[fault])
         return

@@ -92,7 +92,7 @@ def test_a_cut_at_every_byte_of_an_encoded_stream(encoding):
 def test_no_request_raises(body, name):
     written = json.dumps(body).encode()
     for request in (written, written[:-3], b"\xff" + written):
-        assert 0 <= estimate.prompt_tokens(request, name, FORMATS[name].vendor) < 10**7
+        assert 0 <= estimate.prompt_tokens(request, FORMATS[name]) < 10**7
 
 
 ASKED = ["messages", "contents", "input", "tools", "functions", "system", "query", "documents", "url", "data", "images"]
@@ -114,7 +114,7 @@ asked = st.recursive(
 @settings(max_examples=2000 if SOAK else 200)
 @given(fields=st.dictionaries(st.sampled_from(ASKED), asked, max_size=5), name=NAMES)
 def test_no_request_of_the_shapes_that_are_read_raises(fields, name):
-    assert estimate.prompt_tokens(json.dumps(fields).encode(), name, FORMATS[name].vendor) >= 0
+    assert estimate.prompt_tokens(json.dumps(fields).encode(), FORMATS[name]) >= 0
 
 
 def test_recorded_bodies_in_every_encoding(corpus):
@@ -132,7 +132,7 @@ def test_recorded_bodies_in_every_encoding(corpus):
             damaged = bytearray(encoded)
             damaged[places[3]] ^= 1 + chance.randrange(255)
             outcomes(format, bytes(damaged), [], encoding)
-        assert estimate.prompt_tokens(row["request_body"][: chance.randrange(2000)], format.id, format.vendor) >= 0
+        assert estimate.prompt_tokens(row["request_body"][: chance.randrange(2000)], format) >= 0
 
 
 def wire_path(row):

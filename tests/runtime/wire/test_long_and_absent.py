@@ -6,6 +6,7 @@ import json
 
 import pytest
 from support.provider_answers import counts, event, read
+from support.strategies import FORMATS
 
 from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimation import estimate
@@ -41,29 +42,30 @@ def test_a_long_page_is_no_answer():
 
 
 @pytest.mark.parametrize(
-    "request_body",
+    ("api", "request_body"),
     [
-        {"message": "x" * 40, "model": "command-r"},
-        {"query": "x" * 20, "documents": ["x" * 10, {"text": "x" * 10}]},
-        {"texts": ["x" * 20, "x" * 20]},
-        {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x" * 40}]}}]},
-        {"content": {"parts": [{"text": "x" * 40}]}},
-        {"instances": [{"content": "x" * 40}]},
-        {"inputText": "x" * 40},
+        ("openai.chat", {"message": "x" * 40, "model": "command-r"}),
+        ("rerank", {"query": "x" * 20, "documents": ["x" * 10, {"text": "x" * 10}]}),
+        ("cohere.embed", {"texts": ["x" * 20, "x" * 20]}),
+        ("gemini.embed", {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x" * 40}]}}]}),
+        ("gemini.embed", {"content": {"parts": [{"text": "x" * 40}]}}),
+        ("vertex.predict", {"instances": [{"content": "x" * 40}]}),
+        ("bedrock.invoke", {"inputText": "x" * 40}),
     ],
 )
-def test_the_prompt_is_found_under_every_formats_name(request_body):
-    assert 5 <= estimate.prompt_tokens(json.dumps({**request_body, "model": "m"}).encode()) <= 15
+def test_the_prompt_is_found_under_every_formats_name(api, request_body):
+    assert 5 <= estimate.prompt_tokens(json.dumps({**request_body, "model": "m"}).encode(), FORMATS[api]) <= 15
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("api", "answer"),
     [
-        json.dumps({"completion": "x" * 40}).encode(),
-        json.dumps({"generation": "x" * 40}).encode(),
-        json.dumps({"results": [{"outputText": "x" * 40}]}).encode(),
-        event("contentBlockDelta", {"delta": {"text": "x" * 20}}) * 2,
+        ("anthropic.complete", json.dumps({"completion": "x" * 40}).encode()),
+        ("bedrock.invoke", json.dumps({"generation": "x" * 40}).encode()),
+        ("bedrock.invoke", json.dumps({"results": [{"outputText": "x" * 40}]}).encode()),
+        ("watsonx.generate", json.dumps({"results": [{"generated_text": "x" * 40}]}).encode()),
+        ("bedrock.converse", event("contentBlockDelta", {"delta": {"text": "x" * 20}}) * 2),
     ],
 )
-def test_the_completion_is_found_under_every_formats_name(answer):
-    assert 5 <= estimate.completion_tokens(keep(answer)) <= 15
+def test_the_completion_is_found_under_every_formats_name(api, answer):
+    assert 5 <= estimate.completion_tokens(keep(answer), FORMATS[api]) <= 15

@@ -25,7 +25,7 @@ def everything(format, body, headers=None):
     """Whatever is asked of a body, asked of this one."""
     kept = keep(body)
     seen = see(format, kept, headers)
-    estimate.completion_tokens(kept)
+    estimate.completion_tokens(kept, format)
     for end in outcome.End:
         buffer = BodyBuffer()
         buffer.feed(body)

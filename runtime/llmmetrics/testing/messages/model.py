@@ -70,7 +70,7 @@ class Request:
     @property
     def max_tokens(self) -> int | None:
         """The requested output limit in tokens, under any provider's name."""
-        return most_output(self.json)
+        return most_output(self.claim.format, self.json) if self.claim else None
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,15 @@ from llmmetrics.testing.shapes import (
 )
 from llmmetrics.testing.shapes.base import Shape
 
-SHAPES: tuple[Shape, ...] = (
-    # before OpenAI's: its embeddings are a dialect of theirs
+SHAPES: list[Shape] = [
+    # before OpenAI, which answers its other paths of embeddings
     *voyage.SHAPES,
+    # before those of Gemini and Anthropic, which answer the same formats on their own hosts
+    *vertex.SHAPES,
     *openai.SHAPES,
     *anthropic.SHAPES,
     *gemini.SHAPES,
     *interactions.SHAPES,
-    *vertex.SHAPES,
     *cohere.SHAPES,
     *cohere_v1.SHAPES,
     *bedrock.SHAPES,
@@ -32,7 +33,7 @@ SHAPES: tuple[Shape, ...] = (
     *ollama.SHAPES,
     *xai.SHAPES,
     *watsonx.SHAPES,
-)
-"""The first whose format has the request, and whose path is found in it, answers: any prefix of a path will do."""
+]
+"""The first row with the request's format and a matching path answers. A path may have any prefix."""
 
 __all__ = ["SHAPES", "Shape"]

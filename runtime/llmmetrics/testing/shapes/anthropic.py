@@ -1,4 +1,4 @@
-"""Anthropic's shapes, on its own host and on Vertex.
+"""Anthropic's shapes; Vertex answers with the same messages.
 
 https://docs.anthropic.com/en/api/messages-streaming, https://docs.anthropic.com/en/api/complete with
 https://docs.anthropic.com/en/api/streaming, https://docs.anthropic.com/en/api/messages-count-tokens and
@@ -7,11 +7,11 @@ https://docs.anthropic.com/en/api/claude-on-vertex-ai.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import ProviderErrors
 from llmmetrics.testing.shapes.base import Doc, Shape, model, sse
 
 
@@ -33,7 +33,7 @@ def _content(answer: Answer) -> Doc:
 
 
 def message(request: Request, answer: Answer) -> Doc:
-    """A message."""
+    """Return a message."""
     return {
         "id": "msg_1",
         "type": "message",
@@ -47,7 +47,7 @@ def message(request: Request, answer: Answer) -> Doc:
 
 
 def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
-    """A streamed message's events."""
+    """Yield a streamed message's events."""
 
     def event(kind: str, **fields: Any) -> Doc:
         return {"type": kind, **fields}
@@ -55,7 +55,7 @@ def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
     start = {**message(request, answer), "content": [], "stop_reason": None}
     last: Doc = {}
     if answer.usage:
-        # the input is known at the start, the output and what was thought of it at the end
+        # the input is known at the start, the output and its thinking at the end
         usage = _usage(answer)
         last = {
             "usage": {name: usage.pop(name) for name in ("output_tokens", "output_tokens_details") if name in usage}
@@ -71,14 +71,15 @@ def message_events(request: Request, answer: Answer) -> Iterator[Doc]:
     yield event("message_stop")
 
 
-def _message_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def message_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    """Yield a streamed message."""
     return (sse(event, event["type"]) for event in message_events(request, answer))
 
 
 def _completion(request: Request, answer: Answer, text: str | None = None, *, last: bool = True) -> Doc:
-    said = answer.text if text is None else text
+    written = answer.text if text is None else text
     stop = {"stop_reason": "stop_sequence", "stop": "\n\nHuman:"} if last else {"stop_reason": None, "stop": None}
-    return {"type": "completion", "id": "compl_1", "completion": said, "model": model(request, answer), **stop}
+    return {"type": "completion", "id": "compl_1", "completion": written, "model": model(request, answer), **stop}
 
 
 def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
@@ -87,16 +88,38 @@ def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     yield sse(_completion(request, answer, ""), "completion")
 
 
-def _count(_: Request, answer: Answer) -> Doc:
+def count(_: Request, answer: Answer) -> Doc:
+    """Return the count of a prompt's tokens."""
     return {"input_tokens": answer.prompt_tokens}
 
 
+def _error(_: int, code: str, message: str) -> Any:
+    return {"type": "error", "error": {"type": code, "message": message}, "request_id": "req_simulated"}
+
+
+ERRORS = ProviderErrors(
+    "anthropic",
+    {
+        "rate_limit": "rate_limit_error",
+        "rate_limit_bare": "rate_limit_error",
+        "insufficient_quota": "billing_error",
+        "bad_key": "authentication_error",
+        "forbidden": "permission_error",
+        "not_found": "not_found_error",
+        "context_too_long": "invalid_request_error",
+        "content_filtered": "invalid_request_error",
+        "gateway_timeout": "timeout_error",
+        "overloaded": "overloaded_error",
+    },
+    _error,
+    {"insufficient_quota": 402},
+    plain="api_error",
+)
+
+
 SHAPES = (
-    Shape("anthropic.messages", "anthropic", message, _message_stream),
-    # the legacy API says no usage
-    Shape("anthropic.complete", "anthropic", _completion, _completion_stream),
-    Shape("anthropic.count_tokens", "vertex", _count, path=re.compile("rawPredict$")),
-    Shape("anthropic.count_tokens", "anthropic", _count),
-    # Google refuses a request, Anthropic breaks off a stream
-    Shape("vertex.anthropic", "vertex", message, _message_stream, within="anthropic"),
+    Shape("anthropic.messages", ERRORS, message, message_stream),
+    # the legacy API sends no usage
+    Shape("anthropic.complete", ERRORS, _completion, _completion_stream),
+    Shape("anthropic.count_tokens", ERRORS, count),
 )

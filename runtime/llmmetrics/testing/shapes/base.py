@@ -1,4 +1,4 @@
-"""What every shape is made of."""
+"""`Shape`: how the simulated provider answers in one wire format, with helpers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Headers, Refusal
+from llmmetrics.testing.messages.provider_errors import Headers, ProviderErrors, Refusal
 
 Doc = dict[str, Any]
 
@@ -17,13 +17,13 @@ CREATED = 1_767_225_600
 
 
 def sse(doc: Doc, event: str | None = None) -> bytes:
-    """A Server-Sent Event."""
+    """Return a Server-Sent Event."""
     name = f"event: {event}\n" if event else ""
     return f"{name}data: {json.dumps(doc)}\n\n".encode()
 
 
 def line(doc: Doc) -> bytes:
-    """A document on a line of its own."""
+    """Return a document on a line of its own."""
     return json.dumps(doc).encode() + b"\n"
 
 
@@ -32,32 +32,32 @@ def _error_event(_: Request, refusal: Refusal) -> bytes:
 
 
 class Shape(NamedTuple):
-    """One wire format of the simulated provider, or what one maker's models say in it."""
+    """How the simulated provider answers in one wire format, or how one maker's models do."""
 
     id: str
-    """The runtime's format, which says which requests it is for."""
-    vendor: str
-    """Whose words it has for errors."""
+    """The id of the `Format` whose requests it answers."""
+    errors: ProviderErrors
+    """How the provider reports its errors."""
     body: Callable[[Request, Answer], Doc]
     events: Callable[[Request, Answer], Iterator[bytes]] | None = None
     content_type: str = "text/event-stream"
     failed: Callable[[Request, Refusal], bytes] = _error_event
-    """How a stream ends that fails in the middle."""
-    within: str = ""
-    """Whose words a failing stream has, where they are another's."""
+    """Return the end of a stream that fails in the middle."""
+    within: ProviderErrors | None = None
+    """How another provider reports the error that breaks off its stream; None: the same provider."""
     headers: Callable[[Request, Answer], Headers] = lambda _request, _answer: ()
-    """What of an answer stands in the headers."""
+    """Return the headers of an answer."""
     path: re.Pattern[str] = re.compile("")
-    """Searched in host and path, where a format has several answers: the first shape that it is found for answers."""
+    """Searched in host and path, if a format has several shapes: the first that matches answers."""
 
 
 def model(request: Request, answer: Answer) -> str:
-    """The model that answers."""
+    """Return the model that answers."""
     return answer.model or request.model
 
 
 def with_usage(doc: Doc, answer: Answer, name: str, usage: Doc) -> Doc:
-    """The document with its usage, unless the answer is to carry none."""
+    """Return the document with its usage, or without it if the answer carries none."""
     return {**doc, name: usage} if answer.usage else doc
 
 
@@ -66,6 +66,6 @@ VECTOR = [0.25, -0.5]
 
 
 def inputs(request: Request, *names: str) -> list[Any]:
-    """What is to be embedded, ranked or predicted: the list under one of these names, or one thing."""
-    given = next((request.json[name] for name in names if name in request.json), "")
-    return given if isinstance(given, list) else [given]
+    """Return the inputs to embed, rank or predict: the list under the first of these names, or its one value."""
+    value = next((request.json[name] for name in names if name in request.json), "")
+    return value if isinstance(value, list) else [value]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, Headers, ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import Doc, Shape
 from llmmetrics.testing.shapes.eventstream import event, exception
 
@@ -17,12 +17,12 @@ STREAM = "application/vnd.amazon.eventstream"
 
 
 def fresh(answer: Answer) -> int:
-    """The input that no cache was asked for: the cache stands beside it."""
+    """Return the prompt tokens without those of the cache."""
     return answer.prompt_tokens - answer.cache_read - answer.cache_write
 
 
 def failed(_: Request, refusal: Refusal) -> bytes:
-    """A stream's exception: the name of what would have been the HTTP error, as a member of the stream's union."""
+    """Return a stream's exception, with the name of the HTTP error as a member of the stream's union."""
     return exception(refusal.code[:1].lower() + refusal.code[1:], refusal.body)
 
 
@@ -40,7 +40,7 @@ def _metadata(answer: Answer) -> Doc:
     return {
         **({"usage": _usage(answer)} if answer.usage else {}),
         "metrics": {"latencyMs": 5},
-        # only a prompt router says which model answers
+        # only a prompt router names the model that answers
         **({"trace": {"promptRouter": {"invokedModelId": answer.model}}} if answer.model else {}),
     }
 
@@ -63,7 +63,31 @@ def _count(_: Request, answer: Answer) -> Doc:
     return {"inputTokens": answer.prompt_tokens}
 
 
+def _error_headers(code: str) -> Headers:
+    return (("x-amzn-errortype", f"{code}:http://internal.amazon.com/coral/com.amazon.bedrock/"),)
+
+
+ERRORS = ProviderErrors(
+    "bedrock",
+    {
+        # https://docs.aws.amazon.com/bedrock/latest/userguide/quotas.html: a day's tokens are a rate too
+        **dict.fromkeys(("rate_limit", "rate_limit_bare", "insufficient_quota"), "ThrottlingException"),
+        "bad_key": "UnrecognizedClientException",
+        "forbidden": "AccessDeniedException",
+        "not_found": "ResourceNotFoundException",
+        "context_too_long": "ValidationException",
+        **dict.fromkeys(("unavailable", "overloaded"), "ServiceUnavailableException"),
+        "gateway_timeout": "ModelTimeoutException",
+    },
+    lambda _http, _code, message: {"message": message},
+    {"bad_key": 403, "overloaded": 503, "gateway_timeout": 408},
+    NO_FILTER,
+    "InternalServerException",
+    _error_headers,
+)
+
+
 SHAPES = (
-    Shape("bedrock.converse", "bedrock", _converse, _converse_stream, STREAM, failed),
-    Shape("aws-bedrock.count_tokens", "bedrock", _count),
+    Shape("bedrock.converse", ERRORS, _converse, _converse_stream, STREAM, failed),
+    Shape("aws-bedrock.count_tokens", ERRORS, _count),
 )

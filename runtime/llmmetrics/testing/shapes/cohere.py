@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, sse, with_usage
 
 
@@ -23,7 +23,7 @@ def _usage(answer: Answer) -> Doc:
 def _chat(_: Request, answer: Answer) -> Doc:
     message: Doc = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
     if answer.tool:
-        # https://docs.cohere.com/docs/tool-use-overview: what it is about to do is said in a plan
+        # https://docs.cohere.com/docs/tool-use-overview: the plan tells what the model will do
         function = {"name": answer.tool.name, "arguments": json.dumps(answer.tool.arguments)}
         call = {"id": "call_1", "type": "function", "function": function}
         message = {"role": "assistant", "tool_plan": answer.text, "tool_calls": [call]}
@@ -52,7 +52,7 @@ def _chat_failed(_: Request, refusal: Refusal) -> bytes:
 
 
 def meta(request: Request, answer: Answer, counts: Doc) -> Doc:
-    """What version 1 says of a call, and of whatever is no chat version 2 too."""
+    """Return the `meta` of version 1; version 2 has it too, but for chat."""
     version = {"api_version": {"version": "2" if "/v2/" in request.place else "1"}}
     return {**version, **counts} if answer.usage else version
 
@@ -80,9 +80,14 @@ def _tokenize(request: Request, answer: Answer) -> Doc:
     return {"tokens": numbers, "token_strings": ["x" for _ in numbers], "meta": meta(request, answer, {})}
 
 
+ERRORS = ProviderErrors(
+    "cohere", {}, lambda _http, _code, message: {"id": "simulated", "message": message}, {"content_filtered": 498}
+)
+
+
 SHAPES = (
-    Shape("cohere.v2.chat", "cohere", _chat, _chat_stream, failed=_chat_failed),
-    Shape("cohere.embed", "cohere", _embed),
-    Shape("rerank", "cohere", _rerank),
-    Shape("cohere.count_tokens", "cohere", _tokenize),
+    Shape("cohere.v2.chat", ERRORS, _chat, _chat_stream, failed=_chat_failed),
+    Shape("cohere.embed", ERRORS, _embed),
+    Shape("rerank", ERRORS, _rerank),
+    Shape("cohere.count_tokens", ERRORS, _tokenize),
 )

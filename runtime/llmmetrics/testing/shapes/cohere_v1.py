@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.shapes import cohere
 from llmmetrics.testing.shapes.base import Doc, Shape, line
 from llmmetrics.testing.shapes.cohere import meta
 
@@ -49,8 +50,8 @@ def _chat_failed(_: Request, refusal: Refusal) -> bytes:
 
 
 def _generation(request: Request, answer: Answer) -> Doc:
-    said = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
-    return {"id": "r-1", "generations": [said], "prompt": str(request.json.get("prompt", ""))}
+    generation = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
+    return {"id": "r-1", "generations": [generation], "prompt": str(request.json.get("prompt", ""))}
 
 
 def _generate(request: Request, answer: Answer) -> Doc:
@@ -60,7 +61,7 @@ def _generate(request: Request, answer: Answer) -> Doc:
 def _generate_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
         yield _event("text-generation", text=piece)
-    # whoever streams is not told what it used
+    # a stream carries no usage
     yield _event("stream-end", finish_reason="COMPLETE", response=_generation(request, answer))
 
 
@@ -70,11 +71,11 @@ def _generate_failed(_: Request, refusal: Refusal) -> bytes:
 
 SHAPES = (
     Shape(
-        *("cohere.v1.chat", "cohere", _chat, _chat_stream, _STREAM, _chat_failed),
+        *("cohere.v1.chat", cohere.ERRORS, _chat, _chat_stream, _STREAM, _chat_failed),
         path=re.compile(r"/v1/chat/?$"),
     ),
     Shape(
-        *("cohere.v1.chat", "cohere", _generate, _generate_stream, _STREAM, _generate_failed),
+        *("cohere.v1.chat", cohere.ERRORS, _generate, _generate_stream, _STREAM, _generate_failed),
         path=re.compile(r"/v1/generate/?$"),
     ),
 )

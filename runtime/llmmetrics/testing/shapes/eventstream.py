@@ -20,7 +20,7 @@ _JSON = {":content-type": "application/json"}
 
 
 def message(headers: Mapping[str, str], payload: bytes) -> bytes:
-    """A message with headers that are strings."""
+    """Return a message with headers that are strings."""
     written = b"".join(map(_header, headers.items()))
     lengths = pack(">II", _FRAME + len(written) + len(payload), len(written))
     before = lengths + pack(">I", crc32(lengths)) + written + payload
@@ -33,10 +33,10 @@ def _header(header: tuple[str, str]) -> bytes:
 
 
 def event(kind: str, fields: Mapping[str, Any]) -> bytes:
-    """An event of this type."""
+    """Return an event of this type."""
     return message({":event-type": kind, **_JSON, ":message-type": "event"}, json.dumps(fields).encode())
 
 
 def exception(kind: str, fields: Mapping[str, Any]) -> bytes:
-    """An exception, which a stream's shape names as it names its events, and which ends it."""
+    """Return an exception, which ends a stream."""
     return message({":exception-type": kind, **_JSON, ":message-type": "exception"}, json.dumps(fields).encode())

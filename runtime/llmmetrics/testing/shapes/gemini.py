@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse, with_usage
 
 
@@ -41,24 +42,27 @@ def _is_sse(request: Request) -> bool:
     return "alt=sse" in request.query
 
 
-def _content_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def content_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    """Yield streamed content."""
     pieces = answer.deltas
     docs = [_content(request, answer, piece, last=n == len(pieces)) for n, piece in enumerate(pieces, 1)]
     if _is_sse(request):
         yield from map(sse, docs)
         return
-    # without alt=sse the stream is one JSON array, an element a chunk
+    # without alt=sse the stream is one JSON array, an element per chunk
     for n, doc in enumerate(docs):
         yield (b"," if n else b"[") + json.dumps(doc).encode() + b"\n"
     yield b"]"
 
 
-def _failed(request: Request, refusal: Refusal) -> bytes:
+def failed(request: Request, refusal: Refusal) -> bytes:
+    """Return the end of a stream that fails."""
     # its events have no names
     return sse(refusal.body) if _is_sse(request) else f",{json.dumps(refusal.body)}]".encode()
 
 
-def _whole(request: Request, answer: Answer) -> Doc:
+def content(request: Request, answer: Answer) -> Doc:
+    """Return generated content."""
     return _content(request, answer, answer.text)
 
 
@@ -81,18 +85,37 @@ def _count(_: Request, answer: Answer) -> Doc:
     return {"totalTokens": answer.prompt_tokens, "promptTokensDetails": details}
 
 
-def _compute(_: Request, answer: Answer) -> Doc:
-    numbers = range(answer.prompt_tokens)
-    return {"tokensInfo": [{"tokens": ["eA==" for _ in numbers], "tokenIds": list(map(str, numbers)), "role": "user"}]}
+def _error(http: int, code: str, message: str) -> Any:
+    status, _, reason = code.partition("/")
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
+    return {"error": {"code": http, "message": message, "status": status, "details": [info] if reason else []}}
+
+
+# Google reports blocked content in a 200
+ERRORS = ProviderErrors(
+    "gemini",
+    {
+        "rate_limit": "RESOURCE_EXHAUSTED",
+        "rate_limit_bare": "RESOURCE_EXHAUSTED",
+        "insufficient_quota": "RESOURCE_EXHAUSTED",
+        "bad_key": "INVALID_ARGUMENT/API_KEY_INVALID",
+        "forbidden": "PERMISSION_DENIED",
+        "not_found": "NOT_FOUND",
+        "context_too_long": "INVALID_ARGUMENT",
+        "gateway_timeout": "DEADLINE_EXCEEDED",
+        "unavailable": "UNAVAILABLE",
+        "overloaded": "UNAVAILABLE",
+    },
+    _error,
+    {"bad_key": 400, "overloaded": 503},
+    NO_FILTER,
+    "INTERNAL",
+)
 
 
 SHAPES = (
-    # Vertex has them below a project, and its own keys
-    Shape("gemini.generate", "vertex", _whole, _content_stream, failed=_failed, path=re.compile("/projects/")),
-    Shape("gemini.generate", "gemini", _whole, _content_stream, failed=_failed),
-    Shape("gemini.embed", "gemini", _embedding, path=re.compile(r":embedContent$")),
-    Shape("gemini.embed", "gemini", _embeddings, path=re.compile(r":batchEmbedContents$")),
-    Shape("gemini.count_tokens", "gemini", _count, path=re.compile(r":countTokens$")),
-    # Vertex's alone
-    Shape("gemini.count_tokens", "vertex", _compute, path=re.compile(r":computeTokens$")),
+    Shape("gemini.generate", ERRORS, content, content_stream, failed=failed),
+    Shape("gemini.embed", ERRORS, _embedding, path=re.compile(r":embedContent$")),
+    Shape("gemini.embed", ERRORS, _embeddings, path=re.compile(r":batchEmbedContents$")),
+    Shape("gemini.count_tokens", ERRORS, _count, path=re.compile(r":countTokens$")),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.shapes import gemini
 from llmmetrics.testing.shapes.base import Doc, Shape, model, sse, with_usage
 
 _WHEN = {"created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z"}
@@ -58,4 +59,4 @@ def _failed(_: Request, refusal: Refusal) -> bytes:
     return _event("error", error={"code": refusal.code.partition("/")[0], "message": refusal.message})
 
 
-SHAPES = (Shape("gemini.interactions", "gemini", _interaction, _stream, failed=_failed),)
+SHAPES = (Shape("gemini.interactions", gemini.ERRORS, _interaction, _stream, failed=_failed),)

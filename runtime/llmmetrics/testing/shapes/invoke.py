@@ -17,14 +17,14 @@ from llmmetrics.testing.messages.model import Answer, Request
 from llmmetrics.testing.messages.provider_errors import Headers
 from llmmetrics.testing.shapes import anthropic, makers, openai
 from llmmetrics.testing.shapes.base import Doc, Shape
-from llmmetrics.testing.shapes.bedrock import STREAM, failed, fresh
+from llmmetrics.testing.shapes.bedrock import ERRORS, STREAM, failed, fresh
 from llmmetrics.testing.shapes.eventstream import event
 
 Docs = Callable[[Request, Answer], Iterator[Doc]]
 
 
 def _counts(answer: Answer) -> dict[str, int]:
-    """By what is counted, in the headers' spelling."""
+    """Return the counts, with the names of the headers."""
     if not answer.usage:
         return {}
     caches = {"cache-read-input": answer.cache_read, "cache-write-input": answer.cache_write}
@@ -43,15 +43,15 @@ def _embedding_headers(request: Request, answer: Answer) -> Headers:
 
 
 def _metrics(answer: Answer) -> Doc:
-    """The same counts in the spelling of JSON."""
+    """Return the same counts with the names of the JSON body."""
     counted = {
-        re.sub("-(.)", lambda found: found[1].upper(), f"{name}-token-count"): n for name, n in _counts(answer).items()
+        re.sub("-(.)", lambda match: match[1].upper(), f"{name}-token-count"): n for name, n in _counts(answer).items()
     }
     return {"amazon-bedrock-invocationMetrics": {**counted, "invocationLatency": 5, "firstByteLatency": 2}}
 
 
 def _stream(docs: Docs) -> Callable[[Request, Answer], Iterator[bytes]]:
-    """The maker's own events, a chunk each; the last one has the counts in it."""
+    """Return a function that sends the maker's events, one per chunk, the counts in the last."""
 
     def chunks(request: Request, answer: Answer) -> Iterator[bytes]:
         *others, last = docs(request, answer)
@@ -62,9 +62,9 @@ def _stream(docs: Docs) -> Callable[[Request, Answer], Iterator[bytes]]:
 
 
 def _shape(models: str, body: Callable[[Request, Answer], Doc], docs: Docs | None = None) -> Shape:
-    """What the models of this maker answer. Without events it is an embedding: there is no output."""
+    """Build the row of one maker's models. Without events it is an embedding, which has no completion."""
     return Shape(
-        *("bedrock.invoke", "bedrock", body, _stream(docs) if docs else None, STREAM, failed),
+        *("bedrock.invoke", ERRORS, body, _stream(docs) if docs else None, STREAM, failed),
         headers=_headers if docs else _embedding_headers,
         path=re.compile(rf"/model/.*{models}"),
     )

@@ -1,4 +1,4 @@
-"""What the makers' models say on Bedrock that have no API of their own elsewhere, or another.
+"""Answers of the makers whose models have no API elsewhere, or another one than on Bedrock.
 
 https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html and, under
 https://docs.aws.amazon.com/bedrock/latest/userguide/, model-parameters-titan-text.html, …-titan-embed-text.html,
@@ -26,13 +26,13 @@ def _nova_usage(answer: Answer) -> Doc:
 
 
 def nova(_: Request, answer: Answer) -> Doc:
-    """Converse's answer, but for the names of the cache."""
+    """Return Nova's answer: Converse's, with other names for the cache."""
     message = {"role": "assistant", "content": [{"text": answer.text}]}
     return {"output": {"message": message}, "stopReason": "end_turn", **_nova_usage(answer)}
 
 
 def nova_events(_: Request, answer: Answer) -> Iterator[Doc]:
-    """Converse's events, each under its name."""
+    """Yield Converse's events, each under its name."""
     yield {"messageStart": {"role": "assistant"}}
     for piece in answer.deltas:
         yield {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": 0}}
@@ -42,14 +42,14 @@ def nova_events(_: Request, answer: Answer) -> Iterator[Doc]:
 
 
 def titan(_: Request, answer: Answer) -> Doc:
-    """Titan's text."""
+    """Return Titan's text."""
     output = {"tokenCount": answer.completion_tokens} if answer.usage else {}
     whole = {"inputTextTokenCount": answer.prompt_tokens} if answer.usage else {}
     return {**whole, "results": [{**output, "outputText": answer.text, "completionReason": "FINISH"}]}
 
 
 def titan_events(_: Request, answer: Answer) -> Iterator[Doc]:
-    """Titan's text in pieces."""
+    """Yield Titan's text in pieces."""
     *others, last = answer.deltas
     for piece in others:
         yield {"index": 0, "outputText": piece, "completionReason": None}
@@ -57,37 +57,37 @@ def titan_events(_: Request, answer: Answer) -> Iterator[Doc]:
 
 
 def titan_embedding(_: Request, answer: Answer) -> Doc:
-    """Titan's embedding of one text."""
+    """Return Titan's embedding of one text."""
     return {"embedding": VECTOR, **({"inputTextTokenCount": answer.prompt_tokens} if answer.usage else {})}
 
 
 def llama(_: Request, answer: Answer) -> Doc:
-    """Llama's text."""
+    """Return Llama's text."""
     counts = {"prompt_token_count": answer.prompt_tokens, "generation_token_count": answer.completion_tokens}
     return {"generation": answer.text, **(counts if answer.usage else {}), "stop_reason": "stop"}
 
 
 def llama_events(_: Request, answer: Answer) -> Iterator[Doc]:
-    """Llama's text in pieces."""
+    """Yield Llama's text in pieces."""
     for piece in answer.deltas:
         yield {"generation": piece, "stop_reason": None}
     yield {"generation": "", "stop_reason": "stop"}
 
 
 def command(request: Request, answer: Answer) -> Doc:
-    """Command's text, which has no counts: the headers have."""
-    said = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
-    return {"id": "r-1", "generations": [said], "prompt": str(request.json.get("prompt", ""))}
+    """Return Command's text. The counts are in the headers only."""
+    generation = {"id": "g-1", "text": answer.text, "finish_reason": "COMPLETE"}
+    return {"id": "r-1", "generations": [generation], "prompt": str(request.json.get("prompt", ""))}
 
 
 def command_events(_: Request, answer: Answer) -> Iterator[Doc]:
-    """Command's text in pieces."""
+    """Yield Command's text in pieces."""
     for piece in answer.deltas:
         yield {"index": 0, "is_finished": False, "text": piece}
     yield {"index": 0, "is_finished": True, "finish_reason": "COMPLETE"}
 
 
 def cohere_embeddings(request: Request, _: Answer) -> Doc:
-    """Cohere's embeddings, which have no counts either."""
+    """Return Cohere's embeddings. The counts are in the headers only."""
     texts = inputs(request, "texts")
     return {"id": "e-1", "response_type": "embeddings_floats", "embeddings": [VECTOR for _ in texts], "texts": texts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, line, model
 
 _STREAM = "application/x-ndjson"
@@ -21,8 +21,8 @@ def _message(answer: Answer, text: str) -> Doc:
 
 
 def _ollama(request: Request, answer: Answer, text: str, *, done: bool = True) -> Doc:
-    said: Doc = {"response": text} if request.path.endswith("generate") else {"message": _message(answer, text)}
-    doc = {"model": model(request, answer), "created_at": "2026-01-01T00:00:00Z", **said, "done": done}
+    part: Doc = {"response": text} if request.path.endswith("generate") else {"message": _message(answer, text)}
+    doc = {"model": model(request, answer), "created_at": "2026-01-01T00:00:00Z", **part, "done": done}
     if not done:
         return doc
     counts = {"prompt_eval_count": answer.prompt_tokens, "eval_count": answer.completion_tokens}
@@ -50,9 +50,14 @@ def _embed(request: Request, answer: Answer) -> Doc:
     return {**doc, "prompt_eval_count": answer.prompt_tokens} if answer.usage else doc
 
 
+ERRORS = ProviderErrors(
+    "ollama", {}, lambda _http, _code, message: {"error": message}, cannot=frozenset(["content_filtered", "overloaded"])
+)
+
+
 SHAPES = (
-    Shape("ollama.chat", "ollama", _whole, _stream, _STREAM, _failed),
-    Shape("ollama.generate", "ollama", _whole, _stream, _STREAM, _failed),
-    # /api/embeddings is everyone's, so that OpenAI's shape has it
-    Shape("ollama.embed", "ollama", _embed),
+    Shape("ollama.chat", ERRORS, _whole, _stream, _STREAM, _failed),
+    Shape("ollama.generate", ERRORS, _whole, _stream, _STREAM, _failed),
+    # other servers have /api/embeddings too: OpenAI's shape answers it
+    Shape("ollama.embed", ERRORS, _embed),
 )

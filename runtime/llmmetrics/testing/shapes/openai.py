@@ -1,4 +1,4 @@
-"""OpenAI's shapes, and those of the makers on Vertex who speak them.
+"""OpenAI's shapes; makers on Vertex and Bedrock answer with them too.
 
 https://platform.openai.com/docs/api-reference; https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models.
 """
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
 from llmmetrics.testing.shapes.base import CREATED, VECTOR, Doc, Shape, inputs, model, sse, with_usage
 
 
 def usage(answer: Answer) -> Doc:
-    """What it used, as chat says it."""
+    """Return the usage of a chat completion."""
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
@@ -27,7 +27,7 @@ def usage(answer: Answer) -> Doc:
 
 
 _UNASKED = re.compile(r"/(groq|mistral)/|.*/publishers/")
-"""Groq and Mistral send a stream's usage unasked: a path that begins with their name speaks as they do, on Vertex too.
+"""Groq and Mistral send a stream's usage unasked: so do paths that begin with their name, and Mistral on Vertex.
 
 https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
 """
@@ -41,7 +41,7 @@ def _asks_for_usage(request: Request) -> bool:
 
 
 def chat(request: Request, answer: Answer) -> Doc:
-    """A chat completion."""
+    """Return a chat completion."""
     message: Doc = {"role": "assistant", "content": answer.text}
     if answer.tool:
         # https://platform.openai.com/docs/guides/function-calling: the arguments are JSON in a string
@@ -54,7 +54,7 @@ def chat(request: Request, answer: Answer) -> Doc:
 
 
 def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
-    """A streamed chat completion's chunks, up to the one that says why it stops."""
+    """Yield a streamed chat completion's chunks, up to the one with the finish reason."""
     base: Doc = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
     base["model"] = model(request, answer)
 
@@ -67,7 +67,8 @@ def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
     yield chunk({}, "stop")
 
 
-def _chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    """Yield a streamed chat completion."""
     asked = _asks_for_usage(request)
     doc: Doc = {}
     for doc in chat_chunks(request, answer):
@@ -155,7 +156,7 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
     whole = _response(request, answer)
-    (said,) = whole["output"]
+    (output,) = whole["output"]
     for kind in ("response.created", "response.in_progress"):
         yield event(kind, response=_response(request, answer, "in_progress"))
     yield event("response.output_item.added", output_index=0, item=item)
@@ -163,8 +164,8 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
         yield event("response.output_text.delta", **at, delta=piece, logprobs=[])
     yield event("response.output_text.done", **at, text=answer.text, logprobs=[])
-    yield event("response.content_part.done", **at, part=said["content"][0])
-    yield event("response.output_item.done", output_index=0, item=said)
+    yield event("response.content_part.done", **at, part=output["content"][0])
+    yield event("response.output_item.done", output_index=0, item=output)
     yield event("response.completed", response=whole)
 
 
@@ -178,12 +179,40 @@ def _count(_: Request, answer: Answer) -> Doc:
     return {"object": "response.input_tokens", "input_tokens": answer.prompt_tokens}
 
 
+_OPENAI_TYPES = {
+    "rate_limit_exceeded": "requests",
+    "insufficient_quota": "insufficient_quota",
+    "unsupported_country_region_territory": "request_forbidden",
+    "server_error": "server_error",
+}
+
+
+def _error(_: int, code: str, message: str) -> Any:
+    kind = _OPENAI_TYPES.get(code, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+ERRORS = ProviderErrors(
+    "openai",
+    {
+        "rate_limit": "rate_limit_exceeded",
+        "rate_limit_bare": "rate_limit_exceeded",
+        "insufficient_quota": "insufficient_quota",
+        "bad_key": "invalid_api_key",
+        "forbidden": "unsupported_country_region_territory",
+        "not_found": "model_not_found",
+        "context_too_long": "context_length_exceeded",
+        "content_filtered": "content_filter",
+    },
+    _error,
+    plain="server_error",
+)
+
+
 SHAPES = (
-    Shape("openai.chat", "openai", chat, _chat_stream),
-    Shape("openai.completions", "openai", _completion, _completion_stream),
-    Shape("openai.responses", "openai", _response, _response_stream, failed=_response_failed),
-    Shape("openai.embeddings", "openai", _embeddings),
-    Shape("openai.count_tokens", "openai", _count),
-    # Google refuses a request, the maker breaks off a stream
-    Shape("vertex.chat", "vertex", chat, _chat_stream, within="openai"),
+    Shape("openai.chat", ERRORS, chat, chat_stream),
+    Shape("openai.completions", ERRORS, _completion, _completion_stream),
+    Shape("openai.responses", ERRORS, _response, _response_stream, failed=_response_failed),
+    Shape("openai.embeddings", ERRORS, _embeddings),
+    Shape("openai.count_tokens", ERRORS, _count),
 )

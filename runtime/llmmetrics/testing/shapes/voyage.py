@@ -1,4 +1,4 @@
-"""Voyage's shapes, which say one count, all of it input.
+"""Voyage's shapes. They carry one count, all of it prompt.
 
 https://docs.voyageai.com/reference/embeddings-api, https://docs.voyageai.com/reference/multimodal-embeddings-api,
 https://docs.voyageai.com/reference/contextualized-embeddings-api, https://docs.voyageai.com/reference/reranker-api.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, with_usage
 
 
@@ -17,8 +18,8 @@ def _list(request: Request, answer: Answer, data: list[Doc]) -> Doc:
     return with_usage(doc, answer, "usage", {"total_tokens": answer.prompt_tokens})
 
 
-def _vectors(given: list[object]) -> list[Doc]:
-    return [{"object": "embedding", "index": at, "embedding": VECTOR} for at, _ in enumerate(given)]
+def _vectors(texts: list[object]) -> list[Doc]:
+    return [{"object": "embedding", "index": at, "embedding": VECTOR} for at, _ in enumerate(texts)]
 
 
 def _embeddings(request: Request, answer: Answer) -> Doc:
@@ -39,8 +40,13 @@ def _rerank(request: Request, answer: Answer) -> Doc:
     return _list(request, answer, ranked)
 
 
+ERRORS = ProviderErrors(
+    "voyage", {}, lambda _http, _code, message: {"detail": message}, cannot=NO_FILTER | {"overloaded"}
+)
+
+
 SHAPES = (
-    Shape("openai.embeddings", "voyage", _contextualized, path=re.compile(r"/contextualizedembeddings/?$")),
-    Shape("openai.embeddings", "voyage", _embeddings, path=re.compile(r"/multimodalembeddings/?$|voyage.*/embeddings")),
-    Shape("rerank", "voyage", _rerank, path=re.compile(r"voyage.*/rerank/?$")),
+    Shape("openai.embeddings", ERRORS, _contextualized, path=re.compile(r"/contextualizedembeddings/?$")),
+    Shape("openai.embeddings", ERRORS, _embeddings, path=re.compile(r"/multimodalembeddings/?$|voyage.*/embeddings")),
+    Shape("rerank", ERRORS, _rerank, path=re.compile(r"voyage.*/rerank/?$")),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
 from llmmetrics.testing.shapes import openai
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse
 
@@ -26,7 +28,7 @@ def _whole(request: Request, answer: Answer) -> Doc:
 
 
 def _stream(request: Request, answer: Answer) -> Iterator[bytes]:
-    # the first event alone has the prompt's count, and each the text's up to there
+    # only the first event has the prompt's count; each has the count of the text so far
     yield sse(_generation(request, answer, "", "not_finished", _counts(answer.prompt_tokens, 0)), "message")
     for piece in answer.deltas:
         yield sse(_generation(request, answer, piece, "not_finished", _counts(0, 0)), "message")
@@ -34,7 +36,7 @@ def _stream(request: Request, answer: Answer) -> Iterator[bytes]:
 
 
 def _named(doc: Doc) -> Doc:
-    """OpenAI's document under watsonx's name of a model."""
+    """Return OpenAI's document with watsonx's name of the model field."""
     return {"model_id": doc["model"], **{name: value for name, value in doc.items() if name != "model"}, **_BASE}
 
 
@@ -58,8 +60,30 @@ def _embed(request: Request, answer: Answer) -> Doc:
     return {**doc, "input_token_count": answer.prompt_tokens} if answer.usage else doc
 
 
+def _error(http: int, code: str, message: str) -> Any:
+    return {"errors": [{"code": code, "message": message}], "trace": "simulated", "status_code": http}
+
+
+ERRORS = ProviderErrors(
+    "watsonx",
+    {
+        "rate_limit": "rate_limit_reached_requests",
+        "rate_limit_bare": "rate_limit_reached_requests",
+        "insufficient_quota": "token_quota_reached",
+        "bad_key": "authentication_token_not_valid",
+        "forbidden": "authorization_rejected",
+        "not_found": "model_not_supported",
+        "context_too_long": "invalid_input_argument",
+    },
+    _error,
+    {"overloaded": 503},
+    NO_FILTER,
+    "downstream_request_failed",
+)
+
+
 SHAPES = (
-    Shape("watsonx.generate", "watsonx", _whole, _stream),
-    Shape("watsonx.chat", "watsonx", _chat, _chat_stream),
-    Shape("watsonx.embed", "watsonx", _embed),
+    Shape("watsonx.generate", ERRORS, _whole, _stream),
+    Shape("watsonx.chat", ERRORS, _chat, _chat_stream),
+    Shape("watsonx.embed", ERRORS, _embed),
 )

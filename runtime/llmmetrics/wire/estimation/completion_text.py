@@ -1,4 +1,4 @@
-"""What a model has written of an answer that passed, whatever format it is in: its text and its calls of tools."""
+"""The text that a model has written in an answer, and its calls of tools."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ from typing import Any
 
 from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.estimation.prompt import compact
-from llmmetrics.wire.format import text
+from llmmetrics.wire.format import Format, text
 from llmmetrics.wire.frames import Doc, is_stream, last_events, torn_json
 
-_OUTPUT = frozenset(
-    {
-        *("content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "partial_json"),
-        *("response", "tool_plan", "args", "input", "parameters", "completion", "generation", "outputText", "code"),
-    }
-)
-"""The names that providers give to generated text."""
 _ECHOES = frozenset(
     {
         *("tools", "instructions", "usage", "error", "metadata", "logprobs", "reasoning_details"),
@@ -23,20 +16,21 @@ _ECHOES = frozenset(
         *("citationMetadata", "groundingMetadata"),
     }
 )
-"""What repeats something, or was not generated."""
+"""Fields that repeat other fields, or were not generated."""
 _CALLS = frozenset({"arguments", "input", "args", "parameters", "toolUseId"})
-"""What stands beside the name of a tool that is called."""
+"""Fields that stand next to the name of a called tool."""
 
 
 class CompletionText:
-    """What a model has written."""
+    """Collects generated text. `names` are the fields that hold it in this format."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
         self.texts: list[str] = []
         self.calls = 0
 
     def add(self, value: Any, *, output: bool = False) -> None:
-        """Find the generated text in a JSON value; `output` says that a string is some."""
+        """Add the generated text in a JSON value. `output`: a string is generated text."""
         if isinstance(value, str):
             if output:
                 self.texts.append(value)
@@ -51,24 +45,24 @@ class CompletionText:
                 if key in _CALLS and isinstance(each, dict):
                     self.texts.append(compact(each))
                 elif key not in _ECHOES:
-                    self.add(each, output=key in _OUTPUT or key == "delta")
+                    self.add(each, output=key in self._names or key == "delta")
 
 
 def _delta(event: Doc) -> Doc:
-    """An event without what repeats other events: a whole response in it, or what OpenAI's say is done."""
+    """Return an event without what repeats other events: a whole response, or OpenAI's `.done` events."""
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith("response.") and kind.endswith(".done"):
         return {}
     return {name: each for name, each in event.items() if not (name == "response" and isinstance(each, dict))}
 
 
-def passed_of(body: Body) -> CompletionText:
-    """What is generated text in the kept part of a body."""
-    passed = CompletionText()
+def completion_of(body: Body, format: Format) -> CompletionText:
+    """Return the generated text in the kept part of a body."""
+    completion = CompletionText(format.completion_names)
     if is_stream(body.head or body.tail):
         for event in last_events(body)[0]:
-            passed.add(_delta(event))
+            completion.add(_delta(event))
     else:
         for doc in torn_json(body.tail):
-            passed.add(doc)
-    return passed
+            completion.add(doc)
+    return completion

@@ -1,4 +1,4 @@
-"""What images, sounds, films and documents inside a request are, as far as their names and first bytes tell."""
+"""Images, sounds, films and documents inside a request, read from their names and first bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Medium(NamedTuple):
-    """Something in a request that is no text. What nobody knows is 0."""
+    """Something in a request that is not text. 0: not known."""
 
     kind: str
     """`image`, `audio`, `video` or `document`."""
@@ -25,7 +25,7 @@ ELSEWHERE: Final = frozenset({"url", "uri", "image_url", "file_url", "fileUri", 
 """Fields that name a file."""
 
 _START = 64 * 1024
-"""Characters of base64 that are looked at: a JPEG may hold a preview before it says its size."""
+"""Characters of base64 that are read: a JPEG may hold a preview before its size."""
 _MAGIC = re.compile(
     rb"(?P<image>\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP)|(?P<document>%PDF)|(?P<video>....ftyp|\x1aE\xdf\xa3)"
     rb"|(?P<audio>RIFF....WAVE|ID3|\xff[\xe2-\xfb]|OggS|fLaC)",
@@ -39,13 +39,13 @@ _KINDS = {
 }
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 _BYTES_A_SECOND = {"audio": 16_000, "video": 125_000}
-"""128 kbit/s and 1 Mbit/s, where the first bytes do not tell."""
+"""128 kbit/s and 1 Mbit/s, if the first bytes do not hold the rate."""
 
 
 def medium_of(value: str, name: str, about: str) -> Medium | str | None:
-    """What a field holds that is no text: a medium, the text of a text file, or None for what is none of these.
+    """Return the medium that a field holds, or the text of a text file; None for other values.
 
-    `about` is what is said around it: the names of the fields that it is in, its type.
+    `about` is its surroundings: the names of the fields that it is in, its type.
     """
     if value.startswith("data:"):
         kind, comma, encoded = value.partition(",")
@@ -60,8 +60,8 @@ def _held(encoded: str, about: str) -> Medium | str | None:
         start = b64decode(encoded[:_START])
     except ValueError:
         return None
-    if found := _MAGIC.match(start):
-        return _measured(found.lastgroup or "document", start, len(encoded) * 3 // 4)
+    if magic := _MAGIC.match(start):
+        return _measured(magic.lastgroup or "document", start, len(encoded) * 3 // 4)
     try:
         return b64decode(encoded).decode()
     except ValueError:
@@ -69,7 +69,7 @@ def _held(encoded: str, about: str) -> Medium | str | None:
 
 
 def _named(about: str) -> Medium | None:
-    """A medium of which nothing is known but what it is called."""
+    """Return a medium of which only the name is known."""
     kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(about)), None)
     return Medium(kind) if kind else None
 
@@ -87,7 +87,7 @@ def _measured(kind: str, start: bytes, size: int) -> Medium:
 
 
 def dimensions(start: bytes) -> tuple[int, int]:
-    """Width and height of an image in pixels, from its header; zeros where that does not say.
+    """Return width and height of an image in pixels, from its header; zeros if they are not there.
 
     PNG https://www.w3.org/TR/png, GIF https://www.w3.org/Graphics/GIF/spec-gif89a.txt, JPEG
     https://www.w3.org/Graphics/JPEG/itu-t81.pdf, WebP https://developers.google.com/speed/webp/docs/riff_container.

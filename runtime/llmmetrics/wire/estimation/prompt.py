@@ -1,4 +1,4 @@
-"""What a request asks a model to read, whatever format it is in: its text, its tools, its messages, its media."""
+"""What a request asks a model to read, in any format: its text, tools, messages and media."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROMPT = (
 _TURNS = ("messages", "contents", "input", "chat_history")
 _TOOLS = ("tools", "functions", "toolConfig")
 _ANSWERS = ("response_format", "output_format", "output_config", "format")
-"""Where the schema of an answer stands; OpenAI's responses and Gemini have more places for it."""
+"""Fields with the schema of the answer; OpenAI's responses and Gemini have more places for it."""
 _NO_TEXT = frozenset(
     {
         *("id", "type", "role", "model", "status", "cache_control", "detail", "filename", "format"),
@@ -26,14 +26,14 @@ _NO_TEXT = frozenset(
     }
 )
 _KINDS = ("type", "mimeType", "mime_type", "media_type", "format")
-"""What says of which kind its neighbour is."""
+"""Fields that name the kind of the field next to them."""
 _ARGUMENTS = frozenset({"input", "args", "arguments", "json", "response"})
-"""What holds a JSON object inside a message, which the model reads as JSON."""
+"""Fields that hold a JSON object inside a message. The model reads it as JSON."""
 
 
 @dataclass(slots=True)
 class Parts:
-    """What a request is made of."""
+    """The parts of a request."""
 
     texts: list[str] = field(default_factory=list)
     schemas: list[str] = field(default_factory=list)
@@ -41,17 +41,17 @@ class Parts:
     turns: int = 0
     tools: int = 0
     tokens: int = 0
-    """Those of a prompt that is given as token ids."""
+    """Tokens of a prompt that is a list of token ids."""
     media: list[Medium] = field(default_factory=list)
 
 
 def compact(value: Any) -> str:
-    """JSON as short as it gets."""
+    """Return JSON without spaces."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def parts_of(fields: dict[str, Any]) -> Parts:
-    """The parts of a request's JSON object."""
+    """Return the parts of a request's JSON object."""
     parts = Parts()
     for name in _PROMPT:
         if (value := fields.get(name)) is not None:
@@ -75,7 +75,7 @@ def parts_of(fields: dict[str, Any]) -> Parts:
 
 
 def _tools(value: Any) -> int:
-    """How many tools there are; Gemini and Bedrock keep them in lists of their own."""
+    """Count the tools; Gemini and Bedrock keep them in inner lists."""
     inner = [each for each in mapping(value).values() if isinstance(each, list)]
     if inner or isinstance(value, list):
         return sum(_tools(each) for part in (inner or [value]) for each in part)
@@ -84,11 +84,11 @@ def _tools(value: Any) -> int:
 
 def _walk(value: Any, parts: Parts, name: str, about: str) -> None:
     if isinstance(value, str):
-        found = medium_of(value, name, about)
-        if isinstance(found, Medium):
-            parts.media.append(found)
+        medium = medium_of(value, name, about)
+        if isinstance(medium, Medium):
+            parts.media.append(medium)
         else:
-            parts.texts.append(value if found is None else found)
+            parts.texts.append(value if medium is None else medium)
     elif isinstance(value, list):
         if value and all(type(each) is int for each in value):
             parts.tokens += len(value)
@@ -96,9 +96,9 @@ def _walk(value: Any, parts: Parts, name: str, about: str) -> None:
             for each in value:
                 _walk(each, parts, name, about)
     elif isinstance(value, dict):
-        said = " ".join(word for each in _KINDS if isinstance(word := value.get(each), str))
+        kinds = " ".join(word for each in _KINDS if isinstance(word := value.get(each), str))
         for key, each in value.items():
             if key in _ARGUMENTS and isinstance(each, dict):
                 parts.texts.append(compact(each))
             elif key not in _NO_TEXT:
-                _walk(each, parts, key, f"{about[-100:]} {said[:100]} {key}")
+                _walk(each, parts, key, f"{about[-100:]} {kinds[:100]} {key}")

@@ -14,6 +14,7 @@ import pytest
 from support import shared
 from support.provider_answers import event, sse
 
+from llmmetrics import wire
 from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimation import media
 from llmmetrics.wire.estimation.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
@@ -22,12 +23,16 @@ ROOT = Path(__file__).resolve().parents[4]
 PROSE = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 10
 
 
-def prompt(fields, *names):
-    return prompt_tokens(json.dumps(fields).encode(), *names)
+FORMATS = {each.id: each for each in wire.FORMATS}
 
 
-def completion(answer, *names):
-    return completion_tokens(keep(answer if isinstance(answer, bytes) else json.dumps(answer).encode()), *names)
+def prompt(fields, api="openai.chat", model=None):
+    return prompt_tokens(json.dumps(fields).encode(), FORMATS[api], model)
+
+
+def completion(answer, api="openai.chat", model=None):
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    return completion_tokens(keep(body), FORMATS[api], model)
 
 
 def test_the_documented_errors_are_what_the_command_measures():
@@ -46,18 +51,18 @@ def test_other_estimates_are_another_version():
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{b64encode(each).decode()}"}} for each in png
     ]
     found = []
-    for api, vendor, model in (
-        ("openai.chat", "openai", "gpt-4o"),
-        ("openai.chat", "openai", "gpt-4o-mini"),
-        ("anthropic.messages", "anthropic", "claude-sonnet-4-5"),
-        ("gemini.generate", "google", "gemini-2.5-flash"),
+    for api, model in (
+        ("openai.chat", "gpt-4o"),
+        ("openai.chat", "gpt-4o-mini"),
+        ("anthropic.messages", "claude-sonnet-4-5"),
+        ("gemini.generate", "gemini-2.5-flash"),
     ):
         contents = [*texts, *([each] for each in images)]
-        found += [prompt({"messages": [{"role": "user", "content": each}]}, api, vendor, model) for each in contents]
+        found += [prompt({"messages": [{"role": "user", "content": each}]}, api, model) for each in contents]
         answers = [{"choices": [{"message": {"content": each}}]} for each in texts]
-        found += [completion(each, api, vendor, model) for each in answers]
+        found += [completion(each, api, model) for each in answers]
     digest = blake2b(repr(found).encode(), digest_size=8).hexdigest()
-    assert (VERSION, digest) == (1, "47605373a526dbde"), "raise VERSION, and put both here"
+    assert (VERSION, digest) == (2, "47605373a526dbde"), "raise VERSION, and put both here"
 
 
 def test_prose_is_about_four_characters_a_token():
@@ -96,13 +101,13 @@ def test_tools_count_by_their_schema_and_by_what_the_family_adds():
     schema = {"type": "object", "properties": {"city": {"type": "string", "description": "Which city"}}}
     messages = [{"role": "user", "content": "?"}]
     tools = [{"name": "weather", "description": "The weather in a city", "input_schema": schema}]
-    bare = prompt({"messages": messages}, "anthropic.messages", "anthropic", "claude-sonnet-4-5")
-    told = prompt({"messages": messages, "tools": tools}, "anthropic.messages", "anthropic", "claude-sonnet-4-5")
+    bare = prompt({"messages": messages}, "anthropic.messages", "claude-sonnet-4-5")
+    told = prompt({"messages": messages, "tools": tools}, "anthropic.messages", "claude-sonnet-4-5")
     # https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview: 346 for having any, without their own text
     assert 346 < told - bare < 700
     functions = {"tools": [{"functionDeclarations": [{"name": "a", "parameters": schema}] * 3}]}
     one = {"tools": [{"functionDeclarations": [{"name": "a", "parameters": schema}]}]}
-    assert prompt(functions, "gemini.generate", "gemini") > prompt(one, "gemini.generate", "gemini") > 0
+    assert prompt(functions, "gemini.generate") > prompt(one, "gemini.generate") > 0
 
 
 def test_arguments_inside_messages_are_read_as_json():
@@ -150,21 +155,21 @@ def shown(kind, image):
 
 
 @pytest.mark.parametrize(
-    ("api", "vendor", "model", "expected"),
+    ("api", "model", "expected"),
     [
         # https://platform.openai.com/docs/guides/images-vision: 1024 by 1024 is four tiles, 765 tokens
-        ("openai.chat", "openai", "gpt-4o", 765),
-        ("openai.responses", "openai", "gpt-4o", 765),
-        ("openai.chat", "openai", "gpt-4o-mini", 25501),
+        ("openai.chat", "gpt-4o", 765),
+        ("openai.responses", "gpt-4o", 765),
+        ("openai.chat", "gpt-4o-mini", 25501),
         # https://docs.anthropic.com/en/docs/build-with-claude/vision: 1000 by 1000 is about 1334 tokens
-        ("anthropic.messages", "anthropic", "claude-sonnet-4-5", 1398),
-        ("bedrock.converse", "aws-bedrock", "anthropic.claude-3-haiku-20240307-v1:0", 1398),
+        ("anthropic.messages", "claude-sonnet-4-5", 1398),
+        ("bedrock.converse", "anthropic.claude-3-haiku-20240307-v1:0", 1398),
         # https://ai.google.dev/gemini-api/docs/image-understanding: two by two crops of 258
-        ("gemini.generate", "gemini", "gemini-2.5-flash", 4 * 258),
+        ("gemini.generate", "gemini-2.5-flash", 4 * 258),
     ],
 )
-def test_an_image_counts_by_its_providers_own_rule(api, vendor, model, expected):
-    found = prompt(shown(api, png(1024, 1024)), api, vendor, model)
+def test_an_image_counts_by_its_providers_own_rule(api, model, expected):
+    found = prompt(shown(api, png(1024, 1024)), api, model)
     assert 0 <= found - expected < 20
 
 
@@ -172,31 +177,31 @@ def test_media_of_any_claimed_size_stay_within_reason():
     absurd = [png(2**32 - 1, 1), png(2**32 - 1, 2**32 - 1), png(0, 5), b"RIFF\1\0\0\0WAVEfmt " + bytes(40)]
     for kind in ("openai.chat", "anthropic.messages", "gemini.generate"):
         for image in absurd:
-            assert prompt(shown(kind, image), kind, kind.partition(".")[0]) < 10_000
+            assert prompt(shown(kind, image), kind) < 10_000
 
 
 def test_sounds_documents_and_text_files():
     # a second of 16 kHz, 16 bit; https://ai.google.dev/gemini-api/docs/audio: 32 tokens a second
     wav = b"RIFF\0\0\0\0WAVEfmt " + pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + bytes(32000 * 10)
     heard = {"contents": [{"parts": [{"inlineData": {"mimeType": "audio/wav", "data": b64encode(wav).decode()}}]}]}
-    assert prompt(heard, "gemini.generate", "gemini") == pytest.approx(320, abs=4)
+    assert prompt(heard, "gemini.generate") == pytest.approx(320, abs=4)
     pdf = b"%PDF-1.4 " + b"<< /Type /Page >> " * 3 + b"<< /Type /Pages >>"
     paged = {
         "contents": [{"parts": [{"inlineData": {"mimeType": "application/pdf", "data": b64encode(pdf).decode()}}]}]
     }
-    assert prompt(paged, "gemini.generate", "gemini") == pytest.approx(3 * 258, abs=4)
+    assert prompt(paged, "gemini.generate") == pytest.approx(3 * 258, abs=4)
     source = {"type": "base64", "media_type": "text/plain", "data": b64encode(PROSE.encode()).decode()}
     said = {"messages": [{"role": "user", "content": [{"type": "document", "source": source}]}]}
-    assert prompt(said, "anthropic.messages", "anthropic") == pytest.approx(200, rel=0.2)
+    assert prompt(said, "anthropic.messages") == pytest.approx(200, rel=0.2)
 
 
 def test_files_that_are_elsewhere_count_as_their_usual_size():
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a"}}
-    assert prompt({"messages": [{"content": [image]}]}, "openai.chat", "openai") == pytest.approx(765, abs=10)
+    assert prompt({"messages": [{"content": [image]}]}, "openai.chat") == pytest.approx(765, abs=10)
     film = {"fileData": {"fileUri": "https://youtu.be/x", "mimeType": "video/mp4"}}
-    assert prompt({"contents": [{"parts": [film]}]}, "gemini.generate", "gemini") > 5000
+    assert prompt({"contents": [{"parts": [film]}]}, "gemini.generate") > 5000
     link = {"type": "tool_result", "content": [{"type": "text", "text": "see", "url": "https://example.com/page"}]}
-    assert prompt({"messages": [{"content": [link]}]}, "anthropic.messages", "anthropic") < 50
+    assert prompt({"messages": [{"content": [link]}]}, "anthropic.messages") < 50
 
 
 CALLED = {
@@ -220,7 +225,7 @@ def test_nothing_that_passes_twice_counts_twice():
         {"type": "response.output_item.done", "item": {"content": [{"type": "output_text", "text": PROSE}]}},
         {"type": "response.completed", "response": {"output": [{"content": [{"text": PROSE}]}]}},
     ]
-    assert completion(sse(*deltas, *done)) == completion(sse(*deltas))
+    assert completion(sse(*deltas, *done), "openai.responses") == completion(sse(*deltas), "openai.responses")
     message = {
         "content": PROSE,
         "reasoning": "a b",
@@ -235,8 +240,8 @@ def test_nothing_that_passes_twice_counts_twice():
 
 def test_what_a_server_read_is_not_what_the_model_wrote():
     result = {"type": "web_search_tool_result", "content": [{"title": PROSE, "text": PROSE}]}
-    text = {"type": "text", "text": "Found."}
-    assert completion({"content": [result, text]}) == completion({"content": [text]})
+    text, api = {"type": "text", "text": "Found."}, "anthropic.messages"
+    assert completion({"content": [result, text]}, api) == completion({"content": [text]}, api)
 
 
 @pytest.mark.parametrize("whole", [30 * TAIL, TAIL // 2], ids=["long", "short"])
@@ -257,4 +262,4 @@ def test_bedrocks_frames_are_text_too():
     "body", [b"", b"{", b"null", b"[]", b'{"messages": 1}', b"\xff\xfe", b'{"messages": [[[{}]]]}']
 )
 def test_requests_that_are_no_requests(body):
-    assert prompt_tokens(body, "openai.chat", "openai", "m") < 20
+    assert prompt_tokens(body, FORMATS["openai.chat"], "m") < 20
