@@ -198,7 +198,7 @@ def test_states_are_kept_apart(suite):
         import app
         def test_known(): app.ask()
         def test_mute(): app.ask(mute=True, messages=[{"role": "user", "content": "hello there"}])
-        def test_nobody(): app.ask(model="a-model-of-nobody")
+        def test_nobody(): app.ask(model="an-unknown-model")
         """
     )
     known, mute, nobody = report["rows"]

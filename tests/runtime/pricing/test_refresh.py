@@ -1,4 +1,4 @@
-"""The catalogue in use: shown once, fetched anew where it is asked for, never under a test."""
+"""The catalogue in use: exported once, refreshed if the settings say so, never in a test."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ import functools, logging, os, sys, threading, time
 import httpx
 from genai_prices import update_prices
 from prometheus_client import CollectorRegistry
-from llmmetrics import Meter, refresh
+from llmmetrics import Meter
+from llmmetrics.pricing import refresh
 from llmmetrics.testing import observe
 
 refresh.EVERY = 0.05
