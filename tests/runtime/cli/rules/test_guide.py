@@ -35,7 +35,7 @@ ERRATA = [
     ("retention", "reject this key in the configuration file", [
         *("storage.tsdb.retention.time", "storage.tsdb.retention.size"),
     ]),
-    ("panels of type graph", "panels of type graph are removed", [
+    ("panels of type graph", "has removed panels of type graph", [
         *("panel Request Rate", "panel Tokens per Second", "panel P95 Latency"),
     ]),
     ("format", "has removed `format` of a panel", ["panel Estimated Cost (24h)"]),
