@@ -35,7 +35,7 @@ def test_a_backend_whose_spend_has_reached_its_limit_takes_no_calls(made):
     assert exceeded.window_start == datetime(2026, 11, 24, tzinfo=UTC)
     assert exceeded.resets_at == datetime(2026, 11, 25, tzinfo=UTC)
     assert "'b' has spent $6" in str(exceeded)
-    assert "takes calls again at 2026-11-25T00:00:00+00:00" in str(exceeded)
+    assert "accepts calls again at 2026-11-25T00:00:00+00:00" in str(exceeded)
     assert budget_exceeded(exceeded) is exceeded
     again = pickle.loads(pickle.dumps(exceeded))
     assert (again.args, str(again)) == (exceeded.args, str(exceeded))
