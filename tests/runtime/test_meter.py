@@ -226,20 +226,20 @@ def test_a_cost_child_exists_from_the_start_where_the_price_is_known():
             "Backends": [
                 backend("own", ModelName="x", **PRICED),
                 backend("catalogue", BaseUrl="https://api.openai.com/v1", ModelName="gpt-4o"),
-                backend("nobody", BaseUrl="https://y.example", ModelName="y"),
+                backend("unpriced", BaseUrl="https://y.example", ModelName="y"),
                 backend("local", "Ollama", ModelName="gpt-4o"),
             ]
         }
     )
     assert {
-        name: setup.has("llm_estimated_cost_usd", backend=name) for name in ("own", "catalogue", "nobody", "local")
+        name: setup.has("llm_estimated_cost_usd", backend=name) for name in ("own", "catalogue", "unpriced", "local")
     } == {
         "own": True,
         "catalogue": True,
-        "nobody": False,
+        "unpriced": False,
         "local": False,
     }
-    for name in ("own", "catalogue", "nobody", "local"):
+    for name in ("own", "catalogue", "unpriced", "local"):
         assert setup.has("llm_requests_total", backend=name, status="timeout")
         assert setup.has("llm_tokens_total", backend=name, token_type="total")
         assert setup.has("llm_errors_total", backend=name, error_type="auth")
@@ -343,7 +343,7 @@ def test_metering_never_breaks_a_call(monkeypatch, caplog):
         assert setup.client.post(URL, json={"model": "m"}).status_code == 200
     assert setup.value("llmmetrics_internal_errors_total", where="finish") == 2
     assert setup.value("llm_active_requests") == 0
-    assert caplog.text.count("llmmetrics failed in finish (ZeroDivisionError at ") == 1
+    assert caplog.text.count("internal error of llmmetrics in finish (ZeroDivisionError at ") == 1
 
 
 def test_an_observer_that_raises_is_counted():

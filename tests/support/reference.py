@@ -52,7 +52,11 @@ def _exits() -> Iterator[str]:
     looking = ", ".join(f"`llmmetrics {each}`" for each in ("check", "doctor", "verify", "rules check"))
     yield from ("### Exit statuses", "", f"Of {looking}:", "", "| | |", "|---|---|")
     yield from (_row(str(status.value), when) for status, when in EXITS.items())
-    yield from ("", "A file that cannot be read, an address without an answer, a wrong option: it cannot check.", "")
+    yield from (
+        "",
+        "A file that cannot be read, an address that does not answer, a wrong option: the check cannot run.",
+        "",
+    )
 
 
 def _argument(action: argparse.Action) -> str:

@@ -128,7 +128,7 @@ def test_a_clock_that_jumps_back_an_hour(made, ledger, travel):
     travel.shift(timedelta(hours=1))
     assert application.spent == [3]
     assert application.call() == 200
-    # an hour in which nobody has spent anything
+    # an hour without spend
     travel.shift(timedelta(hours=-3))
     assert application.spent == [0]
     assert application.call() == 200

@@ -487,7 +487,7 @@ def test_calls_are_refused_while_the_ledger_is_away(made, redis):
     setup.call()
     redis.kill()
     for _ in range(2):
-        with pytest.raises(BudgetExceeded, match="the ledger with the budget of 'b' cannot be asked") as caught:
+        with pytest.raises(BudgetExceeded, match="the ledger with the budget of 'b' cannot be reached") as caught:
             setup.call()
     assert (caught.value.reason, caught.value.spent) == ("ledger", 3)
     assert setup.refusals == {"ledger": 2}
@@ -514,7 +514,7 @@ def test_what_was_admitted_meanwhile_is_booked_once_when_it_is_back(made, redis)
 
 
 def test_what_was_admitted_survives_the_process(made, redis, tmp_path):
-    """Its journal is taken over by whoever starts next."""
+    """The next process that starts takes over its journal."""
     import os
     import subprocess
     import sys

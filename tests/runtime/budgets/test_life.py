@@ -100,7 +100,7 @@ del response
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_the_end_of_the_process_books_what_is_still_to_be_booked(kind, tmp_path, request):
-    """Four calls of async callers at $3, and an answer of eight digits that nobody held any more at $4."""
+    """Four calls of async callers at $3, and a dropped answer of eight digits at $4."""
     from support.servers import redis_server
 
     (tmp_path / "redis").mkdir()
@@ -134,7 +134,7 @@ def test_the_journal_of_a_process_with_the_same_id_is_taken_over(tmp_path):
     before.write_text(entry.line() + '["torn')
     journal = Journal(tmp_path, "n")
     assert not before.exists()
-    # this process's own are left to whom they belong
+    # entries of living processes stay
     other = Journal(tmp_path, "n")
     assert not other
     told = []

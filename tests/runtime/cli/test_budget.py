@@ -135,7 +135,7 @@ def test_a_reset_is_recorded_with_who_did_it(ledger, settings, budget):
     code, out, err = budget("reset", settings, "--backend", "openai", "--yes")
     assert (code, err) == (0, "")
     assert cells(out)[1][:3] == ["openai", "1.25", "2026-11-24 12:30 UTC"]
-    # what is in flight stays held, and nobody else's is touched
+    # reservations of calls in flight stay, and other backends do not change
     shown = json.loads(budget("show", settings, "--json")[1])["budgets"]
     assert [(each["spent_usd"], each["reserved_usd"]) for each in shown] == [("0", "2"), ("4", "0")]
     (recorded,) = json.loads(budget("history", settings, "--json")[1])["resets"]
@@ -284,8 +284,8 @@ def test_settings_that_are_wrong(tmp_path, budget):
 
 
 def test_a_user_without_a_name(ledger, settings, budget, monkeypatch):
-    def nobody():
+    def no_name():
         raise OSError("no username")
 
-    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.setattr(getpass, "getuser", no_name)
     assert "somebody@" in budget("reset", settings, "--yes")[1]

@@ -44,7 +44,7 @@ BACKENDS = [
     {"Name": "local", "Type": "Ollama", "ModelName": "llama3.2", "MaxSpendUsd": 1, "SpendResetPeriod": "Never"},
     {"Name": "azure", "Type": "AzureOpenAI", "DeploymentName": "gpt-4o", "ApiKey": KEY},
     {"Name": "somewhere", "Type": "GenericOpenAI"},
-    {"Name": "esc\u001b[31m", "Type": "Cohere", "ModelName": "nobody\nknows"},
+    {"Name": "esc\u001b[31m", "Type": "Cohere", "ModelName": "un\nknown"},
 ]
 
 
@@ -83,7 +83,7 @@ def test_the_table(file, capsys):
         ["local", "Ollama", "http://localhost:11434", "llama3.2", "unknown", "1 USD, never reset"],
         ["azure", "AzureOpenAI", "any Azure host", "gpt-4o", "catalogue 2.5/10", "-"],
         ["somewhere", "GenericOpenAI", "missing", "any", "catalogue, by the model asked for", "-"],
-        ["esc?[31m", "Cohere", "https://api.cohere.com", "nobody?knows", "unknown", "-"],
+        ["esc?[31m", "Cohere", "https://api.cohere.com", "un?known", "unknown", "-"],
     ]
     assert err == ""
     assert KEY not in out
@@ -149,8 +149,8 @@ NO_METER = {
 
 
 @pytest.fixture
-def beside(tmp_path, monkeypatch):
-    """What stands beside the settings, and no redis-py."""
+def directory(tmp_path, monkeypatch):
+    """The directory of the settings, without redis-py."""
     (tmp_path / "text.db").write_text("spent: 7 USD, and so on, for as long as a header of SQLite is\n" * 100)
     (tmp_path / "directory").mkdir()
     with closing(sqlite3.connect(tmp_path / "newer.db")) as db:
@@ -166,9 +166,9 @@ def everything(directory):
 
 
 @pytest.mark.parametrize(("backends", "sections", "says"), NO_METER.values(), ids=NO_METER)
-def test_what_no_meter_can_be_made_of(file, beside, capsys, backends, sections, says):
+def test_what_no_meter_can_be_made_of(file, directory, capsys, backends, sections, says):
     path = file(backends, **sections)
-    before = everything(beside)
+    before = everything(directory)
     assert main(["check", path]) == Exit.FINDINGS
     out, err = capsys.readouterr()
     assert out == ""
@@ -176,7 +176,7 @@ def test_what_no_meter_can_be_made_of(file, beside, capsys, backends, sections, 
     assert len(err.splitlines()) == 1
     assert any(each.level is Level.ERROR and says in each.what for each in command.of_settings(path))
     assert not [each for each in command.of_settings(path) if "has a limit" in each.what]
-    assert everything(beside) == before
+    assert everything(directory) == before
     # the truth
     with pytest.raises(ConfigError, match=re.escape(says)):
         Meter.from_settings(path, registry=CollectorRegistry())
@@ -194,17 +194,17 @@ SOME_METER = {
 
 
 @pytest.mark.parametrize(("backends", "sections"), SOME_METER.values(), ids=SOME_METER)
-def test_what_a_meter_can_be_made_of(file, beside, capsys, backends, sections):
-    ledgers.open_ledger(f"sqlite:///{beside}/there.db", namespace="default").close()
+def test_what_a_meter_can_be_made_of(file, directory, capsys, backends, sections):
+    ledgers.open_ledger(f"sqlite:///{directory}/there.db", namespace="default").close()
     path = file(backends, **sections)
-    before = everything(beside)
+    before = everything(directory)
     assert main(["check", path]) == Exit.FINE, capsys.readouterr()
     assert not [each for each in command.of_settings(path) if each.level is Level.ERROR]
-    assert everything(beside) == before
+    assert everything(directory) == before
     Meter.from_settings(path, registry=CollectorRegistry()).close()
 
 
-def test_every_fault_is_named_at_once(file, beside, capsys):
+def test_every_fault_is_named_at_once(file, directory, capsys):
     assert main(["check", file([OWN_MODEL, {**OWN_MODEL, "Name": "c"}], Budget={"Ledger": "redis://h"})]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 4
 

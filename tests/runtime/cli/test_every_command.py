@@ -19,7 +19,7 @@ COMMANDS = [["check", "{settings}"], ["doctor", "--port", "{port}"], ["price", "
 def test_a_reader_that_goes_early_gets_no_traceback(tmp_path, command):
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"Backends": [{"Name": "a", "ModelName": "gpt-4o-mini"}]}))
-    # a port that nobody may listen on
+    # a port on which no program may listen
     arguments = [each.format(settings=settings, port=1) for each in command]
     theirs, ours = os.pipe()
     os.close(theirs)

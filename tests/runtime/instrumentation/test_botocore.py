@@ -334,7 +334,7 @@ def test_a_client_of_another_meter(meter, provider):
     made = meter.wrap(client(provider.url))
     with pytest.raises(ConfigError, match="a meter with another registry already counts the calls"):
         Meter(registry=CollectorRegistry()).wrap(made)
-    with pytest.raises(ConfigError, match="cannot be backend='other' as well"):
+    with pytest.raises(ConfigError, match="wrap a new client for backend='other'"):
         meter.wrap(made, backend="other")
 
 
@@ -357,7 +357,7 @@ def test_an_asynchronous_client_is_none_of_ours(meter, provider):
             raise NotImplementedError
 
     made._endpoint.__class__ = AioEndpoint
-    with pytest.raises(ConfigError, match=r"BedrockRuntime goes through aiohttp.*: wrap what boto3"):
+    with pytest.raises(ConfigError, match=r"BedrockRuntime goes through aiohttp.*: wrap the result of boto3"):
         meter.wrap(made)
 
 

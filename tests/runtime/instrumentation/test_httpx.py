@@ -88,8 +88,8 @@ Meter().transport(Mine())
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda m: m.transport(httpx.AsyncHTTPTransport()), "is async: hand it to meter.async_transport"),
-        (lambda m: m.async_transport(httpx2.HTTPTransport()), "is sync: hand it to meter.transport"),
+        (lambda m: m.transport(httpx.AsyncHTTPTransport()), "is async: pass it to meter.async_transport"),
+        (lambda m: m.async_transport(httpx2.HTTPTransport()), "is sync: pass it to meter.transport"),
         (lambda m: m.transport(object()), "is not a transport of httpx or httpx2"),
         (lambda m: m.transport(httpx.Client()), "is a client, not a transport"),
         (lambda m: m.transport(family="requests"), "family='requests' is unknown: use 'httpx2' or 'httpx'"),

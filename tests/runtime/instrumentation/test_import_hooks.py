@@ -1,4 +1,4 @@
-"""What waits for a module: it is told once, by whoever imports it, and nothing is imported for it."""
+"""Import hooks: a callback runs once, at the import by other code; the hook itself imports nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _names = count()
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """The name of a package's module that nobody has imported yet."""
+    """The name of a package's module that is not imported yet."""
     package = f"arriving{next(_names)}"
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").touch()

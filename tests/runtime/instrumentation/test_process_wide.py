@@ -252,8 +252,8 @@ def test_a_configured_host_is_an_llm_host_too(caplog):
     with caplog.at_level(logging.WARNING, "llmmetrics"):
         for host in ("llm.corp.example", "localhost", "LLM.corp.example"):
             sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
-    (line,) = [record.getMessage() for record in caplog.records if "past httpx" in record.getMessage()]
-    assert line.startswith("a connection to llm.corp.example (gateway) was made past httpx")
+    (line,) = [record.getMessage() for record in caplog.records if "did not go through httpx" in record.getMessage()]
+    assert line.startswith("a connection to llm.corp.example (gateway) did not go through httpx")
 
 
 def test_what_another_meter_has_is_not_warned_of(caplog, counted):
@@ -263,8 +263,8 @@ def test_what_another_meter_has_is_not_warned_of(caplog, counted):
         client.post(URL, json=ASK)
     with caplog.at_level(logging.WARNING, "llmmetrics"):
         sys.audit("socket.getaddrinfo", "api.openai.com", 443, 0, 0, 0)
-    assert not [record for record in caplog.records if "past httpx" in record.getMessage()]
-    # the transport's own meter counts, and nobody else
+    assert not [record for record in caplog.records if "did not go through httpx" in record.getMessage()]
+    # only the transport's own meter counts
     assert counted() == {}
     labels = {"backend": "openai", "model": "m-1", "status": "success"}
     assert other.registry.get_sample_value("llm_requests_total", labels) == 1
@@ -275,4 +275,4 @@ def test_what_goes_through_httpx_is_not_warned_of(caplog):
         router.post(URL).respond(json=BODY)
         post("httpx")
         sys.audit("socket.getaddrinfo", "api.openai.com", 443, 0, 0, 0)
-    assert not [record for record in caplog.records if "past httpx" in record.getMessage()]
+    assert not [record for record in caplog.records if "did not go through httpx" in record.getMessage()]

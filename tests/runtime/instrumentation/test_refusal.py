@@ -19,7 +19,7 @@ class SleptError(Exception):
 
 @pytest.fixture
 def sleepless(monkeypatch):
-    """Nobody waits between here and the end of the test, however long the wait."""
+    """Let no wait take time until the end of the test."""
     real = asyncio.sleep
 
     def sleep(seconds):

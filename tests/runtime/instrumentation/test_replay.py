@@ -95,7 +95,7 @@ def test_live_calls_are_read_as_recorded_ones(recorded, family, size, mode):
             else:
                 await ours.request(row["method"], row["url"], content=row["request_body"])
             if expected.api is None:
-                # no call: it passes, and nobody hears of it
+                # not an LLM call: it passes uncounted
                 assert not records, row["id"]
             else:
                 same(row, expected, records.pop())

@@ -107,7 +107,7 @@ def test_clients_that_an_sdk_derives_from_a_wrapped_one(meter, provider, counted
         with client.chat.completions.with_streaming_response.create(**ASK) as answer:
             answer.read()
         with client.chat.completions.with_streaming_response.create(**ASK):
-            # nobody reads it
+            # the answer is not read
             pass
     assert counted() == {"success": 4, "cancelled": 1}
 
@@ -181,7 +181,7 @@ class Slotted:
         (lambda: httpx, "httpx is a module: create a client and wrap that"),
         (lambda: httpx2.Client, "httpx2.Client is a class: wrap an instance of it"),
         (OldSdk, "it goes through requests, which llmmetrics does not meter"),
-        (Connecting, "no httpx, httpx2 or Bedrock client .it holds nothing.: hand over the SDK's client"),
+        (Connecting, "no httpx, httpx2 or Bedrock client .it holds nothing.: pass the SDK's client"),
         (lambda: types.SimpleNamespace(file=io.StringIO()), "it holds _io.StringIO"),
         (lambda: None, "NoneType holds no httpx, httpx2 or Bedrock client"),
         (httpx.HTTPTransport, "HTTPTransport holds no httpx, httpx2 or Bedrock client"),

@@ -1,4 +1,4 @@
-"""`/metrics` to the byte: exact names through every exposition, alone and beside another library's collectors."""
+"""`/metrics` to the byte: exact names through every exposition, alone and with another library's collectors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Ticks:
         return self.seconds
 
     def now(self):
-        raise AssertionError("nobody needs the hour for these calls")
+        raise AssertionError("these calls do not need the time")
 
 
 def traffic(meter):

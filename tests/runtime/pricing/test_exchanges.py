@@ -165,7 +165,7 @@ def test_an_answer_costs_what_the_page_says(url, body, expected):
 
 
 def test_a_tier_in_the_headers():
-    """InvokeModel has the models' own bodies, and its tier beside them."""
+    """InvokeModel has the models' own bodies, and its tier outside them."""
     body, usage = BEDROCK + "invoke", {"usage": {"inputTokens": 1000}}
     assert read(body, usage, headers=[("X-Amzn-Bedrock-Service-Tier", "default")]).cost_usd == Decimal("0.000035")
     assert read(body, usage, headers=[("X-Amzn-Bedrock-Service-Tier", "priority")]).cost_usd is None

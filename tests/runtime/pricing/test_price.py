@@ -1,4 +1,4 @@
-"""A call's arithmetic is exact; prices come from the settings or the catalogue, or nobody knows them."""
+"""A call's arithmetic is exact; prices come from the settings or the catalogue, or are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue in use: shown once, fetched anew where it is asked for, never under a test."""
+"""The catalogue in use: exported once, refreshed if the settings say so, never in a test."""
 
 from __future__ import annotations
 

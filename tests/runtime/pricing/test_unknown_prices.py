@@ -1,4 +1,4 @@
-"""Tiers and fees that nobody has a price for: the cost is unknown, and a budget is told what is known."""
+"""Tiers and fees without a known price: the cost is unknown, and a budget books the known part."""
 
 from __future__ import annotations
 

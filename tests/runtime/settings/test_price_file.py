@@ -51,7 +51,7 @@ def test_the_published_schema():
     text = json.dumps(PriceFile.model_json_schema(), indent=1, sort_keys=True) + "\n"
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(text, "utf8")
-    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it anew"
+    assert path.read_text("utf8") == text, "set UPDATE_DOCS=1 to write it again"
 
 
 def test_every_bucket_can_be_priced():

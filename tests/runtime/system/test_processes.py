@@ -393,7 +393,7 @@ def test_a_directory_that_is_a_file(tmp_path, monkeypatch):
 
 
 def test_a_directory_that_cannot_be_written_to(monkeypatch):
-    # nobody can, root included
+    # no user can, not even root
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/proc/self")
     assert "is not writable" in said()
 

@@ -1,4 +1,4 @@
-"""What nobody else meters is metered beneath; what somebody meters is theirs."""
+"""`metering` counts the calls that no other meter counts."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def record(url="https://api.openai.com/v1/chat/completions", model="gpt-4o-mini"
         ("https://gateway.example/v1/chat/completions", "gpt-4o", None),
         ("https://api.groq.com/openai/v1/chat/completions", "llama-3.3-70b-versatile", None),
         ("http://localhost:11434/v1/chat/completions", "gpt-4o", None),
-        ("https://api.openai.com/v1/chat/completions", "a-model-of-nobody", None),
+        ("https://api.openai.com/v1/chat/completions", "an-unknown-model", None),
     ],
 )
 def test_a_book_prices_as_the_meter_did(url, model, config):

@@ -78,9 +78,9 @@ def test_a_server_cannot_show_what_happens_before_a_connection():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda script: script.reply("x", prompt_token=1), "no prompt_token: did you mean prompt_tokens"),
-        (lambda script: script.reply("x", zzz=1), "no zzz: it has text, "),
-        (lambda script: script.fail("rate_limit"), "takes a fault of pytest_llmmetrics.faults, such as RATE_LIMIT"),
+        (lambda script: script.reply("x", prompt_token=1), "no field prompt_token: did you mean prompt_tokens"),
+        (lambda script: script.reply("x", zzz=1), "no field zzz: use one of text, "),
+        (lambda script: script.fail("rate_limit"), "pass a fault of pytest_llmmetrics.faults, such as RATE_LIMIT"),
     ],
 )
 def test_a_wrong_argument_is_told_at_once(script, call, message):

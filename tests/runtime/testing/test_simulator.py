@@ -235,10 +235,18 @@ def test_every_fault_is_counted_as_the_contract_demands(metered, provider, count
 
 
 IN_STREAM = {"rate_limit": faults.RATE_LIMIT, "api_error": faults.OVERLOADED}
-TELLING = ("openai.chat", "openai.completions", "openai.responses", "anthropic", "gemini", "vertex", "bedrock")
+WITH_STREAM_ERRORS = (
+    "openai.chat",
+    "openai.completions",
+    "openai.responses",
+    "anthropic",
+    "gemini",
+    "vertex",
+    "bedrock",
+)
 
 
-@pytest.mark.parametrize("name", [name for name, stream in CASES if stream and name.startswith(TELLING)])
+@pytest.mark.parametrize("name", [name for name, stream in CASES if stream and name.startswith(WITH_STREAM_ERRORS)])
 @pytest.mark.parametrize("kind", IN_STREAM)
 def test_a_stream_breaks_off_with_the_code_that_the_refusal_would_have(metered, provider, name, kind):
     provider.script(replace(IN_STREAM[kind], http=200, in_band=True))

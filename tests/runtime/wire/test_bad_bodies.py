@@ -36,7 +36,7 @@ NAMES = st.sampled_from(sorted(FORMATS))
 
 
 def fed(encoded, cuts, encoding):
-    """A tape of the bytes, cut at these places, and what the headers say of them."""
+    """Fill a buffer with the bytes, split at these places, with these headers."""
     buffer = BodyBuffer()
     buffer.headers = {"content-encoding": encoding}
     for start, end in zip([0, *cuts], [*cuts, len(encoded)], strict=True):

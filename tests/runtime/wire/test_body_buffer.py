@@ -1,4 +1,4 @@
-"""What a tape keeps depends on the bytes alone, and is bounded."""
+"""A body buffer keeps bounded content, which depends only on the bytes."""
 
 from __future__ import annotations
 

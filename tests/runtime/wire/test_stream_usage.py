@@ -1,4 +1,4 @@
-"""The usage that a stream is asked for beside: asked once, and hidden however the stream is split."""
+"""The injected request for a stream's usage: added once, and its event hidden however the stream is split."""
 
 from __future__ import annotations
 

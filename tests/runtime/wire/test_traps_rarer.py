@@ -29,7 +29,10 @@ def test_gemini_that_thought_until_it_was_cut_says_so_in_the_total_only():
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"completion_tokens": 5, "total_tokens": 40}, (10, 30)),  # what is hidden is output that nobody saw
+        (
+            {"completion_tokens": 5, "total_tokens": 40},
+            (10, 30),
+        ),  # hidden tokens are output that the caller does not see
         ({"completion_tokens": 5, "total_tokens": 7}, (10, 5)),  # too small a total says nothing
         ({"total_tokens": 40}, (10, 30)),
     ],

@@ -68,8 +68,8 @@ def _many(modifier: BinModifier | None) -> str | None:
 def difference(left: Series, right: Series, modifier: BinModifier | None) -> str:
     """Describe why no series of one side matches one of the other."""
     ours, theirs = (keys(each, modifier) for each in (left, right))
-    telling = OURS | {"job", "instance"}
-    mine, other = labels_of(ours) & telling, labels_of(theirs) & telling
+    known = OURS | {"job", "instance"}
+    mine, other = labels_of(ours) & known, labels_of(theirs) & known
     parts = [f"only the left has {name}" for name in sorted(mine - other)]
     parts += [f"only the right has {name}" for name in sorted(other - mine)]
     for name in sorted(mine & other):

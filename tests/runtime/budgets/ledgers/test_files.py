@@ -101,7 +101,7 @@ def test_a_process_that_stands_still_with_the_lock(path, opened, monkeypatch):
         assert ledger.blocking
         with pytest.raises(LedgerError, match=r"ledger.db.lock is locked by a process that does not let go: end it"):
             settle(ledger, "b")
-        # what only looks waits for nobody
+        # a reader does not wait
         assert ledger.balance("b", DAY, NOW).spent == 5
     assert settle(ledger, "b").spent == 10
 

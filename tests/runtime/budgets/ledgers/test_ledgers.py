@@ -192,7 +192,7 @@ def test_a_call_belongs_to_the_window_that_it_was_admitted_in(ledger):
 def test_namespaces_are_apart(opened):
     one = opened()
     if one.local and one.name == "memory://":
-        pytest.skip("nobody else can see it")
+        pytest.skip("only its own process can read it")
     settle(one, 25)
     one.reset("b", DAY.window(NOW), NOW, "alice")
     settle(one, 25)
@@ -217,7 +217,7 @@ def test_a_changed_period_in_mid_window_refunds_nothing(ledger):
         settle(ledger, amount, admitted=admitted, shape=DAY)
     assert balance(ledger, shape=HOUR).spent == 300
     assert balance(ledger, shape=NEVER).spent == 321
-    # whoever still has the old settings books for both
+    # a process with the old settings books for both
     settle(ledger, 4000, shape=DAY)
     assert [balance(ledger, shape=shape).spent for shape in (DAY, HOUR, NEVER)] == [4320, 4300, 4321]
     # and what is held is held in both

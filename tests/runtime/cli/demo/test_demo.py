@@ -172,7 +172,7 @@ def test_an_interrupt_is_not_lost_where_exceptions_are(number):
         with suppress(BaseException):
             signal.raise_signal(number)
         assert asked()
-        # whoever cannot wait
+        # a second Ctrl-C
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) is before

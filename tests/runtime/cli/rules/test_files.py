@@ -182,7 +182,7 @@ def test_a_dashboards_variables(said, dashboard):
         "increase(llm_requests_total[$__range]) / $__range_s",
         "rate(llm_errors_total[$__rate_interval])",
         "rate(llm_errors_total[${unknown}])",
-        # nobody here knows what it is
+        # its type is unknown here
         "topk($n, rate(llm_errors_total[5m]))",
         'label_replace(rate(llm_errors_total[5m]), "a", "$1", "backend", "(.*)")',
     ]

@@ -28,14 +28,14 @@ ERRATA = [
     ("tokens per second, stacked by token_type", "stacks the token_type `total`", ["panel Tokens per Second"]),
     ("cost alert", "each series of llm_estimated_cost_usd is compared with 10 separately", ["/LLMCostExceeded"]),
     ("high error rate, no rate of requests", "0.05 is compared with errors per second", ["/HighLLMErrorRate"]),
-    ("high error rate, per type", "each series of llm_errors_total is compared to 0.05", ["/HighLLMErrorRate"]),
+    ("high error rate, per type", "each series of llm_errors_total is compared with 0.05", ["/HighLLMErrorRate"]),
     ("success-rate recording rule", "the recorded series has no labels", ["/job:llm_success_rate:5m"]),
     ("P95", QUANTILE, ["panel P95 Latency", "panel P95 Latency", "/HighLLMLatency"]),
     ("budget annotation", "'{{ $value }}%' of a ratio prints 0.95%", ["/LLMBudgetNearLimit"]),
     ("retention", "reject this key in the configuration file", [
         *("storage.tsdb.retention.time", "storage.tsdb.retention.size"),
     ]),
-    ("panels of type graph", "panels of type graph are removed", [
+    ("panels of type graph", "has removed panels of type graph", [
         *("panel Request Rate", "panel Tokens per Second", "panel P95 Latency"),
     ]),
     ("format", "has removed `format` of a panel", ["panel Estimated Cost (24h)"]),

@@ -30,7 +30,7 @@ def test_its_screen_is_the_golden_one_at_every_size():
         golden = GOLDEN / f"top.{columns}.txt"
         if os.environ.get("UPDATE_DOCS"):
             golden.write_text(text, "utf8")
-        assert text == golden.read_text("utf8"), "set UPDATE_DOCS=1 to write it anew"
+        assert text == golden.read_text("utf8"), "set UPDATE_DOCS=1 to write it again"
 
 
 SPENT = (

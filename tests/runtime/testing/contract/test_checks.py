@@ -117,13 +117,13 @@ BROKEN = {
         (sub('^llm_backend_health{backend="local".*\n', ""), "llm_backend_health has no series for local"),
     ],
     "backends": [
-        (sub(r'^(llm_estimated_cost_usd{.*model=)"gpt-4"', r'\1"gpt-4-0613"'), "has no llm_requests_total of that"),
+        (sub(r'^(llm_estimated_cost_usd{.*model=)"gpt-4"', r'\1"gpt-4-0613"'), "has no llm_requests_total of the same"),
         (
             plus(
                 'llm_backend_budget_usd{backend="x",limit_type="max"} 5\n'
                 'llm_backend_budget_usd{backend="x",limit_type="current"} 0'
             ),
-            "has no llm_backend_health of that backend",
+            "has no llm_backend_health of the same backend",
         ),
     ],
     "formats": [
@@ -131,9 +131,9 @@ BROKEN = {
         (plus('llm_x{a="b"} one'), "the value of llm_x cannot be read"),
         (plus('llm_x{a="b",a="c"} 1'), "llm_x has the same label twice"),
         (sub("^# EOF\n", ""), "the # EOF at the end is missing"),
-        (lambda text: text[:-1], "the last line has no end"),
+        (lambda text: text[:-1], "the last line has no newline"),
         (plus("# TYPE llm_requests_total counter\n# TYPE llm_requests_total counter"), "a second TYPE line"),
-        (plus("# TYPE"), "names no metric"),
+        (plus("# TYPE"), "does not name a metric"),
         (plus("!"), "is not a sample"),
     ],
 }
@@ -179,7 +179,7 @@ def test_many_alike_are_told_in_few_lines():
     wrong = check("labels", scrapes(plus(many)))
     assert len(wrong) == 1
     wrong = check("duplicates", scrapes(plus(f"{many}\n{many}")))
-    assert (len(wrong), wrong[-1].what) == (6, "and 35 more like these")
+    assert (len(wrong), wrong[-1].what) == (6, "and 35 more of this kind")
 
 
 def test_both_formats_of_other_programs_are_read():
