@@ -140,7 +140,10 @@ def test_a_stale_cassette_proves_nothing(shop):
     done = shop.pytest("--llm-gate")
     shop.git("checkout", "--quiet", ".")
     assert done.returncode == 11
-    assert f"{SUMMARY}: a replayed answer was recorded for another request (messages[0].content differs)" in done.stdout
+    assert (
+        f"{SUMMARY}: a replayed answer was recorded for a different request (messages[0].content differs)"
+        in done.stdout
+    )
     assert "record its cassette again" in done.stdout
 
 

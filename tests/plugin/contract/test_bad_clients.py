@@ -284,7 +284,7 @@ def test_what_is_not_said_is_asked_for(pytester):
     said = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q").stdout.str()
     assert "override call(): make one LLM call" in said
     assert "override metrics(): return a registry" in said
-    assert "http://127.0.0.1:9/metrics does not answer" in said
+    assert "start the application, or correct the address" in said
 
 
 def test_faults_are_declared_in_any_spelling():
