@@ -88,7 +88,7 @@ def rich() -> Report:
         doubts=[
             Reason(
                 test=names[3],
-                what="a replayed answer was recorded for another request (messages[0].content differs): record its cassette again",
+                what="a replayed answer was recorded for a different request (messages[0].content differs): record its cassette again",
             )
         ],
     )
