@@ -50,7 +50,9 @@ def test_a_failed_test_need_not_come_to_the_end_of_its_script(run):
 def test_a_request_that_was_never_scripted(run):
     result = run("def test_it(llm_provider):\n    ask()")
     result.assert_outcomes(failed=1, errors=1)
-    result.stdout.fnmatch_lines(["*POST api.openai.com/v1/chat/completions (model m) was not scripted. Script it*"])
+    result.stdout.fnmatch_lines(
+        ["*POST api.openai.com/v1/chat/completions (model m) was not scripted. Script a reply*"]
+    )
 
 
 def test_a_request_that_was_never_scripted_and_whose_error_was_swallowed(run):
