@@ -7,36 +7,10 @@ import pytest
 from pytest_llmmetrics.cassettes import names as cassette_names
 
 pytest_plugins = ["pytester"]
+
 GOOD = (cassette_names.shipped() / "openai/success.yaml").read_text("utf8")
+
 KEY = "gsk_" + "a1B2c3D4" * 4
-
-HEAD = """
-    import httpx, httpx2, pytest
-    cassette = pytest.mark.llm_cassette
-    URL = "https://api.openai.com/v1/chat/completions"
-    ASK = {"model": "gpt-4o", "messages": []}
-
-    def ask(library=httpx2, url=URL, **more):
-        with library.Client() as client:
-            return client.post(url, json={**ASK, **more}).status_code
-"""
-
-
-@pytest.fixture
-def run(pytester, monkeypatch):
-    monkeypatch.delenv("CI", raising=False)
-
-    def run(body, *arguments, files=None):
-        for name, text in (files or {}).items():
-            path = pytester.path / "cassettes" / f"{name}.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf8")
-        pytester.makepyfile(test_it=HEAD + body)
-        strict = "strict = true\n" if pytest.version_tuple >= (9,) else ""
-        pytester.makeini(f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n{strict}")
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rA", *arguments)
-
-    return run
 
 
 def said(result):
@@ -68,7 +42,9 @@ WRONG = {
     "a match": ('("match")', "metadata.match cannot be 'boddy': did you mean body?"),
     "a secret": ('("secret")', "interactions[0].response.body.string.id looks like a Groq key"),
 }
+
 FAULT = "interactions:\n- fault:\n    raises: ReadTimout\n"
+
 FILES = {
     "empty": "\n",
     "cut_off": GOOD[:600],
@@ -93,37 +69,6 @@ def test_each_mistake_has_its_sentence(run):
     assert KEY not in text
     # one sentence, no traceback
     assert "pytest_llmmetrics/" not in text
-
-
-def test_rivals_are_refused(run):
-    result = run(
-        """
-    @cassette("openai/success")
-    def test_pytest_httpx(httpx_mock): ask()
-
-    @cassette("openai/success")
-    @pytest.mark.vcr
-    def test_pytest_recording(): ask()
-
-    @pytest.fixture
-    def llm_provider(): ...
-
-    @cassette("openai/success")
-    def test_llm_provider(llm_provider): ask()
-
-    def test_no_marker(llm_cassette): ask()
-""",
-        *("-o", "markers=vcr: pytest-recording's"),
-    )
-    result.assert_outcomes(errors=4)
-    text = said(result)
-    assert (
-        "httpx_mock and @pytest.mark.llm_cassette cannot be in one test: vcrpy over pytest-httpx sends requests to"
-        in text
-    )
-    assert "@pytest.mark.vcr and @pytest.mark.llm_cassette both use vcrpy: use only one of them on a test" in text
-    assert "llm_provider and @pytest.mark.llm_cassette cannot be in one test: both answer" in text
-    assert "the fixture llm_cassette needs @pytest.mark.llm_cassette on the test" in text
 
 
 def test_what_nobody_asked_for(run):
@@ -190,87 +135,6 @@ def test_a_swallowed_miss_fails_the_test(run):
     assert "provider: recorded 'openai', sent 'anthropic'" in said(result)
 
 
-NEIGHBOURS = """
-    import anyio, asyncio, time_machine
-
-    @cassette("openai/rate_limited")
-    @pytest.mark.parametrize("n", range(4))
-    @pytest.mark.parametrize("library", [httpx, httpx2])
-    def test_sync(library, n): assert ask(library) == 429
-
-    @pytest.mark.anyio
-    @cassette("openai/success")
-    async def test_anyio():
-        async with httpx2.AsyncClient() as client:
-            assert (await client.post(URL, json=ASK)).status_code == 200
-
-    @pytest.mark.asyncio
-    @cassette("openai/success")
-    async def test_asyncio():
-        async with httpx.AsyncClient() as client:
-            assert (await client.post(URL, json=ASK)).status_code == 200
-
-    @cassette("openai/success")
-    @time_machine.travel("2030-01-01", tick=False)
-    def test_frozen(): assert ask() == 200
-
-    @cassette("openai/success")
-    def test_metered(llm_meter, llm_metrics):
-        with llm_meter.wrap(httpx2.Client()) as client:
-            client.post(URL, json=ASK)
-        assert llm_metrics.delta("llm_tokens_total", token_type="total") == 20
-
-    def test_none(): ...
-"""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("-n", "2"),
-        ("-p", "no:xdist"),
-        ("-p", "no:respx", "-p", "no:pytest_httpx2", "-p", "no:pytest_httpx", "-p", "no:cov"),
-        ("-p", "no:respx"),
-        ("-p", "no:pytest_httpx"),
-    ],
-    ids=" ".join,
-)
-def test_neighbours(run, arguments):
-    run(NEIGHBOURS, *arguments).assert_outcomes(passed=14)
-
-
-def test_what_vcrpy_does_not_see_reaches_no_llm(run):
-    result = run(
-        """
-    import socket
-
-    @cassette("openai/success")
-    def test_it():
-        assert ask() == 200
-        try:
-            socket.create_connection(("api.openai.com", 443), 9)
-        except Exception:
-            ...
-"""
-    )
-    result.assert_outcomes(failed=1)
-    assert "the test opened a connection to api.openai.com" in said(result)
-
-
-def test_respx_answers_for_the_rest(run):
-    result = run(
-        """
-    @cassette("openai/success")
-    def test_it(respx_mock):
-        respx_mock.get("https://weather.example/").respond(204)
-        assert ask() == 200
-        assert httpx.get("https://weather.example/").status_code == 204
-"""
-    )
-    result.assert_outcomes(passed=1)
-
-
 def test_its_own_cassettes_come_first(run):
     files = {"openai/success": GOOD.replace("code: 200\n      message: OK", "code: 418\n      message: Teapot")}
     result = run('\n    @cassette("openai/success")\n    def test_it(): assert ask() == 418\n', files=files)
@@ -286,31 +150,6 @@ def test_cassettes_that_no_test_names_are_told(run, arguments):
         arguments != ("test_it.py",)
     )
     assert "recordings" not in result.stdout.str()
-
-
-def test_session_fixtures_outlive_a_cassette(run):
-    result = run(
-        """
-    @pytest.fixture(scope="session")
-    def patched():
-        original = httpx2.HTTPTransport.handle_request
-        def traced(self, request): return original(self, request)
-        httpx2.HTTPTransport.handle_request = traced
-        yield traced
-        httpx2.HTTPTransport.handle_request = original
-
-    @pytest.fixture(autouse=True)
-    def asks_early(request):
-        if "llm_cassette" in request.fixturenames:
-            assert ask() == 200
-
-    @cassette("openai/success")
-    def test_it(patched): assert ask() == 200
-
-    def test_afterwards(patched): assert httpx2.HTTPTransport.handle_request is patched
-"""
-    )
-    result.assert_outcomes(passed=2)
 
 
 def test_the_help(pytester):
