@@ -2,53 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 import pytest
 
 pytest_plugins = ["pytester"]
-
-APP = """
-import json, threading
-import httpx2
-
-USAGE = {"prompt_tokens": 120, "completion_tokens": 8}
-
-def reply(request):
-    asked = json.loads(request.content)
-    if asked.get("fail"):
-        return httpx2.Response(429, json={"error": {"code": "rate_limit_exceeded"}})
-    usage = {} if asked.get("mute") else {"usage": USAGE}
-    return httpx2.Response(200, json={"model": asked["model"], "choices": [], **usage})
-
-client = httpx2.Client(transport=httpx2.MockTransport(reply))
-
-def ask(n=1, model="gpt-4o-mini", **more):
-    for _ in range(n):
-        client.post("https://api.openai.com/v1/chat/completions", json={"model": model, **more})
-
-def in_a_thread(*args, **more):
-    thread = threading.Thread(target=ask, args=args, kwargs=more)
-    thread.start()
-    thread.join()
-"""
-
-
-@pytest.fixture
-def suite(pytester):
-    """Run a suite together with the app; return the outcome, and the report if there is one."""
-    pytester.makepyfile(app=APP)
-
-    def run(tests: str, *arguments: str, **files: str):
-        pytester.makepyfile(test_it=tests, **files)
-        done = pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", "--llm-metrics", "--llm-report=report.json", *arguments
-        )
-        path = pytester.path / "report.json"
-        return done, json.loads(path.read_text("utf8")) if path.exists() else {}
-
-    return run
 
 
 def counted(rows) -> dict[str, int]:
@@ -163,35 +119,6 @@ def test_of_a_test_that_is_run_again_the_last_run_counts(suite):
     done.stdout.fnmatch_lines(["*earlier runs of tests that were run again*"])
 
 
-def test_outcomes_are_what_they_were(suite, pytester):
-    tests = """
-        import pytest, app
-        def test_pass(): app.ask()
-        def test_fail(): app.ask(); assert 0
-        def test_skip(): app.ask(); pytest.skip()
-        @pytest.mark.xfail
-        def test_xfail(): app.ask(); assert 0
-        @pytest.mark.xfail
-        def test_xpass(): app.ask()
-        @pytest.fixture
-        def broken(): yield; 1 / 0
-        def test_error(broken): app.ask()
-        """
-    expected = {"passed": 2, "failed": 1, "skipped": 1, "xfailed": 1, "xpassed": 1, "errors": 1}
-    done, report = suite(tests)
-    done.assert_outcomes(**expected)
-    assert done.ret == 1
-    outcomes = {test.rpartition("_")[2]: outcome for test, outcome in report["tests"].items()}
-    assert outcomes == {
-        "pass": "passed",
-        "fail": "failed",
-        "skip": "skipped",
-        "xfail": "xskipped",
-        "xpass": "xpassed",
-        "error": "failed",
-    }
-
-
 def test_states_are_kept_apart(suite):
     done, report = suite(
         """
@@ -255,89 +182,3 @@ def test_an_application_that_instruments_itself_is_counted_once(suite):
     )
     by_backend = {row["backend"]: (row["calls"], row["usd"]) for row in report["rows"]}
     assert by_backend == {"mine": (1, "0.000136"), "openai": (1, "0.0000228")}
-
-
-SHARDED = """
-import pytest, app
-@pytest.mark.parametrize("n", range(12))
-def test_a(n): app.ask(n % 3 + 1, model=["gpt-4o-mini", "gpt-4o"][n % 2])
-@pytest.mark.parametrize("n", range(5))
-def test_retry(n):
-    app.ask(2, fail=True, seed=n)
-    app.ask(mute=True, messages=[])
-"""
-
-SHUFFLE = """
-import random
-def pytest_collection_modifyitems(items):
-    random.Random(7).shuffle(items)
-"""
-
-
-def test_the_same_rows_in_any_way(suite, pytester):
-    def rows(report) -> str:
-        return json.dumps(report["rows"])
-
-    _, one = suite(SHARDED, "-n0")
-    _, four = suite(SHARDED, "-n4")
-    assert rows(one) == rows(four)
-    assert one["tests"] == four["tests"]
-    pytester.makeconftest(SHUFFLE)
-    _, shuffled = suite(SHARDED)
-    assert rows(one) == rows(shuffled)
-    shards = []
-    for n, chosen in enumerate(("test_a and (0 or 1 or 2)", "test_a and not (0 or 1 or 2)", "test_retry")):
-        suite(SHARDED, "-k", chosen, f"--llm-report=shard{n}.json")
-        shards.append(f"shard{n}.json")
-    done = pytester.run(sys.executable, "-m", "pytest_llmmetrics", "merge", *shards, "-o", "merged.json")
-    assert done.ret == 0, done.stderr.str()
-    assert rows(one) == rows(json.loads((pytester.path / "merged.json").read_text("utf8")))
-
-
-def test_a_crashed_worker_is_known(suite):
-    done, _ = suite(
-        """
-        import app, os
-        def test_fine(): app.ask()
-        def test_dies(): app.ask(); os._exit(3)
-        """,
-        "-n1",
-        "--llm-gate",
-        "--max-worker-restart=0",
-    )
-    assert done.ret == 1
-    done.stdout.fnmatch_lines(["*inconclusive: the worker gw0 crashed, and its measured calls are lost*"])
-
-
-def test_nothing_is_touched_while_tests_run(suite):
-    done, _ = suite(
-        """
-        import sys, app
-        seen = []
-        def hook(event, args):
-            if watching and event in ("open", "import", "os.listdir", "subprocess.Popen", "socket.connect"):
-                seen.append((event, args[0]))
-        watching = False
-        sys.addaudithook(hook)
-        def test_warm(): app.ask()
-        def test_first():
-            global watching
-            watching = True
-            app.ask(3)
-            app.ask(model="gpt-4o")
-            app.ask(fail=True)
-        def test_then():
-            global watching
-            watching = False
-            assert seen == []
-        """,
-        "-s",
-    )
-    done.assert_outcomes(passed=3)
-
-
-def test_the_controller_alone_meters_nothing(pytester):
-    pytester.makepyfile("def test_it(): pass")
-    done = pytester.runpytest_subprocess("-n2", "--llm-metrics", "--llm-report=report.json")
-    assert done.ret == 0
-    assert json.loads((pytester.path / "report.json").read_text())["tests"]
