@@ -29,7 +29,7 @@ class Ticks:
         return self.seconds
 
     def now(self):
-        raise AssertionError("these calls do not use the wall clock")
+        raise AssertionError("these calls do not need the time")
 
 
 def traffic(meter):
