@@ -1,6 +1,6 @@
 """`make smoke`: quick tests of the wheels with the oldest and the newest versions that they allow, on several Pythons.
 
-A Python that this machine does not have is left out, and said. Environments are made anew in `.cache/smoke`.
+A Python that this machine does not have is left out, and named. Environments are made in `.cache/smoke`.
 """
 
 from __future__ import annotations

@@ -39,12 +39,12 @@ def envelope_error(body: Any) -> ErrorType | None:
     """The error type of an answer that is an error in another vendor's envelope; None if it is none."""
     if not isinstance(body, dict):
         return None
-    for path, beside, meanings in _ENVELOPES:
+    for path, companion, meanings in _ENVELOPES:
         value: Any = body
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         digits = str(value)
-        if isinstance(value, str | int) and digits not in _FINE and (not beside or beside in body):
+        if isinstance(value, str | int) and digits not in _FINE and (not companion or companion in body):
             return meanings.get(int(digits) if digits.isdecimal() else 0, ErrorType.UNKNOWN)
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from multiprocessing import util
 
 _LAST = -1000
 """The exit priority: after what the program itself does at its end, which may make calls."""
@@ -17,10 +16,15 @@ class ChildEnd:
     """
 
     def __init__(self, finish: Callable[[], object]) -> None:
+        # its import takes longer than ours, and only meters with limits need it
+        from multiprocessing import util
+
         self._finish = finish
         self._register()
         # a process that starts forgets all finalizers, and calls these functions after that
         util.register_after_fork(self, ChildEnd._register)
 
     def _register(self) -> None:
+        from multiprocessing import util
+
         util.Finalize(self, self._finish, exitpriority=_LAST)

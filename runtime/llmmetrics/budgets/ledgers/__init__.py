@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,6 +83,8 @@ def register(scheme: str, factory: LedgerFactory) -> None:
 def _factory(scheme: str) -> LedgerFactory | None:
     if scheme in _FACTORIES:
         return _FACTORIES[scheme]
+    from importlib.metadata import entry_points
+
     return next((each.load() for each in entry_points(group=ENTRY_POINTS, name=scheme)), None)
 
 
