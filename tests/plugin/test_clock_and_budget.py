@@ -180,7 +180,7 @@ def test_production_s_ledger_is_left_alone(tmp_path, monkeypatch, llm_provider):
 
 
 def test_usd_is_exact():
-    with pytest.raises(TypeError, match=r'a float is not exact: write it as text, usd\("0.1"\)'):
+    with pytest.raises(TypeError, match=r'a float is not exact; write it as text, usd\("0.1"\)'):
         usd(0.1)
 
 

@@ -174,7 +174,7 @@ TOMORROW = "2026-11-25T00:00:00+00:00"
         # without a bound it is the context window
         ("10", 0, {}, 10, "Set max_tokens to 10 or less, which bounds the cost, or raise MaxSpendUsd"),
         # nothing is left: the next window
-        ("6", 2, {"max_tokens": 3}, None, f"It takes this call again at {TOMORROW}"),
+        ("6", 2, {"max_tokens": 3}, None, f"It accepts this call again at {TOMORROW}"),
         # neither
         ("6", 2, {"max_tokens": 7}, None, "Neither max_tokens now nor the next window alone lets it through"),
         ("2", 0, {"max_tokens": 7, "n": 3}, None, "Neither max_tokens now nor the next window alone lets it through"),
@@ -205,7 +205,7 @@ def test_a_strict_refusal_of_a_window_that_never_ends(made):
     setup = made("6", Mode="strict", backend={"SpendResetPeriod": "Never"})
     for _ in range(2):
         setup.call(max_tokens=3)
-    with pytest.raises(BudgetExceeded, match=r"could cost \$3, .* Raise MaxSpendUsd, or `llmmetrics budget reset`"):
+    with pytest.raises(BudgetExceeded, match=r"could cost \$3, .* Raise MaxSpendUsd, or run `llmmetrics budget reset`"):
         setup.call(max_tokens=3)
 
 
