@@ -19,7 +19,9 @@ def test_a_table_is_what_the_code_says(page, name):
 @pytest.mark.parametrize(("page", "heading"), NAMED)
 def test_a_section_names_each_value(page, heading):
     absent = missing(page, heading, NAMED[page, heading])
-    assert not absent, f"docs/{page}, section {heading!r}, does not name {', '.join(absent)}: add a line for each"
+    assert not absent, (
+        f"docs/{page}, section {heading!r}, does not name {', '.join(absent)}: add a line for each. A page that is made of the code has it from a docstring: docs/architecture.md"
+    )
 
 
 def test_a_value_that_a_section_lacks_is_named():

@@ -17,7 +17,7 @@ QUARTER = 15 * 60 * 1000
 """Milliseconds. Spend is kept by the quarter of an hour too: every zone's windows begin with one."""
 
 KEPT = timedelta(days=40)
-"""How long a window that is over is kept for reports."""
+"""How long a past window is kept: for reports, and for a period that is changed in mid-window."""
 
 REMEMBERED = timedelta(days=2)
 """How long an id is known to have been settled."""
