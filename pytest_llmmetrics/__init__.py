@@ -50,4 +50,7 @@ def usd(amount: str | int | Decimal) -> Decimal:
     """Make an exact amount in USD, to compare `llm_metrics.cost` with: `usd("0.01")`. Raises `TypeError` for floats."""
     if isinstance(amount, float):
         raise TypeError(f'usd({amount!r}): a float is not exact; write it as text, usd("{amount}")')
-    return Decimal(amount)
+    try:
+        return Decimal(amount)
+    except (ArithmeticError, TypeError, ValueError):
+        raise TypeError(f'usd({amount!r}): write the amount as text with a point, such as usd("0.01")') from None

@@ -184,6 +184,12 @@ def test_usd_is_exact():
         usd(0.1)
 
 
+@pytest.mark.parametrize("amount", ["abc", "0,01", None, "", [1]])
+def test_usd_says_how_an_amount_is_written(amount):
+    with pytest.raises(TypeError, match=r'write the amount as text with a point, such as usd\("0.01"\)'):
+        usd(amount)
+
+
 def test_a_fault_in_the_middle_of_a_stream_is_native(llm_provider, llm_metrics):
     for library in ("httpx", "httpx2"):
         module = pytest.importorskip(library)

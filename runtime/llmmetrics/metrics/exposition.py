@@ -171,6 +171,8 @@ def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tupl
     except (OSError, OverflowError) as exc:
         if isinstance(exc, socket.gaierror) or getattr(exc, "errno", None) == errno.EADDRNOTAVAIL:
             advice = "use an address of this machine, such as 127.0.0.1"
+        elif isinstance(exc, OverflowError):
+            advice = "use a port from 1 to 65535, or 0 for any free port"
         else:
             advice = "choose another port, or stop what listens there (on macOS, AirPlay takes port 5000)"
         raise ConfigError(f"cannot serve /metrics on {addr}:{port} ({exc}): {advice}") from None

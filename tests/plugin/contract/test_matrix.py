@@ -13,12 +13,13 @@ import pytest
 from support.sdks import SDKS, TYPES, acall, call, closers
 
 from llmmetrics.testing import FAULTS
-from llmmetrics.testing.messages.provider_errors import WORDS
+from llmmetrics.testing.shapes import SHAPES
 from pytest_llmmetrics.contract.patience import impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import Wire
 
 URL = "https://llm.example"
+CANNOT = {shape.errors.name: shape.errors.cannot for shape in SHAPES}
 MOST = 20
 """More attempts than any of the SDKs makes."""
 
@@ -65,7 +66,7 @@ def test_an_sdk(llm_metrics, llm_provider, name, asynchronous, stream):
                 # some SDKs leave an answer to the garbage collector
                 gc.collect()
             if llm_provider.problems:
-                assert fault.name in WORDS.get(sdk.backend, WORDS["openai"]).cannot, llm_provider.problems
+                assert fault.name in CANNOT.get(sdk.backend, CANNOT["openai"]), llm_provider.problems
                 llm_provider.problems.clear()
                 cell = ("inexpressible in the provider's format",)
             else:

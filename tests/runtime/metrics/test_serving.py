@@ -132,7 +132,7 @@ def test_a_busy_port_is_named(metered):
 
 @pytest.mark.parametrize("port", [-1, 70000])
 def test_a_port_that_cannot_be(metered, port):
-    with pytest.raises(ConfigError, match="choose another port"):
+    with pytest.raises(ConfigError, match="use a port from 1 to 65535, or 0 for any free port"):
         metered.start_http_server(port)
 
 
