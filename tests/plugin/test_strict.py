@@ -175,7 +175,7 @@ def test_swallowed(llm_provider):
     # a swallowed error is reported at the test's end
     result.assert_outcomes(failed=2, passed=1, errors=1)
     result.stdout.fnmatch_lines(
-        ["*the test opened a connection to generativelanguage.googleapis.com: nothing answers*"]
+        ["*the test opened a connection to generativelanguage.googleapis.com, and no simulated provider answered it*"]
     )
 
 

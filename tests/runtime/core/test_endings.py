@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from llmmetrics.testing import Answer, faults
+from llmmetrics.wire import openai
 from llmmetrics.wire.estimation.estimate import prompt_tokens
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ STREAM = {"model": "m", "stream": True, "stream_options": {"include_usage": True
 
 JSON = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}]}
 
-ESTIMATED = prompt_tokens(json.dumps(JSON).encode(), "openai.chat", "openai", "m")
+ESTIMATED = prompt_tokens(json.dumps(JSON).encode(), openai.FORMATS[0], "m")
 
 
 @pytest.fixture
