@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from llmmetrics.wire import Format, claim
-from llmmetrics.wire.body_buffer import keep
 from llmmetrics.wire.estimation.completion_text import completion_of
 from llmmetrics.wire.estimation.estimate import completion_tokens, prompt_tokens
 from llmmetrics.wire.estimation.prompt import parts_of
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.framing.body_buffer import keep
+from llmmetrics.wire.framing.frames import parse
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared/corpus/dev.jsonl.gz"
 COLUMNS = ("prompt", "written", "thought", "cut")

@@ -11,7 +11,7 @@ from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import Exchange, read_exchange
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
-from llmmetrics.usage import Usage
+from llmmetrics.wire.usage import Usage
 
 __all__ = [
     "BudgetExceeded",

@@ -10,9 +10,9 @@ from llmmetrics.testing import Answer, Request, reply
 from llmmetrics.testing.messages.provider_errors import ProviderErrors
 from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.testing.shapes.base import Shape, sse
-from llmmetrics.wire.body_buffer import keep
 from llmmetrics.wire.estimation.estimate import completion_tokens
 from llmmetrics.wire.families import ModelFamily
+from llmmetrics.wire.framing.body_buffer import keep
 
 
 def _read(body):

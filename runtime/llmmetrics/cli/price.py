@@ -17,7 +17,7 @@ from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.usage import Usage, usage_of
+from llmmetrics.wire.usage import Usage, usage_of
 
 
 class PriceQuestion(NamedTuple):

@@ -18,8 +18,8 @@ from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
-from llmmetrics.wire.body_buffer import BodyBuffer
 from llmmetrics.wire.format import Format
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 
 
 class CallKeeper(Protocol):

@@ -9,8 +9,8 @@ from llmmetrics.core.call import Call
 from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.price_lookup import PriceLookup
-from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import Usage
 
 
 def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int | None:

@@ -16,8 +16,8 @@ from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
-from llmmetrics.usage import FEES
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import FEES
 
 log = logging.getLogger("llmmetrics.calls")
 

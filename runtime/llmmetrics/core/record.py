@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.usage import Usage
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
-from llmmetrics.wire.body_buffer import TAIL
+from llmmetrics.wire.framing.body_buffer import TAIL
 
 FAMILIES = ("httpx2", "httpx")
 """The HTTP libraries' modules, the newer one first."""

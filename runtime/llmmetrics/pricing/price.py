@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from llmmetrics.usage import FEES, Usage
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import FEES, Usage
 
 ATTO = 10**18
 """Attodollars in a dollar: a price for a million tokens may have 12 decimals."""

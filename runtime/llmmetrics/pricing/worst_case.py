@@ -8,12 +8,12 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from llmmetrics.pricing.price import Price
-from llmmetrics.usage import COMPLETION, FEES, PROMPT
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.format import NO_COMPLETION, Format, Place, value_at
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.framing.frames import parse
+from llmmetrics.wire.usage import COMPLETION, FEES, PROMPT
 
 UNKNOWN_WINDOW = 200_000
 """Context window in tokens, if the catalogue has none."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmmetrics.reading.error_types import ErrorType
-from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.frames import Doc, first_events, is_stream
+from llmmetrics.wire.framing.body_buffer import Body
+from llmmetrics.wire.framing.frames import Doc, first_events, is_stream
 
 # https://platform.minimax.io/docs/api-reference/errorcode
 _MINIMAX = {1002: ErrorType.RATE_LIMIT, 1039: ErrorType.RATE_LIMIT, 1004: ErrorType.AUTH, 2049: ErrorType.AUTH}

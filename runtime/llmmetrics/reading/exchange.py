@@ -18,12 +18,21 @@ from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.reading import error_types
 from llmmetrics.reading.envelopes import foreign_error
 from llmmetrics.reading.error_types import ErrorType
-from llmmetrics.usage import Usage
-from llmmetrics.wire.body_buffer import Body, keep
-from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
-from llmmetrics.wire.frames import Doc, first_events, is_stream, last_events, may_hold_error, parse, salvage, torn_json
+from llmmetrics.wire.framing.body_buffer import Body, keep
+from llmmetrics.wire.framing.encodings import UnknownEncodingError, decoder_of
+from llmmetrics.wire.framing.frames import (
+    Doc,
+    first_events,
+    is_stream,
+    last_events,
+    may_hold_error,
+    parse,
+    salvage,
+    torn_json,
+)
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
+from llmmetrics.wire.usage import Usage
 
 Headers = Iterable[tuple[str, str]]
 

@@ -10,13 +10,13 @@ from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, see
-from llmmetrics.usage import Usage, usage_of
-from llmmetrics.wire.body_buffer import Body, BodyBuffer
-from llmmetrics.wire.encodings import UnknownEncodingError
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
-from llmmetrics.wire.frames import is_spoilt, parse
+from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
+from llmmetrics.wire.framing.encodings import UnknownEncodingError
+from llmmetrics.wire.framing.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.usage import Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 

@@ -41,7 +41,7 @@ BUCKETS: dict[str, str] = {
     "cost_per_thousand_file_searches": "file_search",
     "cost_per_thousand_tool_uses": "tool_use",
 }
-"""The bucket of `llmmetrics.usage` of each price."""
+"""The bucket of `llmmetrics.wire.usage` of each price."""
 
 
 class Prices(Section):

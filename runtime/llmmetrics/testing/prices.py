@@ -15,8 +15,8 @@ from typing import Any
 from llmmetrics.core.record import CallRecord
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import ATTO, Price, attodollars, dollars
-from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.hosts import LOCAL
+from llmmetrics.wire.usage import Usage, usage_of
 
 __all__ = [
     "ATTO",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire import (
     anthropic,
     bedrock,
@@ -23,8 +22,9 @@ from llmmetrics.wire import (
     watsonx,
 )
 from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
-from llmmetrics.wire.frames import DONE, parse
+from llmmetrics.wire.framing.frames import DONE, parse
 from llmmetrics.wire.hosts import add_hosts
+from llmmetrics.wire.usage import usage_of
 
 __all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "Reading"]
 __all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.format import (
     COMPLETION_NAMES,
@@ -19,8 +18,9 @@ from llmmetrics.wire.format import (
     text,
     wire_cost,
 )
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.usage import Usage, add, usage_of
 
 
 def tokens(usage: Doc) -> Usage:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire import anthropic, openai
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.format import (
@@ -25,8 +24,9 @@ from llmmetrics.wire.format import (
     text,
     wire_cost,
 )
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.usage import Usage, usage_of
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 """The field that Bedrock adds to the last chunk of every model's stream."""

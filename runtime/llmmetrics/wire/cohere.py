@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Charge, Format, Reading, count, counter, mapping
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import usage_of
 
 _COUNTS = {"input_tokens": "input", "image_tokens": "input_image", "output_tokens": "output"}
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.families import ModelFamily
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.hosts import Hosts
+from llmmetrics.wire.usage import Usage, usage_of
 
 
 class Charge(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.families import ModelFamily, crops
 from llmmetrics.wire.format import (
     COMPLETION_NAMES,
@@ -19,8 +18,9 @@ from llmmetrics.wire.format import (
     text,
     wire_cost,
 )
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.usage import Usage, usage_of
 
 # Vertex may send the enum's integers; documents are priced like text, and so is what is not said
 _MODALITIES = {"IMAGE": "image", 2: "image", "VIDEO": "video", 3: "video", "AUDIO": "audio", 4: "audio"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmmetrics.usage import Usage, usage_of
 from llmmetrics.wire.format import count, mapping
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import Usage, usage_of
 
 # https://docs.litellm.ai/docs/completion/web_search, https://docs.x.ai/docs/guides/tools/overview and
 # https://docs.perplexity.ai/api-reference/chat-completions-post

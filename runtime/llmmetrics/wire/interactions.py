@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmmetrics.usage import Usage
 from llmmetrics.wire import gemini
 from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, count, items, mapping, text, wire_cost
-from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import plus
 from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.usage import Usage
 
 _COUNTS = {
     "total_input_tokens": "promptTokenCount",

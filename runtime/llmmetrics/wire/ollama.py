@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Format, Reading, count, text
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import usage_of
 
 
 def _read(body: Doc) -> Reading:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from llmmetrics.usage import Usage, add, usage_of
 from llmmetrics.wire.families import ModelFamily, tiles
 from llmmetrics.wire.format import (
     COMPLETION_NAMES,
@@ -25,9 +24,10 @@ from llmmetrics.wire.format import (
     text,
     wire_cost,
 )
-from llmmetrics.wire.frames import DONE, Doc
+from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.usage import Usage, add, usage_of
 
 _NOTHING: Final[Any] = {}.get
 

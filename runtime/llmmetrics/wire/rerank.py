@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire import cohere
 from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, mapping, text, wire_cost
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import usage_of
 
 
 def _read(body: Doc) -> Reading:

@@ -10,7 +10,7 @@ import json
 import re
 
 from llmmetrics.wire.format import mapping
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.framing.frames import parse
 
 LONGEST = 64 * 1024
 """Bytes of an event. A longer one is not a chunk of these formats, and is passed on unchanged."""

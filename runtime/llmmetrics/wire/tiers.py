@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from llmmetrics.wire.format import Format, value_at
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.framing.frames import parse
 
 STANDARD = frozenset(
     {

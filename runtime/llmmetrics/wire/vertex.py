@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire import anthropic, gemini, openai
 from llmmetrics.wire.format import Format, Reading, count, items, mapping
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import usage_of
 
 
 def _predicted(body: Doc) -> Reading:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.usage import usage_of
 from llmmetrics.wire import openai
 from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text
-from llmmetrics.wire.frames import Doc
+from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.usage import usage_of
 
 _COUNTS = {"input": "input_token_count", "output": "generated_token_count"}
 

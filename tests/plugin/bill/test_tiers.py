@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
-from llmmetrics.usage import usage_of
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import usage_of
 from pytest_llmmetrics.bill.report import price_key, priced
 from pytest_llmmetrics.bill.rows import SeenAttempt, rows_of
 

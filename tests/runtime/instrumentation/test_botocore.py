@@ -237,7 +237,7 @@ def test_an_error_inside_harms_no_call(instrumented, provider, monkeypatch, coun
     monkeypatch.setattr("llmmetrics.instrumentation.botocore._Request.__init__", lambda *_: 1 / 0)
     assert ask(client(provider.url), "converse", MODEL)["output"]
     monkeypatch.undo()
-    monkeypatch.setattr("llmmetrics.wire.body_buffer.BodyBuffer.feed", lambda *_: 1 / 0)
+    monkeypatch.setattr("llmmetrics.wire.framing.body_buffer.BodyBuffer.feed", lambda *_: 1 / 0)
     assert len(drain(ask(client(provider.url), "converse_stream"))) > 3
     assert count("llmmetrics_internal_errors_total", where="botocore") == 1
     assert count("llmmetrics_internal_errors_total", where="follow") > 0

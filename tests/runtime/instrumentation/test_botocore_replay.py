@@ -13,7 +13,7 @@ from support.bedrock import ask, drain, once
 
 from llmmetrics import Meter, read_exchange
 from llmmetrics.testing import Reply, observe, serve
-from llmmetrics.wire import eventstream
+from llmmetrics.wire.framing import eventstream
 
 OPERATIONS = {
     "converse": "converse",

@@ -15,7 +15,7 @@ import zstandard
 
 from llmmetrics import Meter
 from llmmetrics.testing import observe
-from llmmetrics.wire.body_buffer import TAIL
+from llmmetrics.wire.framing.body_buffer import TAIL
 
 FAMILIES = pytest.mark.parametrize("lib", [httpx, httpx2], ids=["httpx", "httpx2"])
 

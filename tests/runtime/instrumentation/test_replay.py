@@ -15,7 +15,8 @@ from support import SOAK
 from llmmetrics import Meter, read_exchange
 from llmmetrics.reading.error_types import status_of
 from llmmetrics.testing import observe
-from llmmetrics.wire import claim, eventstream
+from llmmetrics.wire import claim
+from llmmetrics.wire.framing import eventstream
 
 # what a server frames its messages with, and not what they say
 _TRANSFER = ("content-length", "transfer-encoding")

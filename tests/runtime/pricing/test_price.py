@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from llmmetrics.pricing.catalogue import Catalogue, from_catalogue
 from llmmetrics.pricing.price import attodollars, configured, cost_of, dollars
-from llmmetrics.usage import COMPLETION, PROMPT, add, usage_of
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.usage import COMPLETION, PROMPT, add, usage_of
 
 CATALOGUE = Catalogue()
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ from decimal import Decimal
 
 import pytest
 
-from llmmetrics import usage
 from llmmetrics.pricing import price
 from llmmetrics.pricing.catalogue import Catalogue
+from llmmetrics.wire import usage
 from llmmetrics.wire.format import Charge
 
 AT = datetime(2026, 8, 22, 12, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from support import SHARED, shared
 from llmmetrics import wire
 from llmmetrics.reading import exchange, outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
+from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer, keep
 
 CALLS = ("inference", "embedding", "rerank", "count_tokens")
 

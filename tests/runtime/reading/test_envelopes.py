@@ -10,7 +10,7 @@ from support.provider_answers import counts, read
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import outcome_of
 from llmmetrics.wire import FORMATS, claim
-from llmmetrics.wire.body_buffer import BodyBuffer
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 
 HOST = "https://x.example"
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}

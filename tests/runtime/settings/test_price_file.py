@@ -24,7 +24,7 @@ from llmmetrics.settings.price_file import PriceFile, PriceRow, PriceSheet, read
 from llmmetrics.settings.rates import BUCKETS, Prices
 from llmmetrics.testing import observe
 from llmmetrics.testing.prices import PriceBook, cost
-from llmmetrics.usage import COMPLETION, FEES, PROMPT, usage_of
+from llmmetrics.wire.usage import COMPLETION, FEES, PROMPT, usage_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from support import sampled
 
 from llmmetrics.testing import FAULTS, Answer, Request, faults, reply
 from llmmetrics.testing.shapes import SHAPES
-from llmmetrics.wire import eventstream
+from llmmetrics.wire.framing import eventstream
 
 CHAT = "/v1/chat/completions"
 

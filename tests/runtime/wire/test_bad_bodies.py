@@ -21,9 +21,9 @@ from support.strategies import FORMATS, WORDS, bodies, documents
 from llmmetrics import wire
 from llmmetrics.reading import outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
-from llmmetrics.wire.encodings import UnknownEncodingError, decoder_of
 from llmmetrics.wire.estimation import estimate
+from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer, keep
+from llmmetrics.wire.framing.encodings import UnknownEncodingError, decoder_of
 
 ENCODE = {
     "gzip": gzip.compress,

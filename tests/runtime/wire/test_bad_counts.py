@@ -11,8 +11,8 @@ from support.provider_answers import aws, read
 from llmmetrics import Meter, wire
 from llmmetrics.reading import outcome
 from llmmetrics.testing import observe
-from llmmetrics.wire.body_buffer import BodyBuffer
 from llmmetrics.wire.format import MOST
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 
 httpx = pytest.importorskip("httpx")
 

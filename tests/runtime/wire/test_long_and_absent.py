@@ -8,8 +8,8 @@ import pytest
 from support.provider_answers import counts, event, read
 from support.strategies import FORMATS
 
-from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimation import estimate
+from llmmetrics.wire.framing.body_buffer import TAIL, keep
 
 VECTORS = [[0.125] * 1024 for _ in range(TAIL // 1024)]
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"

@@ -16,9 +16,9 @@ from support.strategies import FORMATS, FRAMINGS, bodies
 from llmmetrics import wire
 from llmmetrics.reading import outcome
 from llmmetrics.reading.exchange import see
-from llmmetrics.wire.body_buffer import TAIL, BodyBuffer, keep
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.eventstream import split
+from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer, keep
+from llmmetrics.wire.framing.eventstream import split
 
 
 def everything(format, body, headers=None):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from llmmetrics.cli.output.findings import Finding, error, ok, shown, warning
 from llmmetrics.system.processes import VARIABLE, alive, files, unusable
-from llmmetrics.wire.encodings import DECODERS, UnknownEncodingError
+from llmmetrics.wire.framing.encodings import DECODERS, UnknownEncodingError
 
 METERED = ("httpx2", "httpx", "botocore")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.estimation.prompt import compact
 from llmmetrics.wire.format import Format, text
-from llmmetrics.wire.frames import Doc, is_stream, last_events, torn_json
+from llmmetrics.wire.framing.body_buffer import Body
+from llmmetrics.wire.framing.frames import Doc, is_stream, last_events, torn_json
 
 _ECHOES = frozenset(
     {

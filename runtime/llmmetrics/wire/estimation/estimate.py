@@ -10,13 +10,13 @@ from __future__ import annotations
 from math import ceil
 
 from llmmetrics import wire
-from llmmetrics.wire.body_buffer import Body
 from llmmetrics.wire.estimation.completion_text import completion_of
 from llmmetrics.wire.estimation.media import Medium
 from llmmetrics.wire.estimation.prompt import parts_of
 from llmmetrics.wire.families import ModelFamily, tiles
 from llmmetrics.wire.format import NO_COMPLETION, Format
-from llmmetrics.wire.frames import parse
+from llmmetrics.wire.framing.body_buffer import Body
+from llmmetrics.wire.framing.frames import parse
 
 VERSION = 2
 """The estimator's version. Raise it if the same bytes give other counts: those cannot be compared."""

@@ -13,7 +13,7 @@ from support.findings import about, only
 from llmmetrics.cli.doctor import environment
 from llmmetrics.cli.output.findings import Level
 from llmmetrics.system.processes import VARIABLE
-from llmmetrics.wire import encodings
+from llmmetrics.wire.framing import encodings
 
 OK, WARNING, ERROR = Level.OK, Level.WARNING, Level.ERROR
 

@@ -15,9 +15,9 @@ from support import shared
 from support.provider_answers import event, sse
 
 from llmmetrics import wire
-from llmmetrics.wire.body_buffer import TAIL, keep
 from llmmetrics.wire.estimation import media
 from llmmetrics.wire.estimation.estimate import VERSION, completion_tokens, prompt_tokens, text_tokens
+from llmmetrics.wire.framing.body_buffer import TAIL, keep
 
 ROOT = Path(__file__).resolve().parents[4]
 PROSE = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 10

@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.wire.body_buffer import HEAD, TAIL, BodyBuffer, keep
-from llmmetrics.wire.encodings import PIECE, UnknownEncodingError, decoder_of
+from llmmetrics.wire.framing.body_buffer import HEAD, TAIL, BodyBuffer, keep
+from llmmetrics.wire.framing.encodings import PIECE, UnknownEncodingError, decoder_of
 
 RAW_DEFLATE = zlib.compressobj(wbits=-15)
 ENCODE = {

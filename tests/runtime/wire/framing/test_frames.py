@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmmetrics.wire.body_buffer import HEAD, TAIL, Body, keep
-from llmmetrics.wire.frames import DONE, first_events, is_ndjson, is_spoilt, is_sse, last_events, salvage, torn_json
+from llmmetrics.wire.framing.body_buffer import HEAD, TAIL, Body, keep
+from llmmetrics.wire.framing.frames import (
+    DONE,
+    first_events,
+    is_ndjson,
+    is_spoilt,
+    is_sse,
+    last_events,
+    salvage,
+    torn_json,
+)
 
 
 def backward(data: bytes) -> list:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.provider_answers import aws, event
 
-from llmmetrics.wire.body_buffer import keep
-from llmmetrics.wire.eventstream import is_damaged, is_eventstream, message, split
-from llmmetrics.wire.frames import first_events, is_stream, last_events
+from llmmetrics.wire.framing.body_buffer import keep
+from llmmetrics.wire.framing.eventstream import is_damaged, is_eventstream, message, split
+from llmmetrics.wire.framing.frames import first_events, is_stream, last_events
 
 EMPTY = bytes.fromhex("00000010 00000000 05c248eb 7d98c8ff")
 

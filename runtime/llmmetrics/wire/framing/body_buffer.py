@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from llmmetrics.wire.encodings import Decoder, UnknownEncodingError, decoder_of
+from llmmetrics.wire.framing.encodings import Decoder, UnknownEncodingError, decoder_of
 
 HEAD = 8 * 1024
 """Bytes kept from the start: a stream's first events name the model and, at Anthropic, the input."""

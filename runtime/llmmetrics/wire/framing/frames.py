@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from llmmetrics.wire import eventstream
-from llmmetrics.wire.body_buffer import HEAD, Body
+from llmmetrics.wire.framing import eventstream
+from llmmetrics.wire.framing.body_buffer import HEAD, Body
 
 Doc = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""A body's bytes: encodings, buffers, events. Knows no format."""
