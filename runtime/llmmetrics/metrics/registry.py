@@ -24,6 +24,7 @@ from llmmetrics.metrics.definitions import (
     FamilyRow,
     budget_gauge,
     catalogue_gauge,
+    pending_gauge,
     window_gauge,
 )
 from llmmetrics.metrics.names import check_exposition, exact
@@ -50,6 +51,9 @@ class Spend(NamedTuple):
 
 NANO = 10**9
 
+OUTCOMES = ("completed", "failed", "cancelled", "expired")
+"""How an answer ends that comes later."""
+
 
 @dataclass(slots=True)
 class CallSeries:
@@ -65,6 +69,8 @@ class CallSeries:
     """Whether its backend has a budget."""
     injects: bool = False
     """Whether requests for streams get a request for usage added."""
+    later: Callable[[int, int, int | None], None] | None = None
+    """Counts the tokens and the cost of an answer that was fetched."""
 
 
 class Families:
@@ -76,6 +82,7 @@ class Families:
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
+        self._pending: list[WeakMethod[Callable[[], Mapping[str, int]]]] = []
         self._known: set[str] = set()
         self._tallies: dict[tuple[str, str], Batches] = {}
         self._all: dict[str, Any] = {
@@ -108,6 +115,19 @@ class Families:
         """Call a bound method at every scrape for the spend of the backends, as long as its object lives."""
         self._budgets.append(WeakMethod(spends))
 
+    def has_answers(self, pending: Callable[[], Mapping[str, int]]) -> None:
+        """Call a bound method at every scrape for the pending answers of the backends, as long as its object lives."""
+        self._pending.append(WeakMethod(pending))
+
+    def _pending_answers(self) -> Iterator[Metric]:
+        """Make the gauge of the answers that are still to come, if a backend had one."""
+        counts = [ask() for reference in self._pending if (ask := reference())]
+        if backends := {backend: n for count in counts for backend, n in count.items()}:
+            gauge = pending_gauge()
+            for backend, n in backends.items():
+                gauge.add_metric([backend], n)
+            yield gauge
+
     def with_budgets(self, metrics: Iterable[Metric]) -> Iterator[Metric]:
         """Add the ledger's current state to the families: the spend of each window; blocked backends are unhealthy."""
         answers = [ask() for reference in self._budgets if (ask := reference())]
@@ -128,6 +148,7 @@ class Families:
                     edges.add_metric([backend, "start"], spend.window.start.timestamp())
                     edges.add_metric([backend, "end"], spend.window.end.timestamp())
             yield from (gauge, edges)
+        yield from self._pending_answers()
 
     def collect(self) -> Iterator[Metric]:
         self.prepare()
@@ -137,11 +158,12 @@ class Families:
 
     def describe(self) -> Iterable[Metric]:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
-        return [*ours, budget_gauge(), window_gauge(), catalogue_gauge()]
+        return [*ours, budget_gauge(), window_gauge(), pending_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""
-        return CallSeries(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
+        tally, active = self._tally(backend, model), adder(self["active"].labels(backend))
+        return CallSeries(backend, model, tally.add, active, price, later=tally.later)
 
     def priced(self, backend: str, model: str) -> None:
         """Create the cost child of a model with a known price, at 0."""
@@ -165,6 +187,8 @@ class Families:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
         self["retries"].labels(backend)
+        for state in OUTCOMES:
+            self["answers"].labels(backend, state)
         health = self["health"].labels(backend)
         if self.multiprocess:
             # an old timestamp, so that a new worker does not override the others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
@@ -14,7 +15,8 @@ from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
 from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_spoilt, parse
+from llmmetrics.wire.framing.frames import is_spoilt, is_stream, parse
+from llmmetrics.wire.later import AnswerState, LaterAnswer
 from llmmetrics.wire.tiers import asked_tier
 from llmmetrics.wire.usage import Usage, usage_of
 
@@ -50,6 +52,13 @@ class Outcome:
     wire_cost: Decimal | None = None
     tier: str | None = None
     """The service tier, if it has a price of its own."""
+    later: LaterAnswer | None = None
+    """The answer that comes later, or that was made in the background."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the usage comes later."""
+        return self.later is not None and self.later.state is AnswerState.OPEN
 
 
 def outcome_of(
@@ -116,6 +125,8 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         out.wire_cost = reading.wire_cost
     if reading.tier is not None:
         out.tier = reading.tier
+    if reading.later is not None:
+        out.later = reading.later
     if format.tier is not None and (tier := format.tier(buffer.headers or {})):
         out.tier = tier
     if out.wire_cost is None and buffer.headers is not None and (cost := header_cost(buffer.headers)):
@@ -157,6 +168,10 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if reading.later is not None and not seen.foreign and _comes_later(reading.later, sent, body, complete=complete):
+        out.later = reading.later
+        if out.pending or reading.usage is None:
+            return shown
     if complete and reading.usage is not None:
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
@@ -165,6 +180,17 @@ def _answered(
     gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
     _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
     return shown
+
+
+_BACKGROUND = re.compile(rb'"background"\s*:\s*true')
+
+
+def _comes_later(later: LaterAnswer, sent: Sent, body: Body, *, complete: bool) -> bool:
+    """Return whether an answer goes on after its call, or has gone on: a stream that breaks off does so only if it
+    was asked for in the background."""
+    if complete and not is_stream(body.head or body.tail):
+        return later.state is AnswerState.OPEN or later.background
+    return later.background or _BACKGROUND.search(sent.body) is not None
 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:

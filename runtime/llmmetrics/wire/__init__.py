@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from llmmetrics.wire import (
     anthropic,
+    batches,
     bedrock,
     cohere,
     gemini,
@@ -18,6 +19,7 @@ from llmmetrics.wire import (
     ollama,
     openai,
     rerank,
+    runs,
     vertex,
     watsonx,
 )
@@ -26,8 +28,8 @@ from llmmetrics.wire.framing.frames import DONE, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "Reading"]
-__all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
+__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "FetchClaim", "Format", "Reading"]
+__all__ += ["asked", "claim", "count", "fetch", "mapping", "register", "upload", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -41,6 +43,8 @@ FORMATS: list[Format] = [
     *vertex.FORMATS,
     *interactions.FORMATS,
     *rerank.FORMATS,
+    *runs.FORMATS,
+    *batches.FORMATS,
 ]
 """All wire formats; the first whose path matches reads the call."""
 
@@ -78,6 +82,37 @@ def claim(method: str, host: str, path: str) -> Claim | None:
             groups = match.groupdict()
             return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
+
+
+class FetchClaim(NamedTuple):
+    """The format of an answer that is fetched, and the id that the path names."""
+
+    format: Format
+    id: str
+    """The id of the answer, or of a file with results."""
+    results: bool
+    """Whether the body is a file of results, a line for each request of a batch."""
+
+
+def fetch(method: str, host: str, path: str) -> FetchClaim | None:
+    """Return what a request to this path (without its query) fetches or cancels, or None."""
+    if method not in ("GET", "POST"):
+        return None
+    place = host + path
+    for each in FORMATS:
+        if each.fetched is not None and (match := each.fetched.search(place)):
+            if method == "POST" and "cancel" not in path:
+                continue
+            return FetchClaim(each, match["id"], results=False)
+        if each.batch and each.batch.results and method == "GET" and (match := each.batch.results.search(place)):
+            return FetchClaim(each, match["id"], results=True)
+    return None
+
+
+def upload(method: str, host: str, path: str) -> Format | None:
+    """Return the format whose batches read the files that are uploaded to this path, or None."""
+    rows = (each for each in FORMATS if method == "POST" and each.batch and each.batch.uploads)
+    return next((each for each in rows if each.batch.uploads.search(host + path)), None)  # type: ignore[union-attr]
 
 
 _MODEL_FIRST = b'{"model":"'
