@@ -190,7 +190,7 @@ def _comes_later(later: LaterAnswer, sent: Sent, body: Body, *, complete: bool) 
     was asked for in the background."""
     if complete and not is_stream(body.head or body.tail):
         return later.state is AnswerState.OPEN or later.background
-    return later.background or _BACKGROUND.search(sent.body) is not None
+    return later.background or later.lasts or _BACKGROUND.search(sent.body) is not None
 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:

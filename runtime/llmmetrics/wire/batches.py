@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from llmmetrics.wire import anthropic, gemini, openai
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, items, mapping, text
+from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames, Reading, items, mapping, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.later import AnswerState, Batch, BatchRequest, LaterAnswer, state_of
 
@@ -174,6 +174,8 @@ def _inputs(*names: str) -> Any:
     return read
 
 
+_NO_PROMPT = PromptNames()
+"""The prompts are those of its requests."""
 _FILES = re.compile(r"/files/(?P<id>[^/]+)/content/?$")
 _UPLOADS = re.compile(r"/files/?$")
 
@@ -187,6 +189,7 @@ FORMATS = (
         read=_anthropic,
         refusal=anthropic.refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=_NO_PROMPT,
         example="/v1/messages/batches",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"/v1/messages/batches/(?P<id>[^/]+)(?:/cancel)?/?$"),
@@ -207,6 +210,7 @@ FORMATS = (
         read=_mistral,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=_NO_PROMPT,
         example="/v1/batch/jobs",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"/v1/batch/jobs/(?P<id>[^/]+)(?:/cancel)?/?$"),
@@ -228,6 +232,7 @@ FORMATS = (
         read=_gemini,
         refusal=gemini.refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=_NO_PROMPT,
         example="/v1beta/models/MODEL:batchGenerateContent",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"(?:/v\d(?:alpha|beta)\d*|^generative.*)/batches/(?P<id>[^/:]+)(?::cancel)?$"),
@@ -250,6 +255,7 @@ FORMATS = (
         read=_openai,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=_NO_PROMPT,
         example="/v1/batches",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:/cancel)?/?$"),

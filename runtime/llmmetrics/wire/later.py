@@ -47,6 +47,8 @@ class LaterAnswer(NamedTuple):
     state: AnswerState
     background: bool = False
     """Whether the body says that it was made in the background: an ordinary stored answer does not."""
+    lasts: bool = False
+    """Whether it goes on when its stream is closed, however it was asked for."""
     results: tuple[str, ...] = ()
     """The files with its results, if it is a batch."""
     empty: bool = False

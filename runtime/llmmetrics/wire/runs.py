@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.wire import openai
-from llmmetrics.wire.format import Format, Reading, mapping, text
+from llmmetrics.wire.format import Format, PromptNames, Reading, mapping, text
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.later import LaterAnswer, state_of
 
@@ -19,7 +19,7 @@ def _read(body: Doc) -> Reading:
     """Read a run. Its usage is the sum over its steps, and stands there when it is over."""
     reading = openai.read(body)
     id, state = text(body.get("id")), state_of(body.get("status"), used=reading.usage is not None)
-    later = LaterAnswer(id, state) if id and id.startswith("run_") and state else None
+    later = LaterAnswer(id, state, lasts=True) if id and id.startswith("run_") and state else None
     return reading._replace(later=later, error=mapping(body.get("error")) or None)
 
 
@@ -38,6 +38,9 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or (event.get("object") == "thread.run" and event.get("status") in _OVER),
+        prompt_names=PromptNames(
+            messages=("additional_messages", "thread"), system=("instructions", "additional_instructions")
+        ),
         refusal=openai.refusal,
         output_limits=(("max_completion_tokens",),),
         completion_names=openai.COMPLETION | {"instructions"},
