@@ -1,8 +1,4 @@
-"""Answers that come later, by their ids: what is known of each, kept in a ledger or in this process.
-
-A row is written when the call ends that asked for the answer, and replaced when the answer is fetched, perhaps by
-another process. Rows are compared and swapped, so that an answer that two processes fetch at once counts once.
-"""
+"""Answers that come later, by their ids: what is kept of each until it is fetched, in a ledger or in this process."""
 
 from __future__ import annotations
 
@@ -12,79 +8,115 @@ from datetime import datetime
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from llmmetrics.budgets.journal import Entry
 from llmmetrics.system import processes
 
 MOST = 10_000
-"""Rows that a process keeps; the oldest are forgotten first."""
+"""Ids that a process without a ledger keeps; the oldest are forgotten first."""
 
 
-class AnswerRow(NamedTuple):
-    """What is known of one answer. Amounts are in nano-dollars, in the window that the call was admitted in."""
+class AnswerKey(NamedTuple):
+    """The id of an answer: unique in a ledger. `number` tells the parts of a batch apart: where the part begins."""
+
+    owner: str
+    number: int = 0
+
+
+class Kept(NamedTuple):
+    """What is kept of an answer that is still to come."""
 
     backend: str
-    model: str
-    """The model label of its tokens; empty: the model that answers."""
     admitted: datetime
-    known: int = 0
-    """What its usage has cost so far."""
-    pending: int = 0
-    """What is booked for the part that is not known yet."""
-    mark: int = 0
-    """How much of its results was counted, in bytes of a file or in results of a list."""
-    over: bool = False
-    """Whether nothing more will be counted."""
+    amount: int = 0
+    """What is booked for it, if the backend has a limit."""
     note: str = ""
-    """For a row of a file: what the file belongs to, as JSON."""
-
-    @property
-    def booked(self) -> int:
-        """All that is booked for it."""
-        return self.known + self.pending
+    """What is needed to count it, as JSON."""
 
 
 class AnswerStore(Protocol):
-    """Where the rows are. Raises `LedgerError` for whatever fails."""
+    """Where they are kept. Raises `LedgerError` for whatever fails."""
 
-    def answer(self, key: str) -> AnswerRow | None:
-        """Read the row of an answer."""
+    def keep(self, answer: AnswerKey, kept: Kept, entry: Entry | None = None) -> None:
+        """Keep an answer, and book its amount as pending in place of the call's reservation; unless it is settled."""
         ...
 
-    def swap(self, key: str, before: AnswerRow | None, after: AnswerRow) -> bool:
-        """Replace a row, unless it is another one by now; book the difference of the amounts."""
+    def find(self, answer: AnswerKey) -> Kept | None:
+        """Return what is kept of an answer; None for an unknown or settled one."""
         ...
 
-    def pending(self) -> Mapping[str, int]:
-        """Count the answers that are not over, by backend."""
+    def settle(self, answer: AnswerKey, kept: Kept, *, sure: bool = True) -> bool:
+        """Book the amount in place of what is pending; False if the answer was settled before: nothing is booked.
+
+        `sure`: the amount is known; else it is a worst case.
+        """
+        ...
+
+    def advance(self, mark: str, to: int) -> int:
+        """Raise a high-water mark; return what it was."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the answers that are still to come, by backend."""
         ...
 
 
 class ProcessAnswers:
-    """The rows of one process, for a meter without a ledger. `forgotten` gets the backend of a row that is dropped."""
+    """The answers of one process, for a meter without a ledger. `forgotten` gets the backend of one that is dropped."""
 
     def __init__(self, forgotten: Callable[[str], object]) -> None:
-        self._rows: dict[str, AnswerRow] = {}
+        self._kept: dict[AnswerKey, Kept] = {}
+        self._settled: dict[AnswerKey, None] = {}
+        self._marks: dict[str, int] = {}
         self._forgotten = forgotten
         self._lock = Lock()
         processes.on_fork(self._forked)
 
-    def answer(self, key: str) -> AnswerRow | None:
-        return self._rows.get(key)
-
-    def swap(self, key: str, before: AnswerRow | None, after: AnswerRow) -> bool:
+    def keep(self, answer: AnswerKey, kept: Kept, entry: Entry | None = None) -> None:  # noqa: ARG002
         with self._lock:
-            if self._rows.get(key) != before:
+            if answer in self._settled or answer in self._kept:
+                return
+            self._kept[answer] = kept
+            if len(self._kept) > MOST:
+                self._forgotten(self._kept.pop(next(iter(self._kept))).backend)
+
+    def find(self, answer: AnswerKey) -> Kept | None:
+        return self._kept.get(answer)
+
+    def settle(self, answer: AnswerKey, kept: Kept, *, sure: bool = True) -> bool:  # noqa: ARG002
+        with self._lock:
+            if answer in self._settled:
                 return False
-            self._rows[key] = after
-            while len(self._rows) > MOST:
-                oldest = self._rows.pop(next(iter(self._rows)))
-                if not oldest.over:
-                    self._forgotten(oldest.backend)
+            self._kept.pop(answer, None)
+            self._settled[answer] = None
+            if len(self._settled) > MOST:
+                del self._settled[next(iter(self._settled))]
             return True
 
-    def pending(self) -> Mapping[str, int]:
+    def advance(self, mark: str, to: int) -> int:
         with self._lock:
-            return Counter(row.backend for row in self._rows.values() if not row.over)
+            before = self._marks.pop(mark, 0)
+            self._marks[mark] = max(before, to)
+            if len(self._marks) > MOST:
+                del self._marks[next(iter(self._marks))]
+            return before
+
+    def counts(self) -> Mapping[str, int]:
+        with self._lock:
+            return Counter(kept.backend for kept in self._kept.values() if not is_file(kept.backend))
 
     def _forked(self) -> None:
-        # the parent's answers stay known: a child may fetch them, and counts them in its own metrics
-        self._lock = Lock()
+        # what the parent asked for is its own to count
+        self._lock, self._kept = Lock(), {}
+
+
+_FILES = "file:"
+
+
+def of_files(backend: str) -> str:
+    """Return the key of a backend's files in place of its name: what is kept of a file is no answer."""
+    return _FILES + backend
+
+
+def is_file(key: str) -> bool:
+    """Return whether a key is that of a backend's files."""
+    return key.startswith(_FILES)

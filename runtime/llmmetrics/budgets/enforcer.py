@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, ProcessAnswers
+from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
@@ -29,7 +31,10 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
+from llmmetrics.wire.estimation.estimate import prompt_tokens
 from llmmetrics.wire.format import Format
+from llmmetrics.wire.framing.frames import parse
+from llmmetrics.wire.later import Batch
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -43,6 +48,8 @@ RECURRENCE = 1.0
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
 
+
+T = TypeVar("T")
 
 _FREE = WorstCase(0, 0, 0)
 
@@ -90,6 +97,7 @@ class BudgetHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
     dropped: deque[Callable[[End], None]]
 
     def swallow(self, where: str, exception: Exception) -> None:
@@ -109,6 +117,7 @@ class BudgetedCall(Protocol):
     admitted: Entry | None
     amount: int | None
     known_amount: int
+    batch: BatchCost | None
     asynchronous: bool
 
     @property
@@ -151,6 +160,8 @@ class Enforcer:
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
+        self._backends = host.backends
+        self.answers: AnswerStore = ProcessAnswers(lambda _: None)
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         interval = min(self.settings.lease_seconds / 3, RECURRENCE)
@@ -203,22 +214,63 @@ class Enforcer:
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
+        return self._asked(self.budget.spends)
+
+    def pending_amount(self, call: BudgetedCall) -> int:
+        """Return what is booked for an answer until it is fetched: its worst case, or in other modes an estimate."""
+        if self._strict:
+            return call.admitted.amount if call.admitted else 0
+        if call.batch is not None:
+            return nano_up(call.batch.estimate)
+        price = self._price(call)
+        if price is None or call.format.batch:
+            return 0
+        tokens = prompt_tokens(call.request_body, call.format, call.model)
+        return nano_up(price.at(tokens).get("input", 0) * tokens)
+
+    def pending_answers(self) -> Mapping[str, int]:
+        """Count the pending answers by backend; nothing of a ledger that does not answer at once."""
+        return self._asked(self.answers.counts)
+
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T]:
         try:
-            if not self.ledger.blocking:
-                return self.budget.spends()
-            return self.worker.submit(self.budget.spends).result(SCRAPE)
+            return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
             return {}
         except FutureTimeoutError:
             self._families["ledger_errors"].labels("slow").inc()
             return {}
 
+    def pricing(self, backend: str, place: Place) -> BatchPricing:
+        """Return what prices the requests of batches of a backend."""
+        return BatchPricing(self._price_lookup, place, lambda model: self._backends.own_price(backend, model))
+
+    def _batch_cost(self, call: BudgetedCall, batch: Batch) -> BatchCost | None:
+        """Return what a batch may cost; None if that is not known: a file was not seen, or a price is not known."""
+        fields = parse(call.request_body)
+        if not isinstance(fields, dict):
+            return None
+        pricing = self.pricing(call.series.backend, call.route)
+        total = pricing.requests(batch.requests(fields, call.model))
+        for file in batch.inputs(fields):
+            row = self.answers.find(AnswerKey(f"upload:{call.route.provider}:{file}"))
+            seen = BatchCost.of(row.note) if row else None
+            total = total.plus(seen) if total and seen else None
+        return total if total and total.requests else None
+
+    def _price(self, call: BudgetedCall) -> Price | None:
+        tier = asked_tier(call.format, call.request_body)
+        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
+
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         if call.format.free:
             return _FREE
-        price = call.series.price or self._price_lookup.listed(
-            call.route, (call.model,), asked_tier(call.format, call.request_body)
-        )
+        if call.format.batch is not None:
+            call.batch = self._batch_cost(call, call.format.batch)
+            if call.batch is None:
+                return None
+            return WorstCase(call.batch.worst, 0, 0) if self._strict else _FREE
+        price = self._price(call)
         if price is None:
             return None
         if not self._strict:

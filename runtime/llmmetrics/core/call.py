@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
@@ -20,6 +21,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
+from llmmetrics.wire.later import LaterAnswer
 
 
 class CallKeeper(Protocol):
@@ -36,7 +38,7 @@ class CallKeeper(Protocol):
         """Count a finished call; `duration` is in seconds."""
 
     def book(self, call: Call) -> None:
-        """Book the cost of a finished call that a budget admitted."""
+        """Book the cost of a finished call, and keep the id of an answer that comes later."""
 
 
 class Call:
@@ -50,6 +52,10 @@ class Call:
     """Nano-dollars to book; None if no price is known."""
     known_amount = 0
     """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    later: LaterAnswer | None = None
+    """The answer that comes later, or that was made in the background."""
+    batch: BatchCost | None = None
+    """What the requests of a batch may cost, if its backend has a budget."""
     retry = False
     """Whether the SDK's headers say that this attempt repeats a failed one."""
     asynchronous = False
@@ -100,7 +106,7 @@ class Call:
             self._close()
 
     def _close(self) -> None:
-        if self.admitted is not None:
+        if self.admitted is not None or self.later is not None:
             self.meter.book(self)
         try:
             self.series.active(-1)

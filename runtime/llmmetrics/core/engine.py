@@ -14,8 +14,10 @@ from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, nano
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.core import call_log, record
+from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
+from llmmetrics.core.fetch import Fetch
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place
@@ -70,6 +72,7 @@ class Engine:
         self.families.before_collect(self._scraped)
         self._alone_told = False
         self.enforcer: Enforcer | None = None
+        self.answers = Answers(self)
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
@@ -103,13 +106,15 @@ class Engine:
 
     # for the transports
 
-    def begin(self, place: Place, body: bytes) -> Call | None:
-        """Begin a call; None if the request is not an LLM call, so that it passes untouched."""
+    def begin(self, place: Place, body: bytes) -> Call | Fetch | None:
+        """Begin a call, or a fetch; None if the request is neither, so that it passes untouched."""
         try:
             if self.dropped:
                 self.flush()
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
+                if route.fetch is not None:
+                    return Fetch(self, route, route.fetch)
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
@@ -132,12 +137,22 @@ class Engine:
         return None if self.enforcer is None else await self.enforcer.aadmit(call)
 
     def book(self, call: Call) -> None:
-        """Book the cost of an admitted call."""
+        """Book the cost of an admitted call, and keep the id of an answer that comes later."""
         try:
-            if self.enforcer is not None:
+            if call.later is not None:
+                self.answers.ended(call)
+            elif self.enforcer is not None:
                 self.enforcer.book(call)
         except Exception as exc:
             self.swallow("book", exc)
+
+    def fetched(self, fetch: Fetch, *, whole: bool) -> None:
+        """Count what a fetch has brought."""
+        self.answers.fetched(fetch, whole=whole)
+
+    def series_of(self, backend: str, model: str) -> CallSeries:
+        """Return the series of a backend and model."""
+        return self._series.series.get((backend, model)) or self._series.new_series(backend, model or UNKNOWN)
 
     def close(self) -> None:
         """Book what is still open, and close the ledger. Later calls are not counted correctly."""
@@ -151,6 +166,8 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
+        if outcome.later is not None:
+            call.later = outcome.later
         if usage is None:
             cost, call.amount = None, 0
             series.add((outcome.status, duration, 0, 0, None))
@@ -158,7 +175,7 @@ class Engine:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series, outcome)
+                self.unpriced(series, outcome)
                 if call.admitted is not None:
                     call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
             elif call.admitted is not None:
@@ -171,7 +188,7 @@ class Engine:
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
 
-    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
         self.families["without_price"].labels(series.backend, series.model).inc()
         self.say(*call_log.unpriced(series, outcome))

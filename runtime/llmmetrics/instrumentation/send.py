@@ -13,6 +13,7 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
+from llmmetrics.core.fetch import Fetch
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
@@ -26,13 +27,13 @@ _CLAIM = "llmmetrics"
 
 
 def send(
-    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
+    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Any], Any], onward: Callable[[Any], Any]
 ) -> Any:
     """Meter one attempt: `onward` sends the request, and a `stream` follows the answer's body."""
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := meter.admit(call)):
+    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     sent = _claim(call, request)
     try:
@@ -52,8 +53,8 @@ async def asend(
     """Meter one attempt of an async client, as `send` does."""
     if _CLAIM in request.extensions:
         return await onward(request)
-    call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
+    call = _begin(meter, backend, request, asynchronous=True)
+    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     sent = _claim(call, request)
     try:
@@ -66,27 +67,29 @@ async def asend(
     return _answered(call, request, sent, response, stream)
 
 
-def _claim(call: Call | None, request: Any) -> Any:
+def _claim(call: Call | Fetch | None, request: Any) -> Any:
     """Claim a request; return the one to send instead, with a request for stream usage if set."""
     request.extensions[_CLAIM] = True
-    return stream_usage.to_send(call, request) if call is not None and call.series.injects else request
+    return stream_usage.to_send(call, request) if call and call.series.injects and isinstance(call, Call) else request
 
 
-def _failed(call: Call | None, exception: BaseException) -> None:
+def _failed(call: Call | Fetch | None, exception: BaseException) -> None:
     if call is not None:
         call.finish(End.RAISED, exception)
 
 
-def _answered(call: Call | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Call], Any]) -> Any:
+def _answered(
+    call: Call | Fetch | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Any], Any]
+) -> Any:
     """Follow the body of an answer, and return the answer."""
     if call is not None:
         _follow(call, response, stream)
-        if sent is not request:
+        if sent is not request and isinstance(call, Call):
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
-def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
+def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Fetch | None:
     url = request.url
     try:
         body = request.content
@@ -96,6 +99,7 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
+        call.asynchronous = asynchronous
     return call
 
 
@@ -132,7 +136,7 @@ def library_of(thing: object, *names: str) -> Any:
     return None
 
 
-def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> None:
+def _follow(call: Call | Fetch, response: Any, stream: Callable[[Any, Any], Any]) -> None:
     """Follow the answer to its end: through its stream, or at once if a mock has already read it.
 
     A response that does not have its library's attributes is not counted.
@@ -158,7 +162,7 @@ def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> No
 class _Stream:
     """A body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call) -> None:
+    def __init__(self, inner: Any, call: Call | Fetch) -> None:
         self._inner = inner
         self._call = call
 
@@ -190,7 +194,7 @@ class _Stream:
 class _AsyncStream:
     """An async body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call) -> None:
+    def __init__(self, inner: Any, call: Call | Fetch) -> None:
         self._inner = inner
         self._call = call
 

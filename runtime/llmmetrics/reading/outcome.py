@@ -186,8 +186,7 @@ _BACKGROUND = re.compile(rb'"background"\s*:\s*true')
 
 
 def _comes_later(later: LaterAnswer, sent: Sent, body: Body, *, complete: bool) -> bool:
-    """Return whether an answer goes on after its call, or has gone on: a stream that breaks off does so only if it
-    was asked for in the background."""
+    """Return whether an answer goes on after its call; one whose stream breaks off does so only in the background."""
     if complete and not is_stream(body.head or body.tail):
         return later.state is AnswerState.OPEN or later.background
     return later.background or later.lasts or _BACKGROUND.search(sent.body) is not None

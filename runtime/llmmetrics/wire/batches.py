@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from llmmetrics.wire import anthropic, gemini, openai
 from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames, Reading, items, mapping, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.later import AnswerState, Batch, BatchRequest, LaterAnswer, state_of
 
-TIER: Final = "batch"
-"""The tier of every result: each of these vendors has a batch price, half of the standard one."""
-
 
 def _reading(id: Any, state: AnswerState | None, body: Doc, results: Sequence[Any], *, empty: bool = False) -> Reading:
-    files = tuple(each for each in results if isinstance(each, str) and each)
+    files = tuple(filter(None, map(text, results)))
     known = text(id)
     later = LaterAnswer(known, state, background=True, results=files, empty=empty) if known and state else None
     error = body.get("error")
     return Reading(text(body.get("model")), error=error if isinstance(error, dict) and not later else None, later=later)
+
+
+def _is_empty(state: AnswerState | None, output: Any, succeeded: Any) -> bool:
+    """Return whether a batch is over and has no results. Without a count, one that is completed may have some."""
+    if state in (None, AnswerState.OPEN) or output:
+        return False
+    return state is not AnswerState.COMPLETED if succeeded is None else not succeeded
 
 
 # OpenAI: https://platform.openai.com/docs/api-reference/batch
@@ -31,13 +35,14 @@ def _reading(id: Any, state: AnswerState | None, body: Doc, results: Sequence[An
 
 def _openai(body: Doc) -> Reading:
     state, counts = state_of(body.get("status")), mapping(body.get("request_counts"))
-    over = state not in (None, AnswerState.OPEN)
     output = body.get("output_file_id")
-    return _reading(body.get("id"), state, body, [output], empty=over and not output and not counts.get("completed"))
+    empty = _is_empty(state, output, counts.get("completed"))
+    return _reading(body.get("id"), state, body, [output], empty=empty)
 
 
 def _line(line: Doc, _model: str | None) -> BatchRequest | None:
-    path, body = line.get("url"), line.get("body")
+    # Mistral's lines have no path: the job names it
+    path, body = line.get("url") or "/v1/chat/completions", line.get("body")
     return BatchRequest(path, body) if isinstance(path, str) and isinstance(body, dict) else None
 
 
@@ -59,9 +64,8 @@ def _result(line: Doc) -> Reading | None:
 
 def _mistral(body: Doc) -> Reading:
     state = state_of(body.get("status"))
-    output, inline = body.get("output_file"), items(body.get("outputs"))
-    over = state not in (None, AnswerState.OPEN)
-    empty = over and not output and not inline and not body.get("succeeded_requests")
+    output = body.get("output_file")
+    empty = _is_empty(state, output or items(body.get("outputs")), body.get("succeeded_requests"))
     return _reading(body.get("id"), state, body, [output], empty=empty)
 
 
@@ -72,11 +76,6 @@ def _mistral_requests(body: Doc, _: str | None) -> Iterable[BatchRequest]:
         yield BatchRequest(path, {"model": model, **inner} if model else inner)
 
 
-def _mistral_line(line: Doc, _model: str | None) -> BatchRequest | None:
-    inner = line.get("body")
-    return BatchRequest("/v1/chat/completions", inner) if isinstance(inner, dict) else None
-
-
 # Anthropic: https://docs.anthropic.com/en/api/creating-message-batches
 
 
@@ -85,7 +84,8 @@ def _anthropic(body: Doc) -> Reading:
     empty = state is AnswerState.COMPLETED and counts.get("succeeded") == 0
     if empty and not counts.get("errored"):
         state = AnswerState.CANCELLED if counts.get("canceled") else AnswerState.EXPIRED
-    return _reading(body.get("id"), state, body, (), empty=empty)
+    # the results have the batch's own id
+    return _reading(body.get("id"), state, body, [body.get("id")], empty=empty)
 
 
 def _anthropic_requests(body: Doc, _: str | None) -> Iterable[BatchRequest]:
@@ -112,13 +112,15 @@ def _gemini(body: Doc) -> Reading:
     output = mapping(metadata.get("output"))
     state = state_of(metadata.get("state"))
     file = response.get("responsesFile") or output.get("responsesFile")
-    over = state not in (None, AnswerState.OPEN)
-    stats = mapping(metadata.get("batchStats"))
-    empty = over and not file and not _gemini_inline(body) and not int(stats.get("successfulRequestCount") or 0)
-    name = text(body.get("name"))
-    reading = _reading(name and name.rpartition("/")[2], state, body, [str(file or "").rpartition("/")[2]], empty=empty)
-    model = text(metadata.get("model"))
-    return reading._replace(model=model and model.rpartition("/")[2])
+    succeeded = mapping(metadata.get("batchStats")).get("successfulRequestCount")
+    empty = _is_empty(state, file or _gemini_inline(body), None if succeeded is None else int(succeeded))
+    reading = _reading(_last(body.get("name")), state, body, [_last(file)], empty=empty)
+    return reading._replace(model=_last(metadata.get("model")))
+
+
+def _last(name: Any) -> str | None:
+    """Return the last part of a resource's name: `batches/x` is x."""
+    return text(str(name or "").rpartition("/")[2])
 
 
 def _gemini_inline(body: Doc) -> Sequence[Doc]:
@@ -150,8 +152,8 @@ def _gemini_line(line: Doc, model: str | None) -> BatchRequest | None:
 
 
 def _gemini_inputs(body: Doc) -> Sequence[str]:
-    name = _input(body).get("fileName") or _input(body).get("file_name")
-    return (str(name).rpartition("/")[2],) if name else ()
+    name = _last(_input(body).get("fileName") or _input(body).get("file_name"))
+    return (name,) if name else ()
 
 
 _GENERATE = gemini.FORMATS[0]
@@ -164,12 +166,13 @@ def _gemini_result(line: Doc) -> Reading | None:
     return _GENERATE.read(response) if response else Reading()
 
 
-def _inputs(*names: str) -> Any:
+def _inputs(*fields: str) -> Any:
     """Return a reader of the files that a body names under these names."""
 
     def read(body: Doc) -> Sequence[str]:
-        values = [body.get(name) for name in names]
-        return [file for each in values for file in (each if isinstance(each, list) else [each]) if text(file)]
+        values = [body.get(each) for each in fields]
+        names = [text(file) for each in values for file in (each if isinstance(each, list) else [each])]
+        return [name for name in names if name]
 
     return read
 
@@ -217,7 +220,7 @@ FORMATS = (
         batch=Batch(
             requests=_mistral_requests,
             inputs=_inputs("input_files"),
-            request=_mistral_line,
+            request=_line,
             result=_result,
             results=None,
             inline=lambda body: [mapping(each) for each in items(body.get("outputs"))],

@@ -49,10 +49,12 @@ class BodyBuffer:
     _head = b""
     _dropped = _size = 0
 
-    def __init__(self, decoder: Decoder | None = None) -> None:
+    def __init__(self, decoder: Decoder | None = None, most: int = TAIL) -> None:
         self.chunks: deque[bytes] = deque()
+        self._most = most
+        """Bytes that are kept from the end."""
         if decoder:
-            self._decoder, self._inner = decoder, BodyBuffer()
+            self._decoder, self._inner = decoder, BodyBuffer(most=most)
 
     def _ask(self) -> None:
         """Read the content encoding from the headers."""
@@ -61,7 +63,7 @@ class BodyBuffer:
         self.plain = True
         try:
             if decoder := decoder_of(self.headers.get("content-encoding")):
-                self._decoder, self._inner = decoder, BodyBuffer()
+                self._decoder, self._inner = decoder, BodyBuffer(most=self._most)
         except UnknownEncodingError as exc:
             self.broken = exc
 
@@ -78,23 +80,24 @@ class BodyBuffer:
         if self._inner or self.broken:
             self._unwind()
             return 0
-        while chunks and size - len(chunks[0]) >= TAIL:
+        most = self._most
+        while chunks and size - len(chunks[0]) >= most:
             gone = chunks.popleft()
             size -= len(gone)
             self._dropped += len(gone)
             if len(self._head) < HEAD:
                 self._head += gone[: HEAD - len(self._head)]
-        if size > LARGE:
+        if size > max(LARGE, most):
             # only the first chunk can leave so much; a reference to a piece of it keeps all of it in memory
             size -= self._shorten(chunks[0])
         return size
 
     def _shorten(self, large: bytes) -> int:
         """Keep only the end of the first chunk; return how many bytes were dropped."""
-        gone = len(large) - TAIL
+        gone = len(large) - self._most
         self._dropped += gone
         self._head += large[: min(gone, HEAD - len(self._head))]
-        self.chunks[0] = large[-TAIL:]
+        self.chunks[0] = large[-self._most :]
         return gone
 
     def _unwind(self) -> None:
@@ -127,10 +130,10 @@ class BodyBuffer:
             return self._inner.body()
         joined = b"".join(self.chunks)
         total = self._dropped + len(joined)
-        if total <= TAIL:
+        if total <= self._most:
             return Body(b"", joined, total)
         head = self._head + joined[: HEAD - len(self._head)]
-        return Body(head, joined[-TAIL:], total)
+        return Body(head, joined[-self._most :], total)
 
 
 def keep(body: bytes, decoder: Decoder | None = None) -> Body:
