@@ -13,6 +13,7 @@ from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
+from llmmetrics.core.trial import Trial
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
@@ -56,6 +57,8 @@ class Call:
     """The answer that comes later, or that was made in the background."""
     batch: BatchCost | None = None
     """What the requests of a batch may cost, if its backend has a budget."""
+    trial: Trial | None = None
+    """The try of a failover that it belongs to."""
     retry = False
     """Whether the SDK's headers say that this attempt repeats a failed one."""
     asynchronous = False

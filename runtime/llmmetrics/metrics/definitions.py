@@ -106,6 +106,12 @@ ROWS: dict[str, FamilyRow] = {
         "Pending answers that a process without a ledger has forgotten, because there were too many",
         ("backend",),
     ),
+    "failovers": FamilyRow(
+        "llmmetrics_failovers_total",
+        Counter,
+        "Backends that a failover passed over, with the one that it tried next",
+        ("from", "to", "reason"),
+    ),
     "internal": FamilyRow(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
     ),

@@ -39,10 +39,11 @@ class BudgetMode(StrEnum):
 
 
 class Durability(StrEnum):
-    """How safely the SQLite ledger writes to the disk."""
+    """How safely a booking is stored: `full` waits for an SQLite file's disk, `replicated` for a replica of Redis."""
 
     NORMAL = "normal"
     FULL = "full"
+    REPLICATED = "replicated"
 
 
 class OnLedgerError(StrEnum):
@@ -123,10 +124,12 @@ class Telemetry(Section):
 
 
 class Health(Section):
-    """Number of calls in a row after which a backend counts as unhealthy, and as healthy again."""
+    """When a backend counts as unhealthy, after so many failed calls in a row, and as healthy again."""
 
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=2, ge=1)
+    probe_seconds: Bound = 10
+    """How long a failover leaves an unhealthy backend alone between two tries."""
 
 
 class Budget(Section):
