@@ -51,6 +51,8 @@ class Call:
     """Nano-dollars to book; None if no price is known."""
     known_amount = 0
     """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The keys and values of its tags that are counted."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False
