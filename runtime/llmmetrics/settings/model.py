@@ -40,10 +40,11 @@ class BudgetMode(StrEnum):
 
 
 class Durability(StrEnum):
-    """How safely the SQLite ledger writes to the disk."""
+    """How safely a booking is stored: `full` waits for an SQLite file's disk, `replicated` for a replica of Redis."""
 
     NORMAL = "normal"
     FULL = "full"
+    REPLICATED = "replicated"
 
 
 class OnLedgerError(StrEnum):

@@ -104,6 +104,8 @@ class Format(NamedTuple):
     """Where a request says how many completions it asks for."""
     tier_names: tuple[Place, ...] = ()
     """Where a request names the service tier."""
+    model_names: tuple[str, ...] = ("model",)
+    """The fields of a request that name the model, if the path does not."""
     prompt_names: PromptNames | None = None
     """The fields of a request that hold its prompt. Tokens are estimated from them if the wire carries no usage. None:
     the names of all formats in the table."""
