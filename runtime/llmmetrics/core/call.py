@@ -57,6 +57,8 @@ class Call:
     """The answer that comes later, or that was made in the background."""
     batch: BatchCost | None = None
     """What the requests of a batch may cost, if its backend has a budget."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The keys and values of its tags that are counted."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False

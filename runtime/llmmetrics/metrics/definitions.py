@@ -106,6 +106,12 @@ ROWS: dict[str, FamilyRow] = {
         "Pending answers that a process without a ledger has forgotten, because there were too many",
         ("backend",),
     ),
+    "tagged_cost": FamilyRow(
+        "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
+    ),
+    "tagged_tokens": FamilyRow(
+        "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
+    ),
     "failovers": FamilyRow(
         "llmmetrics_failovers_total",
         Counter,
