@@ -214,7 +214,7 @@ class Enforcer:
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
-        return self._asked(self.budget.spends)
+        return self._asked(self.budget.spends) or {}
 
     def pending_amount(self, call: BudgetedCall) -> int:
         """Return what is booked for an answer until it is fetched: its worst case, or in other modes an estimate."""
@@ -228,18 +228,18 @@ class Enforcer:
         tokens = prompt_tokens(call.request_body, call.format, call.model)
         return nano_up(price.at(tokens).get("input", 0) * tokens)
 
-    def pending_answers(self) -> Mapping[str, int]:
-        """Count the pending answers by backend; nothing of a ledger that does not answer at once."""
+    def pending_answers(self) -> Mapping[str, int] | None:
+        """Count the pending answers by backend; None of a ledger that does not answer at once."""
         return self._asked(self.answers.counts)
 
-    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T]:
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
         try:
             return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
-            return {}
+            return None
         except FutureTimeoutError:
             self._families["ledger_errors"].labels("slow").inc()
-            return {}
+            return None
 
     def pricing(self, backend: str, place: Place) -> BatchPricing:
         """Return what prices the requests of batches of a backend."""

@@ -15,7 +15,7 @@ from llmmetrics.budgets.budget import nano_up
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
-from llmmetrics.core.fetch import Fetch
+from llmmetrics.core.fetch import Fetch, Upload
 from llmmetrics.core.routes import Route
 from llmmetrics.errors import LedgerError
 from llmmetrics.metrics.registry import CallSeries, Families
@@ -23,6 +23,7 @@ from llmmetrics.reading.exchange import see
 from llmmetrics.reading.later import FetchVerdict, verdict_of
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.reading.results import Results, results_of
+from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.price_lookup import BATCH, PriceLookup
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Reading
@@ -36,6 +37,7 @@ class AnswerHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
     enforcer: Enforcer | None
 
     def series_of(self, backend: str, model: str) -> CallSeries:
@@ -48,7 +50,7 @@ class AnswerHost(Protocol):
         """Count and log that a model has no known price."""
 
 
-class _Place(NamedTuple):
+class _PricedAt(NamedTuple):
     """Where a fetched answer is priced, as `call_cost` reads it of a call."""
 
     route: Route
@@ -84,7 +86,8 @@ class Answers:
     def counts(self) -> Mapping[str, int]:
         """Count the pending answers by backend; nothing of a ledger that does not answer at once."""
         enforcer = self._host.enforcer
-        return self._process.counts() if enforcer is None else enforcer.pending_answers()
+        counts = self._process.counts() if enforcer is None else enforcer.pending_answers()
+        return {} if counts is None else {**{each.name: 0 for each in self._host.backends.all}, **counts}
 
     def _submit(self, task: Callable[[], object], *, asynchronous: bool) -> None:
         """Do a task of the ledger: on its own thread, if it would block an event loop."""
@@ -214,6 +217,19 @@ class Answers:
             if results.complete:
                 self._over(row, state)
 
+    # the file of a batch
+
+    def uploaded(self, upload: Upload) -> None:
+        """Note what a batch of an uploaded file may cost."""
+        self._submit(partial(self._uploaded, upload), asynchronous=upload.asynchronous)
+
+    def _uploaded(self, upload: Upload) -> None:
+        fields = parse(upload.buffer.body().tail)
+        id = fields.get("id") if isinstance(fields, dict) else None
+        if isinstance(id, str) and upload.cost is not None:
+            row = Kept(of_files(upload.route.label(None)), self._host.clock.now(), 0, upload.cost.note())
+            self._store.keep(_key(upload.route, id, "upload"), row)
+
     # what both share
 
     def _stranger(self, fetch: Fetch, model: str | None) -> Kept:
@@ -235,7 +251,7 @@ class Answers:
         outcome.wire_cost, outcome.tier = reading.wire_cost, tier or reading.tier
         assert usage is not None
         model = json.loads(row.note or "{}").get("model") or reading.model
-        place = _Place(fetch.route, self._host.series_of(row.backend, model or ""), model)
+        place = _PricedAt(fetch.route, self._host.series_of(row.backend, model or ""), model)
         cost = call_cost(lookup, place, outcome, usage)
         return _Part(place.series, outcome, cost, least_cost(lookup, place, outcome, usage) if cost is None else 0)
 

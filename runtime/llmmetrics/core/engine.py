@@ -19,7 +19,7 @@ from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.context import NOTHING, CallContext, current
-from llmmetrics.core.fetch import Fetch
+from llmmetrics.core.fetch import Fetch, Passage, Upload
 from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
@@ -113,8 +113,8 @@ class Engine:
 
     # for the transports
 
-    def begin(self, place: Place, body: bytes) -> Call | Fetch | None:
-        """Begin a call, or a fetch; None if the request is neither, so that it passes untouched."""
+    def begin(self, place: Place, body: bytes) -> Call | Passage | None:
+        """Begin a call, or the passage of what is no call; None: the request passes untouched."""
         try:
             if self.dropped:
                 self.flush()
@@ -123,10 +123,7 @@ class Engine:
                 place = context.trial.place(self, place)
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
-                if route.fetch is not None:
-                    return Fetch(self, route, route.fetch)
-                self.families["unmetered"].labels(route.label(None)).inc()
-                return None
+                return self._passage(route)
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
@@ -139,6 +136,16 @@ class Engine:
             self.swallow("begin", exc)
             return None
         return call
+
+    def _passage(self, route: Route) -> Passage | None:
+        """Follow a request that is no call: what it fetches, or a file of a batch for a limited backend."""
+        if route.fetch is not None:
+            return Fetch(self, route, route.fetch)
+        name = route.label(None)
+        self.families["unmetered"].labels(name).inc()
+        if route.upload is not None and self.enforcer is not None and name in self.enforcer.budget.lines:
+            return Upload(self, route, route.upload, self.enforcer.pricing(name, route))
+        return None
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
@@ -161,6 +168,10 @@ class Engine:
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:
         """Count what a fetch has brought."""
         self.answers.fetched(fetch, whole=whole)
+
+    def uploaded(self, upload: Upload) -> None:
+        """Note what a batch of an uploaded file may cost."""
+        self.answers.uploaded(upload)
 
     def series_of(self, backend: str, model: str) -> CallSeries:
         """Return the series of a backend and model."""

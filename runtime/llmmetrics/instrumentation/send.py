@@ -13,9 +13,9 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
-from llmmetrics.core.fetch import Fetch
+from llmmetrics.core.fetch import Passage, Upload
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.instrumentation import refusal, stream_usage
+from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import TAIL
 
@@ -42,8 +42,7 @@ def send(
         _failed(call, exc)
         raise
     finally:
-        # the same request may be sent again, as another attempt
-        request.extensions.pop(_CLAIM, None)
+        _release(call, request)
     return _answered(call, request, sent, response, stream)
 
 
@@ -63,23 +62,34 @@ async def asend(
         _failed(call, exc)
         raise
     finally:
-        request.extensions.pop(_CLAIM, None)
+        _release(call, request)
     return _answered(call, request, sent, response, stream)
 
 
-def _claim(call: Call | Fetch | None, request: Any) -> Any:
+def _claim(call: Call | Passage | None, request: Any) -> Any:
     """Claim a request; return the one to send instead, with a request for stream usage if set."""
     request.extensions[_CLAIM] = True
-    return stream_usage.to_send(call, request) if call and call.series.injects and isinstance(call, Call) else request
+    if call is None or not call.series.injects:
+        if isinstance(call, Upload):
+            upload.watch(call, library_of(request, "Request"), request)
+        return request
+    return stream_usage.to_send(call, request) if isinstance(call, Call) else request
 
 
-def _failed(call: Call | Fetch | None, exception: BaseException) -> None:
+def _release(call: Call | Passage | None, request: Any) -> None:
+    """End the claim: the same request may be sent again, as another attempt."""
+    request.extensions.pop(_CLAIM, None)
+    if isinstance(call, Upload):
+        upload.unwatch(request)
+
+
+def _failed(call: Call | Passage | None, exception: BaseException) -> None:
     if call is not None:
         call.finish(End.RAISED, exception)
 
 
 def _answered(
-    call: Call | Fetch | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Any], Any]
+    call: Call | Passage | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Any], Any]
 ) -> Any:
     """Follow the body of an answer, and return the answer."""
     if call is not None:
@@ -89,7 +99,7 @@ def _answered(
     return response
 
 
-def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Fetch | None:
+def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Passage | None:
     url = request.url
     try:
         body = request.content
@@ -136,7 +146,7 @@ def library_of(thing: object, *names: str) -> Any:
     return None
 
 
-def _follow(call: Call | Fetch, response: Any, stream: Callable[[Any, Any], Any]) -> None:
+def _follow(call: Call | Passage, response: Any, stream: Callable[[Any, Any], Any]) -> None:
     """Follow the answer to its end: through its stream, or at once if a mock has already read it.
 
     A response that does not have its library's attributes is not counted.
@@ -162,7 +172,7 @@ def _follow(call: Call | Fetch, response: Any, stream: Callable[[Any, Any], Any]
 class _Stream:
     """A body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call | Fetch) -> None:
+    def __init__(self, inner: Any, call: Call | Passage) -> None:
         self._inner = inner
         self._call = call
 
@@ -194,7 +204,7 @@ class _Stream:
 class _AsyncStream:
     """An async body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call | Fetch) -> None:
+    def __init__(self, inner: Any, call: Call | Passage) -> None:
         self._inner = inner
         self._call = call
 

@@ -136,8 +136,22 @@ _START = len(_MODEL_FIRST)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
+def _batch_model(claimed: Claim, body: bytes) -> str | None:
+    """Return the model of a batch: the path's or the body's, else the one that all of its requests ask for."""
+    fields = parse(body)
+    if claimed.model is not None or not isinstance(fields, dict) or claimed.format.batch is None:
+        return claimed.model
+    if named := model_of(claimed.format, fields):
+        return named
+    models = {each.body.get("model") for each in claimed.format.batch.requests(fields, None)}
+    model = models.pop() if len(models) == 1 else None
+    return model if isinstance(model, str) else None
+
+
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
+    if claimed.format.batch is not None:
+        return _batch_model(claimed, body), False
     if claimed.model is not None:
         # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None

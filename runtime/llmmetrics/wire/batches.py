@@ -147,6 +147,7 @@ def _gemini_request(request: Doc, model: str | None) -> BatchRequest:
 
 
 def _gemini_line(line: Doc, model: str | None) -> BatchRequest | None:
+    # uploads of Gemini's files are not read: no line of them names a model
     request = line.get("request")
     return _gemini_request(request, model) if isinstance(request, dict) else None
 
@@ -246,7 +247,6 @@ FORMATS = (
             result=_gemini_result,
             results=re.compile(r"/files/(?P<id>[^/:]+):download$"),
             inline=_gemini_inline,
-            uploads=re.compile(r"/upload/v\d\w*/files$"),
         ),
     ),
     Format(
