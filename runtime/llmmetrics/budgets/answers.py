@@ -120,3 +120,8 @@ def of_files(backend: str) -> str:
 def is_file(key: str) -> bool:
     """Return whether a key is that of a backend's files."""
     return key.startswith(_FILES)
+
+
+def provider_key(provider: str) -> str:
+    """Return a provider's id as part of a key. An unknown host is named by the format of each path: here it is not."""
+    return "unknown" if provider.endswith("-compatible") else provider

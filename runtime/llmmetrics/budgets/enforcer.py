@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.answers import AnswerKey, AnswerStore, ProcessAnswers
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, ProcessAnswers, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
@@ -253,7 +253,7 @@ class Enforcer:
         pricing = self.pricing(call.series.backend, call.route)
         total = pricing.requests(batch.requests(fields, call.model))
         for file in batch.inputs(fields):
-            row = self.answers.find(AnswerKey(f"upload:{call.route.provider}:{file}"))
+            row = self.answers.find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
             seen = BatchCost.of(row.note) if row else None
             total = total.plus(seen) if total and seen else None
         return total if total and total.requests else None

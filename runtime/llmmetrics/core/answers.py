@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
 from llmmetrics.budgets.budget import nano_up
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.core.call import Call
@@ -269,4 +269,4 @@ class Answers:
 
 
 def _key(route: Route, id: str, kind: str = "answer") -> AnswerKey:
-    return AnswerKey(f"{kind}:{route.provider}:{id}")
+    return AnswerKey(f"{kind}:{provider_key(route.provider)}:{id}")

@@ -167,6 +167,15 @@ def _gemini_result(line: Doc) -> Reading | None:
     return _GENERATE.read(response) if response else Reading()
 
 
+def _openai_or_gemini(body: Doc) -> Reading:
+    """Read a batch that was fetched by a path that both have."""
+    return _gemini(body) if "metadata" in body and "name" in body else _openai(body)
+
+
+def _openai_or_gemini_result(line: Doc) -> Reading | None:
+    return _result(line) or _gemini_result(line)
+
+
 def _inputs(*fields: str) -> Any:
     """Return a reader of the files that a body names under these names."""
 
@@ -239,7 +248,6 @@ FORMATS = (
         prompt_names=_NO_PROMPT,
         example="/v1beta/models/MODEL:batchGenerateContent",
         note="counted at the batch price when its results are read",
-        fetched=re.compile(r"(?:/v\d(?:alpha|beta)\d*|^generative.*)/batches/(?P<id>[^/:]+)(?::cancel)?$"),
         batch=Batch(
             requests=_gemini_requests,
             inputs=_gemini_inputs,
@@ -255,18 +263,20 @@ FORMATS = (
         path=re.compile(r"(?<!/messages)/batches/?$"),
         fields=("id", "status", "model", "error"),
         members=("status",),
-        read=_openai,
+        read=_openai_or_gemini,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
         prompt_names=_NO_PROMPT,
         example="/v1/batches",
         note="counted at the batch price when its results are read",
-        fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:/cancel)?/?$"),
+        # Gemini's batches are fetched there, too
+        fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:[/:]cancel)?/?$"),
         batch=Batch(
             requests=lambda _body, _model: (),
             inputs=_inputs("input_file_id"),
             request=_line,
-            result=_result,
+            result=_openai_or_gemini_result,
+            inline=_gemini_inline,
             results=_FILES,
             uploads=_UPLOADS,
         ),
