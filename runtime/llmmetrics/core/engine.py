@@ -117,7 +117,7 @@ class Engine:
             name = route.only or route.label(model)
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
-            series.active(1)
+            series.begin()
         except Exception as exc:
             self.swallow("begin", exc)
             return None
