@@ -21,7 +21,7 @@ from llmmetrics.wire.framing.frames import Doc
 LARGEST_BATCH = 64 << 20
 """Bytes of a batch with its results in it. Of a larger one nothing is counted: it stays pending."""
 
-_NO_SERIES: Final = CallSeries("", "", lambda _: None, lambda _: None, None)
+_NO_SERIES: Final = CallSeries("", "", lambda _: None, bool, bool, None)
 
 
 class PassageKeeper(Protocol):
@@ -57,8 +57,9 @@ class Passage:
         self.format = format
         self.buffer: Any = BodyBuffer()
 
-    def first_chunk(self) -> None:
-        """Do nothing: only a call has a time to its first chunk."""
+    def grown(self, size: int) -> int:
+        """Drop bytes that are no longer needed, of `size`; return how many are left."""
+        return int(self.buffer.trim(size))
 
     def finish(self, end: End, _exception: BaseException | None = None) -> None:
         """Count what it has brought, once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakMethod
@@ -16,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.metrics.batching import Add, Batches, Finished, adder
+from llmmetrics.metrics.batching import Batches, Finished
 from llmmetrics.metrics.definitions import (
     HEALTH,
     MULTIPROCESS_MODES,
@@ -62,7 +63,10 @@ class CallSeries:
     backend: str
     model: str
     add: Callable[[Finished], None]
-    active: Add
+    begin: Callable[[], object]
+    """Count a call in flight."""
+    end: Callable[[], object]
+    """Count that call no longer."""
     price: Price | None
     """The configured price of this model."""
     limited: bool = False
@@ -84,6 +88,8 @@ class Families:
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
         self._pending: list[WeakMethod[Callable[[], Mapping[str, int]]]] = []
         self._known: set[str] = set()
+        self._in_flight: dict[str, list[None]] = {}
+        """A list as long as a backend has requests in flight."""
         self._tallies: dict[tuple[str, str], Batches] = {}
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
@@ -162,8 +168,18 @@ class Families:
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""
-        tally, active = self._tally(backend, model), adder(self["active"].labels(backend))
-        return CallSeries(backend, model, tally.add, active, price, later=tally.later)
+        tally = self._tally(backend, model)
+        return CallSeries(backend, model, tally.add, *self._active(backend), price, later=tally.later)
+
+    def _active(self, backend: str) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Return how to count one more and one less request in flight of a backend."""
+        child = self["active"].labels(backend)
+        if self.multiprocess:
+            return partial(child.inc, 1), partial(child.dec, 1)
+        # the length of a list: to append and to pop are atomic, and take a tenth of the time of a gauge
+        calls = self._in_flight.setdefault(backend, [])
+        child.set_function(calls.__len__)
+        return partial(calls.append, None), calls.pop
 
     def priced(self, backend: str, model: str) -> None:
         """Create the cost child of a model with a known price, at 0."""
@@ -206,8 +222,8 @@ class Families:
             for tally in self._tallies.values():
                 tally.forget()
         else:
-            for backend in self._known:
-                self["active"].labels(backend).set(0)
+            for calls in self._in_flight.values():
+                calls.clear()
 
 
 _shared: WeakKeyDictionary[CollectorRegistry, Families] = WeakKeyDictionary()

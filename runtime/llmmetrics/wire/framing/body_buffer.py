@@ -39,6 +39,8 @@ class BodyBuffer:
     raises the decoder's error.
     """
 
+    trimmed = False
+    """Whether `chunks` is no longer the whole body as it came."""
     broken: Exception | None = None
     headers: Mapping[str, str] | None = None
     """The answer's headers. Their content encoding is read only if the bytes alone are not enough."""
@@ -54,6 +56,7 @@ class BodyBuffer:
         self._most = most
         """Bytes that are kept from the end."""
         if decoder:
+            self.trimmed = True
             self._decoder, self._inner = decoder, BodyBuffer(most=most)
 
     def _ask(self) -> None:
@@ -75,6 +78,7 @@ class BodyBuffer:
 
     def trim(self, size: int) -> int:
         """Drop the bytes that are no longer needed, of `size`; return how many are left."""
+        self.trimmed = True
         self._ask()
         chunks = self.chunks
         if self._inner or self.broken:
@@ -113,11 +117,11 @@ class BodyBuffer:
 
     def short(self) -> bytes | None:
         """All of a body that is one short JSON object, as far as its first byte tells; None for the others."""
-        if self._dropped or self._inner or self.broken:
+        if self.trimmed:
             return None
         chunks = self.chunks
         joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return joined if joined[:1] == b"{" and len(joined) <= TAIL else None
+        return joined if joined.startswith(b"{") else None
 
     def body(self) -> Body:
         """Return the kept bytes. Raise the decoder's error for bytes that it could not read."""
