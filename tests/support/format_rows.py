@@ -78,12 +78,15 @@ def forgotten(format):
         "note: write what is special about it, for docs/formats.md": not format.note,
         "refusal: write the provider's JSON body of an error": format.refusal is None,
         "output_limits: name the fields that limit the completion, or NO_COMPLETION": format.output_limits is None,
-        "prompt_names: name the request's fields that hold the prompt": not any(format.prompt_names or ()),
+        "prompt_names: name the request's fields that hold the prompt": not (
+            any(format.prompt_names or ()) or format.batch
+        ),
         "shape: add a row to llmmetrics/testing/shapes": shape is None,
     }
     if shape and example and example.format.id == format.id:
         lacks |= {
             "completion_names: name the answer's fields that hold generated text": format.output_limits
+            and not format.deferred
             and not completion_tokens(simulated(format, Answer(_TEXT)), format),
             "error: let `read` return the error that its shape sends inside a 200": any(
                 not see(format, simulated(format, faults.ERROR_IN_200, stream=stream)).reading.error

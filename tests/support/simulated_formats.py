@@ -68,7 +68,7 @@ VARIANTS: dict[str, Row] = {
 }
 
 
-FORMATS: dict[str, Row] = {each.id: plain(each) for each in wire.FORMATS} | VARIANTS
+FORMATS: dict[str, Row] = {each.id: plain(each) for each in wire.FORMATS if not each.deferred} | VARIANTS
 
 
 def shape(name):

@@ -46,6 +46,7 @@ FORMATS = (
         completion_names=openai.COMPLETION | {"instructions"},
         example="/v1/threads/runs",
         note="the usage stands in the run that is fetched when it is over",
+        deferred=True,
         fetched=re.compile(r"/threads/[^/]+/runs/(?P<id>[^/]+)(?:/cancel)?/?$"),
     ),
 )
