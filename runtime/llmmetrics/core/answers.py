@@ -29,6 +29,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Reading
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import AnswerState, LaterAnswer
+from llmmetrics.wire.usage import Usage
 
 
 class AnswerHost(Protocol):
@@ -49,6 +50,12 @@ class AnswerHost(Protocol):
     def unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a model has no known price."""
 
+    def tag(self, tags: Tags, backend: str, usage: Usage, cost: int | None) -> None:
+        """Count tokens and a cost (attodollars) by the tags of a call."""
+
+
+Tags = Sequence[tuple[str, str]]
+
 
 class _PricedAt(NamedTuple):
     """Where a fetched answer is priced, as `call_cost` reads it of a call."""
@@ -65,6 +72,7 @@ class _Part(NamedTuple):
     outcome: Outcome
     cost: int | None
     least: int
+    tags: Tags
 
 
 class Answers:
@@ -125,7 +133,8 @@ class Answers:
             return
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
-        note = json.dumps({"model": (call.batch and call.batch.model) or "" if mixed else series.model})
+        model = (call.batch and call.batch.model) or "" if mixed else series.model
+        note = json.dumps({"model": model, "tags": call.tags})
         try:
             self._store.keep(answer, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
@@ -250,17 +259,21 @@ class Answers:
         outcome.model, outcome.usage, outcome.charges = reading.model, usage, reading.charges
         outcome.wire_cost, outcome.tier = reading.wire_cost, tier or reading.tier
         assert usage is not None
-        model = json.loads(row.note or "{}").get("model") or reading.model
+        note = json.loads(row.note or "{}")
+        model = note.get("model") or reading.model
         place = _PricedAt(fetch.route, self._host.series_of(row.backend, model or ""), model)
         cost = call_cost(lookup, place, outcome, usage)
-        return _Part(place.series, outcome, cost, least_cost(lookup, place, outcome, usage) if cost is None else 0)
+        least = least_cost(lookup, place, outcome, usage) if cost is None else 0
+        return _Part(place.series, outcome, cost, least, [(key, value) for key, value in note.get("tags", ())])
 
     def _add(self, parts: Sequence[_Part]) -> None:
         """Add the tokens and costs to the metrics."""
-        for series, outcome, cost, _ in parts:
+        for series, outcome, cost, _, tags in parts:
             usage = outcome.usage
             if usage is not None and series.later is not None:
                 series.later(usage.prompt, usage.completion, cost)
+                if tags:
+                    self._host.tag(tags, series.backend, usage, cost)
                 if cost is None:
                     self._host.unpriced(series, outcome)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -39,6 +39,7 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.wire.usage import Usage
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -172,6 +173,10 @@ class Engine:
     def uploaded(self, upload: Upload) -> None:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
+
+    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage, cost: int | None) -> None:
+        """Count tokens and a cost (attodollars) by the tags of a call."""
+        self._tagged.add(tuple(tags), backend, usage, cost)
 
     def series_of(self, backend: str, model: str) -> CallSeries:
         """Return the series of a backend and model."""

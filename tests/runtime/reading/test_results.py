@@ -104,7 +104,9 @@ def test_pieces_by_range():
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.jsonl"\r\n'
-    b"Content-Type: application/octet-stream\r\n\r\n" + b"".join(b'{"n": %d}\n' % n for n in range(50)) + b"\r\n--b--\r\n"
+    b"Content-Type: application/octet-stream\r\n\r\n"
+    + b"".join(b'{"n": %d}\n' % n for n in range(50))
+    + b"\r\n--b--\r\n"
 )
 
 

@@ -19,7 +19,11 @@ BODIES = {
     "queued": ("openai.responses", {"id": "resp_1", "status": "queued", "background": True}, OPEN),
     "queued, no flag": ("openai.responses", {"id": "resp_1", "status": "queued"}, OPEN),
     "done": ("openai.responses", {"id": "resp_1", "status": "completed", "background": True, "usage": USED}, DONE),
-    "incomplete": ("openai.responses", {"id": "resp_1", "status": "incomplete", "background": True, "usage": USED}, DONE),
+    "incomplete": (
+        "openai.responses",
+        {"id": "resp_1", "status": "incomplete", "background": True, "usage": USED},
+        DONE,
+    ),
     "failed": ("openai.responses", {"id": "resp_1", "status": "failed", "background": True}, FAILED),
     "cancelled": ("openai.responses", {"id": "resp_1", "status": "cancelled", "background": True}, CANCELLED),
     "interaction": ("gemini.interactions", {"id": "v1_a", "status": "in_progress"}, OPEN),
