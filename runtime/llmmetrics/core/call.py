@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.metrics.registry import CallSeries
@@ -47,9 +48,11 @@ class Call:
     admitted: Entry | None = None
     """The entry that the call is booked under, if its backend has a budget."""
     amount: int | None = None
-    """Nano-dollars to book; None if no price is known."""
+    """Pico-dollars to book; None if no price is known."""
     known_amount = 0
-    """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    """Lower bound, in pico-dollars, of a cost that is only partly known."""
+    basis = Basis.KNOWN
+    """How sure `amount` is."""
     retry = False
     """Whether the SDK's headers say that this attempt repeats a failed one."""
     asynchronous = False

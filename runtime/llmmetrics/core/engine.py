@@ -11,8 +11,9 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, nano
+from llmmetrics.budgets.budget import SpendAlert, pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
@@ -160,9 +161,11 @@ class Engine:
             if cost is None:
                 self._unpriced(series, outcome)
                 if call.admitted is not None:
-                    call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
+                    call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
             elif call.admitted is not None:
-                call.amount = nano(cost)
+                call.amount = pico(cost)
+            if not outcome.known:
+                call.basis = Basis.ESTIMATED
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
         state = self._series.health[series.backend]

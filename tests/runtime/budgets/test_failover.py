@@ -21,7 +21,7 @@ from support.budget_setup import START
 from support.servers import redis_server, until
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
@@ -132,10 +132,10 @@ def test_another_connection_is_tried_once(tmp_path, monkeypatch, error, times):
 
         monkeypatch.setitem(ledger._scripts, "settle", refuse)
         if times == 1:
-            assert ledger.settle("b", "x", 5, START, DAY).spent == 5
+            assert ledger.settle("b", CallId("x", 0), 5, Basis.KNOWN, START, DAY).spent == 5
         else:
             with pytest.raises(LedgerError):
-                ledger.settle("b", "x", 5, START, DAY)
+                ledger.settle("b", CallId("x", 0), 5, Basis.KNOWN, START, DAY)
         first, second = tried
         assert first == number != second
         ledger.close()
@@ -150,5 +150,5 @@ def test_a_server_that_loads_its_data_is_named(tmp_path, monkeypatch):
 
         monkeypatch.setitem(ledger._scripts, "settle", loading)
         with pytest.raises(LedgerError, match="it is loading its data"):
-            ledger.settle("b", "x", 5, START, DAY)
+            ledger.settle("b", CallId("x", 0), 5, Basis.KNOWN, START, DAY)
         ledger.close()

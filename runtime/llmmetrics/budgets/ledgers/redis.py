@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,11 +27,16 @@ from redis.retry import Retry
 
 from llmmetrics.budgets.ledgers import lua
 from llmmetrics.budgets.ledgers.base import (
-    QUARTER,
-    REMEMBERED,
+    ANSWER,
+    MOST,
     SCHEMA,
+    V1,
     Balance,
-    Reset,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Pending,
     Standing,
     WindowRow,
     bounds,
@@ -45,6 +50,9 @@ TIMEOUT = 0.5
 """Seconds that a call waits for the server; `?socket_timeout=` in the URL says otherwise."""
 
 
+NO_CALL = CallId("", 0)
+
+
 class RedisLedger:
     """See `Ledger`."""
 
@@ -56,7 +64,7 @@ class RedisLedger:
         self.reach = "every machine that uses it"
         whose = quote(namespace, safe="")
         self._prefix = f"llmmetrics:{{{whose}:"
-        self._all = f"llmmetrics:{{{whose}}}:backends"
+        self._shared = f"llmmetrics:{{{whose}}}:"
         self._keys: dict[str, list[bytes]] = {}
         # every verb may be sent twice: a connection that an idle firewall has cut is tried again, once
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
@@ -69,90 +77,177 @@ class RedisLedger:
                 f"LlmSettings.Budget.Ledger: {self.name} is no URL that redis-py understands: write "
                 "redis://[user:password@]host[:port]/[database] or rediss://…"
             ) from None
-        self._scripts = {name: self._redis.register_script(lua.PRELUDE + body) for name, body in lua.VERBS.items()}
+        scripts = {name: lua.PRELUDE + body for name, body in lua.VERBS.items()}
+        scripts |= {"prune": lua.PRUNE, "note": lua.DEFER, "answered": lua.ANSWERED, "advance": lua.ADVANCE}
+        self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
 
-    # the verbs
+    # a call
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self,
+        key: str,
+        window: Window,
+        amount: int,
+        limit: int | None,
+        id: CallId,
+        at: datetime,
+        uptime: float,  # noqa: ARG002 - the server's clock counts
+        lease: float,
     ) -> Standing:
-        admitted, *rest = self._run(
-            "reserve",
-            backend,
-            id,
-            (*bounds(window), milliseconds(now), amount, "none" if limit is None else limit, milliseconds(now + lease)),
-        )
-        return Standing(bool(admitted), *rest)
+        start, end = bounds(window)
+        bound = "none" if limit is None else limit
+        numbers = f"{start} {end} {min(amount, MOST)} {bound} {lease * 1000:.0f} {milliseconds(at)} {id[1]}"
+        admitted, spent, reserved, expired, generation, bookings = self._run("reserve", key, id, numbers)
+        return Standing(bool(admitted), int(spent), int(reserved), expired, int(generation), int(bookings))
 
-    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
-        self._run("renew", backend, id, (amount, milliseconds(admitted), milliseconds(now + lease)))
+    def renew(
+        self,
+        key: str,
+        id: CallId,
+        amount: int,
+        at: datetime,
+        uptime: float,  # noqa: ARG002 - as above
+        lease: float,
+    ) -> None:
+        numbers = f"- - {min(amount, MOST)} {lease * 1000:.0f} {milliseconds(at)} {id.number}"
+        self._run("renew", key, id, numbers)
 
-    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        at = milliseconds(admitted)
-        remembered = REMEMBERED // timedelta(milliseconds=1)
-        numbers = (*bounds(window), at, amount, at // QUARTER * QUARTER, remembered)
-        return Balance(*self._run("settle", backend, id, numbers))
+    def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
+        start, end = bounds(window)
+        if id.owner.startswith(V1) and self._settled_before(key, id):
+            amount = 0
+        numbers = f"{start} {end} {min(amount, MOST)} {basis.value} {milliseconds(at)} {id.number}"
+        booked = _booked(self._run("settle", key, id, numbers))
+        if id.owner.startswith(ANSWER):
+            self._about_answers("answered", id.owner)
+        return booked
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        return Balance(*self._run("balance", backend, "", (*bounds(window), milliseconds(now))))
+    def _settled_before(self, key: str, id: CallId) -> bool:
+        """Check whether an id was settled by schema 1."""
+        old = self._key(key, f"settled:{id.owner.removeprefix(V1)}")
+        return bool(self._checked(lambda: self._redis.exists(old)))
 
-    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
+    # answers that come later
+
+    def defer(
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+    ) -> Booked:
+        # three steps, as it may be in three slots: what stops in between leaves too much booked, and never too little
+        start, end = bounds(window)
+        row = json.dumps([key, str(min(amount, MOST)), milliseconds(at), note])
+        self._about_answers("note", answer.owner, row, key)
+        numbers = f"{start} {end} {min(amount, MOST)} {milliseconds(at)}"
+        *about, over = self._run("defer", key, answer, numbers)
+        if over:
+            self._about_answers("answered", answer.owner)
+        booked = _booked(about)
+        if id is not None:
+            rest = self.settle(key, id, 0, Basis.KNOWN, at, window)
+            booked = rest._replace(first=booked.first)
+        return booked
+
+    def pending(self, answer: CallId) -> Pending | None:
+        row = self._checked(lambda: self._redis.hget(f"{self._shared}answers", answer.owner))
+        if row is None:
+            return None
+        key, amount, at, note = json.loads(row)
+        return Pending(key, int(amount), moment(at), note)
+
+    def pending_counts(self) -> Mapping[str, int]:
+        counts = self._checked(lambda: self._redis.hgetall(f"{self._shared}pending"))
+        return {key: int(count) for key, count in counts.items()}
+
+    def _about_answers(self, script: str, *args: str) -> None:
+        keys = [f"{self._shared}answers", f"{self._shared}pending"]
+        self._checked(lambda: self._scripts[script](keys=keys, args=args))
+
+    def advance(self, mark: str, to: int) -> int:
+        keys = [f"{self._shared}marks"]
+        return int(self._checked(lambda: self._scripts["advance"](keys=keys, args=(mark, to))))
+
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        (claimed,) = self._run("claim_alert", key, NO_CALL, _of(window), share)
+        return bool(claimed)
+
+    # what stands in it
+
+    def balance(self, key: str, window: Window, uptime: float) -> Balance:  # noqa: ARG002 - as above
+        return Balance(*map(int, self._run("balance", key, NO_CALL, _of(window))))
+
+    def history(self, key: str | None = None) -> Sequence[WindowRow]:
         history = []
-        for name in self._backends(backend):
-            windows, limits = self._checked(lambda name=name: self._history(name))
-            for ends, spent in windows.items():
-                start, end = ends.split(":")
-                limit = limits.get(ends)
-                window = Window(moment(int(start)), moment(int(end)))
-                history.append(WindowRow(name, window, int(spent), int(limit) if limit else None))
-        return sorted(history, key=lambda row: (row.window, row.backend), reverse=True)
+        for name in self._known(key):
+            fields = self._checked(lambda name=name: self._redis.hgetall(self._key(name, "meta")))
+            for field, value in fields.items():
+                if field.startswith("w|"):
+                    start, end = field[2:].split(":")
+                    spent, *_, limit = value.split()
+                    window = Window(moment(int(start)), moment(int(end)))
+                    history.append(WindowRow(name, window, int(spent), None if limit == "none" else int(limit)))
+        return sorted(history, key=lambda row: (row.window, row.key), reverse=True)
 
-    def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        with self._redis.pipeline(transaction=False) as pipe:
-            for key in ("meta", "windows"):
-                pipe.hgetall(self._key(backend, key))
-            meta, windows = pipe.execute()
-        past, limits = (
-            {name[2:]: value for name, value in meta.items() if name.startswith(kind)} for kind in ("p|", "l|")
-        )
-        return {**past, **windows}, limits
+    def corrections(self, key: str | None = None) -> Sequence[Correction]:
+        corrections = []
+        for name in self._known(key):
+            found = self._checked(lambda name=name: self._redis.lrange(self._key(name, "corrections"), 0, -1))
+            for row in found:
+                kind, (at, by), amount = json.loads(row)
+                corrections.append(Correction(kind, name, moment(at), by, int(amount)))
+        return sorted(corrections, key=lambda each: each.at, reverse=True)
 
-    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        at = milliseconds(now)
-        (amount,) = self._run("reset", backend, "", bounds(window), json.dumps([at, by]))
+    # an operator's
+
+    def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
+        (amount,) = self._run("reset", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
         return int(amount)
 
-    def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        resets = []
-        for name in self._backends(backend):
-            rows = self._checked(lambda name=name: self._redis.lrange(self._key(name, "resets"), 0, -1))
-            for row in rows:
-                (at, by), amount = json.loads(row)
-                resets.append(Reset(name, moment(at), by, amount))
-        return sorted(resets, key=lambda reset: reset.at, reverse=True)
+    def release(self, key: str, window: Window, now: datetime, by: str) -> int:
+        (amount,) = self._run("release", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
+        return int(amount)
+
+    def prune(self, before: datetime) -> int:
+        pruned = 0
+        for name in self._known(None):
+            keys = [self._key(name, kind) for kind in lua.KEYS]
+            pruned += self._checked(lambda keys=keys: self._scripts["prune"](keys=keys, args=(milliseconds(before),)))
+        answers = self._checked(lambda: self._redis.hgetall(f"{self._shared}answers"))
+        for owner, row in answers.items():
+            if json.loads(row)[2] < milliseconds(before):
+                self._about_answers("answered", owner)
+        return pruned
+
+    def retire(self, key: str, owner: str) -> None:
+        def forget() -> None:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.delete(self._key(key, f"owner:{owner}"))
+                pipe.hdel(self._key(key, "owners"), owner)
+                pipe.execute()
+
+        self._checked(forget)
 
     def close(self) -> None:
         self._redis.close()
 
     # the server
 
-    def _backends(self, backend: str | None) -> Sequence[str]:
-        return [backend] if backend else sorted(self._checked(lambda: self._redis.smembers(self._all)))
+    def _known(self, key: str | None) -> Sequence[str]:
+        return [key] if key else sorted(self._checked(lambda: self._redis.smembers(f"{self._shared}backends")))
 
-    def _key(self, backend: str, kind: str) -> str:
-        # one hash tag for all keys of a backend: a cluster keeps them together
-        return f"{self._prefix}{backend}}}:{kind}"
+    def _key(self, key: str, kind: str) -> str:
+        # one hash tag for all keys of a limit: a cluster keeps them together
+        return f"{self._prefix}{key}}}:{kind}"
 
-    def _run(self, verb: str, backend: str, id: str, numbers: Sequence[str | int], *more: str) -> list[int]:
-        shared = self._keys.get(backend)
+    def _run(self, verb: str, key: str, id: CallId, numbers: str, *more: str) -> list[Any]:
+        shared = self._keys.get(key)
         if shared is None:
-            shared = [self._key(backend, kind).encode() for kind in lua.KEYS]
-            self._checked(lambda: self._redis.sadd(self._all, backend))
-            self._keys[backend] = shared
-        keys: list[bytes | str | memoryview[int]] = [*shared, self._key(backend, f"settled:{id}")]
+            shared = [self._key(key, kind).encode() for kind in lua.KEYS]
+            self._checked(lambda: self._redis.sadd(f"{self._shared}backends", key))
+            self._keys[key] = shared
+        owner, number = id
+        keys: list[bytes | str | memoryview[int]] = [*shared, self._key(key, f"owner:{owner}")]
         # in one argument: every argument costs as much as a command of the script
-        args = (id, " ".join(map(str, numbers)), *more)
-        answer: list[int] = self._checked(lambda: self._scripts[verb](keys=keys, args=args))
+        args = (f"{owner}:{number}", numbers, *more)
+        answer: list[Any] = self._checked(lambda: self._scripts[verb](keys=keys, args=args))
         return answer
 
     def _checked(self, ask: Any) -> Any:
@@ -190,6 +285,16 @@ _HINTS: Mapping[type[RedisError], str] = {
     RedisConnectionError: "no connection: see that it runs, and that this machine may reach it",
     OutOfMemoryError: "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
 }
+
+
+def _of(window: Window) -> str:
+    start, end = bounds(window)
+    return f"{start} {end}"
+
+
+def _booked(answer: Sequence[Any]) -> Booked:
+    spent, generation, bookings, first, replaced = map(int, answer)
+    return Booked(spent, generation, bookings, bool(first), bool(replaced))
 
 
 def _shown(url: str) -> str:
