@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -17,10 +17,14 @@ from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
+from llmmetrics.core.circuit import Circuit
+from llmmetrics.core.context import NOTHING, CallContext, current
+from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
-from llmmetrics.core.routes import Place
+from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
@@ -34,6 +38,7 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.wire.usage import Usage
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -60,6 +65,9 @@ class Engine:
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
+        self._tagged = TaggedSeries(self.settings.attribution, self.families)
+        self.circuits: dict[str, Circuit] = {}
+        """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that the garbage collector ended; the next call or scrape counts them."""
         self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
@@ -109,6 +117,9 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
+            context = current.get()
+            if context.trial is not None:
+                place = context.trial.place(self, place)
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
@@ -118,7 +129,9 @@ class Engine:
             name = route.only or route.label(model)
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
-            series.active(1)
+            series.begin()
+            if context is not NOTHING:
+                self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
@@ -126,11 +139,11 @@ class Engine:
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return None if self.enforcer is None else self.enforcer.admit(call)
+        return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
-        return None if self.enforcer is None else await self.enforcer.aadmit(call)
+        return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
 
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call."""
@@ -160,12 +173,12 @@ class Engine:
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series, outcome)
-                if call.admitted is not None:
-                    call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
-            elif call.admitted is not None:
-                call.amount = pico(cost)
-            if not outcome.known:
-                call.basis = Basis.ESTIMATED
+            if call.admitted is not None:
+                self._to_book(call, outcome, usage, cost)
+        if call.tags:
+            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
         state = self._series.health[series.backend]
@@ -173,6 +186,23 @@ class Engine:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+
+    def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
+        """Note what a budget books of a call, and how sure it is."""
+        if cost is None:
+            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
+        else:
+            call.amount = pico(cost)
+        if not outcome.known:
+            call.basis = Basis.ESTIMATED
+
+    def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
+        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        call.tags = self._tagged.of(context.tags)
+        if context.trial is not None and context.trial.engine is self:
+            call.trial = context.trial
+            if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
+                self.say(*call_log.strayed(route.origin, context.trial.backend))
 
     def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
@@ -187,6 +217,10 @@ class Engine:
     def require_backend(self, name: str) -> None:
         """Check the name of a backend. Raises `ConfigError` if it is not configured."""
         self.backends.named(name)
+
+    def health(self, backend: str) -> BackendHealth:
+        """Return the health of a backend."""
+        return self._series.health[backend]
 
     def names(self) -> set[str]:
         """List every backend of this meter: the configured ones, and the providers that were called."""
@@ -241,3 +275,18 @@ class Engine:
             call_log.log.info("%s", call_log.line(finished, self.settings.telemetry))
         for observer in record.observers:
             self._guarded("observer", partial(observer, finished))
+
+
+class HasEngine(Protocol):
+    """A `Meter`."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that counts its calls."""
+
+
+def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+    """Note a refusal in the try that the call belongs to, and return it."""
+    if call.trial is not None:
+        call.trial.refused = refusal
+    return refusal
