@@ -8,7 +8,10 @@ from datetime import datetime
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis, CallId
+from llmmetrics.budgets.ledgers.base import MOST as LARGEST
 from llmmetrics.system import processes
 
 MOST = 10_000
@@ -44,15 +47,12 @@ class AnswerStore(Protocol):
         """Return what is kept of an answer; None for an unknown or settled one."""
         ...
 
-    def settle(self, answer: AnswerKey, kept: Kept, *, sure: bool = True) -> bool:
-        """Book the amount in place of what is pending; False if the answer was settled before: nothing is booked.
-
-        `sure`: the amount is known; else it is a worst case.
-        """
+    def settle(self, answer: AnswerKey, kept: Kept, basis: Basis = Basis.KNOWN) -> None:
+        """Book the amount in place of what is pending, once."""
         ...
 
     def advance(self, mark: str, to: int) -> int:
-        """Raise a high-water mark; return what it was."""
+        """Raise a high-water mark; return what it was. Of several processes, one gets the lower value."""
         ...
 
     def counts(self) -> Mapping[str, int]:
@@ -82,15 +82,12 @@ class ProcessAnswers:
     def find(self, answer: AnswerKey) -> Kept | None:
         return self._kept.get(answer)
 
-    def settle(self, answer: AnswerKey, kept: Kept, *, sure: bool = True) -> bool:  # noqa: ARG002
+    def settle(self, answer: AnswerKey, kept: Kept, basis: Basis = Basis.KNOWN) -> None:  # noqa: ARG002
         with self._lock:
-            if answer in self._settled:
-                return False
             self._kept.pop(answer, None)
             self._settled[answer] = None
             if len(self._settled) > MOST:
                 del self._settled[next(iter(self._settled))]
-            return True
 
     def advance(self, mark: str, to: int) -> int:
         with self._lock:
@@ -107,6 +104,32 @@ class ProcessAnswers:
     def _forked(self) -> None:
         # what the parent asked for is its own to count
         self._lock, self._kept = Lock(), {}
+
+
+class LedgerAnswers:
+    """The answers of all processes that share a ledger."""
+
+    def __init__(self, budget: SpendLimits) -> None:
+        self._budget = budget
+        self._guard = budget.guard
+
+    def keep(self, answer: AnswerKey, kept: Kept, entry: Entry | None = None) -> None:
+        amount = min(kept.amount, LARGEST)
+        pending = Entry(kept.backend, CallId(*answer), amount, kept.admitted, Basis.PENDING)
+        self._budget.defer(pending, entry, pending.id, kept.note)
+
+    def find(self, answer: AnswerKey) -> Kept | None:
+        found = self._guard.pending(CallId(*answer))
+        return None if found is None else Kept(found.key, found.admitted, found.amount, found.note)
+
+    def settle(self, answer: AnswerKey, kept: Kept, basis: Basis = Basis.KNOWN) -> None:
+        self._budget.settle(Entry(kept.backend, CallId(*answer), min(kept.amount, LARGEST), kept.admitted, basis))
+
+    def advance(self, mark: str, to: int) -> int:
+        return self._guard.advance(mark, to)
+
+    def counts(self) -> Mapping[str, int]:
+        return {key: n for key, n in self._guard.pending_counts().items() if not is_file(key)}
 
 
 _FILES = "file:"

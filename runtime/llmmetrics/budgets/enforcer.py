@@ -14,14 +14,14 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.answers import AnswerKey, AnswerStore, ProcessAnswers, provider_key
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, LedgerAnswers, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
+from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
+from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
@@ -117,6 +117,7 @@ class BudgetedCall(Protocol):
     admitted: Entry | None
     amount: int | None
     known_amount: int
+    basis: Basis
     batch: BatchCost | None
     asynchronous: bool
 
@@ -153,7 +154,7 @@ class Enforcer:
             _announce(ledger, limited)
         self.ledger = ledger
         lines = {
-            name: SpendLimit(name, int(each.max_spend_usd * NANO), schedule_of(each))
+            name: SpendLimit(name, int(each.max_spend_usd * PICO), schedule_of(each))
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
@@ -161,8 +162,8 @@ class Enforcer:
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
         self._backends = host.backends
-        self.answers: AnswerStore = ProcessAnswers(lambda _: None)
-        self._strict = self.settings.mode is BudgetMode.STRICT
+        self.answers: AnswerStore = LedgerAnswers(self.budget)
+        self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         interval = min(self.settings.lease_seconds / 3, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
@@ -177,7 +178,7 @@ class Enforcer:
         self.worker.start()
         try:
             worst = self._worst(call)
-            answer = self.budget.admit(call.series.backend, None if worst is None else nano_up(worst.cost))
+            answer = self.budget.admit(call.series.backend, None if worst is None else pico_up(worst.cost))
             if isinstance(answer, BudgetExceeded):
                 return self._explained(answer, worst, call)
         except Exception as exc:
@@ -206,11 +207,13 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount = max(entry.amount, call.known_amount) if call.amount is None else call.amount
+        amount, basis = call.amount, call.basis
+        if amount is None:
+            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
         if call.asynchronous and self.ledger.blocking:
-            self.worker.submit(partial(self.budget.book, entry, amount))
+            self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
-            self.budget.book(entry, amount)
+            self.budget.book(entry, amount, basis)
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -218,15 +221,15 @@ class Enforcer:
 
     def pending_amount(self, call: BudgetedCall) -> int:
         """Return what is booked for an answer until it is fetched: its worst case, or in other modes an estimate."""
-        if self._strict:
+        if self.strict:
             return call.admitted.amount if call.admitted else 0
         if call.batch is not None:
-            return nano_up(call.batch.estimate)
+            return pico_up(call.batch.estimate)
         price = self._price(call)
         if price is None or call.format.batch:
             return 0
         tokens = prompt_tokens(call.request_body, call.format, call.model)
-        return nano_up(price.at(tokens).get("input", 0) * tokens)
+        return pico_up(price.at(tokens).get("input", 0) * tokens)
 
     def pending_answers(self) -> Mapping[str, int] | None:
         """Count the pending answers by backend; None of a ledger that does not answer at once."""
@@ -269,23 +272,23 @@ class Enforcer:
             call.batch = self._batch_cost(call, call.format.batch)
             if call.batch is None:
                 return None
-            return WorstCase(call.batch.worst, 0, 0) if self._strict else _FREE
+            return WorstCase(call.batch.worst, 0, 0) if self.strict else _FREE
         price = self._price(call)
         if price is None:
             return None
-        if not self._strict:
+        if not self.strict:
             return _FREE
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
-        if not self._strict or refusal.reason != "limit" or worst is None:
+        if not self.strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(nano_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
 
     def _recur(self) -> None:
         if flush := self._flush():
@@ -321,4 +324,5 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()
+        budget.retire()
     budget.ledger.close()

@@ -11,8 +11,9 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
-from llmmetrics.budgets.budget import nano_up
+from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.enforcer import Enforcer
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.fetch import Fetch, Upload
@@ -129,7 +130,7 @@ class Answers:
             # counted by its call: never again when it is fetched
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
-            self._store.settle(answer, Kept(series.backend, at))
+            self._store.advance(_once(answer), 1)
             return
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
@@ -139,7 +140,7 @@ class Answers:
             self._store.keep(answer, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
             # without its id, no answer can replace what is booked
-            call.amount = amount
+            call.amount, call.basis = amount, self._unsure
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
 
@@ -178,15 +179,18 @@ class Answers:
         kept = self._store.find(answer)
         if kept is None and (not later.background or verdict is FetchVerdict.RELEASE):
             return
+        if self._store.advance(_once(answer), 1):
+            # by its call, by another process, or when it was fetched before
+            return
         row = kept or self._stranger(fetch, reading.model)
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
-        if self._store.settle(answer, row, sure=verdict is not FetchVerdict.UNKNOWN):
-            self._add(parts)
-            if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
-                self._host.families["without_usage"].labels("absent").inc()
-            self._over(row, later.state)
+        self._store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
+        self._add(parts)
+        if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
+            self._host.families["without_usage"].labels("absent").inc()
+        self._over(row, later.state)
 
     # the results of a batch
 
@@ -221,10 +225,10 @@ class Answers:
         if not results.complete:
             left = max(row.amount - amount, 0)
             self._store.keep(part._replace(number=results.end), row._replace(amount=left))
-        if self._store.settle(part, row._replace(amount=amount)):
-            self._add(parts)
-            if results.complete:
-                self._over(row, state)
+        self._store.settle(part, row._replace(amount=amount))
+        self._add(parts)
+        if results.complete:
+            self._over(row, state)
 
     # the file of a batch
 
@@ -251,7 +255,7 @@ class Answers:
         enforcer = self._host.enforcer
         if enforcer is None or row.backend not in enforcer.budget.lines:
             return 0
-        amount = nano_up(sum(part.least if part.cost is None else part.cost for part in parts))
+        amount = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
         return max(amount, row.amount) if any(part.cost is None for part in parts) else amount
 
     def _part(self, fetch: Fetch, row: Kept, reading: Reading, tier: str | None) -> _Part:
@@ -277,8 +281,19 @@ class Answers:
                 if cost is None:
                     self._host.unpriced(series, outcome)
 
+    @property
+    def _unsure(self) -> Basis:
+        """How sure an amount is that no usage has replaced."""
+        enforcer = self._host.enforcer
+        return Basis.WORST_CASE if enforcer is not None and enforcer.strict else Basis.ESTIMATED
+
     def _over(self, row: Kept, state: AnswerState) -> None:
         self._host.families["answers"].labels(row.backend, state.value).inc()
+
+
+def _once(answer: AnswerKey) -> str:
+    """Return the mark of an answer that was counted."""
+    return f"counted:{answer.owner}"
 
 
 def _key(route: Route, id: str, kind: str = "answer") -> AnswerKey:

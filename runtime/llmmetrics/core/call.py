@@ -11,6 +11,7 @@ from typing import Protocol
 
 from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -50,9 +51,11 @@ class Call:
     admitted: Entry | None = None
     """The entry that the call is booked under, if its backend has a budget."""
     amount: int | None = None
-    """Nano-dollars to book; None if no price is known."""
+    """Pico-dollars to book; None if no price is known."""
     known_amount = 0
-    """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    """Lower bound, in pico-dollars, of a cost that is only partly known."""
+    basis = Basis.KNOWN
+    """How sure `amount` is."""
     later: LaterAnswer | None = None
     """The answer that comes later, or that was made in the background."""
     batch: BatchCost | None = None
