@@ -130,14 +130,17 @@ class Answers:
             # counted by its call: never again when it is fetched
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
-            self._store.advance(_once(answer), 1)
+            self._store.advance(_counted(answer), self._store.advance(_counted(answer), 0) + 1)
             return
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
         model = (call.batch and call.batch.model) or "" if mixed else series.model
         note = json.dumps({"model": model, "tags": call.tags})
         try:
-            self._store.keep(answer, Kept(series.backend, at, amount, note), entry)
+            # an id that was counted and comes again is a new answer
+            mark = answer.owner if call.format.batch else _counted(answer)
+            current = answer._replace(number=self._store.advance(mark, 0))
+            self._store.keep(current, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
             # without its id, no answer can replace what is booked
             call.amount, call.basis = amount, self._unsure
@@ -176,11 +179,14 @@ class Answers:
         verdict = verdict_of(later.state, used=reading.usage is not None)
         if later.empty:
             verdict = FetchVerdict.RELEASE
+        times = self._store.advance(_counted(answer), 0)
+        answer = answer._replace(number=self._store.advance(answer.owner, 0) if fetch.format.batch else times)
         kept = self._store.find(answer)
-        if kept is None and (not later.background or verdict is FetchVerdict.RELEASE):
+        if kept is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
+            # counted before, or by its call, or not ours
             return
-        if self._store.advance(_once(answer), 1):
-            # by its call, by another process, or when it was fetched before
+        if self._store.advance(_counted(answer), times + 1) > times:
+            # another process counts it just now
             return
         row = kept or self._stranger(fetch, reading.model)
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
@@ -291,8 +297,8 @@ class Answers:
         self._host.families["answers"].labels(row.backend, state.value).inc()
 
 
-def _once(answer: AnswerKey) -> str:
-    """Return the mark of an answer that was counted."""
+def _counted(answer: AnswerKey) -> str:
+    """Return the mark that says how often an id was counted."""
     return f"counted:{answer.owner}"
 
 
