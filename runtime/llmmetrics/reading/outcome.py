@@ -9,14 +9,14 @@ from typing import NamedTuple
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.reading.exchange import BodyReading, see
+from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier
-from llmmetrics.wire.usage import Usage, usage_of
+from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
@@ -129,12 +129,14 @@ def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
     return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
 
 
-def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
+def _shown(
+    out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
+) -> Shown:
     """Return what a successful answer had shown when its call ended."""
     if seen.reading.error or seen.foreign:
         return Shown.ERROR
     complete = ending is Ending.READ or seen.ended
-    if out.unread is None:
+    if out.unread is None and not sent.format.any_body:
         # an SDK closes a stream early because of an error in it, or because it is not a stream
         spoilt = is_spoilt(body) or (not body.total and _is_no_answer(headers))
         if (ending is Ending.LET_GO and not seen.ended and spoilt) or (complete and not seen.valid):
@@ -146,7 +148,7 @@ def _answered(
     out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
 ) -> Shown:
     """Fill in the values of a successful answer; return what it had shown when its call ended."""
-    reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
+    reading, shown = seen.reading, _shown(out, seen, body, headers, sent, ending)
     out.model, out.tier = reading.model, reading.tier
     if seen.foreign:
         # no answer of this provider, so that nothing was used
@@ -157,7 +159,11 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if complete and not seen.malformed_usage:
+        reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
+        if UNCOUNTED in reading.usage.buckets:
+            out.known, out.reason = False, out.unread or "absent"
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
@@ -170,6 +176,11 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
+    if sent.format.pieces is not None:
+        # its text tells nothing of what it costs
+        asked = counted(sent.format, Reading(), sent.body, sent.model)
+        out.usage, out.charges = asked.usage, asked.charges
+        return
     model = out.model or sent.model
     passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:

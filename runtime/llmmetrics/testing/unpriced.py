@@ -41,7 +41,7 @@ class _UnpricedEngine(Engine):
     def _new_catalogue(self) -> Catalogue:
         return _NoPrices()
 
-    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def _unpriced(self, call: Call, outcome: Outcome) -> None:
         """Log nothing: no call has a price here."""
 
 
