@@ -72,7 +72,6 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         merged, ended, valid = _merge(format, events, lambda: first_events(body), torn, patient=patient)
     else:
         merged, ended, valid = _document(format, body)
-    valid = valid or format.any_body
     try:
         reading = format.read(merged)
         if headers is not None:
@@ -95,6 +94,8 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
     """Read a JSON body: an object, an array (Gemini's stream), or the kept parts of a long one."""
+    if format.any_body and (body.head or body.tail).lstrip()[:1] != b"{":
+        return {}, False, True
     missing = body.total - len(body.tail)
     if missing > len(body.head):
         found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)

@@ -129,14 +129,12 @@ def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
     return said.get("content-type", "").lower().startswith("text/html") or said.get("content-length") == "0"
 
 
-def _shown(
-    out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
-) -> Shown:
+def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, ending: Ending) -> Shown:
     """Return what a successful answer had shown when its call ended."""
     if seen.reading.error or seen.foreign:
         return Shown.ERROR
     complete = ending is Ending.READ or seen.ended
-    if out.unread is None and not sent.format.any_body:
+    if out.unread is None:
         # an SDK closes a stream early because of an error in it, or because it is not a stream
         spoilt = is_spoilt(body) or (not body.total and _is_no_answer(headers))
         if (ending is Ending.LET_GO and not seen.ended and spoilt) or (complete and not seen.valid):
@@ -148,7 +146,7 @@ def _answered(
     out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, str] | None, sent: Sent, ending: Ending
 ) -> Shown:
     """Fill in the values of a successful answer; return what it had shown when its call ended."""
-    reading, shown = seen.reading, _shown(out, seen, body, headers, sent, ending)
+    reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
     out.model, out.tier = reading.model, reading.tier
     if seen.foreign:
         # no answer of this provider, so that nothing was used

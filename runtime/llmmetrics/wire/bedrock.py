@@ -16,6 +16,7 @@ from llmmetrics.wire.format import (
     MOST,
     Format,
     MalformedUsageError,
+    PromptNames,
     Reading,
     count,
     counter,
@@ -165,13 +166,19 @@ _CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
 _LLAMA_LIMIT = ("max_gen_len",)
 _TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
 # the makers' own bodies; Nova's has Converse's name, and makers not named here have Anthropic's or OpenAI's
+_INVOKE_PROMPT = PromptNames(
+    ("messages", "message", "chat_history", "input"),
+    ("system", "preamble"),
+    ("prompt", "inputText", "texts", "inputs", "query", "documents", "images", "singleEmbeddingParams"),
+)
 _INVOKE_LIMITS = (
     *(*openai.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE),
     *(_LLAMA_LIMIT, _TITAN_LIMIT, _CONVERSE_LIMIT),
 )
 
 
-def _refusal(message: str) -> Doc:
+def refusal(message: str) -> Doc:
+    """Return the body of an error."""
     return {"message": message}
 
 
@@ -190,7 +197,8 @@ FORMATS = (
         part=_converse_part,
         # its usage comes after the event that says why it stopped
         ended=lambda event: not {"messageStop", "metadata", "error"}.isdisjoint(event),
-        refusal=_refusal,
+        prompt_names=PromptNames(messages=("messages",), system=("system",)),
+        refusal=refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=(_CONVERSE_LIMIT,),
         completion_names=_CONVERSE_COMPLETION,
@@ -210,7 +218,8 @@ FORMATS = (
         ended=lambda event: _METRICS in event or "error" in event or anthropic.ended(event),
         headers=_headers,
         tier=_tier,
-        refusal=_refusal,
+        prompt_names=_INVOKE_PROMPT,
+        refusal=refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=_INVOKE_LIMITS,
         answer_counts=(("n",), ("num_generations",)),
@@ -220,7 +229,11 @@ FORMATS = (
         tier_names=(*_TIER, *anthropic.TIER),
     ),
     # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
-    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", "/model/MODEL/count-tokens", _refusal)._replace(
-        refusal_headers=_REFUSAL_HEADERS
-    ),
+    counter(
+        "aws-bedrock",
+        r"/model/(?P<model>.+)/count-tokens$",
+        "/model/MODEL/count-tokens",
+        refusal,
+        PromptNames(texts=("input",)),
+    )._replace(refusal_headers=_REFUSAL_HEADERS),
 )

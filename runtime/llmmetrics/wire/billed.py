@@ -10,13 +10,14 @@ import re
 from math import ceil
 from typing import Any, Final
 
-from llmmetrics.wire import anthropic, cohere, gemini, interactions, openai
+from llmmetrics.wire import anthropic, bedrock, cohere, gemini, interactions, openai
 from llmmetrics.wire.format import (
     NO_COMPLETION,
     Billing,
     Charge,
     Format,
     MalformedUsageError,
+    PromptNames,
     Reading,
     count,
     items,
@@ -237,7 +238,8 @@ def _conversed(body: Doc) -> Reading:
         # the tokens that a connector put into the prompt are in the total alone
         usage = plus(openai.tokens({**used, "prompt_tokens": count(used.get("prompt_tokens")) + more}), fees)
     error = body if body.get("type") == "conversation.response.error" else body.get("error")
-    return Reading(text(body.get("model")), usage, error=error)
+    models = (text(mapping(each).get("model")) for each in items(body.get("outputs")))
+    return Reading(next(filter(None, models), None), usage, error=error)
 
 
 def _decided(body: Doc) -> Reading:
@@ -300,10 +302,10 @@ _JOBS = (
     ),
     _uncounted(
         "google.jobs",
-        r":(?:batchGenerateContent|asyncBatchEmbedContent|uploadToFileSearchStore|importFile)$"
+        r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$|:(?:batchGenerateContent|asyncBatchEmbedContent|uploadToFileSearchStore|importFile)$"
         r"|/(?:cachedContents|tuningJobs|tunedModels|batchPredictionJobs|triggers/[^/]+/executions)/?$",
         "/v1beta/models/MODEL:batchGenerateContent",
-        "batches, tuning, caches, indexes",
+        "batches, tuning, caches, indexes, predictions of other models",
         _GOOGLE,
         gemini.refusal,
     ),
@@ -343,7 +345,7 @@ _JOBS = (
         "/async-invoke",
         "films, batches, fine-tuning",
         frozenset({"aws-bedrock"}),
-        None,
+        bedrock.refusal,
     ),
 )
 
@@ -362,6 +364,7 @@ FORMATS = (
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
         answer_counts=(("n",),),
+        prompt_names=PromptNames(texts=("prompt",)),
         example="/v1/images/generations",
         note="tokens; of DALL·E and others by image",
     ),
@@ -379,6 +382,7 @@ FORMATS = (
         any_body=True,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=PromptNames(texts=("prompt",)),
         example="/v1/audio/transcriptions",
         note="tokens, or the length of the sound; plain text and subtitles carry neither",
     ),
@@ -418,7 +422,7 @@ FORMATS = (
     Format(
         id="gemini.media",
         vendor="gemini",
-        path=re.compile(r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$"),
+        path=re.compile(r"/models/(?P<model>(?:imagen|veo)[^/:]*):predict(?:LongRunning)?$"),
         fields=("error",),
         members=("predictions", "name"),
         read=lambda body: Reading(error=body.get("error")),
@@ -427,7 +431,7 @@ FORMATS = (
         bound=_google_media,
         refusal=gemini.refusal,
         output_limits=NO_COMPLETION,
-        example="/v1beta/models/MODEL:predictLongRunning",
+        example="/v1beta/models/imagen-4.0-generate-001:predict",
         note="the images and seconds that were asked for",
     ),
     Format(
@@ -450,13 +454,14 @@ FORMATS = (
         id="mistral.conversations",
         vendor="mistral",
         path=re.compile(r"/v1/conversations(?:/[^/]+(?:/restart)?)?/?$"),
-        fields=("usage", "model", "error"),
+        fields=("usage", "outputs", "error"),
         members=("outputs", "conversation_id"),
         read=_conversed,
         ended=lambda event: event.get("type") in ("conversation.response.done", "conversation.response.error"),
         providers=frozenset({"mistral"}),
         refusal=openai.refusal,
         output_limits=(("completion_args", "max_tokens"),),
+        prompt_names=PromptNames(("inputs",), ("instructions",)),
         example="/v1/conversations",
         note="as `openai.chat`, with counts of connectors",
     ),
@@ -470,6 +475,7 @@ FORMATS = (
         providers=_OPENAI | _GOOGLE | {"ollama"},
         refusal=openai.refusal,
         output_limits=(("max_output_tokens",),),
+        prompt_names=PromptNames(("input",), ("instructions",), ("questions", "state")),
         completion_names=frozenset({"choice", "value", "label"}),
         example="/v1/decisions",
         note="OpenAI's, Gemini's and Ollama's",

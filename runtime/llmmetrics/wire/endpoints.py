@@ -68,7 +68,11 @@ FREE = (
     ),
     _free("anthropic", "administration", _ADMIN),
     _free("google", "files", r"/(?:upload/)?v1\w*/files(?::register)?"),
-    _free("google", "cancelling, and polls that are a POST", rf"/v1\w*(?:{_ID})*{_ID}(?::|/)(?:cancel|fetchPredictOperation)"),
+    _free(
+        "google",
+        "cancelling, and polls that are a POST",
+        rf"/v1\w*(?:{_ID})*{_ID}(?::|/)(?:cancel|fetchPredictOperation)",
+    ),
     _free(
         "google",
         "keys, agents, environments, triggers, webhooks, voices, stores, checks",

@@ -44,7 +44,7 @@ class Request:
     @cached_property
     def claim(self) -> wire.Claim | None:
         """The wire format, and the values in its path; None if it is not an LLM call."""
-        return wire.claim(self.method, "", self.place)
+        return wire.claim(self.method, "", self.place, wire.ANY)
 
     @property
     def model(self) -> str:
@@ -65,7 +65,7 @@ class Request:
     @property
     def messages(self) -> list[dict[str, str]]:
         """The conversation as `role` and `content` texts, the system's first, for any format."""
-        return conversation(self.json)
+        return conversation(self.json, wire.prompt_names(self.claim.format if self.claim else None))
 
     @property
     def max_tokens(self) -> int | None:

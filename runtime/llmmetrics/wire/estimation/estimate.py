@@ -75,7 +75,7 @@ def prompt_tokens(request_body: bytes, format: Format, model: str | None = None)
         return ceil(text_tokens(request_body.decode("utf8", "replace")))
     named = fields.get("model")
     family = family_of(model, named if isinstance(named, str) else None, format.vendor)
-    parts = parts_of(fields)
+    parts = parts_of(fields, wire.prompt_names(format))
     tokens = text_tokens("".join(parts.texts)) * family.text + parts.tokens
     tokens += sum(_medium(each, family) for each in parts.media)
     if not format.plain_prompt:
