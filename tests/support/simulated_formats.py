@@ -35,7 +35,7 @@ def plain(format: wire.Format) -> Row:
     asked = ASKED if format.usage_on_request else {}
     return (
         (f"{ELSEWHERE}{path}" if format.providers else path),
-        {"model": "m", **prompt, **asked},
+        {format.model_names[0]: "m", **prompt, **asked},
         shape.events is not None and "stream" not in format.path.groupindex,
     )
 

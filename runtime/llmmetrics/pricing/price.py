@@ -47,10 +47,13 @@ class Price:
         if self.request_fee:
             return None
         units = self.at(usage.prompt) if self.tiers else self.units
+        cost = 0
         try:
-            return sum([units[name] * n for name, n in usage.buckets.items()])
+            for name, n in usage.buckets.items():
+                cost += units[name] * n
         except KeyError:
             return None
+        return cost
 
     def knows(self, usage: Usage) -> bool:
         """Return whether any bucket of a usage has a price."""
