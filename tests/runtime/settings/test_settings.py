@@ -89,6 +89,8 @@ WRONG = [
     ),
     (backend(ModelNam="x"), "LlmSettings.Backends[0].ModelNam is unknown: did you mean ModelName?"),
     (backend(model_nam="x"), "did you mean ModelName?"),
+    (backend(Qx="x"), "LlmSettings.Backends[0].Qx is unknown: the most similar keys are "),
+    ({"Backends": [{"Nme": "x"}]}, "LlmSettings.Backends[0].Nme is unknown: did you mean Name?"),
     (backend(name="b"), "LlmSettings.Backends[0].name is there twice, also as Name: keep one"),
     ({"Backends": [{"Type": "OpenAI"}]}, "LlmSettings.Backends[0].Name is missing"),
     (backend(Name="x" * 201), "LlmSettings.Backends[0].Name: should have at most 200 characters"),
@@ -174,6 +176,28 @@ def test_the_root_in_snake_case():
 def test_a_section_of_the_guides_own_library_in_either_spelling(name, caplog):
     assert load({name: {}}) == Settings()
     assert name in caplog.text
+
+
+def test_an_unknown_key_hides_no_other_problem():
+    wrong = {
+        "Telemetrie": {},
+        "Backends": [{"Typ": "x"}, {"Name": "b", "MaxSpendUsd": -1}],
+        "Health": {"X": "${UNSET}"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        load(wrong, {"UNSET": "1"})
+    assert [each.split()[0] for each in str(caught.value).splitlines()[1:]] == [
+        "LlmSettings.Telemetrie",
+        "LlmSettings.Backends[0].Typ",
+        "LlmSettings.Health.X",
+        "LlmSettings.Backends[0].Name",
+        "LlmSettings.Backends[1].MaxSpendUsd:",
+    ]
+
+
+def test_an_unset_variable_hides_no_unknown_key():
+    with pytest.raises(ConfigError, match=r"(?s)Telemetrie is unknown.*the environment variable UNSET is not set"):
+        load({"Telemetrie": {}, "PriceFile": "${UNSET}"}, {})
 
 
 SECTIONS = (Settings, Telemetry, Health, Budget, Backend)
