@@ -13,15 +13,17 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, nano
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
-from llmmetrics.core import call_log, record, trial
+from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.circuit import Circuit
+from llmmetrics.core.context import NOTHING, CallContext, current
 from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
@@ -61,6 +63,7 @@ class Engine:
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
+        self._tagged = TaggedSeries(self.settings.attribution, self.families)
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -112,9 +115,9 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
-            attempt = trial.current.get()
-            if attempt is not None:
-                attempt, place = attempt.of(self, place)
+            context = current.get()
+            if context.trial is not None:
+                place = context.trial.place(self, place)
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
@@ -124,9 +127,9 @@ class Engine:
             name = route.only or route.label(model)
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
-            series.active(1)
-            if attempt is not None:
-                self._tried(attempt, call, route)
+            series.begin()
+            if context is not NOTHING:
+                self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
@@ -172,6 +175,8 @@ class Engine:
                     call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
+        if call.tags:
+            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -182,11 +187,13 @@ class Engine:
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
 
-    def _tried(self, attempt: trial.Trial, call: Call, route: Route) -> None:
-        """Note the try that a call belongs to, and log a request to a host that is not its backend's."""
-        call.trial = attempt
-        if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
-            self.say(*call_log.strayed(route.origin, attempt.backend))
+    def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
+        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        call.tags = self._tagged.of(context.tags)
+        if context.trial is not None and context.trial.engine is self:
+            call.trial = context.trial
+            if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
+                self.say(*call_log.strayed(route.origin, context.trial.backend))
 
     def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from llmmetrics.settings.attribution import Attribution
 from llmmetrics.settings.rates import BUCKETS, Prices, Section
 from llmmetrics.settings.windows import ResetPeriod, Weekday
 
@@ -208,6 +209,7 @@ class Settings(Section):
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
     budget: Budget = Budget()
+    attribution: Attribution = Attribution()
     backends: tuple[Backend, ...] = ()
     price_file: str | None = Field(default=None, min_length=1)
     """The path of the user's price file, JSON or YAML; in a settings file, relative to it."""
