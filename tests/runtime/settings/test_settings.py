@@ -115,7 +115,7 @@ WRONG = [
     ),
     (backend(CostPerMillionInputTokens=float("nan"), CostPerMillionOutputTokens=1), "finite number"),
     (backend(MaxSpendUsd=0), "MaxSpendUsd: should be greater than 0"),
-    (backend(MaxSpendUsd="0.1234567891"), "MaxSpendUsd: should have no more than 9 decimal places"),
+    (backend(MaxSpendUsd="0.1234567890123"), "MaxSpendUsd: should have no more than 12 decimal places"),
     (backend(MaxSpendUsd="ten"), "MaxSpendUsd: should be a number"),
     (backend(SpendResetPeriod="Yearly"), "SpendResetPeriod: should be 'Hourly', 'Daily'"),
     (backend(SpendResetDayOfMonth=32), "SpendResetDayOfMonth: should be less than or equal to 31"),
