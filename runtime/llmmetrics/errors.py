@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -100,3 +101,22 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
             f"Neither {self.output_limit} now nor the next window alone lets it through: send a shorter prompt and a "
             f"lower {self.output_limit}, or raise MaxSpendUsd"
         )
+
+
+class NoBackendAvailable(LlmMetricsError):  # noqa: N818 - a fact about the backends, as `BudgetExceeded` is about one
+    """No backend of a failover took the call.
+
+    `reasons` says why, by backend: `limit` (its budget is spent), `unhealthy`, `retry_after` (it asked to wait),
+    `deadline`, or the error type or refusal of its try. `first_back` is when the first is expected back, None if that
+    is not known. The exception of the last try is the `__cause__`.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], first_back: datetime | None) -> None:
+        super().__init__(reasons, first_back)
+        self.reasons = dict(reasons)
+        self.first_back = first_back
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{name!r} ({reason})" for name, reason in self.reasons.items())
+        when = f"The first is expected back at {self.first_back.isoformat()}" if self.first_back else "Try again later"
+        return f"no backend is available: {why}. {when}, or add a backend"

@@ -34,6 +34,8 @@ NOTHING = {
     "llmmetrics_ledger_errors_total": "the demo's ledger is its own memory",
     "llmmetrics_internal_errors_total": "nothing goes wrong inside",
     "llmmetrics_reservations_expired_total": "no call dies",
+    "llmmetrics_failovers_total": "the demo has no failover",
+    "llm_tagged_": "the calls of the demo have no tags",
 }
 """The panels that may be empty or 0, and why."""
 

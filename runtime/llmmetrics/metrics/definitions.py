@@ -100,6 +100,18 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "tagged_cost": FamilyRow(
+        "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
+    ),
+    "tagged_tokens": FamilyRow(
+        "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
+    ),
+    "failovers": FamilyRow(
+        "llmmetrics_failovers_total",
+        Counter,
+        "Backends that a failover passed over, with the one that it tried next",
+        ("from", "to", "reason"),
+    ),
     "internal": FamilyRow(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
     ),

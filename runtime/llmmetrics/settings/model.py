@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from llmmetrics.settings.attribution import Attribution
 from llmmetrics.settings.rates import BUCKETS, Prices, Section
 from llmmetrics.settings.windows import ResetPeriod, Weekday
 
@@ -39,10 +40,11 @@ class BudgetMode(StrEnum):
 
 
 class Durability(StrEnum):
-    """How safely the SQLite ledger writes to the disk."""
+    """How safely a booking is stored: `full` waits for an SQLite file's disk, `replicated` for a replica of Redis."""
 
     NORMAL = "normal"
     FULL = "full"
+    REPLICATED = "replicated"
 
 
 class OnLedgerError(StrEnum):
@@ -123,10 +125,12 @@ class Telemetry(Section):
 
 
 class Health(Section):
-    """Number of calls in a row after which a backend counts as unhealthy, and as healthy again."""
+    """When a backend counts as unhealthy, after so many failed calls in a row, and as healthy again."""
 
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=2, ge=1)
+    probe_seconds: Bound = 10
+    """How long a failover leaves an unhealthy backend alone between two tries."""
 
 
 class Budget(Section):
@@ -205,6 +209,7 @@ class Settings(Section):
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
     budget: Budget = Budget()
+    attribution: Attribution = Attribution()
     backends: tuple[Backend, ...] = ()
     price_file: str | None = Field(default=None, min_length=1)
     """The path of the user's price file, JSON or YAML; in a settings file, relative to it."""

@@ -43,7 +43,7 @@ FORMATS = (
         vendor="google-vertex",
         # images and videos are predicted too, and are no calls
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
-        fields=("predictions", "metadata", "error"),
+        fields=("metadata", "predictions", "error"),
         members=("predictions",),
         read=_predicted,
         prompt_names=PromptNames(texts=("instances",)),

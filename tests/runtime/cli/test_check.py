@@ -156,7 +156,8 @@ def directory(tmp_path, monkeypatch):
     with closing(sqlite3.connect(tmp_path / "newer.db")) as db:
         db.execute("PRAGMA user_version = 99")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delitem(sys.modules, "llmmetrics.budgets.ledgers.redis", raising=False)
+    for name in [name for name in sys.modules if name.startswith("llmmetrics.budgets.ledgers.redis")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     return tmp_path
 

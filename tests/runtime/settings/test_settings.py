@@ -82,7 +82,7 @@ def test_sections_of_the_guides_own_library_give_one_warning(caplog):
 WRONG = [
     ({"Telemetrie": {}}, "LlmSettings.Telemetrie is unknown: did you mean Telemetry?"),
     ({"LLMSettings": {}}, "did you mean LlmSettings?"),
-    ({"Quux": {}}, "LlmSettings.Quux is unknown: the known keys are Telemetry, Health, Budget, Backends"),
+    ({"Quux": {}}, "LlmSettings.Quux is unknown: the known keys are Telemetry, Health, Budget, Attribution, Backends"),
     (
         {"Telemetry": {"EnableMetrix": True}},
         "LlmSettings.Telemetry.EnableMetrix is unknown: did you mean EnableMetrics?",
