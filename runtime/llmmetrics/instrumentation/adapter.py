@@ -51,7 +51,7 @@ def _text(value: Any) -> str:
     return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
 
-class SentRequest:
+class AdaptedRequest:
     """A request of another library, with the attributes that `send` reads."""
 
     injectable = False

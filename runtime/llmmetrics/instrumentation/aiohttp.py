@@ -17,7 +17,7 @@ from typing import Any
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
-from llmmetrics.instrumentation.adapter import SentRequest, address_of, body_of, lower
+from llmmetrics.instrumentation.adapter import AdaptedRequest, address_of, body_of, lower
 from llmmetrics.instrumentation.aiohttp_body import AiohttpAnswer, followed
 
 MODULE = "aiohttp.client"
@@ -115,7 +115,7 @@ async def _send(
     return made
 
 
-class _AiohttpRequest(SentRequest):
+class _AiohttpRequest(AdaptedRequest):
     """A request of a session, before it is sent."""
 
     def __init__(self, session: Any, method: str, url: Any, options: Mapping[str, Any]) -> None:

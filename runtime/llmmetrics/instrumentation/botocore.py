@@ -17,7 +17,7 @@ from typing import Any
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
-from llmmetrics.instrumentation.adapter import SentRequest, address_of, body_of, lower
+from llmmetrics.instrumentation.adapter import AdaptedRequest, address_of, body_of, lower
 from llmmetrics.instrumentation.botocore_body import Around, Followed
 
 MODULE = "botocore.endpoint"
@@ -75,7 +75,7 @@ def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any
     ).made
 
 
-class _AwsRequest(SentRequest):
+class _AwsRequest(AdaptedRequest):
     """botocore's request, with the attributes that `send` needs."""
 
     def __init__(self, made: Any) -> None:

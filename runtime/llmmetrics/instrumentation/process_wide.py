@@ -141,13 +141,13 @@ _doors = Doors()
 
 
 def instrument(meter: HasEngine) -> None:
-    """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
+    """Meter every client of this process, existing and future, of httpx, httpx2, boto3 (Bedrock), urllib3 and aiohttp.
 
     A client with a metered transport, or a wrapped client, stays as it is: each call counts once, for the backend that
     was named there. A second call with the same meter changes nothing; with another meter it raises `ConfigError`.
-    This function imports none of the libraries: each is metered when your code imports it. Requests through aiohttp
-    (aiobotocore too), gRPC or requests are not metered; a connection of theirs to a known LLM host logs a warning, once
-    for each host.
+    This function imports none of the libraries: each is metered when your code imports it. requests sends through
+    urllib3; aiobotocore and aioboto3 through aiohttp. A connection to an LLM host that goes past all of them is counted
+    in `llmmetrics_unmetered_connections_total`, and a warning names the host once.
     """
     engine = getattr(meter, "engine", None)
     if not isinstance(engine, Engine):

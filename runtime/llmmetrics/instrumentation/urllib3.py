@@ -17,7 +17,7 @@ from typing import Any
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
-from llmmetrics.instrumentation.adapter import Address, SentRequest, address_of, body_of, lower
+from llmmetrics.instrumentation.adapter import Address, AdaptedRequest, address_of, body_of, lower
 from llmmetrics.reading.endings import End
 
 MODULE = "urllib3.connectionpool"
@@ -72,7 +72,7 @@ def _metered(original: Callable[..., Any], chosen: Callable[[Any], tuple[Engine 
     return _make_request
 
 
-class _PoolRequest(SentRequest):
+class _PoolRequest(AdaptedRequest):
     """One attempt of a pool."""
 
     def __init__(self, pool: Any, method: str, url: str, options: Mapping[str, Any]) -> None:
