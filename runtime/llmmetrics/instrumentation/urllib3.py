@@ -17,7 +17,7 @@ from typing import Any
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
-from llmmetrics.instrumentation.adapter import Address, AdaptedRequest, address_of, body_of, lower
+from llmmetrics.instrumentation.adapter import AdaptedRequest, Address, address_of, body_of, lower
 from llmmetrics.reading.endings import End
 
 MODULE = "urllib3.connectionpool"

@@ -7,8 +7,8 @@ import json
 import runpy
 import tomllib
 from contextlib import ExitStack
-from importlib import import_module
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from support import sdks
