@@ -23,7 +23,7 @@ from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO, Price
-from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
+from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -31,8 +31,9 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
+from llmmetrics.wire import asked_fields
 from llmmetrics.wire.estimation.estimate import prompt_tokens
-from llmmetrics.wire.format import Format
+from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import Batch
 from llmmetrics.wire.tiers import asked_tier
@@ -114,6 +115,7 @@ class BudgetedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
+    request_size: int
     admitted: Entry | None
     amount: int | None
     known_amount: int
@@ -266,13 +268,11 @@ class Enforcer:
         return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        if call.format.free:
+        if call.format.billing is Billing.FREE:
             return _FREE
-        if call.format.batch is not None:
-            call.batch = self._batch_cost(call, call.format.batch)
-            if call.batch is None:
-                return None
-            return WorstCase(call.batch.worst, 0, 0) if self.strict else _FREE
+        if call.format.batch is not None or call.format.bound is not None:
+            most = self._most(call)
+            return most if self.strict or most is None else _FREE
         price = self._price(call)
         if price is None:
             return None
@@ -280,6 +280,21 @@ class Enforcer:
             return _FREE
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
+
+    def _most(self, call: BudgetedCall) -> WorstCase | None:
+        """Return the worst case of a batch, or of a call that is billed by something else than its text."""
+        format = call.format
+        if format.batch is not None:
+            call.batch = self._batch_cost(call, format.batch)
+            return None if call.batch is None else WorstCase(call.batch.worst, 0, 0)
+        asked = {**asked_fields(call.request_body), "model": call.model}
+        return (
+            most_of(format.bound(asked, call.request_size), partial(self._part_price, call)) if format.bound else None
+        )
+
+    def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
+        """Return the price of a part of a call, by the name that the part has in the price list."""
+        return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""

@@ -48,7 +48,7 @@ class AnswerHost(Protocol):
     def swallow(self, where: str, exception: Exception) -> None:
         """Count an internal error and log it once."""
 
-    def unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def unpriced(self, series: CallSeries, outcome: Outcome, url: str) -> None:
         """Count and log that a model has no known price."""
 
     def tag(self, tags: Tags, backend: str, usage: Usage, cost: int | None) -> None:
@@ -193,7 +193,7 @@ class Answers:
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
         self._store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
-        self._add(parts)
+        self._add(parts, fetch.route.url)
         if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
             self._host.families["without_usage"].labels("absent").inc()
         self._over(row, later.state)
@@ -232,7 +232,7 @@ class Answers:
             left = max(row.amount - amount, 0)
             self._store.keep(part._replace(number=results.end), row._replace(amount=left))
         self._store.settle(part, row._replace(amount=amount))
-        self._add(parts)
+        self._add(parts, fetch.route.url)
         if results.complete:
             self._over(row, state)
 
@@ -276,7 +276,7 @@ class Answers:
         least = least_cost(lookup, place, outcome, usage) if cost is None else 0
         return _Part(place.series, outcome, cost, least, [(key, value) for key, value in note.get("tags", ())])
 
-    def _add(self, parts: Sequence[_Part]) -> None:
+    def _add(self, parts: Sequence[_Part], url: str) -> None:
         """Add the tokens and costs to the metrics."""
         for series, outcome, cost, _, tags in parts:
             usage = outcome.usage
@@ -285,7 +285,7 @@ class Answers:
                 if tags:
                     self._host.tag(tags, series.backend, usage, cost)
                 if cost is None:
-                    self._host.unpriced(series, outcome)
+                    self._host.unpriced(series, outcome, url)
 
     @property
     def _unsure(self) -> Basis:

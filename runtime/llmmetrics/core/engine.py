@@ -203,7 +203,7 @@ class Engine:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self.unpriced(series, outcome)
+                self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None:
                 self._to_book(call, outcome, usage, cost)
         if call.tags:
@@ -235,10 +235,10 @@ class Engine:
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
                 self.say(*call_log.strayed(route.origin, context.trial.backend))
 
-    def unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def unpriced(self, series: CallSeries, outcome: Outcome, url: str) -> None:
         """Count and log that a call has no known price."""
         self.families["without_price"].labels(series.backend, series.model).inc()
-        self.say(*call_log.unpriced(series, outcome))
+        self.say(*call_log.unpriced(series, outcome, url))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -18,12 +19,17 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import TAIL
+from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
 """The HTTP libraries' modules, the newer one first."""
 
 _CLAIM = "llmmetrics"
 """The request extension with which the first door claims an attempt, so that it counts once."""
+
+claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
+"""The URL of the request that a door is sending in this context. The doors below it (see `adapter.nested`) pass the
+request through, and the connections of it are metered ones (see `unmetered`)."""
 
 
 def send(
@@ -47,7 +53,11 @@ def send(
 
 
 async def asend(
-    meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Awaitable[Any]]
+    meter: Engine,
+    backend: str | None,
+    request: Any,
+    stream: Callable[[Any, Call], Any],
+    onward: Callable[[Any], Awaitable[Any]],
 ) -> Any:
     """Meter one attempt of an async client, as `send` does."""
     if _CLAIM in request.extensions:
@@ -69,6 +79,7 @@ async def asend(
 def _claim(call: Call | Passage | None, request: Any) -> Any:
     """Claim a request; return the one to send instead, with a request for stream usage if set."""
     request.extensions[_CLAIM] = True
+    claimed.set(request.url)
     if call is None or not call.series.injects:
         if isinstance(call, Upload):
             upload.watch(call, library_of(request, "Request"), request)
@@ -79,6 +90,7 @@ def _claim(call: Call | Passage | None, request: Any) -> Any:
 def _release(call: Call | Passage | None, request: Any) -> None:
     """End the claim: the same request may be sent again, as another attempt."""
     request.extensions.pop(_CLAIM, None)
+    claimed.set(None)
     if isinstance(call, Upload):
         upload.unwatch(request)
 
@@ -104,13 +116,25 @@ def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bo
     try:
         body = request.content
     except Exception:
-        # a streamed request body cannot be read twice, so its model is unknown
-        body = b""
+        # a streamed request body cannot be read twice; only a form is known without its uploads
+        body = without_uploads(getattr(request, "stream", None))
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
         call.asynchronous = asynchronous
+        if isinstance(call, Call) and body.startswith(b"--"):
+            call.request_size = _length(request.headers)
     return call
+
+
+def _length(headers: Any) -> int:
+    """Return the size of a request in bytes; a very large one if its headers do not say it."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() else _UNKNOWN_LENGTH
+
+
+_UNKNOWN_LENGTH = 1 << 30
+"""More than the uploads that providers take: https://platform.openai.com/docs/api-reference/audio says 25 MB."""
 
 
 def _is_retry(headers: Any) -> bool:

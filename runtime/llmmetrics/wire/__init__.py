@@ -15,6 +15,7 @@ from llmmetrics.wire import (
     anthropic,
     batches,
     bedrock,
+    billed,
     cohere,
     gemini,
     interactions,
@@ -25,14 +26,15 @@ from llmmetrics.wire import (
     vertex,
     watsonx,
 )
-from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, PromptNames, Reading, count, mapping
-from llmmetrics.wire.framing.frames import DONE, parse
+from llmmetrics.wire.format import NO_COMPLETION, Billing, Charge, Format, PromptNames, Reading, count, mapping
+from llmmetrics.wire.framing import multipart
+from llmmetrics.wire.framing.frames import DONE, Doc, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "FetchClaim", "Format", "PromptNames"]
-__all__ += ["Reading", "asked", "claim", "count", "fetch", "mapping", "model_of", "prompt_names", "register", "upload"]
-__all__ += ["usage_of"]
+__all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "Asked", "Billing", "Charge", "Claim", "FetchClaim", "Format"]
+__all__ += ["PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping", "model_of"]
+__all__ += ["prompt_names", "register", "upload", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -48,6 +50,7 @@ FORMATS: list[Format] = [
     *rerank.FORMATS,
     *runs.FORMATS,
     *batches.FORMATS,
+    *billed.FORMATS,
 ]
 """All wire formats; the first whose path matches reads the call."""
 
@@ -84,15 +87,29 @@ Asked = tuple[str | None, bool]
 """The model that a request asks for, and whether it asks for a stream."""
 
 
-def claim(method: str, host: str, path: str) -> Claim | None:
-    """Return the format of a request to this path (without its query), or None if it is not a call."""
+ANY = "*"
+"""The provider of a backend that may speak the formats of any."""
+
+
+def claim(method: str, host: str, path: str, provider: str | None = None) -> Claim | None:
+    """Return the format of a request to this path (without its query), or None if it is not a call.
+
+    `provider` is the id of the host's provider, None for an unknown host: some formats are claimed at theirs alone.
+    """
     if method != "POST":
         return None
     for each in FORMATS:
+        if not _speaks(each, provider):
+            continue
         if match := each.path.search(host + path):
             groups = match.groupdict()
             return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
+
+
+def _speaks(format: Format, provider: str | None) -> bool:
+    """Return whether a format is claimed at a provider."""
+    return not format.providers or provider == ANY or provider in format.providers
 
 
 class FetchClaim(NamedTuple):
@@ -105,12 +122,14 @@ class FetchClaim(NamedTuple):
     """Whether the body is a file of results, a line for each request of a batch."""
 
 
-def fetch(method: str, host: str, path: str) -> FetchClaim | None:
-    """Return what a request to this path (without its query) fetches or cancels, or None."""
+def fetch(method: str, host: str, path: str, provider: str | None = None) -> FetchClaim | None:
+    """Return what a request to this path (without its query) fetches or cancels, or None. `provider` as for `claim`."""
     if method not in ("GET", "POST"):
         return None
     place = host + path
     for each in FORMATS:
+        if not _speaks(each, provider):
+            continue
         if each.fetched is not None and (match := each.fetched.search(place)):
             if method == "POST" and "cancel" not in path:
                 continue
@@ -120,9 +139,10 @@ def fetch(method: str, host: str, path: str) -> FetchClaim | None:
     return None
 
 
-def upload(method: str, host: str, path: str) -> Format | None:
+def upload(method: str, host: str, path: str, provider: str | None = None) -> Format | None:
     """Return the format whose batches read the files that are uploaded to this path, or None."""
     rows = (each for each in FORMATS if method == "POST" and each.batch and each.batch.uploads)
+    rows = (each for each in rows if _speaks(each, provider))
     return next((each for each in rows if each.batch.uploads.search(host + path)), None)  # type: ignore[union-attr]
 
 
@@ -160,7 +180,12 @@ def asked(claimed: Claim, body: bytes) -> Asked:
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
             return first.decode("utf8", "replace"), claimed.format.always_streams
-    fields = parse(body)
-    if not isinstance(fields, dict):
-        return None, claimed.format.always_streams
-    return model_of(claimed.format, fields), fields.get("stream", claimed.format.always_streams) is True
+    fields = asked_fields(body)
+    streams = fields.get("stream", claimed.format.always_streams) in (True, "true")
+    return model_of(claimed.format, fields), streams
+
+
+def asked_fields(body: bytes) -> Doc:
+    """Return the fields of a request: of a JSON object, or of a form's first parts. Empty for anything else."""
+    fields = multipart.fields(body) if body.startswith(b"--") else parse(body)
+    return fields if isinstance(fields, dict) else {}

@@ -167,15 +167,6 @@ def _gemini_result(line: Doc) -> Reading | None:
     return _GENERATE.read(response) if response else Reading()
 
 
-def _openai_or_gemini(body: Doc) -> Reading:
-    """Read a batch that was fetched by a path that both have."""
-    return _gemini(body) if "metadata" in body and "name" in body else _openai(body)
-
-
-def _openai_or_gemini_result(line: Doc) -> Reading | None:
-    return _result(line) or _gemini_result(line)
-
-
 def _inputs(*fields: str) -> Any:
     """Return a reader of the files that a body names under these names."""
 
@@ -196,6 +187,7 @@ FORMATS = (
     Format(
         id="anthropic.batches",
         vendor="anthropic",
+        providers=frozenset({"anthropic"}),
         path=re.compile(r"/v1/messages/batches/?$"),
         fields=("id", "processing_status", "error"),
         members=("processing_status",),
@@ -218,6 +210,7 @@ FORMATS = (
     Format(
         id="mistral.batches",
         vendor="mistral",
+        providers=frozenset({"mistral"}),
         path=re.compile(r"/v1/batch/jobs/?$"),
         fields=("id", "status", "model", "error"),
         members=("status",),
@@ -234,13 +227,40 @@ FORMATS = (
             inputs=_inputs("input_files"),
             request=_line,
             result=_result,
-            results=None,
+            results=_FILES,
+            uploads=_UPLOADS,
             inline=lambda body: [mapping(each) for each in items(body.get("outputs"))],
+        ),
+    ),
+    # before Gemini's, whose batches have such a path at another provider
+    Format(
+        id="openai.batches",
+        vendor="openai",
+        providers=frozenset({"openai", "azure", "groq", "together"}),
+        path=re.compile(r"(?<!/messages)/batches/?$"),
+        fields=("id", "status", "model", "error"),
+        members=("status",),
+        read=_openai,
+        refusal=openai.refusal,
+        output_limits=NO_COMPLETION,
+        prompt_names=_NO_PROMPT,
+        example="/v1/batches",
+        note="counted at the batch price when its results are read",
+        fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:/cancel)?/?$"),
+        deferred=True,
+        batch=Batch(
+            requests=lambda _body, _model: (),
+            inputs=_inputs("input_file_id"),
+            request=_line,
+            result=_result,
+            results=_FILES,
+            uploads=_UPLOADS,
         ),
     ),
     Format(
         id="gemini.batches",
         vendor="gemini",
+        providers=frozenset({"google", "google-vertex"}),
         path=re.compile(r"/models/(?P<model>[^/:]+):(?:batchGenerateContent|asyncBatchEmbedContent)$"),
         fields=("name", "metadata", "error"),
         members=("name", "metadata"),
@@ -250,6 +270,7 @@ FORMATS = (
         prompt_names=_NO_PROMPT,
         example="/v1beta/models/MODEL:batchGenerateContent",
         note="counted at the batch price when its results are read",
+        fetched=re.compile(r"/v\d\w*/batches/(?P<id>[^/:]+)(?::cancel)?$"),
         deferred=True,
         batch=Batch(
             requests=_gemini_requests,
@@ -258,31 +279,6 @@ FORMATS = (
             result=_gemini_result,
             results=re.compile(r"/files/(?P<id>[^/:]+):download$"),
             inline=_gemini_inline,
-        ),
-    ),
-    Format(
-        id="openai.batches",
-        vendor="openai",
-        path=re.compile(r"(?<!/messages)/batches/?$"),
-        fields=("id", "status", "model", "error"),
-        members=("status",),
-        read=_openai_or_gemini,
-        refusal=openai.refusal,
-        output_limits=NO_COMPLETION,
-        prompt_names=_NO_PROMPT,
-        example="/v1/batches",
-        note="counted at the batch price when its results are read",
-        # Gemini's batches are fetched there, too
-        fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:[/:]cancel)?/?$"),
-        deferred=True,
-        batch=Batch(
-            requests=lambda _body, _model: (),
-            inputs=_inputs("input_file_id"),
-            request=_line,
-            result=_openai_or_gemini_result,
-            inline=_gemini_inline,
-            results=_FILES,
-            uploads=_UPLOADS,
         ),
     ),
 )

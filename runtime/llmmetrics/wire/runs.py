@@ -31,6 +31,7 @@ FORMATS = (
     Format(
         id="openai.runs",
         vendor="openai",
+        providers=frozenset({"openai", "azure"}),
         # with the outputs of tools, a run goes on: its usage is that of the whole run
         path=re.compile(r"/threads(?:/[^/]+)?/runs(?:/[^/]+/submit_tool_outputs)?/?$"),
         fields=("usage", "model", "id", "status", "error"),
