@@ -9,8 +9,10 @@ from typing import NamedTuple
 from llmmetrics import wire
 from llmmetrics.pricing.price import Price
 from llmmetrics.pricing.worst_case import worst_case
+from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.settings.price_lookup import BATCH, Place, PriceLookup
 from llmmetrics.wire.estimation.estimate import prompt_tokens
+from llmmetrics.wire.format import Billing
 from llmmetrics.wire.later import BatchRequest
 
 
@@ -58,9 +60,12 @@ class BatchPricing:
 
     def request(self, request: BatchRequest) -> BatchCost | None:
         """Return what one request may cost; None if it cannot be read, or no price is known."""
-        claimed = wire.claim("POST", "", request.path)
+        provider = self._place.provider or wire.ANY
+        if billing_of("", request.path, provider) is Billing.FREE:
+            return BatchCost(requests=1)
+        claimed = wire.claim("POST", "", request.path, provider)
         model = claimed and (claimed.model or request.body.get("model"))
-        if claimed is None or not isinstance(model, str):
+        if claimed is None or claimed.format.bound is not None or not isinstance(model, str):
             return None
         price = self._own(model) or self._lookup.listed(self._place, (model,), BATCH)
         if price is None:

@@ -53,7 +53,7 @@ class Jobs:
 
     def fetch(self, request: Request) -> Reply | None:
         """Return an answer, its cancellation, or a file; None for another request."""
-        claimed = wire.fetch(request.method, request.host.partition(":")[0], request.path)
+        claimed = wire.fetch(request.method, request.host.partition(":")[0], request.path, wire.ANY)
         if claimed is None:
             return None
         with self._lock:

@@ -41,8 +41,8 @@ BODIES = {
     "Anthropic's": ("anthropic.batches", {"id": "msgbatch_1", "processing_status": "canceling"}, OPEN),
     "Anthropic's end": ("anthropic.batches", {"id": "msgbatch_1", "processing_status": "ended"}, DONE),
     "Gemini's": ("gemini.batches", {"name": "batches/a", "metadata": {"state": "BATCH_STATE_RUNNING"}}, OPEN),
-    "Gemini's, by OpenAI's path": (
-        "openai.batches",
+    "Gemini's failure": (
+        "gemini.batches",
         {"name": "batches/a", "metadata": {"state": "BATCH_STATE_FAILED"}, "error": {"code": 3}},
         FAILED,
     ),
@@ -100,28 +100,32 @@ def test_anthropics_batch_that_was_cancelled_as_a_whole():
 
 
 FETCHES = {
-    ("GET", "/v1/responses/resp_1"): ("openai.responses", "resp_1", False),
-    ("POST", "/v1/responses/resp_1/cancel"): ("openai.responses", "resp_1", False),
-    ("GET", "/openai/v1/batches/batch_1"): ("openai.batches", "batch_1", False),
-    ("POST", "/v1beta/batches/a:cancel"): ("openai.batches", "a", False),
-    ("GET", "/v1/files/file-1/content"): ("openai.batches", "file-1", True),
-    ("GET", "/v1/messages/batches/msgbatch_1"): ("anthropic.batches", "msgbatch_1", False),
-    ("GET", "/v1/messages/batches/msgbatch_1/results"): ("anthropic.batches", "msgbatch_1", True),
-    ("GET", "/v1/batch/jobs/j"): ("mistral.batches", "j", False),
-    ("GET", "/download/v1beta/files/x:download"): ("gemini.batches", "x", True),
-    ("GET", "/v1beta/interactions/v1_a"): ("gemini.interactions", "v1_a", False),
-    ("GET", "/v1/threads/t/runs/run_1"): ("openai.runs", "run_1", False),
-    ("POST", "/v1/threads/t/runs/run_1/cancel"): ("openai.runs", "run_1", False),
+    ("openai", "GET", "/v1/responses/resp_1"): ("openai.responses", "resp_1", False),
+    ("openai", "POST", "/v1/responses/resp_1/cancel"): ("openai.responses", "resp_1", False),
+    ("groq", "GET", "/openai/v1/batches/batch_1"): ("openai.batches", "batch_1", False),
+    ("google", "GET", "/v1/batches/a"): ("gemini.batches", "a", False),
+    ("google", "POST", "/v1beta/batches/a:cancel"): ("gemini.batches", "a", False),
+    ("openai", "GET", "/v1/files/file-1/content"): ("openai.batches", "file-1", True),
+    ("mistral", "GET", "/v1/files/file-1/content"): ("mistral.batches", "file-1", True),
+    ("anthropic", "GET", "/v1/messages/batches/msgbatch_1"): ("anthropic.batches", "msgbatch_1", False),
+    ("anthropic", "GET", "/v1/messages/batches/msgbatch_1/results"): ("anthropic.batches", "msgbatch_1", True),
+    ("mistral", "GET", "/v1/batch/jobs/j"): ("mistral.batches", "j", False),
+    ("google", "GET", "/download/v1beta/files/x:download"): ("gemini.batches", "x", True),
+    ("google", "GET", "/v1beta/interactions/v1_a"): ("gemini.interactions", "v1_a", False),
+    ("openai", "GET", "/v1/threads/t/runs/run_1"): ("openai.runs", "run_1", False),
+    ("openai", "POST", "/v1/threads/t/runs/run_1/cancel"): ("openai.runs", "run_1", False),
+    (wire.ANY, "GET", "/v1/batches/batch_1"): ("openai.batches", "batch_1", False),
+    (None, "GET", "/v1/responses/resp_1"): ("openai.responses", "resp_1", False),
 }
 
 
-@pytest.mark.parametrize("request_line", FETCHES, ids=" ".join)
+@pytest.mark.parametrize("request_line", FETCHES, ids=str)
 def test_a_request_that_fetches(request_line):
-    method, path = request_line
-    claimed = wire.fetch(method, "host", path)
+    provider, method, path = request_line
+    claimed = wire.fetch(method, "host", path, provider)
     assert claimed is not None
     assert (claimed.format.id, claimed.id, claimed.results) == FETCHES[request_line]
-    assert wire.claim(method, "host", path) is None
+    assert wire.claim(method, "host", path, provider) is None
 
 
 @pytest.mark.parametrize(
@@ -137,4 +141,9 @@ def test_a_request_that_fetches(request_line):
     ],
 )
 def test_a_request_that_fetches_nothing(method, path):
-    assert wire.fetch(method, "host", path) is None
+    assert wire.fetch(method, "host", path, wire.ANY) is None
+
+
+@pytest.mark.parametrize("path", ["/v1/batches/1", "/v1/files/1/content", "/threads/1/runs/2"])
+def test_another_server_may_have_such_paths(path):
+    assert wire.fetch("GET", "shop.example", path) is None
