@@ -6,6 +6,7 @@ Everything is imported once, so a client process starts in milliseconds; it has 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -187,6 +188,7 @@ def main():
                 os.setpgrp()
                 os.dup2(os.open(command["start"]["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
                 os.dup2(2, 1)
+                faulthandler.register(signal.SIGUSR1)
                 run(command["start"])
                 return
             # in both, so that a signal at once meets a group

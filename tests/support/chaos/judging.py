@@ -8,6 +8,9 @@ from typing import NamedTuple
 UNKNOWN = frozenset({"timeout", "reset", "cut", "early"})
 """Faults after which a client does not know what its call cost."""
 
+ANSWERED = frozenset({"ok", "slow"})
+"""No faults: such a call is not tried again."""
+
 
 class Attempt(NamedTuple):
     """A request that the provider received, and what it billed."""
@@ -79,9 +82,8 @@ def violations(facts: Facts) -> Sequence[str]:
         wrong.append(f"the ledger has {facts.spent} of {total} billed; {missing} may be missing, {facts.lost} lost")
     if facts.reserved:
         wrong.append(f"{facts.reserved} stay reserved after their lease")
-    refused = [attempt.call for attempt in facts.attempts if facts.reports.get(attempt.call) == "refused"]
-    # a retry may be refused after an attempt that was sent
-    sent = {call for call in refused if not any(a.call == call and a.fault == "busy" for a in facts.attempts)}
-    if sent:
-        wrong.append(f"refused and sent all the same: {sorted(sent)[:3]}")
+    # a retry may be refused after an attempt that failed
+    sent = {attempt.call for attempt in facts.attempts if attempt.fault in ANSWERED}
+    if both := sorted(call for call in sent if facts.reports.get(call) == "refused"):
+        wrong.append(f"refused and sent all the same: {both[:3]}")
     return wrong

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,7 @@ LIMIT = Decimal("0.005")
 """USD, about half of what the processes would spend."""
 SDKS = ("openai", "httpx", "httpx2")
 NAMESPACE = "chaos"
-PATIENCE = 60.0
+PATIENCE = 40.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
@@ -170,9 +170,24 @@ class Trial:
             for n in range(PROCESSES):
                 self.start(f"p{n}")
             if self.scenario.disturb:
-                self.scenario.disturb(self)
-            until(lambda: not self.running(), "the end of the processes", PATIENCE)
+                with suppress(AssertionError):
+                    # what hangs is named below
+                    self.scenario.disturb(self)
+            self._wait()
             return self._judged()
+
+    def _wait(self) -> None:
+        """Wait for the end of the processes; say where they hang, and kill them."""
+        try:
+            until(lambda: not self.running(), "the end of the processes", PATIENCE)
+        except AssertionError as exc:
+            hanging = self.running()
+            for which in ("SIGUSR1", "SIGKILL"):
+                for name in hanging:
+                    self.signal(name, which)
+                pause(0.5)
+            log = self._log.read_text("utf8", "replace")[-6000:]
+            raise AssertionError(f"{', '.join(hanging)} hang: {log}") from exc
 
     def _judged(self) -> Result:
         self._settle_everything()
@@ -217,7 +232,7 @@ class Trial:
         while time.monotonic() < end and self._reserved():
             pause(0.1)
         self.start(LAST)
-        until(lambda: not self.running(), "the last process", PATIENCE)
+        self._wait()
 
     def _reserved(self) -> bool:
         try:
