@@ -29,7 +29,11 @@ def plain(format: wire.Format) -> Row:
     names = format.prompt_names or wire.prompt_names(format)
     prompt = {names.messages[0]: ASK} if names.messages else {names.texts[0]: "p"}
     asked = ASKED if format.usage_on_request else {}
-    return path, {"model": "m", **prompt, **asked}, shape.events is not None and "stream" not in format.path.groupindex
+    return (
+        path,
+        {format.model_names[0]: "m", **prompt, **asked},
+        shape.events is not None and "stream" not in format.path.groupindex,
+    )
 
 
 # by the format's id and what is special: another path, another body of the same format

@@ -94,6 +94,12 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "tagged_cost": FamilyRow(
+        "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
+    ),
+    "tagged_tokens": FamilyRow(
+        "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
+    ),
     "failovers": FamilyRow(
         "llmmetrics_failovers_total",
         Counter,

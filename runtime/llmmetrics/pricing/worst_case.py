@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from llmmetrics.pricing.price import Price
-from llmmetrics.wire import prompt_names
+from llmmetrics.wire import model_of, prompt_names
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
@@ -105,8 +105,7 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None, *m
 
 def _media(fields: dict[str, Any], format: Format, models: Sequence[str | None], window: int) -> int:
     """Return the most tokens of the media in a request. Of sounds and films, a token is longer than a byte."""
-    model = fields.get("model")
-    family = family_of(*models, format.vendor, model if isinstance(model, str) else None)
+    family = family_of(*models, format.vendor, model_of(format, fields))
     tokens = 0.0
     for medium in parts_of(fields, prompt_names(format)).media:
         if medium.kind == "image":

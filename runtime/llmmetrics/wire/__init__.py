@@ -7,8 +7,9 @@ tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, ca
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.wire import (
     anthropic,
@@ -28,7 +29,7 @@ from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
 __all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "PromptNames", "Reading"]
-__all__ += ["asked", "claim", "count", "mapping", "prompt_names", "register", "usage_of"]
+__all__ += ["asked", "claim", "count", "mapping", "model_of", "prompt_names", "register", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -89,6 +90,11 @@ def claim(method: str, host: str, path: str) -> Claim | None:
     return None
 
 
+def model_of(format: Format, fields: Mapping[str, Any]) -> str | None:
+    """Return the model that the fields of a request name."""
+    return next((name for name in map(fields.get, format.model_names) if isinstance(name, str) and name), None)
+
+
 _MODEL_FIRST = b'{"model":"'
 _START = len(_MODEL_FIRST)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
@@ -99,7 +105,7 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     if claimed.model is not None:
         # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None
-    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body:
+    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body and "model" in claimed.format.model_names:
         # httpx writes a dict that begins with the model so; parsing takes several times as long
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
@@ -107,7 +113,4 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     fields = parse(body)
     if not isinstance(fields, dict):
         return None, claimed.format.always_streams
-    # watsonx calls it `model_id`
-    model = fields.get("model") or fields.get("model_id")
-    streams = fields.get("stream", claimed.format.always_streams) is True
-    return (model if isinstance(model, str) and model else None), streams
+    return model_of(claimed.format, fields), fields.get("stream", claimed.format.always_streams) is True

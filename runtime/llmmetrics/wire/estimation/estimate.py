@@ -73,8 +73,7 @@ def prompt_tokens(request_body: bytes, format: Format, model: str | None = None)
     fields = parse(request_body)
     if not isinstance(fields, dict):
         return ceil(text_tokens(request_body.decode("utf8", "replace")))
-    named = fields.get("model")
-    family = family_of(model, named if isinstance(named, str) else None, format.vendor)
+    family = family_of(model, wire.model_of(format, fields), format.vendor)
     parts = parts_of(fields, wire.prompt_names(format))
     tokens = text_tokens("".join(parts.texts)) * family.text + parts.tokens
     tokens += sum(_medium(each, family) for each in parts.media)
