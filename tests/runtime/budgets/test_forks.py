@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.budget_setup import START
+from support.ledger_calls import settle
 from support.redis_fleets import cluster_fleet, sentinel_fleet
 from support.servers import redis_server
 
@@ -158,7 +159,7 @@ def test_a_thread_inside_redis_py_at_the_fork_does_no_harm(tmp_path, fleet_of):
     """It has a lock that no thread of the child will let go."""
     with redis_server(tmp_path) if fleet_of is None else fleet_of(tmp_path) as server:
         ledger = open_ledger(server.url, namespace="default")
-        assert ledger.settle("b", "w", 5, START, DAY).spent == 5
+        assert settle(ledger, 5, id="w").spent == 5
         client = ledger._servers._finder._client.get()
         nodes = getattr(client, "nodes_manager", None)
         lock = client.connection_pool._lock if nodes is None else nodes._lock
@@ -175,12 +176,12 @@ def test_a_thread_inside_redis_py_at_the_fork_does_no_harm(tmp_path, fleet_of):
 
         def child():
             signal.alarm(20)
-            return ledger.settle("b", "x", 5, START, DAY).spent == 10
+            return settle(ledger, 5, id="x").spent == 10
 
         assert in_a_child(child) == 1
         over.set()
         thread.join()
-        assert ledger.settle("b", "y", 5, START, DAY).spent == 15
+        assert settle(ledger, 5, id="y").spent == 15
         ledger.close()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from llmmetrics.metrics.registry import PICO
 from support.chaos.provider import Provider
 from support.chaos.scenarios import SCENARIOS
 from support.chaos.trial import Result, Trial, Zygote, zygote
@@ -107,7 +108,7 @@ def main() -> None:
     for (name, kind, mode), own in sorted(results.items()):
         wrong = sum(bool(result.violations) for result in own)
         counts = sum(result.calls for result in own), sum(result.unknown for result in own)
-        lost = max(result.lost for result in own) / 1e9
+        lost = max(result.lost for result in own) / PICO
         say(f"{name:36} {kind:8} {mode:10} {len(own):5} {wrong:5} {counts[0]:7} {counts[1]:7} {lost:10.6f}")
     wrong = sum(bool(result.violations) for own in results.values() for result in own)
     say(f"{len(every)} runs, {wrong} wrong")

@@ -1,4 +1,4 @@
-"""What has to hold after a trial, as a pure function of the provider's log and the ledger. Amounts in nano-dollars."""
+"""What has to hold after a trial, as a pure function of the provider's log and the ledger. Amounts in pico-dollars."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ TOKENS = 20
 PRICE = 25
 """USD for a million completion tokens: a call costs about $0.00025."""
 
-A_TOKEN = PRICE * 1000
-"""Nano-dollars."""
+A_TOKEN = PRICE * 10**6
+"""Pico-dollars."""
 
 BUSY = "busy"
 """The fault of a first attempt that is answered with 429; a retry succeeds."""

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 from llmmetrics.budgets.ledgers import Balance, open_ledger
 from llmmetrics.errors import LedgerError
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
+from llmmetrics.system.clock import SystemClock
 from support.chaos.disturbances import pause
 from support.chaos.judging import Attempt, Facts, bill, unknown, violations
 from support.chaos.provider import A_TOKEN, PRICE, TOKENS, Provider
@@ -41,7 +43,7 @@ LAST = "end"
 
 
 class Result(NamedTuple):
-    """What a trial came to, in nano-dollars."""
+    """What a trial came to, in pico-dollars."""
 
     violations: Sequence[str]
     billed: int
@@ -215,7 +217,7 @@ class Trial:
             state = None
         return Facts(
             strict=self.mode == "strict",
-            limit=int(LIMIT * 10**9),
+            limit=int(LIMIT * PICO),
             worst=WORST,
             attempts=attempts,
             reports=reports,
@@ -245,7 +247,7 @@ class Trial:
 
     def _balance(self, window: Window) -> Balance:
         with closing(open_ledger(self.store.url, namespace=NAMESPACE)) as ledger:
-            return ledger.balance("b", window, datetime.now(UTC))
+            return ledger.balance("b", window, SystemClock().uptime())
 
     def _reports(self) -> Mapping[str, str]:
         path = self._directory / "reports"
