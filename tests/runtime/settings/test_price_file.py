@@ -171,7 +171,9 @@ TEXTS = {
     ("prices.json", "Schema: 1"): "it should be JSON, or YAML in a file named .yaml",
     ("prices.json", '{"Schema": 1, "Prices": [' + "[" * 100_000): "the price file cannot be read",
     ("prices.yaml", "Schema: [1"): "the price file cannot be read: line 1: expected",
-    ("prices.yaml", "a: &a [*a]"): "a is unknown",
+    ("prices.yaml", "Schema: 1\na: &a [*a]"): "a is unknown",
+    ("prices.yaml", "Schema: 1\nPrices: []\nSchema: 1"): "line 3: the key Schema is there twice, first on line 1",
+    ("prices.yaml", "Prices: [{Model: a, Model: b}]"): "line 1: the key Model is there twice, first on line 1",
     ("prices.yml", ""): "a price file should be an object such as",
 }
 
