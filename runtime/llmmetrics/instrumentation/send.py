@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,10 @@ FAMILIES = ("httpx2", "httpx")
 _CLAIM = "llmmetrics"
 """The request extension with which the first door claims an attempt, so that it counts once."""
 
+claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
+"""The URL of the request that a door is sending in this context. The doors below it (see `adapter.nested`) pass the
+request through, and the connections of it are metered ones (see `unmetered`)."""
+
 
 def send(
     meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
@@ -35,6 +40,7 @@ def send(
     if call is not None and call.series.limited and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
+    claimed.set(request.url)
     sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
     try:
         response = onward(sent)
@@ -44,6 +50,7 @@ def send(
     finally:
         # the same request may be sent again, as another attempt
         request.extensions.pop(_CLAIM, None)
+        claimed.set(None)
     if call is not None:
         _follow(call, response, stream)
         if sent is not request:
@@ -52,7 +59,11 @@ def send(
 
 
 async def asend(
-    meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Awaitable[Any]]
+    meter: Engine,
+    backend: str | None,
+    request: Any,
+    stream: Callable[[Any, Call], Any],
+    onward: Callable[[Any], Awaitable[Any]],
 ) -> Any:
     """Meter one attempt of an async client, as `send` does."""
     if _CLAIM in request.extensions:
@@ -61,6 +72,7 @@ async def asend(
     if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
+    claimed.set(request.url)
     sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
     try:
         response = await onward(sent)
@@ -69,6 +81,7 @@ async def asend(
         raise
     finally:
         request.extensions.pop(_CLAIM, None)
+        claimed.set(None)
     if call is not None:
         _follow(call, response, stream)
         if sent is not request:
