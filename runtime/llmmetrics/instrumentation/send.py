@@ -18,6 +18,7 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import HELD
+from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
 """The HTTP libraries' modules, the newer one first."""
@@ -99,12 +100,24 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     try:
         body = request.content
     except Exception:
-        # a streamed request body cannot be read twice, so its model is unknown
-        body = b""
+        # a streamed request body cannot be read twice; only a form is known without its uploads
+        body = without_uploads(getattr(request, "stream", None))
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
+        if body.startswith(b"--"):
+            call.request_size = _length(request.headers)
     return call
+
+
+def _length(headers: Any) -> int:
+    """Return the size of a request in bytes; a very large one if its headers do not say it."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() else _UNKNOWN_LENGTH
+
+
+_UNKNOWN_LENGTH = 1 << 30
+"""More than the uploads that providers take: https://platform.openai.com/docs/api-reference/audio says 25 MB."""
 
 
 def _is_retry(headers: Any) -> bool:
