@@ -20,9 +20,11 @@ from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, 
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.max_output import shows_all
+from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
+from llmmetrics.reading.outcome import COMPLETE
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import Place, PriceLookup
@@ -30,6 +32,7 @@ from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Format
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -110,6 +113,8 @@ class BudgetedCall(Protocol):
     amount: int | None
     known_amount: int
     basis: Basis
+    unknown: str | None
+    buffer: BodyBuffer
     asynchronous: bool
 
     @property
@@ -149,6 +154,7 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
+        self._most_output = {name: each.worst_output_tokens for name, each in limited.items()}
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
@@ -196,13 +202,27 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = call.amount, call.basis
-        if amount is None:
-            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
+        amount, basis = self._to_book(call, entry)
         if call.asynchronous and self.ledger.blocking:
             self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
             self.budget.book(entry, amount, basis)
+
+    def _to_book(self, call: BudgetedCall, entry: Entry) -> tuple[int, Basis]:
+        if call.amount is None:
+            return max(entry.amount, call.known_amount), Basis.WORST_CASE
+        if call.unknown is None or not self.settings.books_worst_cases:
+            return call.amount, call.basis
+        price = self._price(call)
+        if price is None:
+            # the answer had one
+            return max(entry.amount, call.amount), Basis.WORST_CASE
+        worst = self._worst_at(price, call)
+        most = entry.amount or pico_up(worst.cost)
+        if call.unknown == COMPLETE and shows_all(call.model):
+            # a token has at least a byte
+            most = min(most, pico_up(worst.cost_of(call.buffer.body().total)))
+        return max(most, call.amount), Basis.WORST_CASE
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -217,17 +237,22 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
+        """Return what is reserved for a call before it is sent; None if no price is known."""
         if call.format.free:
             return _FREE
-        price = call.series.price or self._price_lookup.listed(
-            call.route, (call.model,), asked_tier(call.format, call.request_body)
-        )
+        price = self._price(call)
         if price is None:
             return None
-        if not self._strict:
-            return _FREE
+        return self._worst_at(price, call) if self._strict else _FREE
+
+    def _price(self, call: BudgetedCall) -> Price | None:
+        tier = asked_tier(call.format, call.request_body)
+        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
+
+    def _worst_at(self, price: Price, call: BudgetedCall) -> WorstCase:
         window = self._price_lookup.window(call.route, call.model)
-        return worst_case(price, call.format, call.request_body, window, call.model)
+        most = self._most_output.get(call.series.backend)
+        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
@@ -236,7 +261,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name, refusal.worst_case))
 
     def _recur(self) -> None:
         if flush := self._flush():

@@ -20,6 +20,9 @@ from llmmetrics.wire.usage import Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
+COMPLETE = "absent"
+"""The `reason` of a complete answer without usage."""
+
 
 class Sent(NamedTuple):
     """The parts of a request that its tokens depend on."""
@@ -159,7 +162,7 @@ def _answered(
     if seen.malformed_usage:
         out.unread = "usage"
     gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
-    _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
+    _estimate(out, reading.usage, body, sent, out.unread or (COMPLETE if complete else "cancelled" if gone else "cut"))
     return shown
 
 
