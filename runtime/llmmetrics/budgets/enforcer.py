@@ -22,7 +22,7 @@ from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.max_output import shows_all
 from llmmetrics.pricing.price import ATTO, Price
-from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
+from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import COMPLETE
 from llmmetrics.settings.backends import Backends
@@ -31,7 +31,8 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire.format import Format
+from llmmetrics.wire import asked_fields
+from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.tiers import asked_tier
 
@@ -109,6 +110,7 @@ class BudgetedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
+    request_size: int
     admitted: Entry | None
     amount: int | None
     known_amount: int
@@ -213,11 +215,10 @@ class Enforcer:
             return max(entry.amount, call.known_amount), Basis.WORST_CASE
         if call.unknown is None or not self.settings.books_worst_cases:
             return call.amount, call.basis
-        price = self._price(call)
-        if price is None:
-            # the answer had one
+        worst = self._most(call)
+        if worst is None:
+            # the answer had a price
             return max(entry.amount, call.amount), Basis.WORST_CASE
-        worst = self._worst_at(price, call)
         most = entry.amount or pico_up(worst.cost)
         if call.unknown == COMPLETE and shows_all(call.model):
             # a token has at least a byte
@@ -238,21 +239,32 @@ class Enforcer:
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         """Return what is reserved for a call before it is sent; None if no price is known."""
-        if call.format.free:
+        if call.format.billing is Billing.FREE:
             return _FREE
+        if self._strict or call.format.bound is not None:
+            most = self._most(call)
+            return most if self._strict or most is None else _FREE
+        return None if self._price(call) is None else _FREE
+
+    def _most(self, call: BudgetedCall) -> WorstCase | None:
+        """Return the most that a call may cost; None if no price is known."""
+        if call.format.bound is not None:
+            asked = {**asked_fields(call.request_body), "model": call.model}
+            return most_of(call.format.bound(asked, call.request_size), partial(self._part_price, call))
         price = self._price(call)
         if price is None:
             return None
-        return self._worst_at(price, call) if self._strict else _FREE
+        window = self._price_lookup.window(call.route, call.model)
+        most = self._most_output.get(call.series.backend)
+        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
 
     def _price(self, call: BudgetedCall) -> Price | None:
         tier = asked_tier(call.format, call.request_body)
         return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
 
-    def _worst_at(self, price: Price, call: BudgetedCall) -> WorstCase:
-        window = self._price_lookup.window(call.route, call.model)
-        most = self._most_output.get(call.series.backend)
-        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
+    def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
+        """Return the price of a part of a call, by the name that the part has in the price list."""
+        return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""

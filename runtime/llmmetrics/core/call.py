@@ -76,6 +76,8 @@ class Call:
         self.model, self.streamed = asked
         self.series = series
         self.request_body = request_body
+        self.request_size = len(request_body)
+        """In bytes, with the uploads that are not in `request_body`."""
         self.buffer = BodyBuffer()
         self.owner = record.owner
         self.started = meter.clock.monotonic()

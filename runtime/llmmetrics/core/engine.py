@@ -27,7 +27,7 @@ from llmmetrics.core.series import SeriesTable
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
-from llmmetrics.metrics.registry import CallSeries, Families, families_in
+from llmmetrics.metrics.registry import Families, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -172,7 +172,7 @@ class Engine:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series, outcome)
+                self._unpriced(call, outcome)
             if call.admitted is not None:
                 self._to_book(call, outcome, usage, cost)
         if call.tags:
@@ -204,10 +204,10 @@ class Engine:
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
                 self.say(*call_log.strayed(route.origin, context.trial.backend))
 
-    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def _unpriced(self, call: Call, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
-        self.families["without_price"].labels(series.backend, series.model).inc()
-        self.say(*call_log.unpriced(series, outcome))
+        self.families["without_price"].labels(call.series.backend, call.series.model).inc()
+        self.say(*call_log.unpriced(call.series, outcome, call.route.url))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -17,12 +18,17 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import TAIL
+from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
 """The HTTP libraries' modules, the newer one first."""
 
 _CLAIM = "llmmetrics"
 """The request extension with which the first door claims an attempt, so that it counts once."""
+
+claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
+"""The URL of the request that a door is sending in this context. The doors below it (see `adapter.nested`) pass the
+request through, and the connections of it are metered ones (see `unmetered`)."""
 
 
 def send(
@@ -43,11 +49,16 @@ def send(
     finally:
         # the same request may be sent again, as another attempt
         request.extensions.pop(_CLAIM, None)
+        claimed.set(None)
     return _answered(call, request, sent, response, stream)
 
 
 async def asend(
-    meter: Engine, backend: str | None, request: Any, stream: type[Any], onward: Callable[[Any], Awaitable[Any]]
+    meter: Engine,
+    backend: str | None,
+    request: Any,
+    stream: Callable[[Any, Call], Any],
+    onward: Callable[[Any], Awaitable[Any]],
 ) -> Any:
     """Meter one attempt of an async client, as `send` does."""
     if _CLAIM in request.extensions:
@@ -63,12 +74,14 @@ async def asend(
         raise
     finally:
         request.extensions.pop(_CLAIM, None)
+        claimed.set(None)
     return _answered(call, request, sent, response, stream)
 
 
 def _claim(call: Call | None, request: Any) -> Any:
     """Claim a request; return the one to send instead, with a request for stream usage if set."""
     request.extensions[_CLAIM] = True
+    claimed.set(request.url)
     return stream_usage.to_send(call, request) if call is not None and call.series.injects else request
 
 
@@ -91,12 +104,24 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     try:
         body = request.content
     except Exception:
-        # a streamed request body cannot be read twice, so its model is unknown
-        body = b""
+        # a streamed request body cannot be read twice; only a form is known without its uploads
+        body = without_uploads(getattr(request, "stream", None))
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
+        if body.startswith(b"--"):
+            call.request_size = _length(request.headers)
     return call
+
+
+def _length(headers: Any) -> int:
+    """Return the size of a request in bytes; a very large one if its headers do not say it."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() else _UNKNOWN_LENGTH
+
+
+_UNKNOWN_LENGTH = 1 << 30
+"""More than the uploads that providers take: https://platform.openai.com/docs/api-reference/audio says 25 MB."""
 
 
 def _is_retry(headers: Any) -> bool:

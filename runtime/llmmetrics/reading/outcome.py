@@ -9,14 +9,14 @@ from typing import NamedTuple
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.reading.exchange import BodyReading, see
+from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier
-from llmmetrics.wire.usage import Usage, usage_of
+from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
@@ -156,7 +156,11 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if complete and not seen.malformed_usage:
+        reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
+        if UNCOUNTED in reading.usage.buckets:
+            out.known, out.reason = False, out.unread or COMPLETE
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
@@ -169,6 +173,11 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
+    if sent.format.pieces is not None:
+        # its text tells nothing of what it costs
+        asked = counted(sent.format, Reading(), sent.body, sent.model)
+        out.usage, out.charges = asked.usage, asked.charges
+        return
     model = out.model or sent.model
     passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:
