@@ -22,9 +22,11 @@ from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, 
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
+from llmmetrics.pricing.max_output import shows_all
 from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
+from llmmetrics.reading.outcome import COMPLETE
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import Place, PriceLookup
@@ -34,6 +36,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire import asked_fields
 from llmmetrics.wire.estimation.estimate import prompt_tokens
 from llmmetrics.wire.format import Billing, Format
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import Batch
 from llmmetrics.wire.tiers import asked_tier
@@ -121,6 +124,8 @@ class BudgetedCall(Protocol):
     known_amount: int
     basis: Basis
     batch: BatchCost | None
+    unknown: str | None
+    buffer: BodyBuffer
     asynchronous: bool
 
     @property
@@ -160,6 +165,7 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
+        self._most_output = {name: each.worst_output_tokens for name, each in limited.items()}
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
@@ -209,22 +215,37 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = call.amount, call.basis
-        if amount is None:
-            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
+        amount, basis = self._to_book(call, entry)
         if call.asynchronous and self.ledger.blocking:
             self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
             self.budget.book(entry, amount, basis)
+
+    def _to_book(self, call: BudgetedCall, entry: Entry) -> tuple[int, Basis]:
+        if call.amount is None:
+            return max(entry.amount, call.known_amount), Basis.WORST_CASE
+        if call.unknown is None or not self.settings.books_worst_cases:
+            return call.amount, call.basis
+        worst = self._most(call)
+        if worst is None:
+            # the answer had a price
+            return max(entry.amount, call.amount), Basis.WORST_CASE
+        most = entry.amount or pico_up(worst.cost)
+        if call.unknown == COMPLETE and shows_all(call.model):
+            # a token has at least a byte
+            most = min(most, pico_up(worst.cost_of(call.buffer.body().total)))
+        return max(most, call.amount), Basis.WORST_CASE
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
         return self._asked(self.budget.spends) or {}
 
     def pending_amount(self, call: BudgetedCall) -> int:
-        """Return what is booked for an answer until it is fetched: its worst case, or in other modes an estimate."""
-        if self.strict:
-            return call.admitted.amount if call.admitted else 0
+        """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
+        if self.settings.books_worst_cases:
+            worst = None if call.admitted is None or call.admitted.amount else self._most(call)
+            reserved = call.admitted.amount if call.admitted else 0
+            return reserved or (pico_up(worst.cost) if worst else 0)
         if call.batch is not None:
             return pico_up(call.batch.estimate)
         price = self._price(call)
@@ -268,29 +289,28 @@ class Enforcer:
         return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
+        """Return what is reserved for a call before it is sent; None if no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
-        if call.format.batch is not None or call.format.bound is not None:
+        if self.strict or call.format.bound is not None or call.format.batch is not None:
             most = self._most(call)
             return most if self.strict or most is None else _FREE
+        return None if self._price(call) is None else _FREE
+
+    def _most(self, call: BudgetedCall) -> WorstCase | None:
+        """Return the most that a call may cost; None if no price is known."""
+        if call.format.batch is not None:
+            call.batch = self._batch_cost(call, call.format.batch)
+            return None if call.batch is None else WorstCase(call.batch.worst, 0, 0)
+        if call.format.bound is not None:
+            asked = {**asked_fields(call.request_body), "model": call.model}
+            return most_of(call.format.bound(asked, call.request_size), partial(self._part_price, call))
         price = self._price(call)
         if price is None:
             return None
-        if not self.strict:
-            return _FREE
         window = self._price_lookup.window(call.route, call.model)
-        return worst_case(price, call.format, call.request_body, window, call.model)
-
-    def _most(self, call: BudgetedCall) -> WorstCase | None:
-        """Return the worst case of a batch, or of a call that is billed by something else than its text."""
-        format = call.format
-        if format.batch is not None:
-            call.batch = self._batch_cost(call, format.batch)
-            return None if call.batch is None else WorstCase(call.batch.worst, 0, 0)
-        asked = {**asked_fields(call.request_body), "model": call.model}
-        return (
-            most_of(format.bound(asked, call.request_size), partial(self._part_price, call)) if format.bound else None
-        )
+        most = self._most_output.get(call.series.backend)
+        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
 
     def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
         """Return the price of a part of a call, by the name that the part has in the price list."""
@@ -303,7 +323,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name, refusal.worst_case))
 
     def _recur(self) -> None:
         if flush := self._flush():

@@ -146,12 +146,12 @@ class ResilientLedger:
         """Do as `Ledger.advance`."""
         return self._ask(self.ledger.advance, mark, to)
 
-    def claim_alert(self, key: str, window: Window, share: str) -> bool:
-        """Do as `Ledger.claim_alert`; False if the ledger is away."""
+    def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
+        """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:
             return self._ask(self.ledger.claim_alert, key, window, share)
         except LedgerError:
-            return False
+            return None
 
     def retire(self, key: str, owner: str) -> None:
         """Do as `Ledger.retire`, unless entries wait that the ledger must count once."""

@@ -27,8 +27,8 @@ from llmmetrics.reading.results import Results, results_of
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.price_lookup import BATCH, PriceLookup
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire.format import Reading
-from llmmetrics.wire.framing.frames import parse
+from llmmetrics.wire.format import Reading, mapping
+from llmmetrics.wire.framing.frames import Doc, parse
 from llmmetrics.wire.later import AnswerState, LaterAnswer
 from llmmetrics.wire.usage import Usage
 
@@ -155,8 +155,13 @@ class Answers:
         self._submit(task, asynchronous=fetch.asynchronous)
 
     def _answer(self, fetch: Fetch) -> None:
-        body = fetch.buffer.body()
-        reading = see(fetch.format, body, fetch.buffer.headers).reading
+        fields: Doc = {}
+        if fetch.whole is None:
+            reading = see(fetch.format, fetch.buffer.body(), fetch.buffer.headers).reading
+        else:
+            fetch.buffer.trim(0)
+            fields = mapping(parse(bytes(fetch.whole.data)))
+            reading = fetch.format.read(fields)
         later = reading.later
         if later is None and reading.usage is not None:
             later = LaterAnswer(fetch.claim.id, AnswerState.COMPLETED)
@@ -165,7 +170,7 @@ class Answers:
         batch, answer = fetch.format.batch, _key(fetch.route, fetch.claim.id)
         if batch is None or later.empty:
             self._count(fetch, answer, later, reading)
-        elif inline := batch.inline(parse(body.tail) or {}) if body.whole else ():
+        elif inline := batch.inline(fields):
             readings = [(n, each) for n, each in enumerate(map(batch.result, inline), 1) if each]
             self._lines(fetch, answer, later.state, Results(readings, 0, len(inline), complete=True))
         else:
@@ -291,7 +296,8 @@ class Answers:
     def _unsure(self) -> Basis:
         """How sure an amount is that no usage has replaced."""
         enforcer = self._host.enforcer
-        return Basis.WORST_CASE if enforcer is not None and enforcer.strict else Basis.ESTIMATED
+        worst = enforcer is not None and enforcer.settings.books_worst_cases
+        return Basis.WORST_CASE if worst else Basis.ESTIMATED
 
     def _over(self, row: Kept, state: AnswerState) -> None:
         self._host.families["answers"].labels(row.backend, state.value).inc()

@@ -22,7 +22,7 @@ from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
 from llmmetrics.wire.later import LaterAnswer
 
 
@@ -60,6 +60,8 @@ class Call:
     """The answer that comes later, or that was made in the background."""
     batch: BatchCost | None = None
     """What the requests of a batch may cost, if its backend has a budget."""
+    unknown: str | None = None
+    """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     trial: Trial | None = None
@@ -95,7 +97,7 @@ class Call:
         """Note the first bytes of a stream, and drop what need not be kept; return how many bytes are left."""
         if self.streamed:
             self.first_chunk()
-        return self.buffer.trim(size) if size > TAIL else size
+        return self.buffer.trim(size) if size > HELD else size
 
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""

@@ -10,16 +10,13 @@ from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
 from llmmetrics.core.routes import Route
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End
-from llmmetrics.reading.results import LineBuffer, ResultReader
+from llmmetrics.reading.results import LineBuffer, ResultReader, WholeBody
 from llmmetrics.reading.uploads import UploadReader
 from llmmetrics.system import processes
 from llmmetrics.wire import FetchClaim
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import Doc
-
-LARGEST_BATCH = 64 << 20
-"""Bytes of a batch with its results in it. Of a larger one nothing is counted: it stays pending."""
 
 _NO_SERIES: Final = CallSeries("", "", lambda _: None, bool, bool, None)
 
@@ -94,12 +91,14 @@ class Fetch(Passage):
         self.claim = claim
         self.reader: ResultReader | None = None
         """Reads the lines of a file of results."""
+        self.whole: WholeBody | None = None
+        """Holds a batch, whose results may stand in it."""
         if claim.format.batch and claim.results:
             self.reader = ResultReader(claim.format.batch.result)
             self.buffer = LineBuffer(self.reader.lines)
         elif claim.format.batch:
-            # the results may stand in the batch itself
-            self.buffer = BodyBuffer(most=LARGEST_BATCH)
+            self.whole = WholeBody()
+            self.buffer = LineBuffer(self.whole)
 
     def _over(self, *, whole: bool) -> None:
         self.meter.fetched(self, whole=whole)

@@ -18,7 +18,7 @@ from llmmetrics.core.fetch import Passage, Upload
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
-from llmmetrics.wire.framing.body_buffer import TAIL
+from llmmetrics.wire.framing.body_buffer import HELD
 from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
@@ -28,8 +28,8 @@ _CLAIM = "llmmetrics"
 """The request extension with which the first door claims an attempt, so that it counts once."""
 
 claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
-"""The URL of the request that a door is sending in this context. The doors below it (see `adapter.nested`) pass the
-request through, and the connections of it are metered ones (see `unmetered`)."""
+"""The URL of the request that a door is sending in this context. The doors below it (`AdaptedRequest.passes`) pass the
+request on, and its connections are metered ones (`unmetered`)."""
 
 
 def send(
@@ -41,7 +41,9 @@ def send(
     call = _begin(meter, backend, request)
     if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
-    sent = _claim(call, request)
+    request.extensions[_CLAIM] = True
+    claimed.set(request.url)
+    sent = request if call is None else _to_send(call, request)
     try:
         response = onward(sent)
     except BaseException as exc:
@@ -49,7 +51,11 @@ def send(
         raise
     finally:
         _release(call, request)
-    return _answered(call, request, sent, response, stream)
+    if call is not None:
+        _follow(call, response, stream)
+        if sent is not request and isinstance(call, Call):
+            stream_usage.hide(call, library_of(request, "Request"), request, response)
+    return response
 
 
 async def asend(
@@ -65,7 +71,9 @@ async def asend(
     call = _begin(meter, backend, request, asynchronous=True)
     if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
-    sent = _claim(call, request)
+    request.extensions[_CLAIM] = True
+    claimed.set(request.url)
+    sent = request if call is None else _to_send(call, request)
     try:
         response = await onward(sent)
     except BaseException as exc:
@@ -73,18 +81,20 @@ async def asend(
         raise
     finally:
         _release(call, request)
-    return _answered(call, request, sent, response, stream)
+    if call is not None:
+        _follow(call, response, stream)
+        if sent is not request and isinstance(call, Call):
+            stream_usage.hide(call, library_of(request, "Request"), request, response)
+    return response
 
 
-def _claim(call: Call | Passage | None, request: Any) -> Any:
-    """Claim a request; return the one to send instead, with a request for stream usage if set."""
-    request.extensions[_CLAIM] = True
-    claimed.set(request.url)
-    if call is None or not call.series.injects:
-        if isinstance(call, Upload):
-            upload.watch(call, library_of(request, "Request"), request)
-        return request
-    return stream_usage.to_send(call, request) if isinstance(call, Call) else request
+def _to_send(call: Call | Passage, request: Any) -> Any:
+    """Return the request to send: with a request for stream usage if set; the body of an upload is read on its way."""
+    if isinstance(call, Call):
+        return stream_usage.to_send(call, request) if call.series.injects else request
+    if isinstance(call, Upload):
+        upload.watch(call, library_of(request, "Request"), request)
+    return request
 
 
 def _release(call: Call | Passage | None, request: Any) -> None:
@@ -98,17 +108,6 @@ def _release(call: Call | Passage | None, request: Any) -> None:
 def _failed(call: Call | Passage | None, exception: BaseException) -> None:
     if call is not None:
         call.finish(End.RAISED, exception)
-
-
-def _answered(
-    call: Call | Passage | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Any], Any]
-) -> Any:
-    """Follow the body of an answer, and return the answer."""
-    if call is not None:
-        _follow(call, response, stream)
-        if sent is not request and isinstance(call, Call):
-            stream_usage.hide(call, library_of(request, "Request"), request, response)
-    return response
 
 
 def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Passage | None:
@@ -144,12 +143,13 @@ def _is_retry(headers: Any) -> bool:
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. They write the names in lower case.
     """
     # httpx decodes every header to look one up, and raises and catches an exception for an absent one
-    raw: dict[bytes, bytes] = dict(headers.raw if hasattr(headers, "raw") else _raw(headers))
-    count = raw.get(b"x-stainless-retry-count")
-    if count is None:
-        count = raw.get(b"amz-sdk-request", b"attempt=1").partition(b";")[0].removeprefix(b"attempt=")
-        return count != b"1"
-    return count != b"0"
+    raw = getattr(headers, "raw", None)
+    for name, value in _raw(headers) if raw is None else raw:
+        if name == b"x-stainless-retry-count":
+            return bool(value != b"0")
+        if name == b"amz-sdk-request":
+            return bool(value.partition(b";")[0].removeprefix(b"attempt=") != b"1")
+    return False
 
 
 def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
@@ -211,14 +211,14 @@ class _Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         call = self._call
-        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else TAIL
+        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else HELD
         try:
             for chunk in self._inner:
                 append(chunk)
                 size += len(chunk)
                 if size > limit:
                     # the first bytes of a stream, or more than is kept
-                    size, limit = call.grown(size), TAIL
+                    size, limit = call.grown(size), HELD
                 yield chunk
         except GeneratorExit:
             # closing the iterator does not close the answer: close() or the garbage collector ends the call
@@ -242,13 +242,13 @@ class _AsyncStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         call = self._call
-        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else TAIL
+        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else HELD
         try:
             async for chunk in self._inner:
                 append(chunk)
                 size += len(chunk)
                 if size > limit:
-                    size, limit = call.grown(size), TAIL
+                    size, limit = call.grown(size), HELD
                 yield chunk
         except GeneratorExit:
             raise

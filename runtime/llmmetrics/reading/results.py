@@ -63,13 +63,34 @@ class Lines:
         self.begins += len(line)
 
 
+LARGEST_BATCH = 64 << 20
+"""Bytes of a batch with its results in it. Of a larger one nothing is counted: it stays pending."""
+
+
+class WholeBody:
+    """Holds a decoded body as a whole."""
+
+    inside = broken = False
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Add a piece."""
+        self.broken = self.broken or len(self.data) + len(data) > LARGEST_BATCH
+        if self.broken:
+            self.data.clear()
+        else:
+            self.data += data
+
+
 class LineBuffer:
-    """Takes the chunks of a body, as `BodyBuffer` does, and reads their lines."""
+    """Takes the chunks of a body, as `BodyBuffer` does, and gives what they decode to, to `lines`."""
 
     headers: Mapping[str, str] | None = None
     plain = False
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines | WholeBody) -> None:
         self.chunks: deque[bytes] = deque()
         self.lines = lines
         self._decoder: Decoder | None = None
