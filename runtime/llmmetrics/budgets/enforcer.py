@@ -21,6 +21,7 @@ from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO, Price
+from llmmetrics.pricing.surcharges import dearest_geo
 from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
@@ -31,7 +32,7 @@ from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import asked_fields
 from llmmetrics.wire.format import Billing, Format
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 
 log = logging.getLogger("llmmetrics")
 
@@ -226,7 +227,7 @@ class Enforcer:
             most = most_of(call.format.bound(asked, call.request_size), partial(self._price, call))
             return most if self._strict or most is None else _FREE
         price = call.series.price or self._price_lookup.listed(
-            call.route, (call.model,), asked_tier(call.format, call.request_body)
+            call.route, (call.model,), asked_tier(call.format, call.request_body), self._region(call)
         )
         if price is None:
             return None
@@ -234,6 +235,12 @@ class Enforcer:
             return _FREE
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
+
+    def _region(self, call: BudgetedCall) -> str | None:
+        """Return the region that makes a call cost most."""
+        if call.format.geo_name is None:
+            return None
+        return region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
 
     def _price(self, call: BudgetedCall, model: str | None) -> Price | None:
         """Return the price of a part of a call, by the name that the part has in the price list."""

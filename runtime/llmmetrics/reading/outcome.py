@@ -15,7 +15,7 @@ from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading,
 from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_spoilt, parse
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
@@ -50,6 +50,8 @@ class Outcome:
     wire_cost: Decimal | None = None
     tier: str | None = None
     """The service tier, if it has a price of its own."""
+    geo: str | None = None
+    """The region, if it has a price of its own."""
 
 
 def outcome_of(
@@ -72,7 +74,7 @@ def outcome_of(
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # without an answer, only the request names the tier
-            out.tier = asked_tier(format, request_body)
+            out.tier, out.geo = asked_tier(format, request_body), region_of(asked_region(format, request_body))
     else:
         try:
             body = buffer.body()
@@ -105,7 +107,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         reading = format.read(body)
     except MalformedUsageError:
         return None
-    model, usage, charges, cost, error, tier = reading
+    model, usage, charges, cost, error, tier, geo = reading
     if usage is None or error or not (usage.prompt or usage.completion):
         return None
     headers = buffer.headers
@@ -116,6 +118,8 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
             cost = header_cost(headers)
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
+    if geo is not None:
+        out.geo = geo
     return out
 
 
@@ -143,7 +147,7 @@ def _answered(
 ) -> Shown:
     """Fill in the values of a successful answer; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
-    out.model, out.tier = reading.model, reading.tier
+    out.model, out.tier, out.geo = reading.model, reading.tier, reading.geo
     if seen.foreign:
         # no answer of this provider, so that nothing was used
         out.error, out.unread = seen.foreign, out.unread or "malformed"
