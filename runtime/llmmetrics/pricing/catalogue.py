@@ -67,6 +67,13 @@ _MAKERS = {"aws": "anthropic"}
 _GOOGLES = re.compile(r"^(?:publishers/google/models/|google/|models/)", re.IGNORECASE)
 """What Google's OpenAI endpoints put before a model's name."""
 
+_REGIONS = (
+    (re.compile(r"^(https?://)[a-z]{2}\.api\.openai\.com"), r"\1api.openai.com"),
+    (re.compile(r"^(https?://)api\.(?:eu|us)\.mistral\.ai"), r"\1api.mistral.ai"),
+    (re.compile(r"^(https?://)(?:us-|ca-)?api\.together\.ai"), r"\1api.together.xyz"),
+)
+"""Hosts that the catalogue does not know, and those of the same seller that it knows."""
+
 # https://console.groq.com/docs/flex-processing: "Pricing matches the on-demand tier"
 _SAME = frozenset({("groq", "flex")})
 """Tiers with the standard price: seller and tier."""
@@ -263,6 +270,8 @@ class Catalogue:
 
     def _named(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         snapshot = self._snapshot()
+        for host, other in _REGIONS:
+            url = host.sub(other, url)
         for where in ((None, url), (provider, None), (None, None)):
             try:
                 seller = snapshot.find_provider(model.lower(), *where)

@@ -20,6 +20,8 @@ HOSTS = [
     ("https://api.openai.com/v1", "https://eu.api.openai.com/v1", "gpt-5.2", "1"),
     ("https://api.mistral.ai/v1", "https://api.eu.mistral.ai/v1", "mistral-large-2512", "1.1"),
     ("https://api.mistral.ai/v1", "https://api.us.mistral.ai/v1", "codestral-latest", "1.1"),
+    ("https://api.together.ai/v1", "https://us-api.together.ai/v1", "zai-org/GLM-5.3", "1.25"),
+    ("https://api.together.xyz/v1", "https://ca-api.together.ai/v1", "zai-org/GLM-5.3", "1.25"),
 ]
 
 
