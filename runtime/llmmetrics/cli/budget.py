@@ -51,15 +51,15 @@ class _Books(NamedTuple):
     ledger: Ledger
     namespace: str
     settings: Settings | None
-    asked: BudgetQuestion
+    question: BudgetQuestion
     clock: Clock
 
     def chosen(self, rows: Sequence[OfBackend]) -> Sequence[OfBackend]:
         """Keep the rows of the backend that `--backend` names, if any. Raises `ConfigError` if none is left."""
-        name = self.asked.backend
+        name = self.question.backend
         if chosen := [row for row in rows if name in (None, _name(row))]:
             return chosen
-        where = self.asked.settings or f"{self.ledger.name}, namespace {shown(self.namespace)!r}"
+        where = self.question.settings or f"{self.ledger.name}, namespace {shown(self.namespace)!r}"
         known = ", ".join(sorted({shown(_name(row)) for row in rows}))
         if known:
             raise ConfigError(f"no backend {name!r} has a budget in {where}: use one of {known}")
@@ -82,17 +82,17 @@ def _name(row: Account | WindowRow) -> str:
     return row.backend if isinstance(row, Account) else row.key
 
 
-def run(action: str, asked: BudgetQuestion) -> int:
+def run(action: str, question: BudgetQuestion) -> int:
     """Run an action; return 0, or 1 if it was not done.
 
     Raises `ConfigError`, and `LedgerError` if the ledger cannot be reached.
     """
-    settings = None if asked.settings is None else load(asked.settings)
+    settings = None if question.settings is None else load(question.settings)
     url, namespace = ("", "default") if settings is None else place_of(settings)
-    url, namespace = asked.ledger or url, asked.namespace or namespace
+    url, namespace = question.ledger or url, question.namespace or namespace
     durability = "normal" if settings is None else settings.budget.durability
-    with closing(_open(url, namespace, durability, "--ledger" if asked.ledger else KEY)) as ledger:
-        return _ACTIONS[action](_Books(ledger, namespace, settings, asked, SystemClock()))
+    with closing(_open(url, namespace, durability, "--ledger" if question.ledger else KEY)) as ledger:
+        return _ACTIONS[action](_Books(ledger, namespace, settings, question, SystemClock()))
 
 
 def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
@@ -112,7 +112,7 @@ def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
 
 def _show(books: _Books) -> int:
     accounts = books.accounts()
-    if books.asked.json:
+    if books.question.json:
         return books.print(budgets=map(account_fields, accounts))
     sys.stdout.writelines(account_table(accounts))
     return 0
@@ -120,8 +120,8 @@ def _show(books: _Books) -> int:
 
 def _history(books: _Books) -> int:
     rows = books.chosen(books.ledger.history())
-    resets = books.ledger.corrections(books.asked.backend)
-    if books.asked.json:
+    resets = books.ledger.corrections(books.question.backend)
+    if books.question.json:
         return books.print(windows=map(window_fields, rows), resets=map(reset_fields, resets))
     sys.stdout.writelines(window_table(rows))
     if resets:
@@ -137,7 +137,7 @@ def _reset(books: _Books) -> int:
         raise ConfigError(
             f"{several!r} has several windows at once in {books.ledger.name}: give its SETTINGS, so that one is chosen"
         )
-    if accounts and not books.asked.yes and not _agreed(books, accounts):
+    if accounts and not books.question.yes and not _agreed(books, accounts):
         sys.stderr.write("nothing was reset\n")
         return 1
     by, now = _operator(), books.clock.now()
@@ -146,7 +146,7 @@ def _reset(books: _Books) -> int:
         for account in accounts
         if account.window is not None
     ]
-    if books.asked.json:
+    if books.question.json:
         return books.print(resets=map(reset_fields, done))
     sys.stdout.writelines(reset_table(done))
     return 0
