@@ -20,8 +20,8 @@ from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, 
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO
-from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
+from llmmetrics.pricing.price import ATTO, Price
+from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -29,7 +29,8 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire.format import Format
+from llmmetrics.wire import asked_fields
+from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -106,6 +107,7 @@ class BudgetedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
+    request_size: int
     admitted: Entry | None
     amount: int | None
     known_amount: int
@@ -217,8 +219,12 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        if call.format.free:
+        if call.format.billing is Billing.FREE:
             return _FREE
+        if call.format.bound is not None:
+            asked = {**asked_fields(call.request_body), "model": call.model}
+            most = most_of(call.format.bound(asked, call.request_size), partial(self._price, call))
+            return most if self._strict or most is None else _FREE
         price = call.series.price or self._price_lookup.listed(
             call.route, (call.model,), asked_tier(call.format, call.request_body)
         )
@@ -228,6 +234,10 @@ class Enforcer:
             return _FREE
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
+
+    def _price(self, call: BudgetedCall, model: str | None) -> Price | None:
+        """Return the price of a part of a call, by the name that the part has in the price list."""
+        return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""

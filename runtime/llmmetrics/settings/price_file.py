@@ -174,7 +174,7 @@ def _yaml(text: str) -> Any:
             "LlmSettings.PriceFile is YAML, and PyYAML is not installed: pip install 'llmmetrics[yaml]', or write JSON"
         ) from None
 
-    class EachKeyOnce(yaml.SafeLoader):  # type: ignore[misc]
+    class EachKeyOnce(yaml.SafeLoader):
         """A loader that refuses duplicate keys: YAML's own keeps the last."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT002 - PyYAML's signature
