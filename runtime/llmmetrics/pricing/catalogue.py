@@ -213,13 +213,8 @@ class Catalogue:
         geo: str | None = None,
     ) -> Price | None:
         """Return the price of the first of these models that has one."""
-<<<<<<< HEAD
-        found = (self.price(model, url, provider, now, tier, geo) for model in models if model)
-        return next(filter(None, found), None)
-=======
-        prices = (self.price(model, url, provider, now, tier) for model in models if model)
+        prices = (self.price(model, url, provider, now, tier, geo) for model in models if model)
         return next(filter(None, prices), None)
->>>>>>> main
 
     def seller(self, url: str) -> str | None:
         """Return the catalogue's id of the seller at a URL; None if it is unknown."""
@@ -245,15 +240,10 @@ class Catalogue:
         there = [each for each in every if each.id == seller] or every
         return frozenset(model.id for each in there for model in each.models)
 
-<<<<<<< HEAD
     def _find(self, model: str, url: str, provider: str | None, tier: str | None, geo: str | None) -> Listing | None:
         if (factor := surcharges.factor_of(url, model, geo)) is None:
             return None
-        seller, found = self._model(model, url, provider)
-=======
-    def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
         seller, listed = self._model(model, url, provider)
->>>>>>> main
         if seller is not None and (by_piece := pieces.prices(seller.id, model)):
             return Listing([_Always(by_piece)])
         if listed is None:
