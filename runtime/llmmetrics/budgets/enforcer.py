@@ -24,6 +24,7 @@ from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.max_output import shows_all
 from llmmetrics.pricing.price import ATTO, Price
+from llmmetrics.pricing.surcharges import dearest_geo
 from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import COMPLETE
@@ -39,7 +40,7 @@ from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import Batch
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 
 log = logging.getLogger("llmmetrics")
 
@@ -284,10 +285,6 @@ class Enforcer:
             total = total.plus(seen) if total and seen else None
         return total if total and total.requests else None
 
-    def _price(self, call: BudgetedCall) -> Price | None:
-        tier = asked_tier(call.format, call.request_body)
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
-
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         """Return what is reserved for a call before it is sent; None if no price is known."""
         if call.format.billing is Billing.FREE:
@@ -311,6 +308,16 @@ class Enforcer:
         window = self._price_lookup.window(call.route, call.model)
         most = self._most_output.get(call.series.backend)
         return worst_case(price, call.format, call.request_body, window, call.model, most=most)
+
+    def _region(self, call: BudgetedCall) -> str | None:
+        """Return the region that makes a call cost most."""
+        if call.format.geo_name is None:
+            return None
+        return region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
+
+    def _price(self, call: BudgetedCall) -> Price | None:
+        tier = asked_tier(call.format, call.request_body)
+        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, self._region(call))
 
     def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
         """Return the price of a part of a call, by the name that the part has in the price list."""

@@ -272,7 +272,7 @@ class Answers:
     def _part(self, fetch: Fetch, row: Kept, reading: Reading, tier: str | None) -> _Part:
         outcome, usage, lookup = Outcome(), reading.usage, self._host.price_lookup
         outcome.model, outcome.usage, outcome.charges = reading.model, usage, reading.charges
-        outcome.wire_cost, outcome.tier = reading.wire_cost, tier or reading.tier
+        outcome.wire_cost, outcome.tier, outcome.geo = reading.wire_cost, tier or reading.tier, reading.geo
         assert usage is not None
         note = json.loads(row.note or "{}")
         model = note.get("model") or reading.model

@@ -17,7 +17,7 @@ from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, is_stream, last_members, last_value, parse
 from llmmetrics.wire.later import AnswerState, LaterAnswer
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
@@ -55,6 +55,8 @@ class Outcome:
     wire_cost: Decimal | None = None
     tier: str | None = None
     """The service tier, if it has a price of its own."""
+    geo: str | None = None
+    """The region, if it has a price of its own."""
     later: LaterAnswer | None = None
     """The answer that comes later, or that was made in the background."""
 
@@ -84,7 +86,7 @@ def outcome_of(
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # without an answer, only the request names the tier
-            out.tier = asked_tier(format, request_body)
+            out.tier, out.geo = asked_tier(format, request_body), region_of(asked_region(format, request_body))
     else:
         try:
             body = buffer.body()
@@ -120,7 +122,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     if type(body) is not dict:
         return None
     try:
-        model, usage, charges, cost, error, tier, later = format.read(body)
+        model, usage, charges, cost, error, tier, geo, later = format.read(body)
     except MalformedUsageError:
         return None
     if usage is None or error or not (usage.prompt or usage.completion):
@@ -133,8 +135,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
             cost = header_cost(headers)
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
-    if later is not None:
-        out.later = later
+    out.geo, out.later = geo, later
     return out
 
 
@@ -178,7 +179,7 @@ def _answered(
 ) -> Shown:
     """Fill in the values of a successful answer; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
-    out.model, out.tier = reading.model, reading.tier
+    out.model, out.tier, out.geo = reading.model, reading.tier, reading.geo
     if seen.foreign:
         # no answer of this provider, so that nothing was used
         out.error, out.unread = seen.foreign, out.unread or "malformed"
