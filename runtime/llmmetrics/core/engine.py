@@ -20,7 +20,7 @@ from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.context import NOTHING, CallContext, current
-from llmmetrics.core.fetch import Fetch, Passage, Upload
+from llmmetrics.core.fetch import Fetch, Passage, UnknownRequest, Upload
 from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
@@ -145,15 +145,20 @@ class Engine:
             return Fetch(self, route, route.fetch)
         name = route.label(None)
         self.families["unmetered"].labels(name).inc()
-        if route.upload is not None and self.enforcer is not None and name in self.enforcer.budget.lines:
+        if self.enforcer is None or name not in self.enforcer.budget.lines:
+            return None
+        if route.upload is not None:
             return Upload(self, route, route.upload, self.enforcer.pricing(name, route))
+        if route.unknown:
+            self.say(*call_log.unknown_path(name, route.url))
+            return UnknownRequest(self, route, name)
         return None
 
-    def admit(self, call: Call) -> BudgetExceeded | None:
+    def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
         return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
 
-    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+    async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
         return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
 
@@ -178,6 +183,14 @@ class Engine:
     def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage, cost: int | None) -> None:
         """Count tokens and a cost (attodollars) by the tags of a call."""
         self._tagged.add(tuple(tags), backend, usage, cost)
+
+    def give_back(self, request: UnknownRequest) -> None:
+        """Tell the budget that a request is over, of which nothing is booked."""
+        try:
+            if self.enforcer is not None:
+                self.enforcer.book(request)
+        except Exception as exc:
+            self.swallow("book", exc)
 
     def series_of(self, backend: str, model: str) -> CallSeries:
         """Return the series of a backend and model."""
@@ -316,7 +329,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
     if call.trial is not None:
         call.trial.refused = refusal

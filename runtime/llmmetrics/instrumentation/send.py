@@ -10,11 +10,11 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
-from llmmetrics.core.fetch import Passage, Upload
+from llmmetrics.core.fetch import Passage, UnknownRequest, Upload
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
@@ -39,7 +39,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := meter.admit(call)):
+    if call is not None and call.series.limited and _may_refuse(call) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -69,7 +69,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := await meter.aadmit(call)):
+    if call is not None and call.series.limited and _may_refuse(call) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -86,6 +86,11 @@ async def asend(
         if sent is not request and isinstance(call, Call):
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
+
+
+def _may_refuse(call: Call | Passage) -> TypeGuard[Call | UnknownRequest]:
+    """Return whether a budget may refuse it: what is fetched or uploaded never is."""
+    return isinstance(call, Call | UnknownRequest)
 
 
 def _to_send(call: Call | Passage, request: Any) -> Any:
@@ -159,7 +164,7 @@ def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
     )
 
 
-def _refuse(meter: Engine, call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
+def _refuse(meter: Engine, call: Call | Passage, request: Any, exceeded: BudgetExceeded) -> Any:
     """Make the answer to a refused call. Nothing was sent, so no request is counted."""
     call.discard()
     how = meter.settings.budget.on_budget_exceeded
