@@ -171,6 +171,7 @@ class Enforcer:
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
         self._backends = host.backends
+        self._unseen_told = False
         self.answers: AnswerStore = LedgerAnswers(self.budget)
         self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
@@ -282,6 +283,13 @@ class Enforcer:
         for file in batch.inputs(fields):
             row = self.answers.find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
             seen = BatchCost.of(row.note) if row else None
+            if seen is None and not self._unseen_told:
+                self._unseen_told = True
+                log.warning(
+                    "what a batch at %r may cost is not known: no metered client has uploaded its file, or a price of "
+                    "its requests is not known. LlmSettings.Budget.OnUnknownPrice decides about it (docs/later.md)",
+                    call.series.backend,
+                )
             total = total.plus(seen) if total and seen else None
         return total if total and total.requests else None
 
