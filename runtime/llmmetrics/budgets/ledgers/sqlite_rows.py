@@ -110,6 +110,22 @@ def parts_of(amount: int, basis: str | None) -> tuple[int, int, int]:
     return first, second, third
 
 
+_HOLD = """INSERT OR IGNORE INTO reservations SELECT ?, ?, ?, ?, ?, NULL, ?, ?, ?
+  WHERE NOT EXISTS (SELECT 1 FROM (SELECT last FROM settled_ranges WHERE key = ? AND owner = ? AND first <= ?
+    ORDER BY first DESC LIMIT 1) WHERE last >= ?)"""
+
+
+def reserve(
+    db: sqlite3.Connection, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
+) -> bool:
+    """Reserve an amount, unless the call has a row or was settled; return whether it was done."""
+    row = (key, *id, amount, at, boot, ends, lease, key, *id, id.number)
+    if not db.execute(_HOLD, row).rowcount:
+        return False
+    db.execute(_RESERVE, (amount, key, at, at))
+    return True
+
+
 def hold(
     db: sqlite3.Connection, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
 ) -> None:
