@@ -100,6 +100,18 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "answers": FamilyRow(
+        "llmmetrics_answers_total",
+        Counter,
+        "Answers that came after their call (background answers, runs, batches), by how they ended",
+        ("backend", "outcome"),
+    ),
+    "forgotten_answers": FamilyRow(
+        "llmmetrics_forgotten_answers_total",
+        Counter,
+        "Pending answers that a process without a ledger has forgotten, because there were too many",
+        ("backend",),
+    ),
     "tagged_cost": FamilyRow(
         "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
     ),
@@ -125,12 +137,28 @@ def budget_gauge() -> GaugeMetricFamily:
     )
 
 
+def booked_gauge() -> GaugeMetricFamily:
+    """Make the gauge of what the spend of each limited backend consists of."""
+    return GaugeMetricFamily(
+        "llmmetrics_budget_booked_usd",
+        "Spend of the current window in USD, by how sure it is",
+        labels=("backend", "basis"),
+    )
+
+
 def window_gauge() -> GaugeMetricFamily:
     """Make the gauge of the start and end of each spend window."""
     return GaugeMetricFamily(
         "llmmetrics_budget_window_timestamp_seconds",
         "Start of the current spend window and of the next one, in seconds since 1970",
         labels=("backend", "edge"),
+    )
+
+
+def pending_gauge() -> GaugeMetricFamily:
+    """Make the gauge of the answers that are still to come."""
+    return GaugeMetricFamily(
+        "llmmetrics_pending_answers", "Answers that were asked for and are still to be fetched", labels=("backend",)
     )
 
 
