@@ -14,6 +14,7 @@ from pathlib import Path
 from time import thread_time
 
 import pytest
+from llmmetrics.wire.stream_usage import Hider, asking
 
 from llmmetrics import wire
 from llmmetrics.pricing.price import Price
@@ -23,7 +24,6 @@ from llmmetrics.reading.exchange import see
 from llmmetrics.reading.outcome import outcome_of
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.framing.body_buffer import HEAD, HELD, Body, BodyBuffer
-from llmmetrics.wire.stream_usage import Hider, asking
 from llmmetrics.wire.tiers import asked_tier
 
 SHAPES = tomllib.loads((Path(__file__).parents[2] / "support" / "hostile_shapes.toml").read_text())
@@ -148,7 +148,7 @@ def test_twice_the_bytes_take_twice_the_time(kind, shape):
     size = DIGITS if "digits" in shape["name"] else SIZE
     once, twice = body(shape, size), body(shape, 2 * size)
     steep = {reader.__name__: exponent(reader, format, once, twice) for reader in READERS[kind]}
-    print(", ".join(f"{name} {value:.2f}" for name, value in steep.items()))
+    print(", ".join(f"{name} {value:.2f}" for name, value in steep.items()))  # noqa: T201 - shown by `pytest -s`
     assert max(steep.values()) < STEEPEST, steep
 
 

@@ -118,7 +118,8 @@ class BodyBuffer:
                     inner.feed(piece)
                     self._decoded += len(piece)
                     if self._decoded > MOST_DECODED:
-                        raise UnknownEncodingError(f"the decoded body has more than {MOST_DECODED} bytes")
+                        self.broken = UnknownEncodingError(f"the decoded body has more than {MOST_DECODED} bytes")
+                        break
         except Exception as exc:
             self.broken = exc
         chunks.clear()
