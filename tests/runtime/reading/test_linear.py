@@ -14,7 +14,6 @@ from pathlib import Path
 from time import thread_time
 
 import pytest
-from llmmetrics.wire.stream_usage import Hider, asking
 
 from llmmetrics import wire
 from llmmetrics.pricing.price import Price
@@ -22,6 +21,7 @@ from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.exchange import see
 from llmmetrics.reading.outcome import outcome_of
+from llmmetrics.reading.stream_usage import Hider, asking
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.framing.body_buffer import HEAD, HELD, Body, BodyBuffer
 from llmmetrics.wire.tiers import asked_tier
