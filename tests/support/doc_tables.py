@@ -12,6 +12,7 @@ from llmmetrics import wire
 from llmmetrics.budgets.budget import LEDGER_ERRORS
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.errors import Reason
+from llmmetrics.reading import endpoints
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
 from llmmetrics.settings.model import (
@@ -24,7 +25,6 @@ from llmmetrics.settings.model import (
     OnUnknownUsage,
 )
 from llmmetrics.settings.windows import ResetPeriod, Weekday
-from llmmetrics.wire import endpoints
 from pytest_llmmetrics.bill.modes import Mode
 from support.documentation import DOCS
 

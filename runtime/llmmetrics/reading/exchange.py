@@ -54,6 +54,7 @@ _BESIDE = frozenset(
     {
         *("error", "service_tier", "serviceTier", "performanceConfig"),
         *("tool_usage", "tools", "prompt_eval_cached_count"),
+        *("id", "status", "background"),
     }
 )
 """Optional fields of a stream: if present, they are next to the usage, so the reader does not search for them."""
