@@ -60,9 +60,9 @@ def opened(db: sqlite3.Connection, key: str, window: Window) -> Sums:
     start, end = bounds(window)
     row: Any = db.execute(WINDOW, (key, end, start)).fetchone()
     if row is None:
-        # total() and not sum(): it cannot overflow
+        # a sum that might pass 64 bits is an error of SQLite; total() is a float, and cannot
         exact = ", ".join(
-            f"CASE WHEN total({column}) >= {MOST} THEN {MOST} ELSE coalesce(sum({column}), 0) END"
+            f"CASE WHEN total({column}) > 9.1e18 THEN {MOST} ELSE min(coalesce(sum({column}), 0), {MOST}) END"
             for column in ("spent", "estimated", "worst_case", "pending")
         )
         parts = db.execute(
