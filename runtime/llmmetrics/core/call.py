@@ -20,7 +20,7 @@ from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.framing.body_buffer import BodyBuffer
+from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer
 
 
 class CallKeeper(Protocol):
@@ -80,6 +80,12 @@ class Call:
         if self.first_chunk_at is None:
             self.first_chunk_at = self.meter.clock.monotonic()
 
+    def grown(self, size: int) -> int:
+        """Note the first bytes of a stream, and drop what need not be kept; return how many bytes are left."""
+        if self.streamed:
+            self.first_chunk()
+        return self.buffer.trim(size) if size > TAIL else size
+
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""
         if not self._open:
@@ -108,7 +114,7 @@ class Call:
         if self.admitted is not None:
             self.meter.book(self)
         try:
-            self.series.active(-1)
+            self.series.end()
         except Exception as exc:
             self.meter.swallow("close", exc)
 

@@ -127,7 +127,7 @@ class Engine:
             name = route.only or route.label(model)
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
-            series.active(1)
+            series.begin()
             if context is not NOTHING:
                 self._attribute(call, route, context)
         except Exception as exc:

@@ -48,10 +48,13 @@ class Price:
         if self.request_fee:
             return None
         units = self.at(usage.prompt) if self.tiers else self.units
+        cost = 0
         try:
-            return sum([units[name] * n for name, n in usage.buckets.items()])
+            for name, n in usage.buckets.items():
+                cost += units[name] * n
         except KeyError:
             return None
+        return cost
 
     def least(self, usage: Usage) -> int:
         """Compute the cost of the buckets that have a price, in attodollars."""

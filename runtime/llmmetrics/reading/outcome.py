@@ -105,21 +105,17 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         reading = format.read(body)
     except MalformedUsageError:
         return None
-    if reading.usage is None or reading.error or not reading.usage.total:
+    model, usage, charges, cost, error, tier = reading
+    if usage is None or error or not (usage.prompt or usage.completion):
         return None
+    headers = buffer.headers
+    if headers is not None:
+        if format.tier is not None:
+            tier = format.tier(headers) or tier
+        if cost is None:
+            cost = header_cost(headers)
     out = Outcome()
-    out.plain = True
-    out.model, out.usage = reading.model, reading.usage
-    if reading.charges:
-        out.charges = reading.charges
-    if reading.wire_cost is not None:
-        out.wire_cost = reading.wire_cost
-    if reading.tier is not None:
-        out.tier = reading.tier
-    if format.tier is not None and (tier := format.tier(buffer.headers or {})):
-        out.tier = tier
-    if out.wire_cost is None and buffer.headers is not None and (cost := header_cost(buffer.headers)):
-        out.wire_cost = cost
+    out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
     return out
 
 

@@ -217,9 +217,10 @@ _COST_HEADERS = ("x-litellm-response-cost",)
 def header_cost(headers: Mapping[str, str]) -> Decimal | None:
     """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
     for name in _COST_HEADERS:
-        if said := headers.get(name):
+        # `in` first: httpx raises and catches an exception to `get` what is absent
+        if name in headers:
             try:
-                cost = Decimal(said)
+                cost = Decimal(headers[name])
             except ArithmeticError:
                 continue
             if cost.is_finite() and 0 < cost < MOST_USD:
