@@ -14,12 +14,12 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
+from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
+from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO
 from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
@@ -109,6 +109,7 @@ class BudgetedCall(Protocol):
     admitted: Entry | None
     amount: int | None
     known_amount: int
+    basis: Basis
     asynchronous: bool
 
     @property
@@ -144,7 +145,7 @@ class Enforcer:
             _announce(ledger, limited)
         self.ledger = ledger
         lines = {
-            name: SpendLimit(name, int(each.max_spend_usd * NANO), schedule_of(each))
+            name: SpendLimit(name, int(each.max_spend_usd * PICO), schedule_of(each))
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
@@ -166,7 +167,7 @@ class Enforcer:
         self.worker.start()
         try:
             worst = self._worst(call)
-            answer = self.budget.admit(call.series.backend, None if worst is None else nano_up(worst.cost))
+            answer = self.budget.admit(call.series.backend, None if worst is None else pico_up(worst.cost))
             if isinstance(answer, BudgetExceeded):
                 return self._explained(answer, worst, call)
         except Exception as exc:
@@ -195,11 +196,13 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount = max(entry.amount, call.known_amount) if call.amount is None else call.amount
+        amount, basis = call.amount, call.basis
+        if amount is None:
+            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
         if call.asynchronous and self.ledger.blocking:
-            self.worker.submit(partial(self.budget.book, entry, amount))
+            self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
-            self.budget.book(entry, amount)
+            self.budget.book(entry, amount, basis)
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -233,7 +236,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(nano_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
 
     def _recur(self) -> None:
         if flush := self._flush():
@@ -269,4 +272,5 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()
+        budget.retire()
     budget.ledger.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -48,9 +49,11 @@ class Call:
     admitted: Entry | None = None
     """The entry that the call is booked under, if its backend has a budget."""
     amount: int | None = None
-    """Nano-dollars to book; None if no price is known."""
+    """Pico-dollars to book; None if no price is known."""
     known_amount = 0
-    """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    """Lower bound, in pico-dollars, of a cost that is only partly known."""
+    basis = Basis.KNOWN
+    """How sure `amount` is."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     trial: Trial | None = None

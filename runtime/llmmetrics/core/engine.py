@@ -11,8 +11,9 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, nano
+from llmmetrics.budgets.budget import SpendAlert, pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
@@ -37,6 +38,7 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.wire.usage import Usage
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -171,10 +173,8 @@ class Engine:
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series, outcome)
-                if call.admitted is not None:
-                    call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
-            elif call.admitted is not None:
-                call.amount = nano(cost)
+            if call.admitted is not None:
+                self._to_book(call, outcome, usage, cost)
         if call.tags:
             self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
@@ -186,6 +186,15 @@ class Engine:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+
+    def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
+        """Note what a budget books of a call, and how sure it is."""
+        if cost is None:
+            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
+        else:
+            call.amount = pico(cost)
+        if not outcome.known:
+            call.basis = Basis.ESTIMATED
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""

@@ -41,7 +41,7 @@ BATCH = 64
 
 
 class Spend(NamedTuple):
-    """Spend and limit of one backend, in nano-dollars; `blocked` while its calls are refused."""
+    """Spend and limit of one backend, in pico-dollars; `blocked` while its calls are refused."""
 
     spent: int
     limit: int
@@ -49,7 +49,7 @@ class Spend(NamedTuple):
     window: Window
 
 
-NANO = 10**9
+PICO = 10**12
 
 
 @dataclass(slots=True)
@@ -128,8 +128,8 @@ class Families:
         if spends:
             gauge, edges = budget_gauge(), window_gauge()
             for backend, spend in spends.items():
-                gauge.add_metric([backend, "current"], spend.spent / NANO)
-                gauge.add_metric([backend, "max"], spend.limit / NANO)
+                gauge.add_metric([backend, "current"], spend.spent / PICO)
+                gauge.add_metric([backend, "max"], spend.limit / PICO)
                 if spend.window.resets_at is not None:
                     edges.add_metric([backend, "start"], spend.window.start.timestamp())
                     edges.add_metric([backend, "end"], spend.window.end.timestamp())

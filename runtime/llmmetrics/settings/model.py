@@ -95,8 +95,8 @@ def _http_url(url: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=9)]
-"""USD, to the nano-dollar; the maximum is what every ledger can store exactly."""
+Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=12)]
+"""USD, to the pico-dollar; the maximum is what every ledger can store exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]

@@ -7,16 +7,32 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llmmetrics.budgets.ledgers.base import Balance, Ledger, Reset, Standing, WindowRow
+from llmmetrics.budgets.ledgers.base import (
+    Balance,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Ledger,
+    Pending,
+    Standing,
+    WindowRow,
+    answer_id,
+)
 from llmmetrics.errors import ConfigError
 
 __all__ = [
     "Balance",
+    "Basis",
+    "Booked",
+    "CallId",
+    "Correction",
     "Ledger",
     "LedgerFactory",
-    "Reset",
+    "Pending",
     "Standing",
     "WindowRow",
+    "answer_id",
     "default_url",
     "file_of",
     "look",

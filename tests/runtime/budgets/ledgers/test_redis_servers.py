@@ -70,7 +70,7 @@ def spend(url, durability):
         assert not reserve(ledger, 60, id=f"{backend}2", backend=backend).admitted
         assert settle(ledger, 30, id=f"{backend}1", backend=backend).spent == 30
     other = open_ledger(url, namespace=durability, durability="normal")
-    assert [(row.backend, row.spent) for row in other.history()] == [(name, 30) for name in "hgfedcb"]
+    assert [(row.key, row.spent) for row in other.history()] == [(name, 30) for name in "hgfedcb"]
     ledger.close()
     other.close()
 
