@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 Reason = Literal["limit", "unknown_price", "ledger", "run"]
-"""Why a call was refused: the budget is spent, no price is known, the ledger cannot be reached, or a run is at its limit."""
+"""Why a call was refused: a budget is spent, no price is known, no ledger can be reached, a run is at its limit."""
 
 
 class LlmMetricsError(Exception):

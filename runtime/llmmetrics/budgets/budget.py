@@ -130,7 +130,7 @@ class SpendLimits:
         self._on_alert = on_alert
         self.alerts = Worker("llmmetrics-alerts")
         """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
-        self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
+        self.guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
@@ -161,12 +161,12 @@ class SpendLimits:
         entry = Entry(backend, CallId(self._owner, line.number()), amount, now)
         limit = None if shadow else line.limit
         try:
-            standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
+            standing = self.guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
         except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
             if amount and not isinstance(exc, NotAskedError):
-                self._guard.abandon(entry)
+                self.guard.abandon(entry)
             else:
                 line.unused.append(entry.id.number)
             return self._refused(line, window, "ledger")
@@ -203,7 +203,7 @@ class SpendLimits:
             if admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
             return
-        spent = self._guard.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
+        spent = self.guard.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
         if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
             line.spent = spent
             self._alert(line, line.window, spent)
@@ -212,7 +212,7 @@ class SpendLimits:
         for share in self._settings.spend_alerts:
             if share not in line.alerted and spent >= share * line.limit:
                 line.alerted.add(share)
-                if not self._guard.claim_alert(line.backend, window, str(share)):
+                if not self.guard.claim_alert(line.backend, window, str(share)):
                     # another process has told it
                     continue
                 alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), window.start, window.resets_at)
@@ -234,23 +234,23 @@ class SpendLimits:
 
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
-        self._guard.catch_up()
+        self.guard.catch_up()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:
-                self._guard.renew(entry, self._settings.lease_seconds)
+                self.guard.renew(entry, self._settings.lease_seconds)
 
     def retire(self) -> None:
         """Tell the ledger, at the end, that this owner has settled all of its calls."""
         if not self.in_flight:
             for line in self.lines.values():
-                self._guard.retire(line.backend, self._owner)
+                self.guard.retire(line.backend, self._owner)
 
     def spends(self) -> dict[str, Spend]:
         """Read what each backend has spent in the window of this moment. Raises `LedgerError`."""
         now, spends = self._clock.now(), {}
         for line in self.lines.values():
             window = line.at(now)
-            balance = self._guard.balance(line.backend, window)
+            balance = self.guard.balance(line.backend, window)
             line.spent, line.reserved = balance.spent, balance.reserved
             if balance.expired:
                 self._families["expired"].inc(balance.expired)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
@@ -20,7 +20,7 @@ from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, 
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
@@ -33,6 +33,8 @@ from llmmetrics.wire.format import Format
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
+
+C = TypeVar("C", bound="BudgetedCall")
 
 SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
@@ -120,6 +122,18 @@ class BudgetedCall(Protocol):
         """Forget the call."""
 
 
+def price_of(price_lookup: PriceLookup, call: BudgetedCall) -> Price | None:
+    """Return the price of a call before it is sent."""
+    tier = asked_tier(call.format, call.request_body)
+    return call.series.price or price_lookup.listed(call.route, (call.model,), tier)
+
+
+def worst_of(price_lookup: PriceLookup, call: BudgetedCall, price: Price | None) -> WorstCase:
+    """Return the most that a call may come to."""
+    window = price_lookup.window(call.route, call.model)
+    return worst_case(price, call.format, call.request_body, window, call.model)
+
+
 class Enforcer:
     """The limits of a meter's backends, enforced for its calls.
 
@@ -176,14 +190,13 @@ class Enforcer:
         call.admitted = answer
         return None
 
-    async def aadmit(self, call: BudgetedCall) -> BudgetExceeded | None:
-        """Ask for a call of an async caller, without blocking its event loop."""
-        call.asynchronous = True
+    async def aadmit(self, call: C, admit: Callable[[C], BudgetExceeded | None]) -> BudgetExceeded | None:
+        """Do `admit`, which asks the ledger, for an async caller without blocking its event loop."""
         if not self.ledger.blocking:
-            return self.admit(call)
+            return admit(call)
         from anyio import to_thread
 
-        asked = self.worker.submit(partial(self.admit, call))
+        asked = self.worker.submit(partial(admit, call))
         try:
             return await to_thread.run_sync(asked.result)
         except BaseException:
@@ -199,10 +212,14 @@ class Enforcer:
         amount, basis = call.amount, call.basis
         if amount is None:
             amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
+        self.in_turn(call, partial(self.budget.book, entry, amount, basis))
+
+    def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
+        """Do what asks the ledger: at once, or on the worker's thread if the caller is an event loop."""
         if call.asynchronous and self.ledger.blocking:
-            self.worker.submit(partial(self.budget.book, entry, amount, basis))
+            self.worker.submit(task)
         else:
-            self.budget.book(entry, amount, basis)
+            task()
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -219,15 +236,10 @@ class Enforcer:
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         if call.format.free:
             return _FREE
-        price = call.series.price or self._price_lookup.listed(
-            call.route, (call.model,), asked_tier(call.format, call.request_body)
-        )
+        price = price_of(self._price_lookup, call)
         if price is None:
             return None
-        if not self._strict:
-            return _FREE
-        window = self._price_lookup.window(call.route, call.model)
-        return worst_case(price, call.format, call.request_body, window, call.model)
+        return worst_of(self._price_lookup, call, price) if self._strict else _FREE
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
@@ -245,7 +257,7 @@ class Enforcer:
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
-    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited), ledger.name, ledger.reach)
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs", ledger.name, ledger.reach)
     if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
         log.warning(
             "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "

@@ -9,6 +9,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
+from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Standing
 from llmmetrics.budgets.ledgers.base import MOST
@@ -70,7 +71,7 @@ class MemoryRunLedger:
     def reserve(
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
-        # a call that nothing holds any more is finished by the garbage collector: no lease needs to end
+        del lease  # a call that nothing holds any more is finished by the garbage collector
         return self._ledger.reserve(key, window, amount, limit, id, at, 0.0, inf)
 
     def settle(self, entry: Entry) -> int | None:
@@ -78,6 +79,28 @@ class MemoryRunLedger:
 
     def balance(self, key: str, window: Window) -> Balance:
         return self._ledger.balance(key, window, 0.0)
+
+
+class SharedRunLedger:
+    """The ledger of named runs: that of a meter, with its journal and renewed leases."""
+
+    def __init__(self, limits: SpendLimits) -> None:
+        self._limits = limits
+
+    def reserve(
+        self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
+    ) -> Standing:
+        standing = self._limits.guard.reserve(key, window, amount, limit, id, at, lease)
+        if standing.admitted and amount:
+            self._limits.in_flight[key, id] = Entry(key, id, amount, at)
+        return standing
+
+    def settle(self, entry: Entry) -> int | None:
+        self._limits.in_flight.pop((entry.key, entry.id), None)
+        return self._limits.guard.settle(entry)
+
+    def balance(self, key: str, window: Window) -> Balance:
+        return self._limits.guard.balance(key, window)
 
 
 class _Line:

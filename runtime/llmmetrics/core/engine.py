@@ -14,6 +14,7 @@ from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run_budget import RunLedger, SharedRunLedger
 from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
@@ -23,7 +24,9 @@ from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
+from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
@@ -39,6 +42,9 @@ from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
 from llmmetrics.wire.usage import Usage
+
+UNANSWERED = frozenset({"unanswered", "cut", "cancelled"})
+"""Why usage was estimated, of calls whose outcome at the provider is not known."""
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -66,6 +72,7 @@ class Engine:
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
         self._tagged = TaggedSeries(self.settings.attribution, self.families)
+        self._gate = RunGate(self)
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -130,7 +137,7 @@ class Engine:
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.begin()
-            if context is not NOTHING:
+            if context is not NOTHING or self._gate.required or any_open():
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -139,19 +146,46 @@ class Engine:
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
+        return _noted(call, self._admit(call))
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
-        return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
+        call.asynchronous = True
+        asked = self.enforcer
+        return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
+
+    def _admit(self, call: Call) -> BudgetExceeded | None:
+        """Ask the runs of a call, then the budget of its backend."""
+        try:
+            if call.gated and (refusal := self._gate.admit(call)):
+                return refusal
+        except Exception as exc:
+            self.swallow("run", exc)
+        if self.enforcer is None or not call.series.limited:
+            return None
+        refusal = self.enforcer.admit(call)
+        if refusal and call.runs:
+            self._gate.release(call)
+        return refusal
 
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call."""
         try:
+            if call.runs:
+                book = partial(self._gate.book, call)
+                book() if self.enforcer is None else self.enforcer.in_turn(call, book)
             if self.enforcer is not None:
                 self.enforcer.book(call)
         except Exception as exc:
             self.swallow("book", exc)
+
+    def shared_runs(self) -> RunLedger:
+        """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
+        if self.enforcer is None:
+            # no backend has a limit
+            self.fund(Enforcer(self.settings, {}, self, None))
+        assert self.enforcer is not None, "it was just set"
+        return SharedRunLedger(self.enforcer.budget)
 
     def close(self) -> None:
         """Book what is still open, and close the ledger. Later calls are not counted correctly."""
@@ -173,8 +207,10 @@ class Engine:
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self._unpriced(series, outcome)
-            if call.admitted is not None:
+            if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
+        if call.runs:
+            call.tokens, call.unanswered = (usage.total if usage else 0), outcome.reason in UNANSWERED
         if call.tags:
             self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
@@ -197,8 +233,11 @@ class Engine:
             call.basis = Basis.ESTIMATED
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
-        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         call.tags = self._tagged.of(context.tags)
+        call.runs = self._gate.of(context)
+        if call.runs or self._gate.required:
+            call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):

@@ -157,7 +157,8 @@ class Failover:
         name = trial.backend
         if trial.refused is not None:
             self.pass_over(name, trial.refused.reason, trial.refused.resets_at)
-            return True
+            # the limit of a run holds for all backends
+            return trial.refused.reason != "run"
         if trial.healthy is not False:
             return False
         now = self.engine.clock.monotonic()

@@ -27,6 +27,13 @@ Mode = Literal["strict", "documented", "shadow"]
 _names = count(1)
 
 
+class Hold(NamedTuple):
+    """What a run has reserved for a call."""
+
+    run: Run
+    entries: Sequence[Entry]
+
+
 class RunRow(NamedTuple):
     """What a run's calls to one backend and model came to, in this process. Amounts are in USD."""
 

@@ -5,73 +5,80 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from threading import get_ident
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from llmmetrics.budgets.budget import pico_up, usd
+from llmmetrics.budgets.enforcer import BudgetedCall, price_of, worst_of
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal
-from llmmetrics.core import spending
-from llmmetrics.core.call_log import inherited, outside
+from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
+from llmmetrics.core import call_log, spending
 from llmmetrics.core.context import CallContext
-from llmmetrics.core.run import Run
-from llmmetrics.errors import BudgetExceeded, LedgerError
-from llmmetrics.metrics.registry import PICO, CallSeries, Families
-from llmmetrics.pricing.worst_case import WorstCase
+from llmmetrics.core.run import Hold, Run
+from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, Reason
+from llmmetrics.metrics.registry import PICO, Families
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.settings.model import OnLedgerError, OnUnknownPrice, Settings
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import Clock
 
-_FREE = Amounts(0, 1, 0)
 
-
-class Hold(NamedTuple):
-    """What a run has reserved for a call."""
-
-    run: Run
-    entries: Sequence[Entry]
-
-
-class RunCall(Protocol):
+class RunCall(BudgetedCall, Protocol):
     """What the gate reads of a call, and what it notes there."""
 
-    series: CallSeries
     runs: tuple[Run, ...]
     holds: list[Hold]
+    sent: bool
+    tokens: int
+    unanswered: bool
+
+
+class RunHost(Protocol):
+    """What the gate needs of the meter."""
+
+    settings: Settings
+    clock: Clock
+    families: Families
+    price_lookup: PriceLookup
+    say: Callable[[str, str], None]
+
+    def shared_runs(self) -> RunLedger:
+        """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
 
 
 class RunGate:
     """The runs' side of a meter."""
 
-    def __init__(
-        self, settings: Settings, clock: Clock, families: Families, say: Callable[[str, str], None]
-    ) -> None:
-        self.required = settings.attribution.require_run
-        self._budget = settings.budget
-        self._clock = clock
-        self._families = families
-        self._say = say
+    def __init__(self, host: RunHost) -> None:
+        self._host = host
+        self._budget = host.settings.budget
+        self._families = host.families
+        self.required = host.settings.attribution.require_run
 
     def of(self, context: CallContext) -> tuple[Run, ...]:
-        """Return the open runs that a call of this context belongs to."""
+        """Return the open runs that a call of this context belongs to; count and log a call that may have lost its."""
         return tuple(self._open(context))
 
     def _open(self, context: CallContext) -> Iterator[Run]:
         for run in (*spending.process_wide, *context.runs):
             if run.inherited:
-                self._say(*inherited(run.name))
+                self._host.say(*call_log.inherited(run.name))
             elif run.open:
                 yield run
         if not context.runs and spending.open_in and get_ident() not in spending.open_in:
             self._families["outside_runs"].inc()
-            self._say(*outside())
+            self._host.say(*call_log.outside())
 
-    def admit(self, call: RunCall, worst: WorstCase | None) -> BudgetExceeded | None:
+    def admit(self, call: RunCall) -> BudgetExceeded | None:
         """Reserve what a call may come to in each of its runs; return the refusal of the first that it does not fit.
 
-        `worst` is None if no price is known. After a refusal nothing is reserved.
+        After a refusal nothing is reserved.
         """
-        if self.required and not call.runs:
-            return self._refused(call, None, RunRefusal("calls", 0, 0, 0))
+        if not call.runs:
+            return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
+        price = price_of(self._host.price_lookup, call)
+        worst = worst_of(self._host.price_lookup, call, price)
         for run in call.runs:
             refusal = self._admit(call, run, worst)
             if refusal is not None:
@@ -79,15 +86,18 @@ class RunGate:
                 return refusal
         return None
 
-    def _admit(self, call: RunCall, run: Run, worst: WorstCase | None) -> BudgetExceeded | None:
-        priced = worst is not None and worst.priced
-        if "usd" in run.of.limits and not priced and self._budget.on_unknown_price is OnUnknownPrice.REFUSE:
-            if run.of.mode != "shadow":
-                return self._refused(call, run, RunRefusal("usd", 0, 0, run.of.limits["usd"]), reason="unknown_price")
-        amounts = _FREE if worst is None else Amounts(pico_up(worst.cost), 1, worst.tokens)
+    def _admit(self, call: RunCall, run: Run, worst: WorstCase) -> BudgetExceeded | None:
+        priced = worst.priced or call.format.free or "usd" not in run.of.limits or run.of.mode == "shadow"
+        if not priced and self._budget.on_unknown_price is OnUnknownPrice.REFUSE:
+            return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="unknown_price")
+        amounts = Amounts(0, 1, 0) if call.format.free else Amounts(pico_up(worst.cost), 1, worst.tokens)
         try:
-            answer = run.admit(amounts, self._clock.now())
-        except LedgerError:
+            if run.named:
+                run.keep_in(self._host.shared_runs(), self._budget.lease_seconds)
+            answer = run.admit(amounts, self._host.clock.now())
+        except (LedgerError, ConfigError) as exc:
+            if isinstance(exc, ConfigError):
+                self._host.say("runs", str(exc))
             if self._budget.on_ledger_error is OnLedgerError.ADMIT:
                 return None
             return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="ledger")
@@ -103,35 +113,47 @@ class RunGate:
             hold.run.release(hold.entries)
 
     def book(self, call: RunCall) -> None:
-        """Book what a call came to in each of its runs; in `strict`, an unknown outcome at its worst case."""
+        """Book what a call came to in each of its runs."""
+        if not call.sent:
+            self.release(call)
         names = (call.series.backend, call.series.model)
         while call.holds:
-            hold = call.holds.pop()
-            hold.run.book(hold.entries, names, *_used(call, hold))
+            run, entries = call.holds.pop()
+            amount, basis = _came_to(call, entries, strict=run.of.mode == "strict")
+            run.book(entries, names, Amounts(amount, 1, call.tokens), basis)
 
     def _refused(
-        self,
-        call: RunCall,
-        run: Run | None,
-        refusal: RunRefusal,
-        worst: WorstCase | None = None,
-        *,
-        reason: Reason = "run",
+        self, call: RunCall, run: Run | None, why: RunRefusal, worst: WorstCase | None = None, reason: Reason = "run"
     ) -> BudgetExceeded:
         self._families["refusals"].labels(call.series.backend, reason).inc()
-        spent, reserved, limit = (_shown(refusal.unit, amount) for amount in refusal[1:])
-        could, most, name = _could(refusal, worst, call.format) if run and run.of.mode == "strict" else (None, None, None)
-        return BudgetExceeded(
-            call.series.backend,
-            reason,
-            spent,
-            reserved,
-            limit,
-            ALWAYS.start,
-            None,
-            could,
-            most,
-            name,
-            run.name if run else None,
-            refusal.unit,
-        )
+        spent, reserved, limit = (_shown(why.unit, amount) for amount in (why.spent, why.reserved, why.limit))
+        strict = run is not None and run.of.mode == "strict"
+        could = _could(why, worst, call) if strict and worst is not None else (None, None, None)
+        of_run = (run.name if run else None, why.unit)
+        return BudgetExceeded(call.series.backend, reason, spent, reserved, limit, ALWAYS.start, None, *could, *of_run)
+
+
+def _came_to(call: RunCall, entries: Sequence[Entry], *, strict: bool) -> tuple[int, Basis]:
+    """Return what to book for a call, in pico-dollars: the reservation, if its outcome or its cost is not known."""
+    reserved = entries[0].amount
+    if call.amount is None:
+        return max(reserved, call.known_amount), Basis.WORST_CASE
+    if call.unanswered and strict and reserved > call.amount:
+        return reserved, Basis.WORST_CASE
+    return call.amount, call.basis
+
+
+def _shown(unit: str, amount: int) -> Decimal:
+    return usd(amount) if unit == "usd" else Decimal(amount)
+
+
+def _could(why: RunRefusal, worst: WorstCase, call: RunCall) -> tuple[Decimal | None, int | None, str | None]:
+    """Return what a call could come to, with which output limit it would fit, and the name of that limit."""
+    left = why.limit - why.spent - why.reserved
+    name = output_limit(call.format, call.request_body)
+    if why.unit == "calls":
+        return None, None, None
+    if why.unit == "tokens":
+        most = left - (worst.tokens - worst.output)
+        return Decimal(worst.tokens), most if name and most > 0 else None, name
+    return usd(pico_up(worst.cost)), worst.output_for(left * ATTO // PICO) if name else None, name

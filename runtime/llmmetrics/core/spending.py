@@ -7,7 +7,7 @@ from decimal import Decimal
 from threading import Lock, get_ident
 from typing import Literal, Self
 
-from llmmetrics.core.context import CallContext, Scope
+from llmmetrics.core.context import CallContext, Scope, current
 from llmmetrics.core.run import Mode, Run, RunLimits
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO
@@ -22,6 +22,8 @@ LONGEST = 200
 _DOLLARS = 9_000_000
 """The largest limit that every ledger can store exactly."""
 
+_SMALLEST = Decimal(1) / PICO
+
 process_wide: tuple[Run, ...] = ()
 """The open runs of scope `process`."""
 
@@ -29,6 +31,11 @@ open_in: Counter[int] = Counter()
 """How many runs of scope `context` are open, by the thread in which they began."""
 
 _lock = Lock()
+
+
+def any_open() -> bool:
+    """Return whether a run is open anywhere in this process."""
+    return bool(process_wide or open_in)
 
 
 class Spending(Scope):
@@ -45,8 +52,10 @@ class Spending(Scope):
         return type(self)(self._limits, self._reach)
 
     def __enter__(self) -> Run:  # type: ignore[override]
+        # a name that is nested in itself is the same run
+        outer = next((run for run in current.get().runs if run.is_same(self._run)), self._run)
         super().__enter__()
-        return self._run
+        return outer
 
     async def __aenter__(self) -> Run:  # type: ignore[override]
         return self.__enter__()
@@ -108,7 +117,7 @@ def spending(
         raise ConfigError(f"spending(mode={mode!r}): use 'strict', 'documented' or 'shadow'")
     if scope not in ("context", "process"):
         raise ConfigError(f"spending(scope={scope!r}): use 'context' or 'process'")
-    if name is not None and not (isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable()):
+    if name is not None and not _is_name(name):
         raise ConfigError(f"spending(name={name!r:.80}): a name should be 1 to {LONGEST} printable characters")
     if not ttl > 0:
         raise ConfigError(f"spending(ttl={ttl!r}): use a number of seconds above 0")
@@ -116,23 +125,25 @@ def spending(
     return Spending(RunLimits(known, mode, name, ttl), scope)
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable()
+
+
 def _dollars(amount: object) -> int | None:
     """Return an amount in pico-dollars."""
     if amount is None:
         return None
+    exact = isinstance(amount, str | int | Decimal) and not isinstance(amount, bool)
     try:
-        if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
-            raise TypeError
-        dollars = Decimal(amount)
-        pico = dollars * PICO
-        if not 0 <= dollars <= _DOLLARS or pico != int(pico):
-            raise ValueError
-    except (ArithmeticError, TypeError, ValueError):
-        raise ConfigError(
-            f'spending(usd={amount!r:.80}): use dollars from 0 to {_DOLLARS} as text, an int or a Decimal, such as "0.25"; '
-            "a float is not exact"
-        ) from None
-    return int(pico)
+        dollars = Decimal(amount) if exact else Decimal("nan")  # type: ignore[arg-type]
+        if 0 <= dollars <= _DOLLARS and dollars == dollars.quantize(_SMALLEST):
+            return int(dollars * PICO)
+    except ArithmeticError:
+        pass
+    raise ConfigError(
+        f"spending(usd={amount!r:.80}): use dollars from 0 to {_DOLLARS} as text, an int or a Decimal, such as "
+        '"0.25"; a float is not exact'
+    )
 
 
 def _whole(argument: str, number: object) -> int | None:

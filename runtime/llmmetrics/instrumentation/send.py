@@ -32,7 +32,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := meter.admit(call)):
+    if call is not None and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     sent = _claim(call, request)
     try:
@@ -53,7 +53,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
+    if call is not None and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     sent = _claim(call, request)
     try:

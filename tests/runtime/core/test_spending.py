@@ -165,19 +165,6 @@ def test_a_call_without_a_price_is_refused_by_a_run_with_dollars_alone():
     assert run.calls == 1
 
 
-@pytest.mark.parametrize("model", ["gpt-5.1", "claude-opus-4-5", "gemini-2.5-pro"])
-def test_two_dollars_let_a_large_model_write_without_an_output_limit(model):
-    runs = Runs(backend={"ModelName": None, **dict.fromkeys(PRICE)})
-    url = {
-        "gpt-5.1": URL,
-        "claude-opus-4-5": "https://api.anthropic.com/v1/messages",
-        "gemini-2.5-pro": "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent",
-    }[model]
-    with spending(usd="2"):
-        runs.client.post(url, json={"model": model, "messages": [{"role": "user", "content": "Hi"}]})
-    assert len(runs.sent) == 1
-
-
 # which calls belong
 
 
@@ -291,9 +278,11 @@ def test_a_decorated_function_gets_a_run_for_each_call():
     plain()
     with pytest.raises(BudgetExceeded):
         asyncio.run(coroutine())
+    steps = generator()
+    next(steps)
+    runs.call()
     with pytest.raises(BudgetExceeded):
-        for _ in generator():
-            runs.call()
+        next(steps)
 
 
 def test_a_generator_that_is_dropped_ends_its_run():
@@ -398,5 +387,3 @@ def test_an_sdk_does_not_retry_the_refusal():
 def test_a_wrong_argument_is_a_configuration_error(arguments, message):
     with pytest.raises(ConfigError, match=message):
         spending(**arguments)
-
-
