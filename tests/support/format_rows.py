@@ -71,15 +71,17 @@ def simulated(format, script, *, stream=False):
 
 def forgotten(format):
     """What a format's rows lack, each as a sentence that begins with the format's id."""
-    example = wire.claim("POST", "", re.sub("MODEL", "m", format.example))
+    example = wire.claim("POST", "", re.sub("MODEL", "m", format.example), wire.ANY)
+    simulated_too = format.billing in {wire.Billing.READ, wire.Billing.FREE}
     shape = next((each for each in SHAPES if each.id == format.id), None)
     lacks = {
         "example: write a path that it claims": example is None or example.format.id != format.id,
         "note: write what is special about it, for docs/formats.md": not format.note,
         "refusal: write the provider's JSON body of an error": format.refusal is None,
         "output_limits: name the fields that limit the completion, or NO_COMPLETION": format.output_limits is None,
-        "prompt_names: name the request's fields that hold the prompt": not any(format.prompt_names or ()),
-        "shape: add a row to llmmetrics/testing/shapes": shape is None,
+        "prompt_names: name the request's fields that hold the prompt": simulated_too
+        and not any(format.prompt_names or ()),
+        "shape: add a row to llmmetrics/testing/shapes": simulated_too and shape is None,
     }
     if shape and example and example.format.id == format.id:
         lacks |= {

@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, usd
+from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
 from pytest_llmmetrics.bill.rendering import charts
 from pytest_llmmetrics.bill.rendering.markdown import percent, signed
@@ -147,7 +147,7 @@ def _table(report: Report) -> str:
         f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>' for name in _COLUMNS
     )
     body = "".join(_row(escape(test), each) for test, each in sums)
-    total = _row(f"{len(sums)} tests", figures(report.rows, report.price_of))
+    total = _row(number(len(sums), "test"), figures(report.rows, report.price_of))
     return (
         '<section id="tests"><h2>Every test</h2><table class="sortable">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table></section>"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, usd
+from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
@@ -71,7 +71,7 @@ def judged(verdict: Verdict) -> Iterable[str]:
     yield ""
     changes = verdict.changes
     moved = sum(each.after.cost.total for each in changes) - sum(each.before.cost.total for each in changes)
-    tests = f"{verdict.judged} test{'' if verdict.judged == 1 else 's'} judged"
+    tests = f"{number(verdict.judged, 'test')} judged"
     yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them."
     if changes:
         yield ""
@@ -132,7 +132,8 @@ def _measured(report: Report) -> Iterable[str]:
     tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
     yield "## LLM costs"
     yield ""
-    yield f"{len(tests)} tests made {total.calls:,} calls: {total.tokens:,} tokens, {money(total.cost)}."
+    used = f"{number(total.calls, 'call')}: {number(total.tokens, 'token')}, {money(total.cost)}"
+    yield f"{number(len(tests), 'test')} made {used}."
     if not tests:
         return
     yield ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
-from pytest_llmmetrics.bill.figures import MINUS, Figures, figures, money, usd
+from pytest_llmmetrics.bill.figures import MINUS, Figures, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
@@ -116,10 +116,10 @@ def conclusion(verdict: Verdict, name: str) -> str:
             "inconclusive: the calls cannot be compared with the baseline (--llm-gate-inconclusive=report lets it pass)"
         )
     if verdict.inconclusive:
-        return f"passed, although inconclusive: {verdict.judged} tests judged"
+        return f"passed, although inconclusive: {number(verdict.judged, 'test')} judged"
     accepted = len(verdict.of("accepted"))
     more = f"; {accepted} accepted, because this branch changes {name} too" if accepted else ""
-    return f"passed: {verdict.judged} tests judged{more}"
+    return f"passed: {number(verdict.judged, 'test')} judged{more}"
 
 
 def cost_line(change: Change) -> str:

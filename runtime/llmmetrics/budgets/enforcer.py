@@ -21,7 +21,7 @@ from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO, Price
-from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
+from llmmetrics.pricing.worst_case import UNPRICED, WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -29,7 +29,8 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire.format import Format
+from llmmetrics.wire import asked_fields
+from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -108,6 +109,7 @@ class BudgetedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
+    request_size: int
     admitted: Entry | None
     amount: int | None
     known_amount: int
@@ -128,10 +130,18 @@ def price_of(price_lookup: PriceLookup, call: BudgetedCall) -> Price | None:
     return call.series.price or price_lookup.listed(call.route, (call.model,), tier)
 
 
-def worst_of(price_lookup: PriceLookup, call: BudgetedCall, price: Price | None) -> WorstCase:
+def worst_of(price_lookup: PriceLookup, call: BudgetedCall) -> WorstCase:
     """Return the most that a call may come to."""
-    window = price_lookup.window(call.route, call.model)
-    return worst_case(price, call.format, call.request_body, window, call.model)
+    if call.format.bound is None:
+        window = price_lookup.window(call.route, call.model)
+        return worst_case(price_of(price_lookup, call), call.format, call.request_body, window, call.model)
+
+    def part_price(model: str | None) -> Price | None:
+        """Return the price of a part of a call, by the name that the part has in the price list."""
+        return call.series.price or price_lookup.listed(call.route, (model, call.model))
+
+    asked = {**asked_fields(call.request_body), "model": call.model}
+    return most_of(call.format.bound(asked, call.request_size), part_price) or UNPRICED
 
 
 class Enforcer:
@@ -234,12 +244,15 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        if call.format.free:
+        """Return the most that a call may cost; outside `strict` 0, if its price is known. None: no price is known."""
+        if call.format.billing is Billing.FREE:
             return _FREE
-        price = price_of(self._price_lookup, call)
-        if price is None:
+        if not self._strict and call.format.bound is None:
+            return None if price_of(self._price_lookup, call) is None else _FREE
+        worst = worst_of(self._price_lookup, call)
+        if not worst.priced:
             return None
-        return worst_of(self._price_lookup, call, price) if self._strict else _FREE
+        return worst if self._strict else _FREE
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""

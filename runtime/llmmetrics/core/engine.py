@@ -30,7 +30,7 @@ from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
-from llmmetrics.metrics.registry import CallSeries, Families, families_in
+from llmmetrics.metrics.registry import Families, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -81,7 +81,7 @@ class Engine:
         diagnostics = Diagnostics(self.families)
         self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
         self._series = SeriesTable(self.settings, self.families, self.say)
-        self.backends = self._series.backends
+        self.backends, self._routes, self._models = self._series.backends, self._series.routes, self._series.series
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self._scraped)
         self._alone_told = False
@@ -127,14 +127,14 @@ class Engine:
             context = current.get()
             if context.trial is not None:
                 place = context.trial.place(self, place)
-            route = self._series.routes.get(place) or self._series.new_route(place)
+            route = self._routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
-            series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
+            series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.begin()
             if context is not NOTHING or self._gate.required or any_open():
@@ -206,7 +206,7 @@ class Engine:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series, outcome)
+                self._unpriced(call, outcome)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
         if call.runs:
@@ -243,10 +243,10 @@ class Engine:
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
                 self.say(*call_log.strayed(route.origin, context.trial.backend))
 
-    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def _unpriced(self, call: Call, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
-        self.families["without_price"].labels(series.backend, series.model).inc()
-        self.say(*call_log.unpriced(series, outcome))
+        self.families["without_price"].labels(call.series.backend, call.series.model).inc()
+        self.say(*call_log.unpriced(call.series, outcome, call.route.url))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""

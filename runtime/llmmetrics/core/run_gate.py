@@ -8,7 +8,7 @@ from threading import get_ident
 from typing import Protocol
 
 from llmmetrics.budgets.budget import pico_up, usd
-from llmmetrics.budgets.enforcer import BudgetedCall, price_of, worst_of
+from llmmetrics.budgets.enforcer import BudgetedCall, worst_of
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
@@ -22,6 +22,7 @@ from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.settings.model import OnLedgerError, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import Clock
+from llmmetrics.wire.format import Billing
 
 
 class RunCall(BudgetedCall, Protocol):
@@ -77,8 +78,7 @@ class RunGate:
         """
         if not call.runs:
             return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
-        price = price_of(self._host.price_lookup, call)
-        worst = worst_of(self._host.price_lookup, call, price)
+        worst = worst_of(self._host.price_lookup, call)
         for run in call.runs:
             refusal = self._admit(call, run, worst)
             if refusal is not None:
@@ -87,10 +87,14 @@ class RunGate:
         return None
 
     def _admit(self, call: RunCall, run: Run, worst: WorstCase) -> BudgetExceeded | None:
-        priced = worst.priced or call.format.free or "usd" not in run.of.limits or run.of.mode == "shadow"
+        priced = (
+            worst.priced or call.format.billing is Billing.FREE or "usd" not in run.of.limits or run.of.mode == "shadow"
+        )
         if not priced and self._budget.on_unknown_price is OnUnknownPrice.REFUSE:
             return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="unknown_price")
-        amounts = Amounts(0, 1, 0) if call.format.free else Amounts(pico_up(worst.cost), 1, worst.tokens)
+        amounts = (
+            Amounts(0, 1, 0) if call.format.billing is Billing.FREE else Amounts(pico_up(worst.cost), 1, worst.tokens)
+        )
         try:
             if run.named:
                 run.keep_in(self._host.shared_runs(), self._budget.lease_seconds)

@@ -63,6 +63,12 @@ ROWS: dict[str, FamilyRow] = {
         "Requests that passed through and are not LLM calls",
         ("backend",),
     ),
+    "unmetered_connections": FamilyRow(
+        "llmmetrics_unmetered_connections_total",
+        Counter,
+        "Connections to LLM hosts that llmmetrics did not make, so that their calls are not metered",
+        ("host",),
+    ),
     "unread": FamilyRow("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
     "retries": FamilyRow(
         "llmmetrics_retries_total",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from llmmetrics.wire import model_of, prompt_names
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
-from llmmetrics.wire.format import NO_COMPLETION, Format, Place, value_at
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Place, value_at
 from llmmetrics.wire.framing.frames import parse
-from llmmetrics.wire.usage import COMPLETION, FEES, PROMPT
+from llmmetrics.wire.usage import COMPLETION, PROMPT, TOOLS
 
 UNKNOWN_WINDOW = 200_000
 """Context window in tokens, if the catalogue has none."""
@@ -84,6 +84,9 @@ class WorstCase(NamedTuple):
         return None if self.token == 0 or self.prompt + self.token > amount else (amount - self.prompt) // self.token
 
 
+UNPRICED = WorstCase(0, 0, 0, priced=False)
+
+
 def worst_case(price: Price | None, format: Format, body: bytes, window: int | None, *models: str | None) -> WorstCase:
     """Return the highest possible cost of a request, and its tokens. `price` is None if none is known.
 
@@ -102,12 +105,23 @@ def worst_case(price: Price | None, format: Format, body: bytes, window: int | N
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
     fee = price.request_fee if price else 0
     return WorstCase(
-        _dearest(units, PROMPT) * prompt + _dearest(units, FEES) * searches + fee,
+        _dearest(units, PROMPT) * prompt + _dearest(units, TOOLS) * searches + fee,
         _dearest(units, COMPLETION) * answers,
         output,
         prompt + output * answers,
         price is not None,
     )
+
+
+def most_of(charges: Iterable[Charge], price: Callable[[str | None], Price | None]) -> WorstCase | None:
+    """Return the highest possible cost of parts, each with all that it may be billed by; None if unknown."""
+    total, parts = 0, tuple(charges)
+    for charge in parts:
+        found = price(charge.model)
+        if found is None or not found.knows(charge.usage):
+            return None
+        total += found.least(charge.usage)
+    return WorstCase(total, 0, 0) if parts else None
 
 
 def _media(fields: dict[str, Any], format: Format, models: Sequence[str | None], window: int) -> int:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.reading.exchange import BodyReading, see
+from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
-from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
+from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_spoilt, parse
+from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, last_members, last_value, parse
 from llmmetrics.wire.tiers import asked_tier
-from llmmetrics.wire.usage import Usage, usage_of
+from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
@@ -99,13 +99,18 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 
 def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if (text := buffer.short()) is None or not isinstance(body := parse(text), dict):
+    if buffer.trimmed or len(text := buffer.joined()) > TAIL:
+        body = _long_object(format, buffer)
+    elif text.startswith(b"{"):
+        body = parse(text)
+    else:
+        return None
+    if type(body) is not dict:
         return None
     try:
-        reading = format.read(body)
+        model, usage, charges, cost, error, tier = format.read(body)
     except MalformedUsageError:
         return None
-    model, usage, charges, cost, error, tier = reading
     if usage is None or error or not (usage.prompt or usage.completion):
         return None
     headers = buffer.headers
@@ -117,6 +122,22 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
     return out
+
+
+def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
+    """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
+    ends = buffer.ends()
+    if ends is None or not ends[0].startswith(b"{") or is_ndjson(ends[0]):
+        return None
+    head, tail = ends
+    start = max(len(tail) - TAIL, 0)
+    fields = last_members(tail, format.fields[0], start)
+    if fields is not None:
+        for name in format.fields[1:-1]:
+            if name not in fields:
+                value = last_value(head, name)
+                fields[name] = last_value(tail, name, start) if value is None else value
+    return fields
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
@@ -153,7 +174,11 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if complete and not seen.malformed_usage:
+        reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
+        if UNCOUNTED in reading.usage.buckets:
+            out.known, out.reason = False, out.unread or "absent"
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
@@ -166,6 +191,11 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
+    if sent.format.pieces is not None:
+        # its text tells nothing of what it costs
+        asked = counted(sent.format, Reading(), sent.body, sent.model)
+        out.usage, out.charges = asked.usage, asked.charges
+        return
     model = out.model or sent.model
     passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:

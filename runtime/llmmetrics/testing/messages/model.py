@@ -44,7 +44,7 @@ class Request:
     @cached_property
     def claim(self) -> wire.Claim | None:
         """The wire format, and the values in its path; None if it is not an LLM call."""
-        return wire.claim(self.method, "", self.place)
+        return wire.claim(self.method, "", self.place, wire.ANY)
 
     @property
     def model(self) -> str:
