@@ -15,23 +15,22 @@ from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
+from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO, Price
-from llmmetrics.pricing.worst_case import UNPRICED, WorstCase, most_of, output_limit, worst_case
+from llmmetrics.metrics.registry import PICO, Families, Spend
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
-from llmmetrics.settings.price_lookup import Place, PriceLookup
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire import asked_fields
-from llmmetrics.wire.format import Billing, Format
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.format import Billing
 
 log = logging.getLogger("llmmetrics")
 
@@ -102,46 +101,14 @@ class BudgetHost(Protocol):
         """Count the calls that the garbage collector ended."""
 
 
-class BudgetedCall(Protocol):
+class BudgetedCall(BoundedCall, Protocol):
     """What an enforcer reads of a call, and what it notes there."""
 
-    series: CallSeries
-    format: Format
-    model: str | None
-    request_body: bytes
-    request_size: int
     admitted: Entry | None
-    amount: int | None
-    known_amount: int
-    basis: Basis
     asynchronous: bool
-
-    @property
-    def route(self) -> Place:
-        """Where the call goes."""
 
     def discard(self) -> None:
         """Forget the call."""
-
-
-def price_of(price_lookup: PriceLookup, call: BudgetedCall) -> Price | None:
-    """Return the price of a call before it is sent."""
-    tier = asked_tier(call.format, call.request_body)
-    return call.series.price or price_lookup.listed(call.route, (call.model,), tier)
-
-
-def worst_of(price_lookup: PriceLookup, call: BudgetedCall) -> WorstCase:
-    """Return the most that a call may come to."""
-    if call.format.bound is None:
-        window = price_lookup.window(call.route, call.model)
-        return worst_case(price_of(price_lookup, call), call.format, call.request_body, window, call.model)
-
-    def part_price(model: str | None) -> Price | None:
-        """Return the price of a part of a call, by the name that the part has in the price list."""
-        return call.series.price or price_lookup.listed(call.route, (model, call.model))
-
-    asked = {**asked_fields(call.request_body), "model": call.model}
-    return most_of(call.format.bound(asked, call.request_size), part_price) or UNPRICED
 
 
 class Enforcer:
@@ -173,9 +140,10 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
+        self._bounds = CallBounds(settings, host.price_lookup)
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
-        self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
+        self._families, self._swallow = host.families, host.swallow
         self._strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         interval = min(self.settings.lease_seconds / 3, RECURRENCE)
@@ -219,9 +187,8 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = call.amount, call.basis
-        if amount is None:
-            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
+        reserved, worst_cases = entry.amount, self.settings.books_worst_cases
+        amount, basis = self._bounds.to_book(call, reserved, worst_cases=worst_cases)
         self.in_turn(call, partial(self.budget.book, entry, amount, basis))
 
     def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
@@ -244,12 +211,12 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        """Return the most that a call may cost; outside `strict` 0, if its price is known. None: no price is known."""
+        """Return what is reserved for a call before it is sent; outside `strict` 0. None: no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
         if not self._strict and call.format.bound is None:
-            return None if price_of(self._price_lookup, call) is None else _FREE
-        worst = worst_of(self._price_lookup, call)
+            return None if self._bounds.price(call) is None else _FREE
+        worst = self._bounds.worst(call)
         if not worst.priced:
             return None
         return worst if self._strict else _FREE
@@ -261,7 +228,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name, refusal.worst_case))
 
     def _recur(self) -> None:
         if flush := self._flush():

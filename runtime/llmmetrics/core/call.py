@@ -55,6 +55,8 @@ class Call:
     """Lower bound, in pico-dollars, of a cost that is only partly known."""
     basis = Basis.KNOWN
     """How sure `amount` is."""
+    unknown: str | None = None
+    """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     gated = False
@@ -67,8 +69,6 @@ class Call:
     """False for a request that was not sent, or is no call."""
     tokens = 0
     """Prompt and completion tokens."""
-    unanswered = False
-    """Whether it was sent, and how it ended at the provider is not known."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False

@@ -43,9 +43,6 @@ from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
 from llmmetrics.wire.usage import Usage
 
-UNANSWERED = frozenset({"unanswered", "cut", "cancelled"})
-"""Why usage was estimated, of calls whose outcome at the provider is not known."""
-
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
 
@@ -72,7 +69,6 @@ class Engine:
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
         self._tagged = TaggedSeries(self.settings.attribution, self.families)
-        self._gate = RunGate(self)
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -80,6 +76,7 @@ class Engine:
         self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
         diagnostics = Diagnostics(self.families)
         self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
+        self._gate = RunGate(self)
         self._series = SeriesTable(self.settings, self.families, self.say)
         self.backends, self._routes, self._models = self._series.backends, self._series.routes, self._series.series
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
@@ -210,7 +207,7 @@ class Engine:
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
         if call.runs:
-            call.tokens, call.unanswered = (usage.total if usage else 0), outcome.reason in UNANSWERED
+            call.tokens = usage.total if usage else 0
         if call.tags:
             self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
@@ -230,7 +227,7 @@ class Engine:
         else:
             call.amount = pico(cost)
         if not outcome.known:
-            call.basis = Basis.ESTIMATED
+            call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""

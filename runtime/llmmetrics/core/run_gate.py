@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from threading import get_ident
 from typing import Protocol
 
 from llmmetrics.budgets.budget import pico_up, usd
-from llmmetrics.budgets.enforcer import BudgetedCall, worst_of
-from llmmetrics.budgets.journal import Entry
-from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.call_bounds import CallBounds
+from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
 from llmmetrics.core import call_log, spending
 from llmmetrics.core.context import CallContext
@@ -32,7 +31,6 @@ class RunCall(BudgetedCall, Protocol):
     holds: list[Hold]
     sent: bool
     tokens: int
-    unanswered: bool
 
 
 class RunHost(Protocol):
@@ -42,7 +40,9 @@ class RunHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
-    say: Callable[[str, str], None]
+
+    def say(self, topic: str, message: str) -> None:
+        """Log a warning, once for each topic."""
 
     def shared_runs(self) -> RunLedger:
         """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
@@ -55,6 +55,7 @@ class RunGate:
         self._host = host
         self._budget = host.settings.budget
         self._families = host.families
+        self._bounds = CallBounds(host.settings, host.price_lookup)
         self.required = host.settings.attribution.require_run
 
     def of(self, context: CallContext) -> tuple[Run, ...]:
@@ -78,7 +79,7 @@ class RunGate:
         """
         if not call.runs:
             return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
-        worst = worst_of(self._host.price_lookup, call)
+        worst = self._bounds.worst(call)
         for run in call.runs:
             refusal = self._admit(call, run, worst)
             if refusal is not None:
@@ -123,7 +124,8 @@ class RunGate:
         names = (call.series.backend, call.series.model)
         while call.holds:
             run, entries = call.holds.pop()
-            amount, basis = _came_to(call, entries, strict=run.of.mode == "strict")
+            reserved = entries[0].amount
+            amount, basis = self._bounds.to_book(call, reserved, worst_cases=run.of.mode == "strict")
             run.book(entries, names, Amounts(amount, 1, call.tokens), basis)
 
     def _refused(
@@ -134,17 +136,9 @@ class RunGate:
         strict = run is not None and run.of.mode == "strict"
         could = _could(why, worst, call) if strict and worst is not None else (None, None, None)
         of_run = (run.name if run else None, why.unit)
-        return BudgetExceeded(call.series.backend, reason, spent, reserved, limit, ALWAYS.start, None, *could, *of_run)
-
-
-def _came_to(call: RunCall, entries: Sequence[Entry], *, strict: bool) -> tuple[int, Basis]:
-    """Return what to book for a call, in pico-dollars: the reservation, if its outcome or its cost is not known."""
-    reserved = entries[0].amount
-    if call.amount is None:
-        return max(reserved, call.known_amount), Basis.WORST_CASE
-    if call.unanswered and strict and reserved > call.amount:
-        return reserved, Basis.WORST_CASE
-    return call.amount, call.basis
+        return BudgetExceeded(
+            call.series.backend, reason, spent, reserved, limit, ALWAYS.start, None, *could, None, *of_run
+        )
 
 
 def _shown(unit: str, amount: int) -> Decimal:

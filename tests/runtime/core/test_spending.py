@@ -165,6 +165,24 @@ def test_a_call_without_a_price_is_refused_by_a_run_with_dollars_alone():
     assert run.calls == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("gpt-5.1", URL),
+        ("gpt-4o", URL),
+        (
+            "gemini-2.5-pro",
+            "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent",
+        ),
+    ],
+)
+def test_two_dollars_let_a_large_model_write_without_an_output_limit(model, url):
+    runs = Runs(backend={"ModelName": None, **dict.fromkeys(PRICE)})
+    with spending(usd="2"):
+        runs.client.post(url, json={"model": model, "messages": [{"role": "user", "content": "Hi"}]})
+    assert len(runs.sent) == 1
+
+
 # which calls belong
 
 
