@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
@@ -45,6 +46,8 @@ RECURRENCE = 1.0
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
 
+
+T = TypeVar("T")
 
 _FREE = WorstCase(0, 0, 0)
 
@@ -92,6 +95,7 @@ class BudgetHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
     dropped: deque[Callable[[End], None]]
 
     def swallow(self, where: str, exception: Exception) -> None:
@@ -140,11 +144,12 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
-        self._bounds = CallBounds(settings, host.price_lookup)
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._swallow = host.families, host.swallow
-        self._strict = self.settings.mode is BudgetMode.STRICT
+        self.answers: AnswerStore = LedgerAnswers(self.budget)
+        self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
+        self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         interval = min(self.settings.lease_seconds / 3, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
@@ -188,7 +193,7 @@ class Enforcer:
         if entry is None:
             return
         reserved, worst_cases = entry.amount, self.settings.books_worst_cases
-        amount, basis = self._bounds.to_book(call, reserved, worst_cases=worst_cases)
+        amount, basis = self.bounds.to_book(call, reserved, worst_cases=worst_cases)
         self.in_turn(call, partial(self.budget.book, entry, amount, basis))
 
     def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
@@ -200,30 +205,42 @@ class Enforcer:
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
+        return self._asked(self.budget.spends) or {}
+
+    def pending_amount(self, call: BudgetedCall) -> int:
+        """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
+        reserved = call.admitted.amount if call.admitted else 0
+        if not self.settings.books_worst_cases:
+            return self.bounds.estimate(call)
+        return reserved or (pico_up(self.bounds.worst(call).cost) if call.admitted else 0)
+
+    def pending_answers(self) -> Mapping[str, int] | None:
+        """Count the pending answers by backend; None of a ledger that does not answer at once."""
+        return self._asked(self.answers.counts)
+
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
         try:
-            if not self.ledger.blocking:
-                return self.budget.spends()
-            return self.worker.submit(self.budget.spends).result(SCRAPE)
+            return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
-            return {}
+            return None
         except FutureTimeoutError:
             self._families["ledger_errors"].labels("slow").inc()
-            return {}
+            return None
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         """Return what is reserved for a call before it is sent; outside `strict` 0. None: no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
-        if not self._strict and call.format.bound is None:
-            return None if self._bounds.price(call) is None else _FREE
-        worst = self._bounds.worst(call)
+        if not self.strict and call.format.bound is None and call.format.batch is None:
+            return None if self.bounds.price(call) is None else _FREE
+        worst = self.bounds.worst(call)
         if not worst.priced:
             return None
-        return worst if self._strict else _FREE
+        return worst if self.strict else _FREE
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
-        if not self._strict or refusal.reason != "limit" or worst is None:
+        if not self.strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)

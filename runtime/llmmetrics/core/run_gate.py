@@ -7,21 +7,26 @@ from decimal import Decimal
 from threading import get_ident
 from typing import Protocol
 
+from llmmetrics.budgets.answers import AnswerKey, Kept
 from llmmetrics.budgets.budget import pico_up, usd
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
 from llmmetrics.core import call_log, spending
+from llmmetrics.core.answers import Answers
 from llmmetrics.core.context import CallContext
 from llmmetrics.core.run import Hold, Run
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, Reason
 from llmmetrics.metrics.registry import PICO, Families
 from llmmetrics.pricing.price import ATTO
 from llmmetrics.pricing.worst_case import WorstCase, output_limit
+from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import OnLedgerError, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Billing
+from llmmetrics.wire.later import AnswerState, LaterAnswer
 
 
 class RunCall(BudgetedCall, Protocol):
@@ -31,6 +36,7 @@ class RunCall(BudgetedCall, Protocol):
     holds: list[Hold]
     sent: bool
     tokens: int
+    later: LaterAnswer | None
 
 
 class RunHost(Protocol):
@@ -40,6 +46,8 @@ class RunHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
+    answers: Answers
 
     def say(self, topic: str, message: str) -> None:
         """Log a warning, once for each topic."""
@@ -55,8 +63,12 @@ class RunGate:
         self._host = host
         self._budget = host.settings.budget
         self._families = host.families
-        self._bounds = CallBounds(host.settings, host.price_lookup)
+        self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, self._kept)
         self.required = host.settings.attribution.require_run
+
+    def _kept(self, key: AnswerKey) -> Kept | None:
+        # the store changes with the first limit
+        return self._host.answers.store.find(key)
 
     def of(self, context: CallContext) -> tuple[Run, ...]:
         """Return the open runs that a call of this context belongs to; count and log a call that may have lost its."""
@@ -125,7 +137,12 @@ class RunGate:
         while call.holds:
             run, entries = call.holds.pop()
             reserved = entries[0].amount
-            amount, basis = self._bounds.to_book(call, reserved, worst_cases=run.of.mode == "strict")
+            strict = run.of.mode == "strict"
+            if call.later is not None and call.later.state is AnswerState.OPEN:
+                # what the answer comes to is not known here: another process may fetch it
+                amount, basis = reserved if strict else self._bounds.estimate(call), Basis.PENDING
+            else:
+                amount, basis = self._bounds.to_book(call, reserved, worst_cases=strict)
             run.book(entries, names, Amounts(amount, 1, call.tokens), basis)
 
     def _refused(
