@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from llmmetrics.budgets.budget import SpendAlert
+from llmmetrics.budgets.run import Run
 from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.failover import afirst, first
-from llmmetrics.core.run import Run
 from llmmetrics.core.spending import spending
 from llmmetrics.core.tag_middleware import AsgiTags, WsgiTags
 from llmmetrics.core.tags import tags

@@ -12,9 +12,9 @@ from typing import Protocol
 from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
-from llmmetrics.core.run import Hold, Run
 from llmmetrics.core.trial import Trial
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End

@@ -13,7 +13,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from llmmetrics.core.run import Run
+from llmmetrics.budgets.run import Run
 from llmmetrics.core.trial import Trial
 
 F = TypeVar("F", bound=Callable[..., Any])

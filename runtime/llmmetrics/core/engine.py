@@ -19,10 +19,9 @@ from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
-from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.context import NOTHING, CallContext, current
 from llmmetrics.core.fetch import Fetch, Passage, Upload
-from llmmetrics.core.health import BackendHealth
+from llmmetrics.core.health import BackendHealth, Circuit
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
@@ -78,7 +77,6 @@ class Engine:
         self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
         diagnostics = Diagnostics(self.families)
         self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
-        self._gate = RunGate(self)
         self._series = SeriesTable(self.settings, self.families, self.say)
         self.backends, self._routes, self._models = self._series.backends, self._series.routes, self._series.series
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
@@ -86,6 +84,7 @@ class Engine:
         self._alone_told = False
         self.enforcer: Enforcer | None = None
         self.answers = Answers(self)
+        self._gate = RunGate(self)
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))

@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 
 from llmmetrics.core import engine as engines
 from llmmetrics.core.availability import circuit_of, moment, spends
-from llmmetrics.core.circuit import retry_after
 from llmmetrics.core.context import current
 from llmmetrics.core.engine import Engine, HasEngine
+from llmmetrics.core.health import retry_after
 from llmmetrics.core.trial import Trial
 from llmmetrics.errors import ConfigError, NoBackendAvailable
 from llmmetrics.metrics.registry import Spend

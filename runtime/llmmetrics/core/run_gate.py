@@ -12,11 +12,11 @@ from llmmetrics.budgets.budget import pico_up, usd
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
 from llmmetrics.core import call_log, spending
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.context import CallContext
-from llmmetrics.core.run import Hold, Run
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, Reason
 from llmmetrics.metrics.registry import PICO, Families
 from llmmetrics.pricing.price import ATTO

@@ -7,8 +7,8 @@ from decimal import Decimal
 from threading import Lock, get_ident
 from typing import Literal, Self
 
+from llmmetrics.budgets.run import Mode, Run, RunLimits
 from llmmetrics.core.context import CallContext, Scope, current
-from llmmetrics.core.run import Mode, Run, RunLimits
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO
 
