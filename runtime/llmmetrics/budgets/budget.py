@@ -151,6 +151,11 @@ class SpendLimits:
         families["ledger_errors"].labels("damaged").inc(journal.skipped)
         processes.on_fork(self._forked)
 
+    @property
+    def guard(self) -> ResilientLedger:
+        """The ledger, as it is asked for this process."""
+        return self._guard
+
     # before a call
 
     def admit(self, backend: str, worst: int | None) -> Entry | BudgetExceeded:
@@ -231,10 +236,31 @@ class SpendLimits:
             if admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
             return
-        spent = self._guard.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
-        if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
+        self.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
+
+    def settle(self, entry: Entry) -> None:
+        """Book an entry, also one of an answer that came later."""
+        spent, line = self._guard.settle(entry), self.lines.get(entry.key)
+        if line is not None and spent is not None:
+            self._spent(line, entry.admitted, spent)
+
+    def _spent(self, line: SpendLimit, admitted: datetime, spent: int) -> None:
+        if line.window is not None and line.window.holds(admitted):
             line.spent = spent
             self._alert(line, line.window, spent)
+
+    def defer(self, entry: Entry, admitted: Entry | None, answer: CallId, note: str) -> None:
+        """Book an entry as pending until its answer comes, in place of what an admitted call has reserved.
+
+        Raises `LedgerError`.
+        """
+        booked = self._guard.defer(entry, admitted.id if admitted and admitted.amount else None, answer, note)
+        line = self.lines.get(entry.key)
+        if admitted is not None and line is not None:
+            self.in_flight.pop((admitted.key, admitted.id), None)
+            if not admitted.amount and admitted.id.owner == self._owner:
+                line.unused.append(admitted.id.number)
+            self._spent(line, entry.admitted, booked.spent)
 
     def _alert(self, line: SpendLimit, window: Window, spent: int) -> None:
         for share in self._settings.spend_alerts:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, LedgerAnswers, provider_key
+from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
 from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
@@ -22,6 +24,7 @@ from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
 from llmmetrics.pricing.max_output import shows_all
 from llmmetrics.pricing.price import ATTO, Price
+from llmmetrics.pricing.surcharges import dearest_geo
 from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import COMPLETE
@@ -32,9 +35,12 @@ from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import asked_fields
+from llmmetrics.wire.estimation.estimate import prompt_tokens
 from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.framing.frames import parse
+from llmmetrics.wire.later import Batch
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 
 log = logging.getLogger("llmmetrics")
 
@@ -47,6 +53,8 @@ RECURRENCE = 1.0
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
 
+
+T = TypeVar("T")
 
 _FREE = WorstCase(0, 0, 0)
 
@@ -94,6 +102,7 @@ class BudgetHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
     dropped: deque[Callable[[End], None]]
 
     def swallow(self, where: str, exception: Exception) -> None:
@@ -115,6 +124,7 @@ class BudgetedCall(Protocol):
     amount: int | None
     known_amount: int
     basis: Basis
+    batch: BatchCost | None
     unknown: str | None
     buffer: BodyBuffer
     asynchronous: bool
@@ -160,7 +170,9 @@ class Enforcer:
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
-        self._strict = self.settings.mode is BudgetMode.STRICT
+        self._backends = host.backends
+        self.answers: AnswerStore = LedgerAnswers(self.budget)
+        self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
         interval = min(self.settings.lease_seconds / 3, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
@@ -227,27 +239,66 @@ class Enforcer:
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
+        return self._asked(self.budget.spends) or {}
+
+    def pending_amount(self, call: BudgetedCall) -> int:
+        """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
+        if self.settings.books_worst_cases:
+            worst = None if call.admitted is None or call.admitted.amount else self._most(call)
+            reserved = call.admitted.amount if call.admitted else 0
+            return reserved or (pico_up(worst.cost) if worst else 0)
+        if call.batch is not None:
+            return pico_up(call.batch.estimate)
+        price = self._price(call)
+        if price is None or call.format.batch:
+            return 0
+        tokens = prompt_tokens(call.request_body, call.format, call.model)
+        return pico_up(price.at(tokens).get("input", 0) * tokens)
+
+    def pending_answers(self) -> Mapping[str, int] | None:
+        """Count the pending answers by backend; None of a ledger that does not answer at once."""
+        return self._asked(self.answers.counts)
+
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
         try:
-            if not self.ledger.blocking:
-                return self.budget.spends()
-            return self.worker.submit(self.budget.spends).result(SCRAPE)
+            return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
-            return {}
+            return None
         except FutureTimeoutError:
             self._families["ledger_errors"].labels("slow").inc()
-            return {}
+            return None
+
+    def pricing(self, backend: str, place: Place) -> BatchPricing:
+        """Return what prices the requests of batches of a backend."""
+        return BatchPricing(self._price_lookup, place, lambda model: self._backends.own_price(backend, model))
+
+    def _batch_cost(self, call: BudgetedCall, batch: Batch) -> BatchCost | None:
+        """Return what a batch may cost; None if that is not known: a file was not seen, or a price is not known."""
+        fields = parse(call.request_body)
+        if not isinstance(fields, dict):
+            return None
+        pricing = self.pricing(call.series.backend, call.route)
+        total = pricing.requests(batch.requests(fields, call.model))
+        for file in batch.inputs(fields):
+            row = self.answers.find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
+            seen = BatchCost.of(row.note) if row else None
+            total = total.plus(seen) if total and seen else None
+        return total if total and total.requests else None
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
         """Return what is reserved for a call before it is sent; None if no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
-        if self._strict or call.format.bound is not None:
+        if self.strict or call.format.bound is not None or call.format.batch is not None:
             most = self._most(call)
-            return most if self._strict or most is None else _FREE
+            return most if self.strict or most is None else _FREE
         return None if self._price(call) is None else _FREE
 
     def _most(self, call: BudgetedCall) -> WorstCase | None:
         """Return the most that a call may cost; None if no price is known."""
+        if call.format.batch is not None:
+            call.batch = self._batch_cost(call, call.format.batch)
+            return None if call.batch is None else WorstCase(call.batch.worst, 0, 0)
         if call.format.bound is not None:
             asked = {**asked_fields(call.request_body), "model": call.model}
             return most_of(call.format.bound(asked, call.request_size), partial(self._part_price, call))
@@ -258,9 +309,15 @@ class Enforcer:
         most = self._most_output.get(call.series.backend)
         return worst_case(price, call.format, call.request_body, window, call.model, most=most)
 
+    def _region(self, call: BudgetedCall) -> str | None:
+        """Return the region that makes a call cost most."""
+        if call.format.geo_name is None:
+            return None
+        return region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
+
     def _price(self, call: BudgetedCall) -> Price | None:
         tier = asked_tier(call.format, call.request_body)
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
+        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, self._region(call))
 
     def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
         """Return the price of a part of a call, by the name that the part has in the price list."""
@@ -268,7 +325,7 @@ class Enforcer:
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
-        if not self._strict or refusal.reason != "limit" or worst is None:
+        if not self.strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)

@@ -12,10 +12,10 @@ from llmmetrics.cli.output.tables import aligned, money, when
 from llmmetrics.settings.windows import FIRST, Window
 
 
-def account_table(found: Iterable[Account]) -> Iterable[str]:
+def account_table(accounts: Iterable[Account]) -> Iterable[str]:
     """Make the table of budgets, with the start of each next window."""
     rows = [("backend", "spent USD", "reserved USD", "limit USD", "window", "next reset")]
-    for each in found:
+    for each in accounts:
         amounts = (_money(each.spent), _money(each.reserved), _money(each.limit))
         rows.append((shown(each.backend), *amounts, *_span(each.window)))
     return aligned(rows)

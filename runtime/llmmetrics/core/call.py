@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import record
@@ -22,6 +23,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
+from llmmetrics.wire.later import LaterAnswer
 
 
 class CallKeeper(Protocol):
@@ -38,7 +40,7 @@ class CallKeeper(Protocol):
         """Count a finished call; `duration` is in seconds."""
 
     def book(self, call: Call) -> None:
-        """Book the cost of a finished call that a budget admitted."""
+        """Book the cost of a finished call, and keep the id of an answer that comes later."""
 
 
 class Call:
@@ -54,6 +56,10 @@ class Call:
     """Lower bound, in pico-dollars, of a cost that is only partly known."""
     basis = Basis.KNOWN
     """How sure `amount` is."""
+    later: LaterAnswer | None = None
+    """The answer that comes later, or that was made in the background."""
+    batch: BatchCost | None = None
+    """What the requests of a batch may cost, if its backend has a budget."""
     unknown: str | None = None
     """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
@@ -118,7 +124,7 @@ class Call:
             self._close()
 
     def _close(self) -> None:
-        if self.admitted is not None:
+        if self.admitted is not None or self.later is not None:
             self.meter.book(self)
         try:
             self.series.end()

@@ -18,7 +18,7 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation.adapter import Address
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.frames import Doc, parse
-from llmmetrics.wire.sockets import METHOD, Asks, ServerMessage, Says, SocketFormat, asked_model, socket_of
+from llmmetrics.wire.sockets import METHOD, Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
 
 POLICY = 1008
 """The code with which a WebSocket is closed whose budget is spent."""

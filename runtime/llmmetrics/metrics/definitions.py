@@ -100,6 +100,18 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "answers": FamilyRow(
+        "llmmetrics_answers_total",
+        Counter,
+        "Answers that came after their call (background answers, runs, batches), by how they ended",
+        ("backend", "outcome"),
+    ),
+    "forgotten_answers": FamilyRow(
+        "llmmetrics_forgotten_answers_total",
+        Counter,
+        "Pending answers that a process without a ledger has forgotten, because there were too many",
+        ("backend",),
+    ),
     "tagged_cost": FamilyRow(
         "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
     ),
@@ -140,6 +152,13 @@ def window_gauge() -> GaugeMetricFamily:
         "llmmetrics_budget_window_timestamp_seconds",
         "Start of the current spend window and of the next one, in seconds since 1970",
         labels=("backend", "edge"),
+    )
+
+
+def pending_gauge() -> GaugeMetricFamily:
+    """Make the gauge of the answers that are still to come."""
+    return GaugeMetricFamily(
+        "llmmetrics_pending_answers", "Answers that were asked for and are still to be fetched", labels=("backend",)
     )
 
 

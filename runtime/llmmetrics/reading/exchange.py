@@ -54,6 +54,7 @@ _BESIDE = frozenset(
     {
         *("error", "service_tier", "serviceTier", "performanceConfig"),
         *("tool_usage", "tools", "prompt_eval_cached_count"),
+        *("id", "status", "background"),
     }
 )
 """Optional fields of a stream: if present, they are next to the usage, so the reader does not search for them."""
@@ -250,7 +251,7 @@ def read_exchange(
     elif charges and provider not in LOCAL:
         names, where = (reading.model, model), f"{origin}{path}"
         moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices need it
-        tier = reading.tier
-        amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
+        tier, geo = reading.tier, reading.geo
+        amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier, geo))
     cost = None if amount is None else price.dollars(amount)
     return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
+from llmmetrics.testing.jobs import Jobs
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, is_call, reply
 
@@ -44,6 +45,7 @@ class Script:
         """The answer to requests without a scripted reply; None: an error."""
         self.problems: list[str] = []
         self._served = served
+        self._jobs = Jobs()
         self._steps: list[Step] = []
         self._lock = Lock()
 
@@ -64,8 +66,8 @@ class Script:
 
     def stream(self, pieces: Iterable[str], *, for_model: str | None = None, **answer: Any) -> Self:
         """Answer one request with these pieces; in a stream each is an event."""
-        given = tuple(pieces)
-        return self._add(Step(_answer(text="".join(given), pieces=given, **answer), None, for_model))
+        texts = tuple(pieces)
+        return self._add(Step(_answer(text="".join(texts), pieces=texts, **answer), None, for_model))
 
     def fail(self, fault: Fault, times: int = 1, *, for_model: str | None = None, **answer: Any) -> Self:
         """Fail a number of requests. `answer` has fields of the answer that a fault cuts in the body."""
@@ -87,8 +89,10 @@ class Script:
 
     def answer(self, request: Request) -> Reply:
         """Take the reply to a request. Raises `UnscriptedError`, or `CannotExpressError` for an impossible fault."""
+        if (fetched := self._jobs.fetch(request)) is not None:
+            return fetched
         if not is_call(request):
-            return reply(request)
+            return self._jobs.defer(request, reply(request), reply)
         with self._lock:
             self.requests.append(request)
             step = next((each for each in self._steps if each.for_model in (None, request.model)), None)
@@ -99,7 +103,8 @@ class Script:
                 raise UnscriptedError(self._problem(f"{_asked(request)} was not scripted"))
             step = Step(self.otherwise)
         try:
-            return reply(request, step.fault or step.answer, step.answer)
+            made, what = reply(request, step.fault or step.answer, step.answer), step
+            return self._jobs.defer(request, made, lambda each: reply(each, what.fault or what.answer, what.answer))
         except CannotExpressError as exc:
             raise CannotExpressError(self._problem(str(exc))) from None
 
@@ -127,10 +132,10 @@ def _names() -> Iterator[str]:
     return (each.name for each in fields(Answer))
 
 
-def _answer(**given: Any) -> Answer:
+def _answer(**values: Any) -> Answer:
     known = list(_names())
-    for name in given.keys() - set(known):
+    for name in values.keys() - set(known):
         near = get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
         raise TypeError(f"an answer has no field {name}: {hint}")
-    return Answer(**given)
+    return Answer(**values)

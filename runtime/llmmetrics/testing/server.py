@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
+from llmmetrics.testing.jobs import Jobs
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, reply
 
@@ -31,6 +32,7 @@ class LoopbackProvider:
         self.requests: list[Request] = []
         self.closing = Event()
         self._lock = Lock()
+        self._jobs = Jobs()
         self._steps: dict[str, deque[Answer | Fault]] = {}
         try:
             self._server = _ProviderServer((host, port), self)
@@ -56,10 +58,14 @@ class LoopbackProvider:
             return self._answering(request)
         with self._lock:
             self.requests.append(request)
+        if (fetched := self._jobs.fetch(request)) is not None:
+            return fetched
+        with self._lock:
             longest = sorted((path for path in self._steps if request.path.startswith(path)), key=len, reverse=True)
             steps = next((self._steps[path] for path in longest if self._steps[path]), None)
             step = steps.popleft() if steps and request.method == "POST" else self.default
-        return reply(request, step, self.default if isinstance(self.default, Answer) else ANSWER)
+        spoilt = self.default if isinstance(self.default, Answer) else ANSWER
+        return self._jobs.defer(request, reply(request, step, spoilt), lambda each: reply(each, step, spoilt))
 
     def close(self) -> None:
         """Stop at once: interrupt delays and stalls, close connections."""
@@ -151,35 +157,35 @@ class _ProviderHandler(BaseHTTPRequestHandler):
             continue
         return b"".join(parts)
 
-    def _send(self, made: Reply) -> None:
+    def _send(self, answer: Reply) -> None:
         closing = self.server.provider.closing
-        if made.delay and closing.wait(made.delay):
+        if answer.delay and closing.wait(answer.delay):
             self.close_connection = True
             return
-        if made.reset:
+        if answer.reset:
             # a linger time of 0 makes close() send a reset
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._hang_up()
             return
-        self.send_response(made.status)
-        for name, value in made.headers:
+        self.send_response(answer.status)
+        for name, value in answer.headers:
             self.send_header(name, value)
-        if made.stream:
+        if answer.stream:
             self.send_header("transfer-encoding", "chunked")
         else:
-            self.send_header("content-length", str(sum(map(len, made.chunks))))
+            self.send_header("content-length", str(sum(map(len, answer.chunks))))
         self.end_headers()
-        self._send_body(made)
+        self._send_body(answer)
 
-    def _send_body(self, made: Reply) -> None:
-        for chunk in made.passing:
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if made.stream else chunk)
-        if made.cut_after is not None:
+    def _send_body(self, answer: Reply) -> None:
+        for chunk in answer.passing:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if answer.stream else chunk)
+        if answer.cut_after is not None:
             self._hang_up()
-        elif made.stall_after is not None:
+        elif answer.stall_after is not None:
             self.server.provider.closing.wait()
             self.close_connection = True
-        elif made.stream:
+        elif answer.stream:
             self.wfile.write(b"0\r\n\r\n")
 
     def _hang_up(self) -> None:
