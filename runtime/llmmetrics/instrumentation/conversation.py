@@ -17,8 +17,8 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation.adapter import Address
 from llmmetrics.reading.endings import End
+from llmmetrics.reading.sockets import METHOD, Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
 from llmmetrics.wire.framing.frames import Doc, parse
-from llmmetrics.wire.sockets import METHOD, Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
 
 POLICY = 1008
 """The code with which a WebSocket is closed whose budget is spent."""
@@ -131,7 +131,8 @@ class Conversation:
         body = {**self._settings, **{name: each for name, each in request.items() if each is not None}}
         # what is in the conversation already is a part of the prompt: its length stands for it
         padding = b" " * min(self._passed, _MOST)
-        return self._meter.begin(self._place, json.dumps(body).encode() + padding)
+        begun = self._meter.begin(self._place, json.dumps(body).encode() + padding)
+        return begun if isinstance(begun, Call) else None
 
     def _expect(self) -> Call | None:
         if self._expected is not None or self._waiting or self._open:

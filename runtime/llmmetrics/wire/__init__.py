@@ -23,7 +23,6 @@ from llmmetrics.wire import (
     openai,
     rerank,
     runs,
-    sockets,
     vertex,
     watsonx,
 )
@@ -97,9 +96,6 @@ def claim(method: str, host: str, path: str, provider: str | None = None) -> Cla
 
     `provider` is the id of the host's provider, None for an unknown host: some formats are claimed at theirs alone.
     """
-    if method == sockets.METHOD:
-        found = sockets.socket_of(host, path)
-        return None if found is None else Claim(found.format, None, stream=True)
     if method != "POST":
         return None
     for each in FORMATS:

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from llmmetrics.wire import gemini, openai
+from llmmetrics.wire import Claim, gemini, openai
 from llmmetrics.wire.format import Format, Reading, counts, mapping, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import Usage, usage_of
@@ -75,6 +75,12 @@ class SocketFormat(NamedTuple):
 def socket_of(host: str, path: str) -> SocketFormat | None:
     """Return the conversation at this host and path (without its query), or None."""
     return next((each for each in SOCKETS if each.format.path.search(host + path)), None)
+
+
+def claim(host: str, path: str) -> Claim | None:
+    """Return the format of a conversation at this host and path, or None."""
+    found = socket_of(host, path)
+    return None if found is None else Claim(found.format, None, stream=True)
 
 
 def asked_model(query: str) -> str | None:
