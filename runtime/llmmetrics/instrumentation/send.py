@@ -121,7 +121,7 @@ def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bo
     if call is not None:
         call.retry = _is_retry(request.headers)
         call.asynchronous = asynchronous
-        if isinstance(call, Call) and body.startswith(b"--"):
+        if isinstance(call, Call) and (not body or body.startswith(b"--")):
             call.request_size = _length(request.headers)
     return call
 
