@@ -153,6 +153,7 @@ class UnknownRequest(Passage):
     batch: BatchCost | None = None
     unknown: str | None = None
     trial = None
+    gated = False
 
     def __init__(self, meter: PassageKeeper, route: Route, backend: str) -> None:
         super().__init__(meter, route, _FREE)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, TypeGuard
+from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
@@ -39,7 +39,11 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and _may_refuse(call) and (exceeded := meter.admit(call)):
+    if (
+        isinstance(call, Call | UnknownRequest)
+        and (call.series.limited or call.gated)
+        and (exceeded := meter.admit(call))
+    ):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -69,7 +73,11 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if call is not None and call.series.limited and _may_refuse(call) and (exceeded := await meter.aadmit(call)):
+    if (
+        isinstance(call, Call | UnknownRequest)
+        and (call.series.limited or call.gated)
+        and (exceeded := await meter.aadmit(call))
+    ):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -86,11 +94,6 @@ async def asend(
         if sent is not request and isinstance(call, Call):
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
-
-
-def _may_refuse(call: Call | Passage) -> TypeGuard[Call | UnknownRequest]:
-    """Return whether a budget may refuse it: what is fetched or uploaded never is."""
-    return isinstance(call, Call | UnknownRequest)
 
 
 def _to_send(call: Call | Passage, request: Any) -> Any:
@@ -126,7 +129,7 @@ def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bo
     if call is not None:
         call.retry = _is_retry(request.headers)
         call.asynchronous = asynchronous
-        if isinstance(call, Call) and body.startswith(b"--"):
+        if isinstance(call, Call) and (not body or body.startswith(b"--")):
             call.request_size = _length(request.headers)
     return call
 
