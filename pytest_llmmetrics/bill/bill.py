@@ -8,14 +8,14 @@ from pathlib import Path
 
 from llmmetrics.testing.harness import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics.bill import history
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
+from pytest_llmmetrics.bill.offline import history
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.rendering import summary
-from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, price_key, priced
+from pytest_llmmetrics.bill.report import SCHEMA, Gate, Rates, Reason, Report, digests, price_key, priced
 from pytest_llmmetrics.bill.rows import added
 
 USAGE_ERROR = 4
@@ -134,7 +134,7 @@ class Bill:
         }
         rates = {key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price}
         return Report(
-            schema=1,
+            schema=SCHEMA,
             book=self.book.version,
             estimator=ESTIMATOR,
             priced_at=f"{self.book.at:%Y-%m-%dT%H:%M:%SZ}",
@@ -158,7 +158,7 @@ class Bill:
                 f"not written to the baseline, because their answers were recorded for different requests: {some}"
             )
         header = Baseline(
-            schema=1,
+            schema=SCHEMA,
             book=report.book,
             estimator=report.estimator,
             prices=digests(report),

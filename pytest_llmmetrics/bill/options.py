@@ -16,6 +16,7 @@ SUFFIXES = (".json", ".md", ".html")
 
 MARKERS = (
     "llm_limit(usd, calls, tokens, attempts): the limits of this test's LLM calls: a test that exceeds one fails",
+    "llm_ignore(*paths): values of its requests that the fingerprint and the tokens leave out, such as 'metadata.run'",
     "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
 )
 
@@ -63,6 +64,9 @@ _LISTS = (
     ),
 )
 
+_IGNORE = "values of requests that change from run to run, such as 'metadata.run': the gate does not compare them"
+
+
 _JUDGES = ("--llm-gate",)
 _JUDGES_OR_WRITES = ("--llm-gate", "--llm-baseline")
 _METERS = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
@@ -89,6 +93,8 @@ class Options(NamedTuple):
     gate: bool
     gate_base: str
     rules: Rules
+    ignored: tuple[str, ...] = ()
+    """Paths of values in requests that are not compared."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -104,6 +110,7 @@ def add(parser: pytest.Parser) -> None:
         if ini:
             parser.addini(ini, what.replace("%%", "%"), type="linelist", default=[])
         group.addoption(option, action="append", metavar=metavar, default=None, help=what)
+    parser.addini("llm_ignore", _IGNORE, type="linelist", default=[])
 
 
 def wanted(config: pytest.Config) -> bool:
@@ -156,6 +163,7 @@ def read(config: pytest.Config) -> Options:
             values["--llm-gate-accepted"],
             values["--llm-gate-inconclusive"],
         ),
+        tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
     )
 
 

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import Price
+from pytest_llmmetrics.bill.asking.side import Count
 from pytest_llmmetrics.bill.figures import cost_of
 from pytest_llmmetrics.bill.modes import Mode
-from pytest_llmmetrics.bill.rows import Count, Money, Row, added
+from pytest_llmmetrics.bill.rows import Money, Row, added
 
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
 
 
 class Priced(Row):
@@ -67,7 +68,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
     book: str
     """The price book's version."""
     estimator: Count = 0
