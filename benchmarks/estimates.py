@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from llmmetrics.wire import Format, claim
+from llmmetrics.wire import Format, claim, prompt_names
 from llmmetrics.wire.estimation.completion_text import completion_of
 from llmmetrics.wire.estimation.estimate import completion_tokens, prompt_tokens
 from llmmetrics.wire.estimation.prompt import parts_of
@@ -37,10 +37,10 @@ _SERVERS = re.compile(
 Errors = dict[tuple[str, str], list[float]]
 
 
-def kind_of(request: bytes) -> str:
+def kind_of(request: bytes, format: Format) -> str:
     """Return the main reason why the tokens of a request are uncertain."""
     fields = parse(request)
-    parts = parts_of(fields) if isinstance(fields, dict) else None
+    parts = parts_of(fields, prompt_names(format)) if isinstance(fields, dict) else None
     if parts is None or _ELSEWHERE.search(request) or _SERVERS.search(request):
         return "more is read than is sent: searches, files, earlier turns"
     if parts.media:
@@ -66,7 +66,7 @@ def note(row: dict[str, Any], errors: Errors) -> None:
     request, answer = (b64decode(row[f"{side}_body_b64"] or "") for side in ("request", "response"))
     names = (claimed.format, truth["model_requested"])
     half = "held back" if int(sha256(row["id"].encode()).hexdigest(), 16) % 2 else "chosen on this half"
-    rows = ("all", half, claimed.format.id, kind_of(request))
+    rows = ("all", half, claimed.format.id, kind_of(request, claimed.format))
 
     def add(column: str, estimated: float, true: float) -> None:
         for each in rows:

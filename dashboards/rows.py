@@ -90,6 +90,9 @@ def errors_and_health() -> Sequence[Any]:
     healthy = (query(f"sum({q.HEALTH})", "healthy"), query(q.UNHEALTHY, "unhealthy"))
     by_type = query(q.ERROR_RATIO_BY_TYPE, "{{error_type}}")
     active = (query(q.ACTIVE, "{{backend}}"), query(q.PEAK, peak))
+    failovers = query(
+        q.positive("llmmetrics_failovers_total", q.JOBS, "from, to, reason"), "{{from}} → {{to}}: {{reason}}"
+    )
     return (
         graph("Error rate", 8, RATIO, by_type, stacked=True, colors=ERROR),
         states("Backend health", 8, query(q.HEALTH, "{{backend}}"), HEALTH),
@@ -97,6 +100,7 @@ def errors_and_health() -> Sequence[Any]:
         graph("Error rate by backend", 9, RATIO, query(q.ERROR_RATIO_BY_BACKEND, "{{backend}}"), steps=line(0.05)),
         graph("Retries", 9, RATIO, query(q.RETRY_RATIO, "{{backend}}"), steps=line(0.2)),
         number("Healthy backends", 6, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
+        graph("Failovers", 24, COUNT, failovers, bars=True, nothing="none"),
     )
 
 

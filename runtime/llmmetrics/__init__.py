@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from llmmetrics.budgets.budget import SpendAlert
-from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError
+from llmmetrics.core.availability import BackendStatus
+from llmmetrics.core.failover import afirst, first
+from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError, NoBackendAvailable
 from llmmetrics.instrumentation.process_wide import instrument, uninstrument
 from llmmetrics.instrumentation.refusal import budget_exceeded
 from llmmetrics.meter import Meter
@@ -14,6 +16,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire.usage import Usage
 
 __all__ = [
+    "BackendStatus",
     "BudgetExceeded",
     "Clock",
     "ConfigError",
@@ -22,11 +25,14 @@ __all__ = [
     "LedgerError",
     "LlmMetricsError",
     "Meter",
+    "NoBackendAvailable",
     "Settings",
     "SpendAlert",
     "Status",
     "Usage",
+    "afirst",
     "budget_exceeded",
+    "first",
     "instrument",
     "read_exchange",
     "uninstrument",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -30,7 +31,8 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
 
     `reserved` is the reserved cost of calls in flight (mode `strict`); `resets_at` is the start of the next window,
     or None if the window is never reset. `could_cost` is the worst case of the call itself (mode `strict`), and
-    `max_tokens` the highest output limit with which it would have fit; None if no limit helps.
+    `max_tokens` the highest output limit with which it would have fit; None if no limit helps. `output_limit` is the
+    name of that limit in the request, such as `generationConfig.maxOutputTokens`; None if the format has none.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         resets_at: datetime | None,
         could_cost: Decimal | None = None,
         max_tokens: int | None = None,
+        output_limit: str | None = None,
     ) -> None:
-        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, could_cost, max_tokens)
+        call = (could_cost, max_tokens, output_limit)
+        super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, *call)
         self.backend = backend
         self.reason = reason
         self.spent = spent
@@ -55,6 +59,7 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         self.resets_at = resets_at
         self.could_cost = could_cost
         self.max_tokens = max_tokens
+        self.output_limit = output_limit
 
     def __str__(self) -> str:
         if self.reason == "unknown_price":
@@ -84,12 +89,34 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         later = could_cost <= self.limit and self.resets_at
         if self.max_tokens is not None:
             wait = f", or call again at {later.isoformat()}" if later else ""
-            return f"Set max_tokens to {self.max_tokens} or less, which bounds the cost{wait}, or raise MaxSpendUsd"
+            limit = self.output_limit or "max_tokens"
+            return f"Set {limit} to {self.max_tokens} or less, which bounds the cost{wait}, or raise MaxSpendUsd"
         if later:
             return f"It accepts this call again at {later.isoformat()}. {_RAISE}"
         if could_cost <= self.limit:
             return _RAISE
+        if self.output_limit is None:
+            return "It does not fit in a whole window: send a shorter prompt, or raise MaxSpendUsd"
         return (
-            "Neither max_tokens now nor the next window alone lets it through: send a shorter prompt and a lower "
-            "max_tokens, or raise MaxSpendUsd"
+            f"Neither {self.output_limit} now nor the next window alone lets it through: send a shorter prompt and a "
+            f"lower {self.output_limit}, or raise MaxSpendUsd"
         )
+
+
+class NoBackendAvailable(LlmMetricsError):  # noqa: N818 - a fact about the backends, as `BudgetExceeded` is about one
+    """No backend of a failover took the call.
+
+    `reasons` says why, by backend: `limit` (its budget is spent), `unhealthy`, `retry_after` (it asked to wait),
+    `deadline`, or the error type or refusal of its try. `first_back` is when the first is expected back, None if that
+    is not known. The exception of the last try is the `__cause__`.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], first_back: datetime | None) -> None:
+        super().__init__(reasons, first_back)
+        self.reasons = dict(reasons)
+        self.first_back = first_back
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{name!r} ({reason})" for name, reason in self.reasons.items())
+        when = f"The first is expected back at {self.first_back.isoformat()}" if self.first_back else "Try again later"
+        return f"no backend is available: {why}. {when}, or add a backend"

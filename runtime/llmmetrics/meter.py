@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
 from typing import Any, Self, TypeVar
 from wsgiref.simple_server import WSGIServer
@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics.budgets.budget import SpendAlert
+from llmmetrics.core import availability
+from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import httpx
 from llmmetrics.instrumentation import wrap as wrapping
@@ -76,6 +78,14 @@ class Meter:
     def close(self) -> None:
         """Book what is still open, and close the ledger. Later calls are not counted correctly."""
         self.engine.close()
+
+    def status(self) -> Sequence[BackendStatus]:
+        """Describe every configured backend: healthy or not, spent, limit, when it is back."""
+        return availability.status(self.engine)
+
+    def available(self) -> Sequence[str]:
+        """List the configured backends that take calls now, in the order of the settings."""
+        return [each.backend for each in self.status() if each.available]
 
     def transport(self, inner: Any = None, *, backend: str | None = None, family: Family = "httpx2") -> Any:
         """Make a metered transport for a sync client: `httpx2.Client(transport=meter.transport())`.

@@ -34,6 +34,7 @@ NOTHING = {
     "llmmetrics_ledger_errors_total": "the demo's ledger is its own memory",
     "llmmetrics_internal_errors_total": "nothing goes wrong inside",
     "llmmetrics_reservations_expired_total": "no call dies",
+    "llmmetrics_failovers_total": "the demo has no failover",
 }
 """The panels that may be empty or 0, and why."""
 

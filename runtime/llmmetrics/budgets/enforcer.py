@@ -21,7 +21,7 @@ from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
 from llmmetrics.pricing.price import ATTO
-from llmmetrics.pricing.worst_case import WorstCase, worst_case
+from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -168,7 +168,7 @@ class Enforcer:
             worst = self._worst(call)
             answer = self.budget.admit(call.series.backend, None if worst is None else nano_up(worst.cost))
             if isinstance(answer, BudgetExceeded):
-                return self._explained(answer, worst)
+                return self._explained(answer, worst, call)
         except Exception as exc:
             self._swallow("budget", exc)
             return None
@@ -226,13 +226,14 @@ class Enforcer:
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
 
-    def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None) -> BudgetExceeded:
-        """Say in a strict refusal what the call could have cost, and with which `max_tokens` it would fit."""
+    def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
+        """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
         if not self._strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
-        of_call = usd(nano_up(worst.cost)), worst.output_for(int(left * ATTO))
-        return BudgetExceeded(*(*refusal.args[:7], *of_call))
+        name = output_limit(call.format, call.request_body)
+        most = worst.output_for(int(left * ATTO)) if name else None
+        return BudgetExceeded(*(*refusal.args[:7], usd(nano_up(worst.cost)), most, name))
 
     def _recur(self) -> None:
         if flush := self._flush():

@@ -12,6 +12,7 @@ from typing import Protocol
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
+from llmmetrics.core.trial import Trial
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
@@ -50,6 +51,8 @@ class Call:
     """Nano-dollars to book; None if no price is known."""
     known_amount = 0
     """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    trial: Trial | None = None
+    """The try of a failover that it belongs to."""
     retry = False
     """Whether the SDK's headers say that this attempt repeats a failed one."""
     asynchronous = False

@@ -17,6 +17,7 @@ from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.wire.format import Charge
+from llmmetrics.wire.hosts import Origin
 from llmmetrics.wire.usage import FEES
 
 log = logging.getLogger("llmmetrics.calls")
@@ -73,6 +74,14 @@ def stale_prices(exception: Exception) -> tuple[str, str]:
         f"the price catalogue could not be refreshed ({type(exception).__name__}): prices stay those of "
         f"{catalogue_version()}. The next try is in an hour. Set LlmSettings.RefreshPrices to false if this "
         "process cannot reach the internet"
+    )
+
+
+def strayed(origin: Origin, backend: str) -> tuple[str, str]:
+    """Write the warning that a failover's try sent a request to another host; return its topic and text."""
+    return f"try of {backend}", (
+        f"a try of the backend {backend!r} sent a request to {origin}, which is not its BaseUrl: it is counted "
+        f"as {backend!r}. Check the client that the function of this try uses"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -13,12 +13,14 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, nano
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
-from llmmetrics.core import call_log, record
+from llmmetrics.core import call_log, record, trial
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
+from llmmetrics.core.circuit import Circuit
+from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
-from llmmetrics.core.routes import Place
+from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.series import SeriesTable
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
@@ -59,6 +61,8 @@ class Engine:
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
+        self.circuits: dict[str, Circuit] = {}
+        """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
         """Calls that the garbage collector ended; the next call or scrape counts them."""
         self.price_lookup = PriceLookup(self.settings.price_file, self._new_catalogue(), self.clock.now)
@@ -108,6 +112,9 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
+            attempt = trial.current.get()
+            if attempt is not None:
+                attempt, place = attempt.of(self, place)
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
@@ -118,6 +125,8 @@ class Engine:
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.active(1)
+            if attempt is not None:
+                self._tried(attempt, call, route)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
@@ -125,11 +134,11 @@ class Engine:
 
     def admit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return None if self.enforcer is None else self.enforcer.admit(call)
+        return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
 
     async def aadmit(self, call: Call) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
-        return None if self.enforcer is None else await self.enforcer.aadmit(call)
+        return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
 
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call."""
@@ -163,6 +172,8 @@ class Engine:
                     call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
             elif call.admitted is not None:
                 call.amount = nano(cost)
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
         state = self._series.health[series.backend]
@@ -170,6 +181,12 @@ class Engine:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+
+    def _tried(self, attempt: trial.Trial, call: Call, route: Route) -> None:
+        """Note the try that a call belongs to, and log a request to a host that is not its backend's."""
+        call.trial = attempt
+        if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
+            self.say(*call_log.strayed(route.origin, attempt.backend))
 
     def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
@@ -184,6 +201,10 @@ class Engine:
     def require_backend(self, name: str) -> None:
         """Check the name of a backend. Raises `ConfigError` if it is not configured."""
         self.backends.named(name)
+
+    def health(self, backend: str) -> BackendHealth:
+        """Return the health of a backend."""
+        return self._series.health[backend]
 
     def names(self) -> set[str]:
         """List every backend of this meter: the configured ones, and the providers that were called."""
@@ -238,3 +259,18 @@ class Engine:
             call_log.log.info("%s", call_log.line(finished, self.settings.telemetry))
         for observer in record.observers:
             self._guarded("observer", partial(observer, finished))
+
+
+class HasEngine(Protocol):
+    """A `Meter`."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that counts its calls."""
+
+
+def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+    """Note a refusal in the try that the call belongs to, and return it."""
+    if call.trial is not None:
+        call.trial.refused = refusal
+    return refusal

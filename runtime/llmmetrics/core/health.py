@@ -35,7 +35,8 @@ class BackendHealth:
         self._lock = Lock()
         self._against = 0
         self._for = 0
-        self._changed = float("-inf")
+        self.changed = float("-inf")
+        """When the state last changed, in monotonic seconds."""
         self.up = True
         self.calm = proven
         """Whether the backend is up without recent failures, so that a success changes nothing."""
@@ -44,13 +45,13 @@ class BackendHealth:
         """Record a call's verdict; return whether to report the state. `began` and `now` are monotonic seconds."""
         with self._lock:
             # a call that began before the last change says nothing about the new state
-            if began < self._changed:
+            if began < self.changed:
                 return False
             self._against = 0 if speaks_for is self.up else self._against + 1
             self._for = self._for + 1 if speaks_for is self.up else 0
             turned = self._against >= self._needed[self.up]
             if turned:
-                self.up, self._against, self._changed = not self.up, 0, now
+                self.up, self._against, self.changed = not self.up, 0, now
             told = turned or (not self._proven and self._for >= self._needed[not self.up])
             self._proven = self._proven or told
             self.calm = self._proven and self.up and not self._against

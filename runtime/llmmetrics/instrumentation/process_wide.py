@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial, wraps
 from threading import Lock
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-from llmmetrics.core.engine import Engine
+from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.errors import ConfigError
 from llmmetrics.instrumentation import botocore, import_hooks, unmetered
 from llmmetrics.instrumentation.httpx import Metered
@@ -122,14 +122,6 @@ class Doors:
 def _has_its_own(client: Any, request: Any) -> bool:
     """Return whether this request will go through a metered transport, which may name the backend."""
     return isinstance(client._transport_for_url(request.url), Metered)  # noqa: SLF001
-
-
-class HasEngine(Protocol):
-    """A `Meter`."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that counts its calls."""
 
 
 _doors = Doors()

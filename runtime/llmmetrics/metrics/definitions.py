@@ -94,6 +94,12 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "failovers": FamilyRow(
+        "llmmetrics_failovers_total",
+        Counter,
+        "Backends that a failover passed over, with the one that it tried next",
+        ("from", "to", "reason"),
+    ),
     "internal": FamilyRow(
         "llmmetrics_internal_errors_total", Counter, "Errors inside llmmetrics that were swallowed", ("where",)
     ),

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from llmmetrics.pricing.price import Price
+from llmmetrics.wire import prompt_names
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
@@ -42,6 +43,14 @@ def _at(fields: Any, places: Sequence[Place]) -> Iterator[int]:
 def most_output(format: Format, fields: Any) -> int | None:
     """Return the output limit of a request, in tokens; None if it has none."""
     return max(_at(fields, format.output_limits or ()), default=None)
+
+
+def output_limit(format: Format, body: bytes) -> str | None:
+    """Return the name of the output limit that a request has or could have; None if its format has none."""
+    places = format.output_limits or ()
+    fields = parse(body)
+    used = (place for place in places if value_at(fields, place) is not None)
+    return ".".join(next(used, next(iter(places), ()))) or None
 
 
 _INLINE = re.compile(rb'"(?:%s)"' % "|".join(sorted(HELD)).encode())
@@ -82,7 +91,7 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None, *m
     known = UNKNOWN_WINDOW if window is None else window
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     if isinstance(fields, dict) and _INLINE.search(body):
-        prompt = max(prompt, len(body) + _media(fields, (*models, format.vendor), known))
+        prompt = max(prompt, len(body) + _media(fields, format, models, known))
     units = price.at(prompt)
     output = 0 if format.output_limits == NO_COMPLETION else most_output(format, fields) or known
     answers = max(_at(fields, format.answer_counts), default=1)
@@ -94,12 +103,12 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None, *m
     )
 
 
-def _media(fields: dict[str, Any], names: Sequence[str | None], window: int) -> int:
+def _media(fields: dict[str, Any], format: Format, models: Sequence[str | None], window: int) -> int:
     """Return the most tokens of the media in a request. Of sounds and films, a token is longer than a byte."""
     model = fields.get("model")
-    family = family_of(*names, model if isinstance(model, str) else None)
+    family = family_of(*models, format.vendor, model if isinstance(model, str) else None)
     tokens = 0.0
-    for medium in parts_of(fields).media:
+    for medium in parts_of(fields, prompt_names(format)).media:
         if medium.kind == "image":
             sizes = ((medium.width, medium.height),) if medium.width and medium.height else _LARGEST
             tokens += max(family.image(*size) for size in sizes)

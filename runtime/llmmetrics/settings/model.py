@@ -123,10 +123,12 @@ class Telemetry(Section):
 
 
 class Health(Section):
-    """Number of calls in a row after which a backend counts as unhealthy, and as healthy again."""
+    """When a backend counts as unhealthy, after so many failed calls in a row, and as healthy again."""
 
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=2, ge=1)
+    probe_seconds: Bound = 10
+    """How long a failover leaves an unhealthy backend alone between two tries."""
 
 
 class Budget(Section):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 from llmmetrics.core import engine, record
-from llmmetrics.core.engine import Engine
+from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.core.record import CallRecord
-from llmmetrics.instrumentation.process_wide import Doors, HasEngine
+from llmmetrics.instrumentation.process_wide import Doors
 
 _lock = Lock()
 

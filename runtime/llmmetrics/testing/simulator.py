@@ -110,5 +110,4 @@ def _in_band(made: Reply, shape: Shape, request: Request, fault: Fault) -> tuple
         most = 1 if _is_array(made.chunks) else 2
         begun = made.chunks[: min(most, len(made.chunks) - 1)]
         return (*begun, shape.failed(request, refusal(shape.within or shape.errors, fault)))
-    body = refusal(shape.errors, fault).body
-    return (json.dumps(body if "error" in body else {"error": body}).encode(),)
+    return (json.dumps(shape.errors.in_band(refusal(shape.errors, fault).body)).encode(),)

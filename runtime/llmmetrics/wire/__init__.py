@@ -7,6 +7,7 @@ tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, ca
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import NamedTuple
 
 from llmmetrics.wire import (
@@ -21,13 +22,13 @@ from llmmetrics.wire import (
     vertex,
     watsonx,
 )
-from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Reading, count, mapping
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, PromptNames, Reading, count, mapping
 from llmmetrics.wire.framing.frames import DONE, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "Reading"]
-__all__ += ["asked", "claim", "count", "mapping", "register", "usage_of"]
+__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "PromptNames", "Reading"]
+__all__ += ["asked", "claim", "count", "mapping", "prompt_names", "register", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -55,6 +56,14 @@ def register(format: Format) -> None:
     """
     add_hosts(format.hosts)
     FORMATS[:] = [format, *(each for each in FORMATS if each.id != format.id)]
+
+
+def prompt_names(format: Format | None) -> PromptNames:
+    """Return the fields of a format's prompt; the fields of all formats, if it does not name them."""
+    if format is not None and format.prompt_names is not None:
+        return format.prompt_names
+    rows = (each.prompt_names for each in FORMATS if each.prompt_names is not None)
+    return PromptNames(*(tuple(dict.fromkeys(chain(*names))) for names in zip(*rows, strict=True)))
 
 
 class Claim(NamedTuple):

@@ -10,6 +10,7 @@ from llmmetrics.wire.format import (
     COMPLETION_NAMES,
     Charge,
     Format,
+    PromptNames,
     Reading,
     count,
     counter,
@@ -123,6 +124,7 @@ _HOSTS = (
     # Anthropic's own API, sold by a cloud
     (re.compile(r"^aws-external-anthropic\.[\w-]+\.api\.aws$|^claude\.googleapis\.com$"), "anthropic"),
 )
+PROMPT = PromptNames(messages=("messages",), system=("system",))
 TIER = (("service_tier",), ("speed",))
 MAX_TOKENS = (("max_tokens",),)
 # the legacy API's name
@@ -144,6 +146,7 @@ FORMATS = (
         read=_message,
         part=part,
         ended=ended,
+        prompt_names=PROMPT,
         refusal=refusal,
         output_limits=MAX_TOKENS,
         completion_names=COMPLETION,
@@ -162,6 +165,7 @@ FORMATS = (
         members=("completion", "stop_reason"),
         read=_completion,
         ended=lambda event: event.get("stop_reason") is not None or event.get("type") == "error",
+        prompt_names=PromptNames(texts=("prompt",)),
         refusal=refusal,
         output_limits=MAX_TOKENS_TO_SAMPLE,
         completion_names=frozenset({"completion"}),
@@ -175,5 +179,6 @@ FORMATS = (
         r"/v1/messages/count_tokens/?$|/anthropic/models/count-tokens:rawPredict$",
         "/v1/messages/count_tokens",
         refusal,
+        PROMPT,
     ),
 )

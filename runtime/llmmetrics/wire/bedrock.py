@@ -16,6 +16,7 @@ from llmmetrics.wire.format import (
     MOST,
     Format,
     MalformedUsageError,
+    PromptNames,
     Reading,
     count,
     counter,
@@ -165,6 +166,11 @@ _CONVERSE_LIMIT = ("inferenceConfig", "maxTokens")
 _LLAMA_LIMIT = ("max_gen_len",)
 _TITAN_LIMIT = ("textGenerationConfig", "maxTokenCount")
 # the makers' own bodies; Nova's has Converse's name, and makers not named here have Anthropic's or OpenAI's
+_INVOKE_PROMPT = PromptNames(
+    ("messages", "message", "chat_history", "input"),
+    ("system", "preamble"),
+    ("prompt", "inputText", "texts", "inputs", "query", "documents", "images", "singleEmbeddingParams"),
+)
 _INVOKE_LIMITS = (
     *(*openai.MAX_TOKENS, *anthropic.MAX_TOKENS_TO_SAMPLE),
     *(_LLAMA_LIMIT, _TITAN_LIMIT, _CONVERSE_LIMIT),
@@ -190,6 +196,7 @@ FORMATS = (
         part=_converse_part,
         # its usage comes after the event that says why it stopped
         ended=lambda event: not {"messageStop", "metadata", "error"}.isdisjoint(event),
+        prompt_names=PromptNames(messages=("messages",), system=("system",)),
         refusal=_refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=(_CONVERSE_LIMIT,),
@@ -210,6 +217,7 @@ FORMATS = (
         ended=lambda event: _METRICS in event or "error" in event or anthropic.ended(event),
         headers=_headers,
         tier=_tier,
+        prompt_names=_INVOKE_PROMPT,
         refusal=_refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=_INVOKE_LIMITS,
@@ -220,7 +228,11 @@ FORMATS = (
         tier_names=(*_TIER, *anthropic.TIER),
     ),
     # https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html
-    counter("aws-bedrock", r"/model/(?P<model>.+)/count-tokens$", "/model/MODEL/count-tokens", _refusal)._replace(
-        refusal_headers=_REFUSAL_HEADERS
-    ),
+    counter(
+        "aws-bedrock",
+        r"/model/(?P<model>.+)/count-tokens$",
+        "/model/MODEL/count-tokens",
+        _refusal,
+        PromptNames(texts=("input",)),
+    )._replace(refusal_headers=_REFUSAL_HEADERS),
 )

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 
 from llmmetrics.wire.families import ModelFamily
-from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Charge, Format, Reading, count, counter, mapping
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    NO_COMPLETION,
+    Charge,
+    Format,
+    PromptNames,
+    Reading,
+    count,
+    counter,
+    mapping,
+)
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
 
@@ -75,6 +85,7 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event.get("type") == "message-end",
+        prompt_names=PromptNames(messages=("messages",), texts=("documents",)),
         refusal=refusal,
         output_limits=(("max_tokens",),),
         completion_names=_COMPLETION,
@@ -94,6 +105,7 @@ FORMATS = (
         read=_read,
         part=_part_1,
         ended=lambda event: event.get("event_type") == "stream-end",
+        prompt_names=PromptNames(("message", "chat_history"), ("preamble",), ("prompt", "documents")),
         refusal=refusal,
         output_limits=(("max_tokens",),),
         answer_counts=(("num_generations",),),
@@ -108,6 +120,7 @@ FORMATS = (
         fields=("meta", "error"),
         members=("embeddings", "meta"),
         read=_read,
+        prompt_names=PromptNames(texts=("texts", "inputs", "images")),
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
@@ -115,5 +128,5 @@ FORMATS = (
         note="images are billed as images",
     ),
     # https://docs.cohere.com/reference/tokenize: Cohere's host, or a gateway's path that names it
-    counter("cohere", r"cohere.*/v1/tokenize/?$", "/cohere/v1/tokenize", refusal),
+    counter("cohere", r"cohere.*/v1/tokenize/?$", "/cohere/v1/tokenize", refusal, PromptNames(texts=("text",))),
 )

@@ -47,6 +47,17 @@ COMPLETION_NAMES = frozenset({"content", "text"})
 """What most formats call the text that a model has written."""
 
 
+class PromptNames(NamedTuple):
+    """The fields of a request that hold its prompt. The model reads all text and media in them."""
+
+    messages: tuple[str, ...] = ()
+    """Fields with messages: a list of them, or the text of one."""
+    system: tuple[str, ...] = ()
+    """Fields with the instructions."""
+    texts: tuple[str, ...] = ()
+    """Other fields: a prompt without messages, inputs to embed, documents."""
+
+
 class Format(NamedTuple):
     """A wire format. `read` gets a whole JSON body; a stream is merged into one first, see `part`."""
 
@@ -57,7 +68,8 @@ class Format(NamedTuple):
     """Searched in host and path of a POST. The group `model` is the requested model; a group `stream` that matches
     means that the request asks for a stream."""
     fields: tuple[str, ...]
-    """The fields of a body that `read` uses: the usage first, the error last."""
+    """The fields of a body that `read` uses: the usage first, the error last. An event that is named `error` has its
+    data under `error`, whatever the provider calls it."""
     read: Callable[[Doc], Reading]
     part: Callable[[Doc], Doc] = lambda event: event
     """Turn an event of a stream into a part of a whole body."""
@@ -92,6 +104,9 @@ class Format(NamedTuple):
     """Where a request says how many completions it asks for."""
     tier_names: tuple[Place, ...] = ()
     """Where a request names the service tier."""
+    prompt_names: PromptNames | None = None
+    """The fields of a request that hold its prompt. Tokens are estimated from them if the wire carries no usage. None:
+    the names of all formats in the table."""
     completion_names: frozenset[str] = COMPLETION_NAMES
     """The fields of an answer whose strings the model has written. Tokens are estimated from them if the wire carries
     no usage."""
@@ -105,7 +120,7 @@ NO_COMPLETION: tuple[Place, ...] = ()
 """The output limits of formats that write no completion: embeddings, rerankers, counts."""
 
 
-def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any]) -> Format:
+def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any], prompt_names: PromptNames) -> Format:
     """Build the row of a vendor's paths that count tokens, which no provider charges for."""
     return Format(
         id=f"{vendor}.count_tokens",
@@ -118,6 +133,7 @@ def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any])
         free=True,
         refusal=refusal,
         output_limits=NO_COMPLETION,
+        prompt_names=prompt_names,
     )
 
 

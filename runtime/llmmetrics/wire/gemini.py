@@ -10,6 +10,7 @@ from llmmetrics.wire.format import (
     COMPLETION_NAMES,
     NO_COMPLETION,
     Format,
+    PromptNames,
     Reading,
     count,
     counter,
@@ -98,6 +99,8 @@ _GEMINI = ModelFamily(re.compile("gemini|gemma|google"), 0.97, 0.2, 0, 1, 0, 15,
 # https://ai.google.dev/api/caching#ExecutableCode
 _COMPLETION = COMPLETION_NAMES | {"code"}
 # https://ai.google.dev/api/generate-content#generationconfig; Google's JSON has each name in both spellings
+_PROMPT = PromptNames(messages=("contents",), system=("systemInstruction", "system_instruction"))
+_COUNTED = _PROMPT._replace(texts=("instances",))
 _OUTPUT_LIMITS = (
     *(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
     *(("generationConfig", "max_output_tokens"), ("generation_config", "maxOutputTokens")),
@@ -125,6 +128,7 @@ FORMATS = (
         members=("candidates", "promptFeedback", "usageMetadata"),
         read=_read,
         ended=_last,
+        prompt_names=_PROMPT,
         refusal=refusal,
         output_limits=_OUTPUT_LIMITS,
         answer_counts=_ANSWER_COUNTS,
@@ -142,6 +146,7 @@ FORMATS = (
         fields=("usageMetadata", "error"),
         members=("embedding", "embeddings"),
         read=_read,
+        prompt_names=PromptNames(texts=("content", "requests")),
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
@@ -149,5 +154,7 @@ FORMATS = (
         note="some models send no usage",
     ),
     # https://ai.google.dev/api/tokens
-    counter("gemini", _MODEL + r":(?:countTokens|computeTokens)$", "/v1beta/models/MODEL:countTokens", refusal),
+    counter(
+        "gemini", _MODEL + r":(?:countTokens|computeTokens)$", "/v1beta/models/MODEL:countTokens", refusal, _COUNTED
+    ),
 )

@@ -6,7 +6,17 @@ import re
 from typing import Any
 
 from llmmetrics.wire import gemini
-from llmmetrics.wire.format import COMPLETION_NAMES, Format, Reading, count, items, mapping, text, wire_cost
+from llmmetrics.wire.format import (
+    COMPLETION_NAMES,
+    Format,
+    PromptNames,
+    Reading,
+    count,
+    items,
+    mapping,
+    text,
+    wire_cost,
+)
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import plus
 from llmmetrics.wire.tiers import tier_of
@@ -75,6 +85,7 @@ FORMATS = (
         read=_read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
+        prompt_names=PromptNames(messages=("input",), system=("system_instruction",)),
         refusal=gemini.refusal,
         output_limits=(("generation_config", "max_output_tokens"),),
         completion_names=COMPLETION_NAMES | {"arguments", "code"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Format, Reading, count, text
+from llmmetrics.wire.format import COMPLETION_NAMES, NO_COMPLETION, Format, PromptNames, Reading, count, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
 
@@ -36,6 +36,7 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        prompt_names=PromptNames(messages=("messages",)),
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
         completion_names=_COMPLETION,
@@ -52,6 +53,7 @@ FORMATS = (
         read=_read,
         ended=lambda event: event.get("done") is True,
         always_streams=True,
+        prompt_names=PromptNames(system=("system",), texts=("prompt", "images")),
         refusal=_refusal,
         output_limits=_NUM_PREDICT,
         completion_names=_COMPLETION,
@@ -65,6 +67,7 @@ FORMATS = (
         fields=("prompt_eval_count", "model", "error"),
         members=("embeddings", "embedding"),
         read=_read,
+        prompt_names=PromptNames(texts=("input", "prompt")),
         refusal=_refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,

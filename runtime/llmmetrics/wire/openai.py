@@ -15,6 +15,7 @@ from llmmetrics.wire.format import (
     NO_COMPLETION,
     Charge,
     Format,
+    PromptNames,
     Reading,
     count,
     counter,
@@ -227,6 +228,8 @@ COMPLETION: Final = COMPLETION_NAMES | {"refusal", "reasoning", "reasoning_conte
 # https://platform.openai.com/docs/api-reference/responses: what the code interpreter runs
 _RESPONSE: Final = COMPLETION | {"code"}
 TIER: Final = (("service_tier",),)
+PROMPT: Final = PromptNames(messages=("messages",))
+_RESPONSES_PROMPT = PromptNames(("input",), ("instructions",), ("prompt",))
 MAX_TOKENS: Final = (("max_tokens",), ("max_completion_tokens",))
 
 
@@ -252,6 +255,7 @@ FORMATS = (
         part=chunk,
         ended=stopped,
         usage_on_request=True,
+        prompt_names=PROMPT,
         refusal=refusal,
         output_limits=MAX_TOKENS,
         answer_counts=(("n",),),
@@ -271,6 +275,7 @@ FORMATS = (
         read=_responded,
         part=_response,
         ended=lambda event: event.get("type") in _LAST_EVENTS,
+        prompt_names=_RESPONSES_PROMPT,
         refusal=refusal,
         output_limits=(("max_output_tokens",),),
         completion_names=_RESPONSE,
@@ -288,6 +293,7 @@ FORMATS = (
         part=chunk,
         ended=stopped,
         usage_on_request=True,
+        prompt_names=PromptNames(texts=("prompt", "input", "instruction")),
         refusal=refusal,
         output_limits=MAX_TOKENS,
         answer_counts=(("n",), ("best_of",)),
@@ -305,6 +311,7 @@ FORMATS = (
         fields=_FIELDS,
         members=("data", "embeddings"),
         read=_embeddings,
+        prompt_names=PromptNames(texts=("input", "inputs")),
         refusal=refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,
@@ -313,7 +320,7 @@ FORMATS = (
         tier_names=TIER,
     ),
     # https://platform.openai.com/docs/api-reference/responses/input-tokens
-    counter("openai", r"/responses/input_tokens/?$", "/v1/responses/input_tokens", refusal),
+    counter("openai", r"/responses/input_tokens/?$", "/v1/responses/input_tokens", refusal, _RESPONSES_PROMPT),
     # xAI speaks OpenAI's formats, and has this path of its own
-    counter("x-ai", r"/v1/tokenize-text/?$", "/v1/tokenize-text", _xai_refusal),
+    counter("x-ai", r"/v1/tokenize-text/?$", "/v1/tokenize-text", _xai_refusal, PromptNames(texts=("text",))),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.wire import cohere
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, mapping, text, wire_cost
+from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames, Reading, count, mapping, text, wire_cost
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
 
@@ -34,6 +34,7 @@ FORMATS = (
         fields=("usage", "meta", "model", "error"),
         members=("results", "data"),
         read=_read,
+        prompt_names=PromptNames(texts=("query", "documents")),
         refusal=cohere.refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,

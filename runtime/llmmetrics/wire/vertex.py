@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.wire import anthropic, gemini, openai
-from llmmetrics.wire.format import Format, Reading, count, items, mapping
+from llmmetrics.wire.format import Format, PromptNames, Reading, count, items, mapping
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
 
@@ -43,9 +43,10 @@ FORMATS = (
         vendor="google-vertex",
         # images and videos are predicted too, and are no calls
         path=re.compile(r"/publishers/google/models/(?P<model>[^/:]*(?:embedding|bison|gecko|unicorn)[^/:]*):predict$"),
-        fields=("predictions", "metadata", "error"),
+        fields=("metadata", "predictions", "error"),
         members=("predictions",),
         read=_predicted,
+        prompt_names=PromptNames(texts=("instances",)),
         refusal=gemini.refusal,
         output_limits=(("parameters", "maxOutputTokens"),),
         answer_counts=(("parameters", "candidateCount"),),
@@ -63,6 +64,7 @@ FORMATS = (
         read=anthropic.read,
         part=anthropic.part,
         ended=anthropic.ended,
+        prompt_names=anthropic.PROMPT,
         refusal=anthropic.refusal,
         output_limits=anthropic.MAX_TOKENS,
         completion_names=anthropic.COMPLETION,
@@ -80,6 +82,7 @@ FORMATS = (
         read=openai.read,
         part=openai.chunk,
         ended=openai.stopped,
+        prompt_names=openai.PROMPT,
         refusal=openai.refusal,
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.wire import openai
-from llmmetrics.wire.format import NO_COMPLETION, Format, Reading, count, items, mapping, text
+from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames, Reading, count, items, mapping, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
 
@@ -54,6 +54,7 @@ FORMATS = (
         read=_read,
         part=_result,
         ended=_stopped,
+        prompt_names=PromptNames(messages=("input",)),
         refusal=_refusal,
         output_limits=(("parameters", "max_new_tokens"),),
         completion_names=frozenset({"generated_text"}),
@@ -69,6 +70,7 @@ FORMATS = (
         members=("choices",),
         read=_chat,
         ended=lambda event: event.get("usage") is not None,
+        prompt_names=openai.PROMPT,
         refusal=_refusal,
         output_limits=openai.MAX_TOKENS,
         answer_counts=(("n",),),
@@ -83,6 +85,7 @@ FORMATS = (
         fields=("input_token_count", "model_id", "error"),
         members=("results",),
         read=_read,
+        prompt_names=PromptNames(texts=("inputs",)),
         refusal=_refusal,
         output_limits=NO_COMPLETION,
         plain_prompt=True,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from llmmetrics import wire
 from llmmetrics.testing import CannotExpressError, Request, UnscriptedError, faults
 from llmmetrics.testing.harness import Script
 from llmmetrics.testing.messages.conversation import conversation
@@ -105,7 +106,10 @@ def test_a_wrong_argument_is_told_at_once(script, call, message):
     ],
 )
 def test_a_conversation_reads_alike_in_every_format(fields):
-    assert conversation(fields) == [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    assert conversation(fields, wire.prompt_names(None)) == [
+        {"role": "system", "content": "S"},
+        {"role": "user", "content": "U"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_a_conversation_reads_alike_in_every_format(fields):
     ],
 )
 def test_what_is_embedded_counted_or_predicted_is_the_user_s(fields):
-    assert conversation(fields) == [{"role": "user", "content": "U"}]
+    assert conversation(fields, wire.prompt_names(None)) == [{"role": "user", "content": "U"}]
 
 
 def test_what_was_asked_can_be_read():

@@ -71,10 +71,30 @@ def test_its_missing_usage_is_estimated_from_its_own_names(setup):
     assert setup.value("llm_tokens_total", token_type="completion") > 20
 
 
+@pytest.mark.parametrize("setup", [Answer("word", usage=False)], indirect=True)
+@pytest.mark.parametrize("name", ["talk", "briefing"])
+def test_its_prompt_is_estimated_from_its_own_names(setup, name):
+    setup.client.post(URL, json={**ASK, name: "word " * 100})
+    assert setup.value("llm_tokens_total", token_type="prompt") > 50
+
+
+def test_its_prompt_is_a_conversation_of_the_simulator():
+    body = {"briefing": "S", "talk": [{"role": "user", "content": "U"}]}
+    turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    assert Request("POST", "/acme/talk", body=json.dumps(body).encode()).messages == turns
+
+
 @pytest.mark.parametrize("setup", [faults.RATE_LIMIT], indirect=True)
 def test_its_faults_are_counted(setup):
     assert setup.client.post(URL, json=ASK).status_code == 429
     assert setup.value("llm_errors_total", error_type="rate_limit") == 1
+
+
+@pytest.mark.parametrize("setup", [faults.ERROR_IN_200], indirect=True)
+@pytest.mark.parametrize("stream", [False, True])
+def test_its_error_inside_a_200_is_counted(setup, stream):
+    assert setup.client.post(URL, json={**ASK, "stream": stream}).status_code == 200
+    assert setup.value("llm_errors_total", error_type="api_error") == 1
 
 
 def test_a_strict_budget_reads_its_output_limit_and_refuses_in_its_own_body(setup):
@@ -83,6 +103,7 @@ def test_a_strict_budget_reads_its_output_limit_and_refuses_in_its_own_body(setu
     refused = setup.client.post(URL, json=most, headers=SDK)
     assert refused.status_code == 402
     assert refused.json().keys() == {"failure"}
+    assert "Set bounds.most to 2 or less" in refused.json()["failure"]["reason"]
     assert setup.client.post(URL, json=ASK, headers=SDK).status_code == 200
     assert setup.client.post(URL, json={"model": "m"}, headers=SDK).status_code == 402
 
@@ -110,8 +131,11 @@ def test_no_format_lacks_anything(name):
         ({"note": ""}, "note"),
         ({"refusal": None}, "refusal"),
         ({"output_limits": None}, "output_limits"),
+        ({"prompt_names": None}, "prompt_names"),
         ({"id": "acme.other"}, "shape"),
         ({"completion_names": frozenset({"content"})}, "completion_names"),
+        ({"fields": ("consumption", "engine", "failure")}, "error"),
+        ({"read": lambda body: wire.Reading(body.get("engine"))}, "error"),
     ],
 )
 def test_what_is_forgotten_is_named(change, names):

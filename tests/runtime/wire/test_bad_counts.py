@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support import simulated_formats
 from support.provider_answers import aws, read
+from support.simulated_formats import FORMATS, simulated
 
 from llmmetrics import Meter, wire
 from llmmetrics.reading import outcome
@@ -17,92 +20,71 @@ from llmmetrics.wire.framing.body_buffer import BodyBuffer
 httpx = pytest.importorskip("httpx")
 
 OPENAI = "https://api.openai.com/v1"
-GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash"
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
-VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers"
-COHERE = "https://api.cohere.com"
 
-# of every format, an answer with one count that varies
-ANSWERS = {
-    "openai.chat": (f"{OPENAI}/chat/completions", lambda n: {"usage": {"prompt_tokens": 1, "completion_tokens": n}}),
-    "openai.responses": (f"{OPENAI}/responses", lambda n: {"usage": {"input_tokens": n, "output_tokens": 1}}),
-    "openai.completions": (f"{OPENAI}/completions", lambda n: {"usage": {"prompt_tokens": n}}),
-    "openai.embeddings": (f"{OPENAI}/embeddings", lambda n: {"usage": {"total_tokens": n}}),
-    "anthropic.messages": (
-        "https://api.anthropic.com/v1/messages",
-        lambda n: {"usage": {"input_tokens": 1, "cache_read_input_tokens": n, "output_tokens": 1}},
-    ),
-    "gemini.generate": (f"{GEMINI}:generateContent", lambda n: {"usageMetadata": {"promptTokenCount": n}}),
-    "gemini.embed": (f"{GEMINI}:embedContent", lambda n: {"usageMetadata": {"promptTokenCount": n}}),
-    "gemini.interactions": (
-        "https://generativelanguage.googleapis.com/v1beta/interactions",
-        lambda n: {"usage": {"total_input_tokens": n, "total_output_tokens": 1}},
-    ),
-    "cohere.v2.chat": (f"{COHERE}/v2/chat", lambda n: {"usage": {"tokens": {"input_tokens": n}}}),
-    "cohere.v1.chat": (f"{COHERE}/v1/chat", lambda n: {"meta": {"billed_units": {"output_tokens": n}}}),
-    "cohere.embed": (f"{COHERE}/v2/embed", lambda n: {"meta": {"billed_units": {"input_tokens": n}}}),
-    "rerank": ("https://api.voyageai.com/v1/rerank", lambda n: {"usage": {"total_tokens": n}}),
-    "ollama.chat": ("http://localhost:11434/api/chat", lambda n: {"done": True, "eval_count": n}),
-    "ollama.generate": ("http://localhost:11434/api/generate", lambda n: {"done": True, "prompt_eval_count": n}),
-    "ollama.embed": ("http://localhost:11434/api/embed", lambda n: {"prompt_eval_count": n}),
-    "bedrock.converse": (f"{BEDROCK}/amazon.nova-micro-v1:0/converse", lambda n: {"usage": {"inputTokens": n}}),
-    "bedrock.invoke": (f"{BEDROCK}/meta.llama3-70b-instruct-v1:0/invoke", lambda n: {"prompt_token_count": n}),
-    "vertex.predict": (
-        f"{VERTEX}/google/models/text-embedding-005:predict",
-        lambda n: {"predictions": [{"embeddings": {"statistics": {"token_count": n}}}]},
-    ),
-    "vertex.anthropic": (
-        f"{VERTEX}/anthropic/models/claude-haiku-4-5:rawPredict",
-        lambda n: {"usage": {"input_tokens": n, "output_tokens": 1}},
-    ),
-    "vertex.chat": (
-        f"{VERTEX}/mistralai/models/mistral-small:rawPredict",
-        lambda n: {"usage": {"prompt_tokens": n, "completion_tokens": 1}},
-    ),
-    "watsonx.generate": (
-        "https://us-south.ml.cloud.ibm.com/ml/v1/text/generation",
-        lambda n: {"results": [{"generated_token_count": 1, "input_token_count": n}]},
-    ),
-    "watsonx.chat": (
-        "https://us-south.ml.cloud.ibm.com/ml/v1/text/chat",
-        lambda n: {"usage": {"prompt_tokens": n, "completion_tokens": 1}},
-    ),
-    "watsonx.embed": (
-        "https://us-south.ml.cloud.ibm.com/ml/v1/text/embeddings",
-        lambda n: {"input_token_count": n},
-    ),
-}
-WITHOUT = {"anthropic.complete"} | {each.id for each in wire.FORMATS if each.id.endswith(".count_tokens")}
-"""Formats whose answers hold no count that is read."""
+ANSWER = replace(simulated_formats.ANSWER, cache_read=5, cache_write=3, reasoning=2)
+
+WHOLE = [name for name, (*_, streams) in FORMATS.items() if streams is not None]
+
+
+def url(name):
+    return "https://provider.example" + FORMATS[name][0]
+
+
+def counts(value, change):
+    """The document once for each count in it, with this count changed."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: other} for other in counts(inner, change))
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            yield from ([*value[:n], other, *value[n + 1 :]] for other in counts(inner, change))
+    elif type(value) is int:
+        yield change(value)
+
+
+def spoilt(name, bad):
+    """The simulated answers of a row, each with one count that is read and that is bad."""
+    (body,) = simulated(name, ANSWER).chunks
+    answer = json.loads(body)
+    usage = read(url(name), answer).usage
+    pairs = zip(counts(answer, lambda n: n + 1), counts(answer, lambda _: bad), strict=True)
+    return [other for one_more, other in pairs if read(url(name), one_more).usage != usage]
+
+
+COUNTED = [name for name in WHOLE if spoilt(name, -1)]
+
 
 # a count of tokens is a whole number, or a float that is one
 IMPOSSIBLE = [-1, -0.5, 0.5, MOST, 1e300, float("nan"), float("inf"), "5", "-1", True, [1], {"n": 1}, 10**40]
 
 
-def test_every_format_is_here():
-    assert {each.id for each in wire.FORMATS} == ANSWERS.keys() | WITHOUT
+@pytest.mark.parametrize("name", WHOLE)
+def test_each_count_that_a_format_says_is_read(name):
+    free = wire.claim("POST", "", FORMATS[name][0]).format.free
+    said = simulated(name, ANSWER).chunks != simulated(name, replace(ANSWER, prompt_tokens=121)).chunks
+    assert (name in COUNTED) == (said and not free), f"{name}: no count of its simulated answer is read"
 
 
 @pytest.mark.parametrize("bad", IMPOSSIBLE, ids=repr)
-@pytest.mark.parametrize("api", ANSWERS)
-def test_an_impossible_count_is_no_usage(api, bad):
-    url, answer = ANSWERS[api]
-    assert read(url, answer(5)).usage is not None
-    seen = read(url, answer(bad))
-    assert (seen.api, seen.usage, seen.cost_usd) == (api, None, None)
+@pytest.mark.parametrize("name", COUNTED)
+def test_an_impossible_count_is_no_usage(name, bad):
+    for answer in spoilt(name, bad):
+        seen = read(url(name), answer)
+        assert (seen.api, seen.usage, seen.cost_usd) == (name.partition(" ")[0], None, None)
 
 
 @pytest.mark.parametrize("bad", [-1, MOST])
-@pytest.mark.parametrize("api", ANSWERS)
-def test_an_impossible_count_is_counted(api, bad):
+@pytest.mark.parametrize("name", COUNTED)
+def test_an_impossible_count_is_counted(name, bad):
     registry, records = CollectorRegistry(), []
-    url, answer = ANSWERS[api]
-    served = httpx.MockTransport(lambda _: httpx.Response(200, json=answer(bad)))
+    answer = spoilt(name, bad)[0]
+    served = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     client = httpx.Client(transport=Meter(registry=registry).transport(served))
     with observe(records.append):
-        client.post(url, json={"model": "m", "messages": [{"role": "user", "content": "Hello?"}]})
+        client.post(url(name), json={"model": "m", "messages": [{"role": "user", "content": "Hello?"}]})
     (record,) = records
-    assert (record.api, record.status, record.usage_known) == (api, "success", False)
+    assert (record.api, record.status, record.usage_known) == (name.partition(" ")[0], "success", False)
     assert 0 <= record.usage.total < 1000
     for family in ("llmmetrics_unread_calls_total", "llmmetrics_calls_without_usage_total"):
         assert registry.get_sample_value(family, {"reason": "usage"}) == 1

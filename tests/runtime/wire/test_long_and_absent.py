@@ -44,7 +44,7 @@ def test_a_long_page_is_no_answer():
 @pytest.mark.parametrize(
     ("api", "request_body"),
     [
-        ("openai.chat", {"message": "x" * 40, "model": "command-r"}),
+        ("cohere.v1.chat", {"prompt": "x" * 40}),
         ("rerank", {"query": "x" * 20, "documents": ["x" * 10, {"text": "x" * 10}]}),
         ("cohere.embed", {"texts": ["x" * 20, "x" * 20]}),
         ("gemini.embed", {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x" * 40}]}}]}),

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_SYSTEM = ("system", "instructions", "preamble", "systemInstruction", "system_instruction")
-_TURNS = (
-    *("messages", "input", "contents", "prompt", "message", "inputs", "query"),
-    *("texts", "text", "inputText", "content", "requests", "instances"),
-)
+from llmmetrics.wire import PromptNames
+
 _ROLES = {"model": "assistant"}
 
 
-def conversation(fields: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Read the system text and the turns of a request's body, under any provider's key names."""
-    said = [{"role": "system", "content": text(fields[name])} for name in _SYSTEM if fields.get(name)]
-    for name in _TURNS:
+def conversation(fields: Mapping[str, Any], names: PromptNames) -> list[dict[str, str]]:
+    """Read the system text and the turns of a request's body."""
+    turns = [{"role": "system", "content": text(fields[name])} for name in names.system if fields.get(name)]
+    for name in (*names.messages, *names.texts):
         if fields.get(name):
-            return [*said, *_turns(fields[name])]
-    return said
+            return [*turns, *_turns(fields[name])]
+    return turns
 
 
 def _turns(value: Any) -> Iterator[dict[str, str]]:

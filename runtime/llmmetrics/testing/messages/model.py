@@ -65,7 +65,7 @@ class Request:
     @property
     def messages(self) -> list[dict[str, str]]:
         """The conversation as `role` and `content` texts, the system's first, for any format."""
-        return conversation(self.json)
+        return conversation(self.json, wire.prompt_names(self.claim.format if self.claim else None))
 
     @property
     def max_tokens(self) -> int | None:

@@ -44,6 +44,13 @@ class ProviderErrors(NamedTuple):
     """The code of other faults."""
     headers: Callable[[str], Headers] = lambda _: ()
     """The headers that report a code."""
+    in_band: Callable[[Any], Any] = lambda body: body
+    """Make the body of an error inside a 200 from the body of the error."""
+
+
+def wrapped(body: Any) -> Any:
+    """Return an error inside a 200 as gateways send it, for a provider whose own errors have no key `error`."""
+    return {"error": body}
 
 
 NO_FILTER = frozenset(["content_filtered"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import NO_FILTER, Headers, ProviderErrors, Refusal
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, Headers, ProviderErrors, Refusal, wrapped
 from llmmetrics.testing.shapes.base import Doc, Shape
 from llmmetrics.testing.shapes.eventstream import event, exception
 
@@ -84,6 +84,7 @@ ERRORS = ProviderErrors(
     NO_FILTER,
     "InternalServerException",
     _error_headers,
+    wrapped,
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal
+from llmmetrics.testing.messages.provider_errors import ProviderErrors, Refusal, wrapped
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, sse, with_usage
 
 
@@ -81,7 +81,11 @@ def _tokenize(request: Request, answer: Answer) -> Doc:
 
 
 ERRORS = ProviderErrors(
-    "cohere", {}, lambda _http, _code, message: {"id": "simulated", "message": message}, {"content_filtered": 498}
+    "cohere",
+    {},
+    lambda _http, _code, message: {"id": "simulated", "message": message},
+    {"content_filtered": 498},
+    in_band=wrapped,
 )
 
 

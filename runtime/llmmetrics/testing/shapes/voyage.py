@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors, wrapped
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, with_usage
 
 
@@ -41,7 +41,11 @@ def _rerank(request: Request, answer: Answer) -> Doc:
 
 
 ERRORS = ProviderErrors(
-    "voyage", {}, lambda _http, _code, message: {"detail": message}, cannot=NO_FILTER | {"overloaded"}
+    "voyage",
+    {},
+    lambda _http, _code, message: {"detail": message},
+    cannot=NO_FILTER | {"overloaded"},
+    in_band=wrapped,
 )
 
 

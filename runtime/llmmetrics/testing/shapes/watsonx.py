@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing.messages.model import Answer, Request
-from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors
+from llmmetrics.testing.messages.provider_errors import NO_FILTER, ProviderErrors, wrapped
 from llmmetrics.testing.shapes import openai
 from llmmetrics.testing.shapes.base import VECTOR, Doc, Shape, inputs, model, sse
 
@@ -79,6 +79,7 @@ ERRORS = ProviderErrors(
     {"overloaded": 503},
     NO_FILTER,
     "downstream_request_failed",
+    in_band=wrapped,
 )
 
 

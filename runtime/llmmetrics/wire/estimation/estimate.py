@@ -81,7 +81,7 @@ def fields_tokens(fields: dict[str, Any], format: Format, model: str | None = No
     """Estimate the prompt tokens of a request's JSON object."""
     named = fields.get("model")
     family = family_of(model, named if isinstance(named, str) else None, format.vendor)
-    parts = parts_of(fields)
+    parts = parts_of(fields, wire.prompt_names(format))
     tokens = text_tokens("".join(parts.texts)) * family.text + parts.tokens
     tokens += sum(_medium(each, family) for each in parts.media)
     if not format.plain_prompt:

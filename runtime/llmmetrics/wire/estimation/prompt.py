@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmmetrics.wire.estimation.media import Medium, medium_of
-from llmmetrics.wire.format import items, mapping
+from llmmetrics.wire.format import PromptNames, items, mapping
 
-_PROMPT = (
-    *("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "system_instruction"),
-    *("message", "chat_history", "preamble", "texts", "query", "documents", "content", "requests", "instances"),
-    *("inputText", "inputs", "images", "singleEmbeddingParams"),
-)
-_TURNS = ("messages", "contents", "input", "chat_history")
 _TOOLS = ("tools", "functions", "toolConfig")
 _ANSWERS = ("response_format", "output_format", "output_config", "format")
 """Fields with the schema of the answer; OpenAI's responses and Gemini have more places for it."""
@@ -50,14 +44,13 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def parts_of(fields: dict[str, Any]) -> Parts:
+def parts_of(fields: dict[str, Any], names: PromptNames) -> Parts:
     """Return the parts of a request's JSON object."""
     parts = Parts()
-    for name in _PROMPT:
+    for name in dict.fromkeys((*names.messages, *names.system, *names.texts)):
         if (value := fields.get(name)) is not None:
             _walk(value, parts, name, name)
-    parts.turns = sum(isinstance(each, dict) for name in _TURNS for each in items(fields.get(name)))
-    parts.turns += isinstance(fields.get("message"), str) or isinstance(fields.get("input"), str)
+    parts.turns = sum(_messages(fields.get(name)) for name in names.messages)
     if isinstance(query := fields.get("query"), str):
         # https://docs.voyageai.com/docs/pricing: a reranker reads the query with each document
         parts.texts += [query] * (len(items(fields.get("documents"))) - 1)
@@ -72,6 +65,11 @@ def parts_of(fields: dict[str, Any]) -> Parts:
         written for form in forms if isinstance(form, dict) and "properties" in (written := compact(form))
     ]
     return parts
+
+
+def _messages(value: Any) -> int:
+    """Count the messages; a text is one."""
+    return 1 if isinstance(value, str) else sum(isinstance(each, dict) for each in items(value))
 
 
 def _tools(value: Any) -> int:

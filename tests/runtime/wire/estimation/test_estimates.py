@@ -58,7 +58,8 @@ def test_other_estimates_are_another_version():
         ("gemini.generate", "gemini-2.5-flash"),
     ):
         contents = [*texts, *([each] for each in images)]
-        found += [prompt({"messages": [{"role": "user", "content": each}]}, api, model) for each in contents]
+        (name,) = FORMATS[api].prompt_names.messages
+        found += [prompt({name: [{"role": "user", "content": each}]}, api, model) for each in contents]
         answers = [{"choices": [{"message": {"content": each}}]} for each in texts]
         found += [completion(each, api, model) for each in answers]
     digest = blake2b(repr(found).encode(), digest_size=8).hexdigest()
@@ -151,7 +152,8 @@ def shown(kind, image):
         "gemini.generate": {"inlineData": {"mimeType": "image/png", "data": encoded}},
         "bedrock.converse": {"image": {"format": "png", "source": {"bytes": encoded}}},
     }
-    return {"messages": [{"role": "user", "content": [parts[kind]]}]}
+    (name,) = FORMATS[kind].prompt_names.messages
+    return {name: [{"role": "user", "content": [parts[kind]]}]}
 
 
 @pytest.mark.parametrize(
