@@ -33,7 +33,7 @@ class Baseline(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _out_of_slots(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA or isinstance(fields.get("rows"), list):
+        if not isinstance(fields, dict) or not isinstance(fields.get("rows"), dict):
             return fields
         priced = [each for each in slots.entries(fields.get("prices")) if isinstance(each, dict)]
         return {

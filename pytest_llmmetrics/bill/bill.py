@@ -10,13 +10,14 @@ from llmmetrics.testing.harness import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
+from pytest_llmmetrics.bill.figures import asked_price
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.offline import history
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.rendering import summary
 from pytest_llmmetrics.bill.report import SCHEMA, Gate, Rates, Reason, Report, digests, price_key, priced
-from pytest_llmmetrics.bill.rows import added
+from pytest_llmmetrics.bill.rows import Remarks, added
 
 USAGE_ERROR = 4
 """pytest's exit code for a usage error."""
@@ -53,7 +54,6 @@ class Bill:
         self.notices: list[str] = []
         for each in measured:
             book.learn_known(each.known)
-        self.stale = sorted({each for one in measured for each in one.stale})
         self.tests = {test: outcome for one in measured for test, outcome in sorted(one.tests.items())}
         self.report: Report | None = None
 
@@ -88,18 +88,9 @@ class Bill:
     # collect the results
 
     def _reasons(self) -> list[Reason]:
-        reasons = [
+        return [
             Reason(what=f"the worker {name} crashed, and its measured calls are lost: run the tests again")
             for name in sorted(self.crashed)
-        ]
-        passed = {test for test, outcome in self.tests.items() if outcome == "passed"}
-        return reasons + [
-            Reason(
-                test=test,
-                what=f"a replayed answer was recorded for a different request ({what} differs): record it again",
-            )
-            for test, what in self.stale
-            if test in passed
         ]
 
     def _agreed(self) -> Baseline:
@@ -132,6 +123,10 @@ class Bill:
             key: self.book.price(row.backend, row.model, row.answered or None, row.tier or None)
             for key, row in every.items()
         }
+        asked = {price_key(row): row for row in map(asked_price, every.values())}
+        for key, row in asked.items():
+            known.setdefault(key, self.book.price(row.backend, row.model))
+        windows = {key: self.book.window(row.backend, row.model) for key, row in asked.items()}
         rates = {key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price}
         return Report(
             schema=SCHEMA,
@@ -145,18 +140,17 @@ class Bill:
             outside=priced(outside, known),
             reruns=priced(again, known),
             doubts=reasons,
+            remarks=self._remarks(),
+            windows={key: n for key, n in windows.items() if n},
         )
+
+    def _remarks(self) -> dict[str, Remarks]:
+        every = [item for one in self.measured for item in one.remarks.items()]
+        return {test: remarks for test, remarks in sorted(every, key=lambda item: item[0]) if test in self.tests}
 
     # write and judge
 
     def _amend(self, agreed: Baseline, report: Report) -> Baseline:
-        # --llm-gate-inconclusive other than block: doubtful rows are written too
-        doubtful = {test for test, _ in self.stale} if self.options.rules.inconclusive == "block" else set()
-        if left := sorted(doubtful & set(report.passed)):
-            some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
-            self.notices.append(
-                f"not written to the baseline, because their answers were recorded for different requests: {some}"
-            )
         header = Baseline(
             schema=SCHEMA,
             book=report.book,
@@ -164,7 +158,7 @@ class Bill:
             prices=digests(report),
             sellers=report.sellers,
         )
-        passed = set(report.passed) - doubtful
+        passed = set(report.passed)
         new, self.changes = amended(
             agreed,
             self.options.acts,
@@ -185,7 +179,7 @@ class Bill:
         return new
 
     def _vanished(self, agreed: Baseline) -> set[str]:
-        """Return the baseline's tests that no longer exist: their file is gone, or was collected whole without them."""
+        """Return the baseline's tests that do not exist any more: their file is gone, or was collected without them."""
         collected = {test for one in self.measured for test in one.collected}
         files = {test.partition("::")[0] for test in collected}
         gone = set()
@@ -204,13 +198,10 @@ class Bill:
             for one in self.measured
             for test, what in sorted(one.exceeded.items())
         ]
-        if vanished := sorted(self._vanished(agreed)):
-            notices.append(
-                f"in the baseline, but no longer in the tests (--llm-baseline=trim removes them): {', '.join(vanished)}"
-            )
+        gone = self._vanished(agreed) | (set() if base is None else self._vanished(base))
         others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
         if incomparable := other_estimates(report.estimator, *others):
-            notices.append(f"{incomparable}; --llm-baseline=fix updates the baseline")
+            report.doubts.append(Reason(what=f"{incomparable}: --llm-baseline=fix updates the baseline"))
         return Gate(
             agreed=agreed.rows if readable else None,
             base=None if base is None else base.rows,
@@ -221,6 +212,8 @@ class Bill:
             inconclusive=rules.inconclusive,
             drift=drifted((base or agreed).prices, digests(report), ((base or agreed).book, report.book)),
             notices=notices,
+            new_limits=[str(limit) for limit in rules.new],
+            gone=sorted(gone),
         )
 
     def _write(self, report: Report) -> None:

@@ -6,17 +6,13 @@ A block is a tool, a part of the system prompt or a part of a message. Each belo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-_SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction", "preamble")
+from llmmetrics.testing.harness import asking
+
 _TOOLS = ("tools", "functions", "toolConfig")
-_TURNS = ("messages", "contents", "input", "chat_history")
 _FORMS = ("response_format", "output_format", "output_config", "format", "text", "generationConfig")
-_OTHERS = (
-    *("message", "prompt", "texts", "query", "documents", "content", "requests", "instances", "inputText", "inputs"),
-    *("images", "singleEmbeddingParams"),
-)
 _MARKS = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _RESULT_ROLES = frozenset({"tool", "function"})
@@ -65,12 +61,11 @@ def unmarked(value: Any) -> Any:
     return [unmarked(each) for each in value] if isinstance(value, list) else value
 
 
-def blocks_of(fields: Mapping[str, Any]) -> list[Block]:
-    """Cut a request into blocks."""
-    blocks = [*_tools(fields), *_forms(fields), *_systems(fields), *_turns(fields)]
-    blocks += [
-        _block(name, PROMPT, {name: value}, value) for name in _OTHERS if (value := fields.get(name)) is not None
-    ]
+def blocks_of(fields: Mapping[str, Any], names: asking.PromptNames) -> list[Block]:
+    """Cut a request into blocks; `names` are the fields of its format that hold the prompt."""
+    blocks = [*_tools(fields), *_forms(fields), *_systems(fields, names.system), *_turns(fields, names.messages)]
+    texts = [(name, value) for name in names.texts if (value := fields.get(name)) is not None]
+    blocks += [_block(name, PROMPT, {name: value}, value) for name, value in texts]
     # Bedrock's mark is an element of its own, after what it marks
     joined: list[Block] = []
     for each in blocks:
@@ -139,8 +134,8 @@ def _forms(fields: Mapping[str, Any]) -> Iterator[Block]:
             yield _block(name, FORM, {name: value}, value)
 
 
-def _systems(fields: Mapping[str, Any]) -> Iterator[Block]:
-    for name in _SYSTEM:
+def _systems(fields: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
+    for name in names:
         value = fields.get(name)
         if isinstance(value, dict) and isinstance(value.get("parts"), list):
             value = value["parts"]
@@ -149,8 +144,9 @@ def _systems(fields: Mapping[str, Any]) -> Iterator[Block]:
                 yield _block(f"{name}[{n}]", SYSTEM, {name: [part] if isinstance(part, dict) else part}, part)
 
 
-def _turns(fields: Mapping[str, Any]) -> Iterator[Block]:
-    for name in _TURNS:
+def _turns(fields: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
+    # Cohere's present message is a text: it follows the list of those before
+    for name in sorted(names, key=lambda name: isinstance(fields.get(name), str)):
         value = fields.get(name)
         if isinstance(value, str):
             yield _block(name, "user", {name: value}, value)

@@ -60,7 +60,7 @@ def demand_of(body: bytes, api: str, model: str, now: datetime, seconds: float, 
     if fields is None or format is None:
         return Demand(model, at=at)
     fields = without(fields, ignored)
-    blocks, plain = blocks_of(fields), steady(fields)
+    blocks, plain = blocks_of(fields, asking.prompt_names(format)), steady(fields)
     tokens = [asking.tokens_of(steady(each.fields), format, model) for each in blocks]
     segments: dict[str, float] = {}
     for block, n in zip(blocks, tokens, strict=True):

@@ -6,9 +6,12 @@ from typing import Any
 
 from llmmetrics import wire
 from llmmetrics.pricing.worst_case import most_output
+from llmmetrics.wire import prompt_names
 from llmmetrics.wire.estimation.estimate import fields_tokens
-from llmmetrics.wire.format import NO_COMPLETION, Format
+from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames
 from llmmetrics.wire.framing.frames import parse
+
+__all__ = ["Format", "PromptNames", "fields_of", "format_of", "output_limit", "prompt_names", "tokens_of"]
 
 
 def fields_of(body: bytes) -> dict[str, Any] | None:
