@@ -134,7 +134,7 @@ def amended(
             if now and "create" in acts:
                 rows[test] = now
                 changes.created.append(test)
-        elif {"create", "fix"} & set(acts) and is_old(rows[test]) and same(rows[test], now):
+        elif {"create", "fix"} & set(acts) and is_old(rows[test]) > is_old(now) and same(rows[test], now):
             rows[test] = now
             changes.upgraded.append(test)
         elif "fix" in acts and (now != plain(rows[test]) or (other and any(row.estimated or row.asked for row in now))):

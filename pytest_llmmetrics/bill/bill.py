@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from llmmetrics.testing.harness import ESTIMATOR, prices
@@ -16,6 +16,7 @@ from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.offline import history
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.rendering import summary
+from pytest_llmmetrics.bill.rendering.texts import visible
 from pytest_llmmetrics.bill.report import SCHEMA, Gate, Rates, Reason, Report, digests, price_key, priced
 from pytest_llmmetrics.bill.rows import Remarks, added
 
@@ -237,6 +238,9 @@ class Bill:
 
     def lines(self) -> Iterable[tuple[str, str]]:
         """Yield the terminal's lines, each with its markup."""
+        return ((visible(text), kind) for text, kind in self._lines())
+
+    def _lines(self) -> Iterable[tuple[str, str]]:
         if self.report is not None and self._has_results:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
@@ -252,6 +256,12 @@ class Bill:
         yield from ((problem, "red") for problem in self.problems)
 
 
+def run_url(environ: Mapping[str, str]) -> str:
+    """Return the page of this workflow run on GitHub, which has its artifacts; empty: there is none."""
+    parts = [environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+
+
 def _rendered(report: Report, suffix: str) -> str:
     """Render a report in the format of this suffix. A format's module is imported on first use."""
     if suffix == ".json":
@@ -259,7 +269,7 @@ def _rendered(report: Report, suffix: str) -> str:
     if suffix == ".md":
         from pytest_llmmetrics.bill.rendering import markdown
 
-        return markdown.comment(report)
+        return markdown.comment(report, run_url(os.environ))
     from pytest_llmmetrics.bill.rendering import html
 
     return html.page(report)

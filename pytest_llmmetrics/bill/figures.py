@@ -47,6 +47,7 @@ class Figures(NamedTuple):
     estimated_tokens: int
     """How many prompt and completion tokens are estimates."""
     cost: Cost
+    estimated_prompt: int = 0
     stale: int = 0
     scripted: int = 0
     asked: AskedSide | None = None
@@ -62,6 +63,23 @@ class Figures(NamedTuple):
     def cached_ratio(self) -> float:
         """The part of the prompt that was read from a cache, 0 to 1."""
         return self.cached / self.prompt if self.prompt else 0.0
+
+    @property
+    def counts(self) -> tuple[str, str]:
+        """The prompt and the completion, in words: an estimate has a ~."""
+        prompt = "~" if self.estimated_prompt else ""
+        completion = "~" if self.estimated_tokens > self.estimated_prompt else ""
+        return f"{prompt}{self.prompt:,}", f"{completion}{self.completion:,}"
+
+    @property
+    def all_tokens(self) -> str:
+        """The tokens in words: an estimate has a ~."""
+        return f"{'~' if self.estimated_tokens else ''}{self.tokens:,}"
+
+    @property
+    def asked_prompt(self) -> str:
+        """The prompt tokens that are asked for, in words: they are always an estimate."""
+        return f"~{self.asked.prompt:,}" if self.asked and self.asked.prompt else "-"
 
     @property
     def per_call(self) -> float:
@@ -105,6 +123,7 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
         cached=sum(each.cache_read for each in usages),
         estimated_tokens=sum(prices.usage(row.estimated).total for row in every),
         cost=sum((cost_of(row, price_of(row)) for row in every), Cost()),
+        estimated_prompt=sum(prices.usage(row.estimated).prompt for row in every),
         stale=sum(row.stale for row in every),
         scripted=sum(row.scripted for row in every),
         asked=total(row.asked for row in every) if whole else None,

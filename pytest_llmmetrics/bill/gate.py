@@ -25,6 +25,8 @@ STATES = (
 )
 """The states of a test's change, the worst first. `unmeasured`: it used to make calls, and makes none."""
 
+NEW = "new: not in the baseline"
+
 _OF_MODE = {"block": "regression", "warn": "warning", "report": "reported"}
 
 
@@ -168,6 +170,8 @@ def _judged(sides: Sides, test: str, rules: Rules) -> Change:
         if since.reached and since.before.calls and same(agreed, now):
             blocked = rules.capped(rules.accepted) == "block"
             change = since._replace(state="regression" if blocked else "accepted")
+        elif not before and same(agreed, now):
+            change = since._replace(causes=("new: its row is in the baseline", *since.causes[1:]))
         elif since.reached or not same(before, now):
             change = since
     return change
@@ -204,7 +208,7 @@ def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row]
 def _new(test: str, was: Figures, now: Figures, rules: Rules) -> Change:
     """Judge a test that has nothing to be compared with."""
     over = [each for each in rules.new if each.reached(now)]
-    words = ["new: not in the baseline", *(f"over the limit of new tests: {each}" for each in over)]
+    words = [NEW, *(f"over the limit of new tests: {each}" for each in over)]
     state = _OF_MODE[rules.capped("block")] if over else "new" if now.calls else "same"
     return Change(test, state, was, now, None, tuple(words), tuple(each.measure for each in over))
 
@@ -234,7 +238,7 @@ def _states(sides: Sides, tests: Iterable[str]) -> Iterable[str]:
             (now.unread, "get an answer without usage: their tokens are estimates"),
             (now.scripted, "write the usage of their answers themselves: judged by what they ask for"),
             (asked.unread, "send a request that cannot be read: judged by their answers alone"),
-            (is_old(sides.agreed.get(test, ())), _OLD),
+            (is_old(sides.agreed.get(test, ())) > is_old(rows), _OLD),
         ):
             if n:
                 groups.setdefault(words, []).append(test)
@@ -245,8 +249,8 @@ def _states(sides: Sides, tests: Iterable[str]) -> Iterable[str]:
 def _deleted(sides: Sides, gone: Collection[str]) -> Iterable[str]:
     """Yield a line for the tests of the baseline that do not exist any more, under no name."""
     if deleted := sorted(set(gone) & sides.agreed.keys()):
-        these = f"{len(deleted)} test{'' if len(deleted) == 1 else 's'} of the baseline no longer exist"
-        yield f"{these}{'s' if len(deleted) == 1 else ''} (--llm-baseline=trim removes them): {listed(deleted)}"
+        these = "1 test of the baseline no longer exists" if len(deleted) == 1 else ""
+        yield f"{these or f'{len(deleted)} tests of the baseline no longer exist'}: {listed(deleted)}"
 
 
 _OLD = (

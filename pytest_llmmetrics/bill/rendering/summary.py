@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, usd
-from pytest_llmmetrics.bill.gate import Change, Verdict, listed
+from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
@@ -37,8 +37,8 @@ def of_report(report: Report, top: int) -> Iterable[Line]:
 
 
 def _cells(sums: Figures) -> Sequence[str]:
-    counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
-    return (*(f"{n:,}" for n in counts), money(sums.cost))
+    cells = (f"{sums.calls:,}", f"{sums.attempts:,}", *sums.counts, f"{sums.cached:,}", f"{sums.errors:,}")
+    return (*cells, money(sums.cost))
 
 
 def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
@@ -54,6 +54,10 @@ def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
 
 
 def _states(report: Report, total: Figures) -> Iterable[Line]:
+    if total.asked and total.asked.prompt:
+        segments = sorted(total.asked.segments.items(), key=lambda each: (-each[1], each[0]))
+        parts = ", ".join(f"{name} ~{n:,}" for name, n in segments[:4])
+        yield f"the requests ask for {total.asked_prompt} prompt tokens: {parts}", ""
     if total.estimated_tokens:
         yield (
             f"~ is an estimate: {total.estimated_tokens:,} of the tokens are estimated, because no usage was received",
@@ -102,7 +106,9 @@ def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
     """Yield the verdict of the gate."""
     yield "LLM gate", "title"
     for group in grouped(verdict.changes):
-        yield from _finding(group)
+        # two are as short apart
+        for some in [group] if len(group) > 2 else [[each] for each in group]:
+            yield from _finding(some)
     if verdict.total.reached:
         measures = ", ".join(verdict.total.reached)
         yield (
@@ -152,19 +158,21 @@ def _finding(group: Sequence[Change]) -> Iterable[Line]:
 
 
 def conclusion(verdict: Verdict, name: str) -> str:
-    """Return the verdict in one sentence."""
+    """Return the verdict in one sentence. An empty name: there is no baseline to write."""
+    if verdict.code == 10 and not name:
+        return "blocked"
     if verdict.code == 10:
         return f"blocked: if the change is intended, run with --llm-baseline=create,fix and commit {name}"
     if verdict.code == 11:
-        return (
-            "inconclusive: the calls cannot be compared with the baseline (--llm-gate-inconclusive=report lets it pass)"
-        )
+        hint = " (--llm-gate-inconclusive=report lets it pass)" if name else ""
+        return f"inconclusive: the calls cannot be compared{hint}"
     if verdict.inconclusive:
         return f"passed, although inconclusive: {verdict.judged} tests judged"
     accepted = len(verdict.of("accepted"))
     more = f"; {accepted} accepted, because this branch changes {name} too" if accepted else ""
-    new = len(verdict.of("new"))
-    more += f"; {new} new: --llm-baseline=create adds {'it' if new == 1 else 'them'}" if new else ""
+    new = sum(NEW in each.causes for each in verdict.of("new"))
+    hint = f": --llm-baseline=create adds {'it' if new == 1 else 'them'}" if name else ""
+    more += f"; {new} new{hint}" if new else ""
     left = {outcome: len(tests) for outcome, tests in sorted(verdict.unjudged.items())}
     more += f"; not judged: {', '.join(f'{n} {outcome}' for outcome, n in left.items())}" if left else ""
     return f"passed: {verdict.judged} tests judged{more}"
