@@ -25,11 +25,12 @@ test: $(READY) ## the whole test suite, in parallel, with coverage
 smoke: $(READY) ## the wheels, with the oldest and the newest allowed dependencies, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py
 
-lint: $(READY) ## style, types, import contracts
+lint: $(READY) ## style, types, import contracts, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 docs: $(READY) ## the documentation's site, in build/docs
 	$(BIN)/zensical build --clean --strict

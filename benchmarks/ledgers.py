@@ -16,19 +16,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from llmmetrics.budgets.ledgers import Ledger, open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, Ledger, open_ledger
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 WINDOW = WindowSchedule(ResetPeriod.DAILY).window(NOW)
-LEASE = timedelta(seconds=60)
+LEASE = 60.0
+UPTIME = 1000.0
 LIMIT = 10**15
 PROCESSES = 4
 
@@ -37,8 +38,9 @@ _ids = count()
 
 def pair(ledger: Ledger, amount: int, id: str) -> None:
     """Reserve and settle one call: reserve its possible cost (0 in mode `documented`), book its actual cost."""
-    ledger.reserve("backend", WINDOW, amount, LIMIT, id, NOW, LEASE)
-    ledger.settle("backend", id, 7, NOW, WINDOW)
+    call = CallId("bench", int(id))
+    ledger.reserve("backend", WINDOW, amount, LIMIT, call, NOW, UPTIME, LEASE)
+    ledger.settle("backend", call, 7, Basis.KNOWN, NOW, WINDOW)
 
 
 def blocks(act: Callable[[str], object], rounds: int, calls: int) -> list[float]:
@@ -67,13 +69,14 @@ def both(name: str, ledger: Ledger, rounds: int, calls: int, target: str = "") -
 def waits(url: str, calls: int, start: object, queue: object) -> None:
     """Return the longest call of one process, in milliseconds."""
     ledger = open_ledger(url, namespace="bench")
-    who = f"{multiprocessing.current_process().pid}-"
-    pair(ledger, 10, who)
+    first = multiprocessing.current_process().pid or 0
+    first *= 10**6
+    pair(ledger, 10, str(first))
     start.wait()
     longest = 0.0
     for n in range(calls):
         begun = time.perf_counter()
-        pair(ledger, 10, f"{who}{n}")
+        pair(ledger, 10, str(first + n + 1))
         longest = max(longest, time.perf_counter() - begun)
     queue.put(longest * 1000)
 

@@ -32,6 +32,8 @@ ERROR = {
 HEALTH = {"0": ("unhealthy", RED), "1": ("healthy", GREEN)}
 
 NO_LIMIT = "no backend has a limit"
+NO_TAGS = "no call has tags"
+TAG = "{{key}}={{value}}"
 
 
 def line(red: float) -> Sequence[tuple[float | None, str]]:
@@ -72,6 +74,10 @@ def tokens_and_cost() -> Sequence[Any]:
     hour = query(q.increase(q.COST, q.MODELS, "backend", "1h"), "{{backend}}")
     so_far = query(q.COST_SO_FAR, "{{backend}}")
     by_model = query(q.increase(q.COST, q.MODELS, "backend, model"), "{{backend}} {{model}}", instant=True)
+    by_tag = query(q.increase("llm_tagged_cost_usd_total", q.BACKENDS, "key, value"), TAG, instant=True)
+    tokens_by_tag = query(
+        q.positive("llm_tagged_tokens_total", f'{q.BACKENDS}, token_type!="total"', "key, value"), TAG
+    )
     forecast = query(f"{q.increase(q.COST, q.MODELS, over='1h')} * 24")
     return (
         graph("Tokens per second", 8, TOKENS, tokens, stacked=True, colors=TOKEN),
@@ -81,6 +87,8 @@ def tokens_and_cost() -> Sequence[Any]:
         gauges("Cost by backend and model", 12, USD, by_model),
         number("Cost of the range", 6, USD, query(q.increase(q.COST, q.MODELS), instant=True), height=8),
         number("Daily cost forecast", 6, USD, forecast, height=8),
+        gauges("Cost by tag", 14, USD, by_tag, nothing=NO_TAGS),
+        graph("Tokens by tag", 10, COUNT, tokens_by_tag, bars=True, nothing=NO_TAGS),
     )
 
 

@@ -6,8 +6,10 @@ Exit status: 0 passed, 2 usage error, 10 regression, 11 inconclusive.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from pytest_llmmetrics.bill.offline.resolving import parents, resolved
 from pytest_llmmetrics.bill.rendering import html, markdown, summary
 from pytest_llmmetrics.bill.rendering.texts import visible
 from pytest_llmmetrics.bill.report import Report
+
+UNREAD = 141
+"""The exit status if the reader of the output has closed it: 128 + SIGPIPE, as a shell reports it."""
 
 WRONG = 2
 """The exit status of a usage error, as in argparse."""
@@ -105,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
         description="Works on reports that `pytest --llm-report=PATH.json` has written. Exit status: 0 passed, "
         "2 usage error, 10 regression, 11 inconclusive.",
     )
+    root.add_argument("--version", action="version", version=f"llmmetrics-gate {version('pytest-llmmetrics')}")
     commands = root.add_subparsers(required=True, metavar="COMMAND")
 
     def command(act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -145,7 +151,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command."""
+    """Run one command; return its exit status."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # flush the buffer here, where a closed pipe can still be handled
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # as in `llmmetrics-gate comment … | head -1`; the interpreter flushes again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     args = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -62,15 +62,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("llm_faults")
     if "llm_fault" not in metafunc.fixturenames:
         if marker is not None:
-            pytest.fail("@pytest.mark.llm_faults needs the fixture llm_fault among the test's arguments", pytrace=False)
+            pytest.fail(
+                f"{metafunc.definition.nodeid}: @pytest.mark.llm_faults needs the fixture llm_fault among the test's "
+                "arguments",
+                pytrace=False,
+            )
         return
     from pytest_llmmetrics.faults import chosen
 
     try:
         selection = {} if marker is None else options.arguments(marker, ("only", "exclude"))
-        faults = chosen(**selection)
+        faults, problem = chosen(**selection), "@pytest.mark.llm_faults selects no fault, so the test would not run"
     except ValueError as exc:
-        pytest.fail(str(exc), pytrace=False)
+        faults, problem = (), str(exc)
+    if not faults:
+        pytest.fail(f"{metafunc.definition.nodeid}: {problem}", pytrace=False)
     metafunc.parametrize("llm_fault", faults, ids=[each.name for each in faults], indirect=True)
 
 

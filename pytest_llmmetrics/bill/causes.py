@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pytest_llmmetrics.bill.asking.reading import NO_LIMIT
 from pytest_llmmetrics.bill.asking.side import AskedSide
-from pytest_llmmetrics.bill.figures import MINUS, Figures, PriceOf, asked_price, figures, usd
+from pytest_llmmetrics.bill.figures import MINUS, Figures, PriceOf, asked_price, figures, number, usd
 from pytest_llmmetrics.bill.rows import Remarks, Row
 from pytest_llmmetrics.bill.split import Split
 
@@ -148,7 +148,7 @@ def _states(was: Figures, now: Figures) -> Iterable[_Cause]:
         ),
     ):
         if new > old:
-            yield "", 0, f"{new} call{'' if new == 1 else 's'} ({old} before) with {words}"
+            yield "", 0, f"{number(new, 'call')} ({old} before) with {words}"
 
 
 def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:

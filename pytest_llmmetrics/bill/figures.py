@@ -154,6 +154,11 @@ def usd(atto: int | Decimal, digits: int = 3) -> str:
     return f"{MINUS if value < 0 else ''}${text}"
 
 
+def number(n: int, noun: str) -> str:
+    """Return a number with its noun, which has a plural with s."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def money(cost: Cost) -> str:
     """Format a cost: known, estimated (~) and unknown parts."""
     if cost.unknown and not cost.total:

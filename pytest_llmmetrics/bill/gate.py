@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.baseline import by_test, is_old, same
 from pytest_llmmetrics.bill.causes import Facts, causes, no_price
-from pytest_llmmetrics.bill.figures import Figures, PriceOf, figures
+from pytest_llmmetrics.bill.figures import Figures, PriceOf, figures, number
 from pytest_llmmetrics.bill.limits import Rules, ceiling_of, limit_of
 from pytest_llmmetrics.bill.modes import MODES
 from pytest_llmmetrics.bill.pairing import OldName, old_names
@@ -183,7 +183,7 @@ def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row]
         return _new(test, was, now, rules)
     old = sides.old.get(test)
     if was.calls and not now.attempts:
-        gone = f"no longer measured: {was.calls} call{'' if was.calls == 1 else 's'} before, none now"
+        gone = f"no longer measured: {number(was.calls, 'call')} before, none now"
         return Change(test, "unmeasured", was, now, Split(), (gone,), (), old)
     reached = [each for each in rules.limits if not each.total and each.reached(was, now)]
     parts = split(before, after, sides.then, sides.now)
@@ -243,7 +243,7 @@ def _states(sides: Sides, tests: Iterable[str]) -> Iterable[str]:
             if n:
                 groups.setdefault(words, []).append(test)
     for words, those in sorted(groups.items()):
-        yield f"{len(those)} test{'' if len(those) == 1 else 's'}: {words}: {listed(those)}"
+        yield f"{number(len(those), 'test')}: {words}: {listed(those)}"
 
 
 def _deleted(sides: Sides, gone: Collection[str]) -> Iterable[str]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from llmmetrics.budgets.budget import SpendAlert
 from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.failover import afirst, first
+from llmmetrics.core.tag_middleware import AsgiTags, WsgiTags
+from llmmetrics.core.tags import tags
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError, NoBackendAvailable
 from llmmetrics.instrumentation.process_wide import instrument, uninstrument
 from llmmetrics.instrumentation.refusal import budget_exceeded
@@ -16,6 +18,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire.usage import Usage
 
 __all__ = [
+    "AsgiTags",
     "BackendStatus",
     "BudgetExceeded",
     "Clock",
@@ -30,11 +33,13 @@ __all__ = [
     "SpendAlert",
     "Status",
     "Usage",
+    "WsgiTags",
     "afirst",
     "budget_exceeded",
     "first",
     "instrument",
     "read_exchange",
+    "tags",
     "uninstrument",
 ]
 

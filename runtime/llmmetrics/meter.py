@@ -105,7 +105,7 @@ class Meter:
         return exposition.AsgiApp(self.registry)
 
     def wrap(self, client: T, *, backend: str | None = None) -> T:
-        """Meter a client in place and return it: an httpx or httpx2 client, or an SDK's client that holds one.
+        """Meter a client of httpx, requests or aiohttp, or an SDK's that holds one, in place; return it.
 
         Its proxies, pool limits, TLS settings and timeouts stay; a second call changes nothing.
         `backend` as for `transport`. Raises `ConfigError` if the object holds no such client.

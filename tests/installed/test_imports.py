@@ -19,14 +19,16 @@ PACKAGES = {"llmmetrics": ROOT / "runtime", "pytest_llmmetrics": ROOT}
 
 BEHIND = {
     "cli": ("cli/demo/", "cli/top/", "cli/rules/"),
-    "redis": ("budgets/ledgers/redis.py",),
+    "redis": ("budgets/ledgers/redis_clients.py", "budgets/ledgers/redis_servers.py"),
 }
 """The runtime's modules that need an extra: what imports them says so where it is not there."""
 
 OTHERS = {
+    "aiohttp": "an application that sends through it has it: imported when that is",
     "botocore": "an application that calls Bedrock has it: imported when that is",
+    "multidict": "comes with aiohttp",
     "openai": "the demo calls through it where it is there",
-    "urllib3": "comes with botocore",
+    "urllib3": "comes with botocore and requests",
 }
 """What is imported in functions and not declared, with the reason."""
 

@@ -58,6 +58,14 @@ def test_all_of_them_without_a_choice(run):
             "@pytest.mark.llm_faults has no argument exlude: did you mean exclude?",
         ),
         (
+            "@pytest.mark.llm_faults(only=[])\ndef test_it(llm_fault): pass",
+            "@pytest.mark.llm_faults selects no fault, so the test would not run",
+        ),
+        (
+            '@pytest.mark.llm_faults(only=["cut"], exclude=["cut"])\ndef test_it(llm_fault): pass',
+            "@pytest.mark.llm_faults selects no fault",
+        ),
+        (
             "@pytest.mark.llm_faults\ndef test_it(): pass",
             "@pytest.mark.llm_faults needs the fixture llm_fault among the test's arguments",
         ),
@@ -66,7 +74,7 @@ def test_all_of_them_without_a_choice(run):
 def test_a_wrong_marker_is_a_collection_error_in_one_sentence(run, code, message):
     result = run(code)
     result.assert_outcomes(errors=1)
-    assert message in result.stdout.str()
+    assert f".py::test_it: {message}" in result.stdout.str()
     assert "Traceback" not in result.stdout.str()
 
 

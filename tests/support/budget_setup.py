@@ -26,6 +26,8 @@ class Clock:
     def monotonic(self):
         return (self.at - START).total_seconds()
 
+    uptime = monotonic
+
     def advance(self, **by):
         self.at += timedelta(**by)
 

@@ -10,7 +10,7 @@ from typing import get_args
 
 from llmmetrics import wire
 from llmmetrics.budgets.budget import LEDGER_ERRORS
-from llmmetrics.budgets.ledgers.base import KEPT
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.errors import Reason
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
@@ -121,12 +121,11 @@ NAMED: dict[tuple[str, str], list[str]] = {
     ("api.md", "`LlmBudget`"): code(ResetPeriod),
     ("budgets.md", "Modes"): code(BudgetMode),
     ("budgets.md", "Refusals"): code(get_args(Reason)),
-    ("budgets.md", "Looking, and resetting"): [f"last {KEPT.days} days"],
+    ("budgets.md", "What is booked"): code(Basis),
     ("budgets.md", "When the ledger is away"): code(OnLedgerError),
     ("budgets.md", "Prices"): code(OnUnknownPrice),
     ("costs.md", "What a suite's LLM calls cost"): code(get_args(Mode)),
     ("counting.md", "Error types tell the engineer on call what to do"): code(ErrorType),
-    ("custom-ledgers.md", "A ledger in one file"): [f"{KEPT.days} days"],
     ("dashboards.md", "Budgets"): code(get_args(Reason)),
     ("runbooks/HighLLMErrorRatioByType.md", "What to do"): code(ErrorType),
     ("runbooks/LLMCallsRefused.md", "What to do"): code(get_args(Reason)),

@@ -36,6 +36,7 @@ FORMAT = wire.Format(
     refusal=lambda message: {"failure": {"reason": message}},
     output_limits=(("bounds", "most"),),
     answer_counts=(("bounds", "answers"),),
+    model_names=("engine",),
     prompt_names=wire.PromptNames(messages=("talk",), system=("briefing",)),
     completion_names=frozenset({"speech"}),
     families=(ModelFamily(re.compile("acme"), 2, 1, 0, 0, 0, 0, 0, 0),),
@@ -64,24 +65,26 @@ def simulated(format, script, *, stream=False):
     """The body that the simulator sends at a format's example."""
     model = "text-bison" if format.id == "vertex.predict" else "meta.llama"
     path = re.sub(r"MODEL|text-embedding-\d+", model, format.example)
-    request = Request("POST", path, body=json.dumps({"model": model, "stream": stream}).encode())
+    request = Request("POST", path, body=json.dumps({format.model_names[0]: model, "stream": stream}).encode())
     return keep(b"".join(reply(request, script).chunks))
 
 
 def forgotten(format):
     """What a format's rows lack, each as a sentence that begins with the format's id."""
-    example = wire.claim("POST", "", re.sub("MODEL", "m", format.example))
+    example = wire.claim("POST", "", re.sub("MODEL", "m", format.example), wire.ANY)
+    simulated_too = format.billing in {wire.Billing.READ, wire.Billing.FREE}
     shape = next((each for each in SHAPES if each.id == format.id), None)
     lacks = {
         "example: write a path that it claims": example is None or example.format.id != format.id,
         "note: write what is special about it, for docs/formats.md": not format.note,
         "refusal: write the provider's JSON body of an error": format.refusal is None,
         "output_limits: name the fields that limit the completion, or NO_COMPLETION": format.output_limits is None,
-        "prompt_names: name the request's fields that hold the prompt": not any(format.prompt_names or ()),
-        "shape: add a row to llmmetrics/testing/shapes": shape is None,
+        "prompt_names: name the request's fields that hold the prompt": simulated_too
+        and not any(format.prompt_names or ()),
+        "shape: add a row to llmmetrics/testing/shapes": simulated_too and shape is None,
     }
-    if not any(lacks.values()):
-        lacks = {
+    if shape and example and example.format.id == format.id:
+        lacks |= {
             "completion_names: name the answer's fields that hold generated text": format.output_limits
             and not completion_tokens(simulated(format, Answer(_TEXT)), format),
             "error: let `read` return the error that its shape sends inside a 200": any(

@@ -21,6 +21,10 @@ Row = tuple[str, dict, bool | None]
 """Path, request, and whether the request asks for a stream: it may, it cannot; None: its path does."""
 
 
+ELSEWHERE = "/elsewhere"
+"""Where a test that uses formats of some providers alone configures a backend of no known provider."""
+
+
 def plain(format: wire.Format) -> Row:
     """The row of a format: a request to its example."""
     path = format.example.replace("MODEL", "m")
@@ -29,7 +33,11 @@ def plain(format: wire.Format) -> Row:
     names = format.prompt_names or wire.prompt_names(format)
     prompt = {names.messages[0]: ASK} if names.messages else {names.texts[0]: "p"}
     asked = ASKED if format.usage_on_request else {}
-    return path, {"model": "m", **prompt, **asked}, shape.events is not None and "stream" not in format.path.groupindex
+    return (
+        (f"{ELSEWHERE}{path}" if format.providers else path),
+        {format.model_names[0]: "m", **prompt, **asked},
+        shape.events is not None and "stream" not in format.path.groupindex,
+    )
 
 
 # by the format's id and what is special: another path, another body of the same format
@@ -64,7 +72,18 @@ VARIANTS: dict[str, Row] = {
 }
 
 
-FORMATS: dict[str, Row] = {each.id: plain(each) for each in wire.FORMATS} | VARIANTS
+SIMULATED = [each for each in wire.FORMATS if each.billing in {wire.Billing.READ, wire.Billing.FREE}]
+"""The formats whose answers the simulated provider has: with usage, or free."""
+
+FORMATS: dict[str, Row] = {each.id: plain(each) for each in SIMULATED} | VARIANTS
+
+HOSTS = {"mistral.conversations": "api.mistral.ai", "decisions": "api.openai.com"}
+"""The hosts of formats that are claimed at their providers alone."""
+
+
+def url(name: str) -> str:
+    """Where a row's request goes."""
+    return f"https://{HOSTS.get(name.partition(' ')[0], 'provider.example')}{FORMATS[name][0]}"
 
 
 def shape(name):

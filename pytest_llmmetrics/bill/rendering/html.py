@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, usd
+from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
 from pytest_llmmetrics.bill.rendering import charts
 from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed
@@ -54,7 +54,7 @@ def _head(report: Report, verdict: Verdict | None) -> str:
     if verdict is not None:
         colour, word = _BADGES[verdict.code]
         badge = f'<p class="badge {colour}">{word}</p>'
-    ran = f"{len(report.tests):,} test{'' if len(report.tests) == 1 else 's'} ran"
+    ran = f"{number(len(report.tests), 'test')} ran"
     with_calls = len(by_test(report.rows))
     judged = f", {verdict.judged:,} were judged" if verdict else ""
     return (
@@ -151,7 +151,7 @@ def _table(report: Report) -> str:
         f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>' for name in _COLUMNS
     )
     body = "".join(_row(charts.safe(test), each) for test, each in sums)
-    total = _row(f"{len(sums)} tests", figures(report.rows, report.price_of))
+    total = _row(number(len(sums), "test"), figures(report.rows, report.price_of))
     return (
         '<section id="tests"><h2>Every test</h2><table class="sortable">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table></section>"
@@ -187,7 +187,7 @@ def _outside(report: Report) -> str:
         ("earlier runs of tests that were run again, not counted", report.reruns),
     )
     items = [
-        _item("grey", f"{sums.calls:,} call{'' if sums.calls == 1 else 's'}", test, title, money(sums.cost))
+        _item("grey", number(sums.calls, "call"), test, title, money(sums.cost))
         for title, rows in groups
         for test, each in by_test(rows).items()
         for sums in (figures(each, report.price_of),)

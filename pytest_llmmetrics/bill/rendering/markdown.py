@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, usd
+from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, listed, verdict_of
 from pytest_llmmetrics.bill.rendering.texts import shortened, visible
 from pytest_llmmetrics.bill.report import Report
@@ -99,7 +99,7 @@ def judged(verdict: Verdict, *, advice: bool = True) -> Iterable[str]:
     yield ""
     changes = verdict.changes
     moved = sum(difference(each) for each in changes)
-    tests = f"{verdict.judged} test{'' if verdict.judged == 1 else 's'} judged"
+    tests = f"{number(verdict.judged, 'test')} judged"
     yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them."
     if changes:
         yield ""
@@ -166,7 +166,9 @@ def _measured(report: Report) -> Iterable[str]:
     tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
     yield "## LLM costs"
     yield ""
-    yield f"{len(tests)} tests made {total.calls:,} calls: {total.all_tokens} tokens, {money(total.cost)}."
+    tokens = f"{total.all_tokens} token{'' if total.tokens == 1 else 's'}"
+    used = f"{number(total.calls, 'call')}: {tokens}, {money(total.cost)}"
+    yield f"{number(len(tests), 'test')} made {used}."
     if not tests:
         return
     yield ""

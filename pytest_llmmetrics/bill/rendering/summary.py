@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
-from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, usd
+from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
@@ -23,7 +23,7 @@ def of_report(report: Report, top: int) -> Iterable[Line]:
     dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
     shown = [(test, _cells(sums)) for test, sums in dearest[:top]]
     total = figures(report.rows, report.price_of)
-    shown.append((f"{len(tests)} test{'' if len(tests) == 1 else 's'}", _cells(total)))
+    shown.append((number(len(tests), "test"), _cells(total)))
     if report.outside:
         shown.append(("fixtures and session, outside the tests", _cells(figures(report.outside, report.price_of))))
     if report.reruns:
@@ -70,7 +70,7 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         ("get an answer without usage", {row.test for row in report.rows if row.unread}),
     ):
         if tests:
-            yield f"{len(tests)} test{'' if len(tests) == 1 else 's'} {words}: {listed(sorted(tests))}", "yellow"
+            yield f"{number(len(tests), 'test')} {words}: {listed(sorted(tests))}", "yellow"
     rows = (*report.rows, *report.outside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:
@@ -82,7 +82,7 @@ def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
     yield "LLM baseline", "title"
     for what, tests in zip(Changes._fields, changes, strict=True):
         if tests:
-            yield f"{what} {len(tests)} test{'' if len(tests) == 1 else 's'}: {listed(tests)}", ""
+            yield f"{what} {number(len(tests), 'test')}: {listed(tests)}", ""
     if any(changes):
         yield f"{sum(map(len, changes))} tests changed in {name}: commit it", "green"
     elif unchanged:
@@ -122,7 +122,7 @@ def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
     for text in verdict.notices:
         yield f"note: {text}", ""
     for outcome, tests in sorted(verdict.unjudged.items()):
-        yield f"not judged: {len(tests)} {outcome} test{'' if len(tests) == 1 else 's'}: {listed(tests)}", "yellow"
+        yield f"not judged: {number(len(tests), f'{outcome} test')}: {listed(tests)}", "yellow"
     for reason in verdict.inconclusive:
         yield f"inconclusive: {reason.test + ': ' if reason.test else ''}{reason.what}", "yellow"
     yield conclusion(verdict, name), {0: "green", 10: "red"}.get(verdict.code, "yellow")
@@ -167,7 +167,7 @@ def conclusion(verdict: Verdict, name: str) -> str:
         hint = " (--llm-gate-inconclusive=report lets it pass)" if name else ""
         return f"inconclusive: the calls cannot be compared{hint}"
     if verdict.inconclusive:
-        return f"passed, although inconclusive: {verdict.judged} tests judged"
+        return f"passed, although inconclusive: {number(verdict.judged, 'test')} judged"
     accepted = len(verdict.of("accepted"))
     more = f"; {accepted} accepted, because this branch changes {name} too" if accepted else ""
     new = sum(NEW in each.causes for each in verdict.of("new"))
@@ -175,7 +175,7 @@ def conclusion(verdict: Verdict, name: str) -> str:
     more += f"; {new} new{hint}" if new else ""
     left = {outcome: len(tests) for outcome, tests in sorted(verdict.unjudged.items())}
     more += f"; not judged: {', '.join(f'{n} {outcome}' for outcome, n in left.items())}" if left else ""
-    return f"passed: {verdict.judged} tests judged{more}"
+    return f"passed: {number(verdict.judged, 'test')} judged{more}"
 
 
 def cost_line(change: Change) -> str:

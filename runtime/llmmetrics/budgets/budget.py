@@ -1,14 +1,14 @@
 """Spend limits: whether a call may be made, what it came to, and what a scrape shows of them.
 
-Money is in integer nano-dollars here and in the ledger.
+Money is in integer pico-dollars here and in the ledger.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import count
@@ -16,7 +16,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Ledger, Standing
+from llmmetrics.budgets.ledgers import Basis, CallId, Ledger
+from llmmetrics.budgets.ledgers.base import MOST
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
@@ -29,8 +30,8 @@ from llmmetrics.system.clock import Clock
 
 log = logging.getLogger("llmmetrics")
 
-_ATTO = 10**9
-"""Attodollars in a nano-dollar."""
+_ATTO = 10**6
+"""Attodollars in a pico-dollar."""
 
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
@@ -38,20 +39,20 @@ LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
 """The kinds of ledger errors. The metrics have all of them, with 0, from the start."""
 
 
-def usd(nano: int) -> Decimal:
-    """Convert nano-dollars to USD, without zeros at the end."""
-    amount = Decimal(nano).scaleb(-9)
+def usd(pico: int) -> Decimal:
+    """Convert pico-dollars to USD, without zeros at the end."""
+    amount = Decimal(pico).scaleb(-12)
     whole = amount.to_integral_value()
     return whole if whole == amount else amount.normalize()
 
 
-def nano(atto: int) -> int:
-    """Round attodollars to the nearest nano-dollar."""
+def pico(atto: int) -> int:
+    """Round attodollars to the nearest pico-dollar."""
     return (atto + _ATTO // 2) // _ATTO
 
 
-def nano_up(atto: int) -> int:
-    """Round attodollars up to nano-dollars."""
+def pico_up(atto: int) -> int:
+    """Round attodollars up to pico-dollars."""
     return -(-atto // _ATTO)
 
 
@@ -73,13 +74,19 @@ class SpendAlert(NamedTuple):
 
 @dataclass
 class SpendLimit:
-    """One backend's limit, in nano-dollars a window."""
+    """One backend's limit, in pico-dollars a window."""
 
     backend: str
     limit: int
     shape: WindowSchedule
     window: Window | None = None
+    spent: int = 0
+    """What the ledger has said last of this window."""
+    reserved: int = 0
     alerted: set[Decimal] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=count)
+    unused: list[int] = field(default_factory=list)
+    """Numbers whose calls were refused: they are given again, so that the settled numbers have no gaps."""
 
     def at(self, now: datetime) -> Window:
         """Return the window of this moment. Every window has alerts of its own."""
@@ -87,7 +94,19 @@ class SpendLimit:
         if window is None or not window.holds(now):
             self.window = window = self.shape.window(now)
             self.alerted = set()
+            self.spent = self.reserved = 0
         return window
+
+    def number(self) -> int:
+        """Return a number for a call."""
+        try:
+            return self.unused.pop()
+        except IndexError:
+            return next(self.numbers)
+
+    def forked(self) -> None:
+        """Begin the numbers of another owner."""
+        self.numbers, self.unused = count(), []
 
 
 class SpendLimits:
@@ -112,9 +131,8 @@ class SpendLimits:
         self.alerts = Worker("llmmetrics-alerts")
         """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
         self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
-        self._lease = timedelta(seconds=settings.lease_seconds)
-        self._owner, self._numbers = _new_owner(), count()
-        self.in_flight: dict[str, Entry] = {}
+        self._owner = _new_owner()
+        self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
         self._logged: set[str] = set()
         for name in lines:
@@ -130,7 +148,7 @@ class SpendLimits:
     def admit(self, backend: str, worst: int | None) -> Entry | BudgetExceeded:
         """Decide whether a call may be made: return what to `book` it under, or the refusal.
 
-        `worst` is the most that it may cost, in nano-dollars, None if no price is known.
+        `worst` is the most that it may cost, in pico-dollars, None if no price is known.
         """
         line, now, mode = self.lines[backend], self._clock.now(), self._settings.mode
         window = line.at(now)
@@ -139,35 +157,36 @@ class SpendLimits:
             if not shadow:
                 return self._refused(line, window, "unknown_price")
             self._would_refuse(line, "unknown_price")
-        amount = (worst or 0) if mode is BudgetMode.STRICT else 0
-        entry = Entry(backend, f"{self._owner}-{next(self._numbers)}", amount, now)
+        amount = min(worst or 0, MOST) if mode is BudgetMode.STRICT else 0
+        entry = Entry(backend, CallId(self._owner, line.number()), amount, now)
         limit = None if shadow else line.limit
         try:
-            standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._lease)
+            standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
         except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
             if amount and not isinstance(exc, NotAskedError):
                 self._guard.abandon(entry)
+            else:
+                line.unused.append(entry.id.number)
             return self._refused(line, window, "ledger")
+        line.spent, line.reserved = standing.spent, standing.reserved
         if standing.expired:
             self._families["expired"].inc(standing.expired)
         self._alert(line, window, standing.spent)
         if not standing.admitted:
-            return self._refused(line, window, "limit", standing)
+            line.unused.append(entry.id.number)
+            return self._refused(line, window, "limit")
         if shadow and standing.spent >= line.limit:
             self._would_refuse(line, "limit")
-        self.in_flight[entry.id] = entry
+        self.in_flight[backend, entry.id] = entry
         return entry
 
-    def _refused(
-        self, line: SpendLimit, window: Window, reason: Reason, standing: Standing | None = None
-    ) -> BudgetExceeded:
+    def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
-        spent = standing.spent if standing else self._guard.seen(line.backend, window).spent
-        reserved = standing.reserved if standing else 0
+        reserved = line.reserved if reason == "limit" else 0
         return BudgetExceeded(
-            line.backend, reason, usd(spent), usd(reserved), usd(line.limit), window.start, window.resets_at
+            line.backend, reason, usd(line.spent), usd(reserved), usd(line.limit), window.start, window.resets_at
         )
 
     def _would_refuse(self, line: SpendLimit, reason: Reason) -> None:
@@ -175,20 +194,27 @@ class SpendLimits:
 
     # after a call
 
-    def book(self, admitted: Entry, amount: int) -> None:
+    def book(self, admitted: Entry, amount: int, basis: Basis) -> None:
         """Book what a call cost, once, and release its reservation. If the ledger is away, the booking waits."""
-        self.in_flight.pop(admitted.id, None)
+        self.in_flight.pop((admitted.key, admitted.id), None)
+        line = self.lines[admitted.key]
         if not amount and not admitted.amount:
+            # the ledger knows nothing of it
+            if admitted.id.owner == self._owner:
+                line.unused.append(admitted.id.number)
             return
-        spent = self._guard.settle(Entry(admitted.backend, admitted.id, amount, admitted.admitted))
-        line = self.lines[admitted.backend]
+        spent = self._guard.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
         if spent is not None and line.window is not None and line.window.holds(admitted.admitted):
+            line.spent = spent
             self._alert(line, line.window, spent)
 
     def _alert(self, line: SpendLimit, window: Window, spent: int) -> None:
         for share in self._settings.spend_alerts:
             if share not in line.alerted and spent >= share * line.limit:
                 line.alerted.add(share)
+                if not self._guard.claim_alert(line.backend, window, str(share)):
+                    # another process has told it
+                    continue
                 alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), window.start, window.resets_at)
                 log.warning(
                     "%r has spent $%s, which is %d %% or more of its $%s since %s",
@@ -209,16 +235,23 @@ class SpendLimits:
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
         self._guard.catch_up()
-        for entry in list(self.in_flight.values()):
-            if entry.amount and entry.id in self.in_flight:
-                self._guard.renew(entry, self._clock.now(), self._lease)
+        for name, entry in list(self.in_flight.items()):
+            if entry.amount and name in self.in_flight:
+                self._guard.renew(entry, self._settings.lease_seconds)
+
+    def retire(self) -> None:
+        """Tell the ledger, at the end, that this owner has settled all of its calls."""
+        if not self.in_flight:
+            for line in self.lines.values():
+                self._guard.retire(line.backend, self._owner)
 
     def spends(self) -> dict[str, Spend]:
         """Read what each backend has spent in the window of this moment. Raises `LedgerError`."""
         now, spends = self._clock.now(), {}
         for line in self.lines.values():
             window = line.at(now)
-            balance = self._guard.balance(line.backend, window, now)
+            balance = self._guard.balance(line.backend, window)
+            line.spent, line.reserved = balance.spent, balance.reserved
             if balance.expired:
                 self._families["expired"].inc(balance.expired)
             self._alert(line, window, balance.spent)
@@ -230,6 +263,8 @@ class SpendLimits:
         # the calls in flight are the parent's, and so are the ids that begin with its owner
         self.in_flight = {}
         self._owner = _new_owner()
+        for line in self.lines.values():
+            line.forked()
 
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)

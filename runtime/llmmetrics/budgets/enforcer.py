@@ -14,14 +14,14 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, nano_up, usd
+from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import NANO, CallSeries, Families, Spend
-from llmmetrics.pricing.price import ATTO
-from llmmetrics.pricing.worst_case import WorstCase, output_limit, worst_case
+from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
+from llmmetrics.pricing.price import ATTO, Price
+from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
@@ -29,7 +29,8 @@ from llmmetrics.settings.price_lookup import Place, PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire.format import Format
+from llmmetrics.wire import asked_fields
+from llmmetrics.wire.format import Billing, Format
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -106,9 +107,11 @@ class BudgetedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
+    request_size: int
     admitted: Entry | None
     amount: int | None
     known_amount: int
+    basis: Basis
     asynchronous: bool
 
     @property
@@ -144,7 +147,7 @@ class Enforcer:
             _announce(ledger, limited)
         self.ledger = ledger
         lines = {
-            name: SpendLimit(name, int(each.max_spend_usd * NANO), schedule_of(each))
+            name: SpendLimit(name, int(each.max_spend_usd * PICO), schedule_of(each))
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
@@ -166,7 +169,7 @@ class Enforcer:
         self.worker.start()
         try:
             worst = self._worst(call)
-            answer = self.budget.admit(call.series.backend, None if worst is None else nano_up(worst.cost))
+            answer = self.budget.admit(call.series.backend, None if worst is None else pico_up(worst.cost))
             if isinstance(answer, BudgetExceeded):
                 return self._explained(answer, worst, call)
         except Exception as exc:
@@ -195,11 +198,13 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount = max(entry.amount, call.known_amount) if call.amount is None else call.amount
+        amount, basis = call.amount, call.basis
+        if amount is None:
+            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
         if call.asynchronous and self.ledger.blocking:
-            self.worker.submit(partial(self.budget.book, entry, amount))
+            self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
-            self.budget.book(entry, amount)
+            self.budget.book(entry, amount, basis)
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -214,8 +219,12 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        if call.format.free:
+        if call.format.billing is Billing.FREE:
             return _FREE
+        if call.format.bound is not None:
+            asked = {**asked_fields(call.request_body), "model": call.model}
+            most = most_of(call.format.bound(asked, call.request_size), partial(self._price, call))
+            return most if self._strict or most is None else _FREE
         price = call.series.price or self._price_lookup.listed(
             call.route, (call.model,), asked_tier(call.format, call.request_body)
         )
@@ -226,6 +235,10 @@ class Enforcer:
         window = self._price_lookup.window(call.route, call.model)
         return worst_case(price, call.format, call.request_body, window, call.model)
 
+    def _price(self, call: BudgetedCall, model: str | None) -> Price | None:
+        """Return the price of a part of a call, by the name that the part has in the price list."""
+        return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
+
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
         if not self._strict or refusal.reason != "limit" or worst is None:
@@ -233,7 +246,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(nano_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
 
     def _recur(self) -> None:
         if flush := self._flush():
@@ -269,4 +282,5 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()
+        budget.retire()
     budget.ledger.close()

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
+from llmmetrics.budgets.ledgers.base import MOST, V1, Basis, CallId
 from llmmetrics.system import processes
 
 log = logging.getLogger("llmmetrics")
@@ -21,32 +22,43 @@ _ours: set[str] = set()
 """The names of this process's files. A container's first process has the same id after each restart."""
 
 
-_MOST = 2**63
-"""Nano-dollars that no ledger can hold."""
-
-
 class Entry(NamedTuple):
-    """An amount to book, in nano-dollars. By its id it is booked once, however often it is sent."""
+    """An amount to book for a key, in pico-dollars. By its id it is booked once, however often it is sent."""
 
-    backend: str
-    id: str
+    key: str
+    id: CallId
     amount: int
     admitted: datetime
+    basis: Basis = Basis.KNOWN
 
     def line(self) -> str:
-        return json.dumps([*self[:3], self.admitted.isoformat()]) + "\n"
+        return json.dumps([self.key, *self.id, self.amount, self.admitted.isoformat(), self.basis]) + "\n"
 
 
 def _read(line: bytes) -> Entry | None:
     """Read a line; None if it is damaged: torn by a power cut, or written over."""
     try:
-        backend, id, amount, admitted = json.loads(line)
-        at = datetime.fromisoformat(admitted)
-    except (ValueError, TypeError, RecursionError):
+        fields = json.loads(line)
+        if len(fields) == OLD:
+            key, id, nano, admitted = fields
+            fields = [key, f"{V1}{id}" if isinstance(id, str) else None, 0, nano * 1000, admitted, Basis.KNOWN]
+        key, owner, number, amount, admitted, basis = fields
+        entry = Entry(key, CallId(owner, number), amount, datetime.fromisoformat(admitted), Basis(basis))
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return None
-    whole = isinstance(backend, str) and isinstance(id, str) and type(amount) is int
-    # no ledger takes another amount or moment: such an entry would stop those after it
-    return Entry(backend, id, amount, at) if whole and 0 <= amount < _MOST and at.tzinfo else None
+    whole = isinstance(key, str) and isinstance(owner, str) and type(number) is int and type(amount) is int
+    # no ledger takes another number or moment: such an entry would stop those after it
+    return entry if whole and 0 <= amount <= MOST and 0 <= number < _NUMBERS and entry.admitted.tzinfo else None
+
+
+OLD = 4
+"""Fields in a line that schema 1 has written: backend, id, nano-dollars, moment."""
+
+_NUMBERS = 2**53
+"""Every ledger counts calls below that."""
+
+ENDINGS = (".journal", ".jsonl")
+"""How the files end; the second was written by schema 1, which could not read the first and would drop its lines."""
 
 
 class Journal:
@@ -120,7 +132,7 @@ class Journal:
             os.fsync(file.fileno())
 
     def _new(self) -> Path:
-        name = f"{self._name}.{processes.pid}.{uuid4().hex}.jsonl"
+        name = f"{self._name}.{processes.pid}.{uuid4().hex}{ENDINGS[0]}"
         _ours.add(name)
         return self._directory / name
 
@@ -148,7 +160,9 @@ class Journal:
             )
 
     def _left(self) -> Iterator[Path]:
-        for path in self._directory.glob(f"{self._name}.*.jsonl"):
+        for path in self._directory.glob(f"{self._name}.*"):
+            if path.suffix not in ENDINGS:
+                continue
             owner = path.name.removeprefix(f"{self._name}.").partition(".")[0]
             left = owner == str(processes.pid) and path.name not in _ours
             if left or (owner.isdigit() and not processes.alive(int(owner))):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Balance, Ledger, Standing
+from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import ReplacedError
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
-from llmmetrics.system.clock import Clock
+from llmmetrics.system.clock import Clock, uptime_of
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -33,10 +33,14 @@ MOST_WINDOWS = 1000
 
 
 class _Seen(NamedTuple):
-    """A ledger's answer about a window. It never sinks: an operator's reset lowers `spent` and raises `generation`."""
+    """A ledger's answer about a window. It never sinks, unlike the spend; an operator's reset raises `generation`."""
 
     generation: int
-    spent: int
+    bookings: int
+
+    @classmethod
+    def of(cls, answer: Standing | Booked | Balance) -> _Seen:
+        return cls(answer.generation, answer.bookings)
 
 
 _NOTHING = _Seen(0, 0)
@@ -49,7 +53,7 @@ class NotAskedError(LedgerError):
 class ResilientLedger:
     """Asks a ledger for one process. `failed` gets the kind of each failure: `unavailable`, `shrank` or `internal`.
 
-    `window_of` gives the window that a backend's call belongs to, by when it was admitted.
+    `window_of` gives the window that a key's call belongs to, by when it was admitted.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class ResilientLedger:
         self.ledger = ledger
         self._journal = journal
         self._clock = clock
+        self._uptime = uptime_of(clock)
         self._window_of = window_of
         self._failed = failed
         self._down_until = float("-inf")
@@ -74,22 +79,22 @@ class ResilientLedger:
         processes.on_fork(self._forked)
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
-        known = self.seen(backend, window)
-        asked = (backend, window, amount, limit, id, now, lease)
+        known = self.seen(key, window)
+        asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
-        answer = _Seen(standing.generation, standing.spent)
+        answer = _Seen.of(standing)
         if answer < known:
-            if self._is_new_loss(backend, window, answer):
+            if self._is_new_loss(key, window, answer):
                 self._ask(self._send_again)
                 # what it still had has counted once
                 standing = self._ask(self.ledger.reserve, *asked)
-                answer = _Seen(standing.generation, standing.spent)
-            self._accept(backend, window, known, answer)
+                answer = _Seen.of(standing)
+            self._accept(key, window, known, answer)
         elif answer > known:
-            self._note(backend, window, answer)
+            self._note(key, window, answer)
         return standing
 
     def settle(self, entry: Entry) -> int | None:
@@ -104,16 +109,30 @@ class ResilientLedger:
         """Release what the ledger may have reserved although its answer did not come, when it is back."""
         self._journal.append(entry._replace(amount=0))
 
-    def renew(self, entry: Entry, now: datetime, lease: timedelta) -> None:
+    def renew(self, entry: Entry, lease: float) -> None:
         """Extend the lease of a reservation, if the ledger is there."""
+        of_call = (entry.key, entry.id, entry.amount, entry.admitted)
         with suppress(LedgerError):
-            self._ask(self.ledger.renew, entry.backend, entry.id, entry.amount, entry.admitted, now, lease)
+            self._ask(self.ledger.renew, *of_call, self._uptime(), lease)
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
+    def balance(self, key: str, window: Window) -> Balance:
         """Do as `Ledger.balance`."""
-        balance = self._ask(self.ledger.balance, backend, window, now)
-        self._note(backend, window, _Seen(balance.generation, balance.spent))
+        balance = self._ask(self.ledger.balance, key, window, self._uptime())
+        self._note(key, window, _Seen.of(balance))
         return balance
+
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        """Do as `Ledger.claim_alert`; False if the ledger is away."""
+        try:
+            return self._ask(self.ledger.claim_alert, key, window, share)
+        except LedgerError:
+            return False
+
+    def retire(self, key: str, owner: str) -> None:
+        """Do as `Ledger.retire`, unless entries wait that the ledger must count once."""
+        if not self._journal:
+            with suppress(LedgerError):
+                self._ask(self.ledger.retire, key, owner)
 
     def catch_up(self) -> None:
         """Book what waits, if the ledger is back."""
@@ -121,33 +140,33 @@ class ResilientLedger:
             with suppress(LedgerError):
                 self._ask(lambda: None, backlog=None)
 
-    def seen(self, backend: str, window: Window) -> _Seen:
+    def seen(self, key: str, window: Window) -> _Seen:
         """Return the highest answer about this window."""
-        return self._seen.get((backend, window), _NOTHING)
+        return self._seen.get((key, window), _NOTHING)
 
     def _settle_first(self, entry: Entry) -> int:
         """Book an entry that the ledger was never asked to book."""
-        window = self._window_of(entry.backend, entry.admitted)
-        known = self.seen(entry.backend, window)
-        answer = self._settle(entry)
-        if answer._replace(spent=answer.spent - entry.amount) < known:
+        window = self._window_of(entry.key, entry.admitted)
+        known = self.seen(entry.key, window)
+        booked = self._settle(entry)
+        answer, ours = _Seen.of(booked), int(entry.amount > 0 and booked.first and not booked.replaced)
+        if answer._replace(bookings=answer.bookings - ours) < known:
             # it has lost something: remember what it should have, so that this booking does not hide that
-            self._note(entry.backend, window, known._replace(spent=known.spent + entry.amount))
-        return answer.spent
+            self._note(entry.key, window, known._replace(bookings=known.bookings + ours))
+        return booked.spent
 
-    def _settle(self, entry: Entry) -> _Seen:
+    def _settle(self, entry: Entry) -> Booked:
         answer = self._book(entry)
         if entry.amount:
             with self._lock:
                 self._recent.append(entry)
         return answer
 
-    def _book(self, entry: Entry) -> _Seen:
-        window = self._window_of(entry.backend, entry.admitted)
-        balance = self.ledger.settle(entry.backend, entry.id, entry.amount, entry.admitted, window)
-        answer = _Seen(balance.generation, balance.spent)
-        self._note(entry.backend, window, answer)
-        return answer
+    def _book(self, entry: Entry) -> Booked:
+        window = self._window_of(entry.key, entry.admitted)
+        booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
+        self._note(entry.key, window, _Seen.of(booked))
+        return booked
 
     # a ledger that fails
 
@@ -175,27 +194,26 @@ class ResilientLedger:
         waiting = self._journal.waiting
         if not waiting or (backlog is not None and len(waiting) > backlog):
             return
-        for backend, window in {(each.backend, self._window_of(each.backend, each.admitted)) for each in waiting}:
-            known = self.seen(backend, window)
+        for key, window in {(each.key, self._window_of(each.key, each.admitted)) for each in waiting}:
+            known = self.seen(key, window)
             if known == _NOTHING:
                 continue
-            answer = self._answer(backend, window)
+            answer = self._answer(key, window)
             if answer < known:
-                if self._is_new_loss(backend, window, answer):
+                if self._is_new_loss(key, window, answer):
                     self._send_again()
-                    answer = self._answer(backend, window)
-                self._accept(backend, window, known, answer)
+                    answer = self._answer(key, window)
+                self._accept(key, window, known, answer)
         self._journal.replay(self._settle, backlog)
 
-    def _answer(self, backend: str, window: Window) -> _Seen:
-        balance = self.ledger.balance(backend, window, self._clock.now())
-        return _Seen(balance.generation, balance.spent)
+    def _answer(self, key: str, window: Window) -> _Seen:
+        return _Seen.of(self.ledger.balance(key, window, self._uptime()))
 
     # a ledger that has lost something
 
-    def _is_new_loss(self, backend: str, window: Window, answer: _Seen) -> bool:
+    def _is_new_loss(self, key: str, window: Window, answer: _Seen) -> bool:
         """Check whether bookings were not sent again yet for this loss: doing so at every call would not help."""
-        before = self._losses.get((backend, window))
+        before = self._losses.get((key, window))
         return before is None or answer < before
 
     def _send_again(self, exc: LedgerError | None = None) -> None:
@@ -204,36 +222,36 @@ class ResilientLedger:
         for entry in list(self._recent):
             self._book(entry)
 
-    def _accept(self, backend: str, window: Window, known: _Seen, answer: _Seen) -> None:
+    def _accept(self, key: str, window: Window, known: _Seen, answer: _Seen) -> None:
         """Go on from an answer that is lower than a known one, or raise `LedgerError`."""
-        before = self._losses.get((backend, window))
+        before = self._losses.get((key, window))
         is_reset = before is not None and answer.generation > before.generation
-        if answer.spent < known.spent and not is_reset:
-            self._losses[backend, window] = answer
+        if answer.bookings < known.bookings and not is_reset:
+            self._losses[key, window] = answer
             raise LedgerError(
-                f"{self.ledger.name} has lost spend of {backend!r} that this process cannot send again: compare "
+                f"{self.ledger.name} has lost spend of {key!r} that this process cannot send again: compare "
                 "with the provider's bill, then run `llmmetrics budget reset`"
             )
         with self._lock:
-            self._losses.pop((backend, window), None)
-            self._seen[backend, window] = answer
+            self._losses.pop((key, window), None)
+            self._seen[key, window] = answer
             if is_reset:
-                self._forget(backend, window)
+                self._forget(key, window)
 
-    def _note(self, backend: str, window: Window, answer: _Seen) -> None:
+    def _note(self, key: str, window: Window, answer: _Seen) -> None:
         with self._lock:
-            known = self.seen(backend, window)
+            known = self.seen(key, window)
             if answer <= known:
                 return
             if len(self._seen) > MOST_WINDOWS:
                 self._seen.clear()
-            self._seen[backend, window] = answer
+            self._seen[key, window] = answer
             if answer.generation > known.generation:
-                self._forget(backend, window)
+                self._forget(key, window)
 
-    def _forget(self, backend: str, window: Window) -> None:
+    def _forget(self, key: str, window: Window) -> None:
         """Forget what was booked before a reset: the operator has taken it off."""
-        kept = [each for each in self._recent if each.backend != backend or not window.holds(each.admitted)]
+        kept = [each for each in self._recent if each.key != key or not window.holds(each.admitted)]
         self._recent = deque(kept, maxlen=REMEMBERED)
 
     def _forked(self) -> None:

@@ -8,12 +8,11 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
-from llmmetrics.budgets.ledgers import Ledger, Reset, WindowRow, file_of, open_ledger
+from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
 from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
@@ -26,7 +25,7 @@ from llmmetrics.cli.output.findings import shown
 from llmmetrics.errors import ConfigError
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
-from llmmetrics.system.clock import SystemClock
+from llmmetrics.system.clock import Clock, SystemClock
 
 OfBackend = TypeVar("OfBackend", Account, WindowRow)
 
@@ -53,15 +52,15 @@ class _Books(NamedTuple):
     namespace: str
     settings: Settings | None
     asked: BudgetQuestion
-    now: datetime
+    clock: Clock
 
     def chosen(self, rows: Sequence[OfBackend]) -> Sequence[OfBackend]:
         """Keep the rows of the backend that `--backend` names, if any. Raises `ConfigError` if none is left."""
         name = self.asked.backend
-        if chosen := [row for row in rows if name in (None, row.backend)]:
+        if chosen := [row for row in rows if name in (None, _name(row))]:
             return chosen
         where = self.asked.settings or f"{self.ledger.name}, namespace {shown(self.namespace)!r}"
-        known = ", ".join(sorted({shown(row.backend) for row in rows}))
+        known = ", ".join(sorted({shown(_name(row)) for row in rows}))
         if known:
             raise ConfigError(f"no backend {name!r} has a budget in {where}: use one of {known}")
         raise ConfigError(f"no backend has a budget in {where}: set MaxSpendUsd, or check --ledger and --namespace")
@@ -69,14 +68,18 @@ class _Books(NamedTuple):
     def accounts(self) -> Sequence[Account]:
         """Read the budgets that the question is about; at least one."""
         if self.settings is None:
-            return self.chosen(of_ledger(self.ledger, self.now))
-        return self.chosen(of_settings(self.ledger, self.settings, self.now))
+            return self.chosen(of_ledger(self.ledger, self.clock))
+        return self.chosen(of_settings(self.ledger, self.settings, self.clock))
 
     def print(self, **rows: Iterable[Mapping[str, object]]) -> int:
         """Print the document of `--json`; return 0."""
         document = {"ledger": self.ledger.name, "namespace": self.namespace}
         sys.stdout.write(json.dumps({**document, **{name: [*row] for name, row in rows.items()}}, indent=2) + "\n")
         return 0
+
+
+def _name(row: Account | WindowRow) -> str:
+    return row.backend if isinstance(row, Account) else row.key
 
 
 def run(action: str, asked: BudgetQuestion) -> int:
@@ -89,7 +92,7 @@ def run(action: str, asked: BudgetQuestion) -> int:
     url, namespace = asked.ledger or url, asked.namespace or namespace
     durability = "normal" if settings is None else settings.budget.durability
     with closing(_open(url, namespace, durability, "--ledger" if asked.ledger else KEY)) as ledger:
-        return _ACTIONS[action](_Books(ledger, namespace, settings, asked, SystemClock().now()))
+        return _ACTIONS[action](_Books(ledger, namespace, settings, asked, SystemClock()))
 
 
 def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
@@ -117,7 +120,7 @@ def _show(books: _Books) -> int:
 
 def _history(books: _Books) -> int:
     rows = books.chosen(books.ledger.history())
-    resets = books.ledger.resets(books.asked.backend)
+    resets = books.ledger.corrections(books.asked.backend)
     if books.asked.json:
         return books.print(windows=map(window_fields, rows), resets=map(reset_fields, resets))
     sys.stdout.writelines(window_table(rows))
@@ -137,9 +140,9 @@ def _reset(books: _Books) -> int:
     if accounts and not books.asked.yes and not _agreed(books, accounts):
         sys.stderr.write("nothing was reset\n")
         return 1
-    by = _operator()
+    by, now = _operator(), books.clock.now()
     done = [
-        Reset(account.backend, books.now, by, books.ledger.reset(account.backend, account.window, books.now, by))
+        Correction("reset", account.backend, now, by, books.ledger.reset(account.backend, account.window, now, by))
         for account in accounts
         if account.window is not None
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from llmmetrics.budgets.accounts import Account
 from llmmetrics.budgets.budget import usd
-from llmmetrics.budgets.ledgers import Reset, WindowRow
+from llmmetrics.budgets.ledgers import Correction, WindowRow
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import aligned, money, when
 from llmmetrics.settings.windows import FIRST, Window
@@ -23,13 +23,13 @@ def account_table(found: Iterable[Account]) -> Iterable[str]:
 
 def window_table(rows: Iterable[WindowRow]) -> Iterable[str]:
     """Make the table of past windows."""
-    table = [(shown(each.backend), _money(each.spent), _money(each.limit), *_span(each.window)) for each in rows]
+    table = [(shown(each.key), _money(each.spent), _money(each.limit), *_span(each.window)) for each in rows]
     return aligned([("backend", "spent USD", "limit USD", "window", "until"), *table])
 
 
-def reset_table(resets: Iterable[Reset]) -> Iterable[str]:
+def reset_table(resets: Iterable[Correction]) -> Iterable[str]:
     """Make the table of resets by operators."""
-    rows = [(shown(each.backend), _money(each.amount), when(each.at), shown(each.by)) for each in resets]
+    rows = [(shown(each.key), _money(each.amount), when(each.at), shown(each.by)) for each in resets]
     return aligned([("reset", "taken off USD", "at", "by"), *rows])
 
 
@@ -47,25 +47,25 @@ def account_fields(each: Account) -> Mapping[str, object]:
 def window_fields(each: WindowRow) -> Mapping[str, object]:
     """Make the JSON object of a past window; amounts are USD as strings."""
     amounts = {"spent_usd": _money(each.spent), "limit_usd": _exact(each.limit)}
-    return {"backend": each.backend, **amounts, **_ends(each.window)}
+    return {"backend": each.key, **amounts, **_ends(each.window)}
 
 
-def reset_fields(each: Reset) -> Mapping[str, object]:
+def reset_fields(each: Correction) -> Mapping[str, object]:
     """Make the JSON object of a reset; amounts are USD as strings."""
     return {
-        "backend": each.backend,
+        "backend": each.key,
         "taken_off_usd": _money(each.amount),
         "at": each.at.isoformat(),
         "by": each.by,
     }
 
 
-def _money(nano: int | None) -> str:
-    return money(None if nano is None else usd(nano))
+def _money(pico: int | None) -> str:
+    return money(None if pico is None else usd(pico))
 
 
-def _exact(nano: int | None) -> str | None:
-    return None if nano is None else _money(nano)
+def _exact(pico: int | None) -> str | None:
+    return None if pico is None else _money(pico)
 
 
 def _span(window: Window | None) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llmmetrics.cli.output.findings import Exit
 from llmmetrics.cli.output.summary import Resolved, resolved
-from llmmetrics.cli.output.tables import aligned, money
+from llmmetrics.cli.output.tables import aligned, money, number
 from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
 from llmmetrics.settings.loading import UnreadableSettingsError, joined, load
@@ -28,7 +28,7 @@ def run(source: str) -> Exit:
     if problems := [*around, *faults(settings)]:
         raise ConfigError(joined(problems, "the settings have"))
     rows = [_COLUMNS, *map(_row, resolved(settings))]
-    sys.stdout.write(f"ok: {source} is valid, with {len(rows) - 1} backends\n")
+    sys.stdout.write(f"ok: {source} is valid, with {number(len(rows) - 1, 'backend')}\n")
     if settings.backends:
         sys.stdout.writelines(aligned(rows))
     if not settings.telemetry.enable_metrics:

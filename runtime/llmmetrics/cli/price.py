@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from llmmetrics.cli.output.findings import shown
+from llmmetrics.cli.output.findings import Exit, shown
 from llmmetrics.cli.output.summary import CATALOGUE, CONFIGURED, FILED
 from llmmetrics.cli.output.tables import aligned, money
 from llmmetrics.pricing.catalogue import Catalogue, catalogue_version
 from llmmetrics.pricing.price import Price, dollars
 from llmmetrics.settings.backends import Backends
-from llmmetrics.settings.loading import load
+from llmmetrics.settings.loading import UnreadableSettingsError, load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import SystemClock
@@ -43,9 +43,13 @@ class _Anywhere(NamedTuple):
     local: bool = False
 
 
-def run(asked: PriceQuestion) -> int:
-    """Print the table; return 0, or 1 if no price is known. Raises `ConfigError` for wrong settings."""
-    settings = load(asked.settings) if asked.settings else Settings()
+def run(asked: PriceQuestion) -> Exit:
+    """Print the table. No price is known, or the settings are unreadable: `CANNOT_LOOK`. Raises `ConfigError`."""
+    try:
+        settings = load(asked.settings) if asked.settings else Settings()
+    except UnreadableSettingsError as exc:
+        sys.stderr.write(f"llmmetrics: {exc}\n")
+        return Exit.CANNOT_LOOK
     now = SystemClock().now()
     price_lookup = PriceLookup(settings.price_file, Catalogue(), lambda: now)
     source, price = _price(asked, settings, price_lookup)
@@ -63,16 +67,16 @@ def run(asked: PriceQuestion) -> int:
         rows = [*_bill(price, usage, total)]
     sys.stdout.write(f"{_what(asked)}: {source}\n")
     sys.stdout.writelines(aligned(rows))
-    return 0
+    return Exit.FINE
 
 
 def _what(asked: PriceQuestion) -> str:
     return shown(asked.model) + (f" at {shown(asked.provider)}" if asked.provider else "")
 
 
-def _unknown(asked: PriceQuestion, why: str) -> int:
+def _unknown(asked: PriceQuestion, why: str) -> Exit:
     sys.stderr.write(f"llmmetrics: no price is known for {_what(asked)}: {why}\n")
-    return 1
+    return Exit.CANNOT_LOOK
 
 
 def _price(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> tuple[str, Price | None]:
@@ -101,21 +105,26 @@ def _lacking(price: Price, usage: Usage) -> str:
 
 
 def _hint(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> str:
-    """Suggest providers that sell the model, or the nearest names."""
+    """Suggest providers that sell the model, or similar names; say what to do if there are none."""
     catalogue = price_lookup.catalogue
     seller = asked.provider and _SELLERS.get(asked.provider, asked.provider)
-    if seller and seller not in catalogue.sellers():
-        return _did_you_mean("--provider ", seller, catalogue.sellers())
-    if sellers := catalogue.sellers(asked.model):
-        return _did_you_mean("--provider ", "", sellers)
+    if seller and seller not in (known := catalogue.sellers()):
+        return _similar("--provider ", seller, known) or f"the providers are {', '.join(sorted(known))}"
+    if sellers := sorted(catalogue.sellers(asked.model)):
+        return _did_you_mean("--provider ", sellers[:3])
     own = [name for backend in settings.backends for name in (backend.model_name, backend.deployment_name) if name]
     filed = price_lookup.sheet.names if price_lookup.sheet else []
-    return _did_you_mean("", asked.model.lower(), {*own, *filed, *catalogue.names(seller)})
+    names = {*own, *filed, *catalogue.names(seller)}
+    return _similar("", asked.model.lower(), names) or "write it in the settings or in a price file (docs/prices.md)"
 
 
-def _did_you_mean(what: str, word: str, known: Collection[str]) -> str:
-    near = get_close_matches(word, known, 3, 0.5) or sorted(known)[:3]
-    return f"did you mean {what}{' or '.join(map(shown, near))}?"
+def _similar(what: str, word: str, known: Collection[str]) -> str:
+    near = get_close_matches(word, known, 3, 0.65)
+    return _did_you_mean(what, near) if near else ""
+
+
+def _did_you_mean(what: str, names: Iterable[str]) -> str:
+    return f"did you mean {what}{' or '.join(map(shown, names))}?"
 
 
 def _list(price: Price) -> Iterator[tuple[str, ...]]:

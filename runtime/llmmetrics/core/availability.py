@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.engine import Engine
-from llmmetrics.metrics.registry import NANO, Spend
+from llmmetrics.metrics.registry import PICO, Spend
 
 
 class BackendStatus(NamedTuple):
@@ -60,8 +60,8 @@ def _status(engine: Engine, backend: str, spend: Spend | None, now: float) -> Ba
         backend,
         circuit.up and opens <= now and not blocked,
         circuit.up,
-        None if spend is None else Decimal(spend.spent) / NANO,
-        None if spend is None else Decimal(spend.limit) / NANO,
+        None if spend is None else Decimal(spend.spent) / PICO,
+        None if spend is None else Decimal(spend.limit) / PICO,
         None if spend is None else spend.window.resets_at,
         moment(engine, opens) if opens > now else None,
     )

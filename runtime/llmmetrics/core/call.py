@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -20,7 +21,7 @@ from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.framing.body_buffer import BodyBuffer
+from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer
 
 
 class CallKeeper(Protocol):
@@ -48,9 +49,13 @@ class Call:
     admitted: Entry | None = None
     """The entry that the call is booked under, if its backend has a budget."""
     amount: int | None = None
-    """Nano-dollars to book; None if no price is known."""
+    """Pico-dollars to book; None if no price is known."""
     known_amount = 0
-    """Lower bound, in nano-dollars, of a cost that is only partly known."""
+    """Lower bound, in pico-dollars, of a cost that is only partly known."""
+    basis = Basis.KNOWN
+    """How sure `amount` is."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The keys and values of its tags that are counted."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False
@@ -69,6 +74,8 @@ class Call:
         self.model, self.streamed = asked
         self.series = series
         self.request_body = request_body
+        self.request_size = len(request_body)
+        """In bytes, with the uploads that are not in `request_body`."""
         self.buffer = BodyBuffer()
         self.owner = record.owner
         self.started = meter.clock.monotonic()
@@ -77,6 +84,12 @@ class Call:
         """Note the time of the body's first bytes."""
         if self.first_chunk_at is None:
             self.first_chunk_at = self.meter.clock.monotonic()
+
+    def grown(self, size: int) -> int:
+        """Note the first bytes of a stream, and drop what need not be kept; return how many bytes are left."""
+        if self.streamed:
+            self.first_chunk()
+        return self.buffer.trim(size) if size > TAIL else size
 
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""
@@ -106,7 +119,7 @@ class Call:
         if self.admitted is not None:
             self.meter.book(self)
         try:
-            self.series.active(-1)
+            self.series.end()
         except Exception as exc:
             self.meter.swallow("close", exc)
 

@@ -18,7 +18,7 @@ from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.wire.format import Charge
 from llmmetrics.wire.hosts import Origin
-from llmmetrics.wire.usage import FEES
+from llmmetrics.wire.usage import FEES, UNCOUNTED
 
 log = logging.getLogger("llmmetrics.calls")
 
@@ -55,8 +55,14 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
     )
 
 
-def unpriced(series: CallSeries, outcome: Outcome) -> tuple[str, str]:
+def unpriced(series: CallSeries, outcome: Outcome, url: str) -> tuple[str, str]:
     """Write the warning that a call counts no cost; return its topic and text."""
+    if outcome.usage and UNCOUNTED in outcome.usage.buckets:
+        return f"path {url}", (
+            f"POST {url} is billed, and nothing in request and answer says how much: such calls of {series.backend!r} "
+            "count no cost. On a backend with a limit, LlmSettings.Budget.OnUnknownPrice decides about them "
+            "(docs/formats.md, 'Paths')"
+        )
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:
         what += f" in the service tier {outcome.tier!r}"

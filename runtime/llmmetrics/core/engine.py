@@ -11,20 +11,23 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, nano
+from llmmetrics.budgets.budget import SpendAlert, pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
-from llmmetrics.core import call_log, record, trial
+from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.circuit import Circuit
+from llmmetrics.core.context import NOTHING, CallContext, current
 from llmmetrics.core.health import BackendHealth
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
-from llmmetrics.metrics.registry import CallSeries, Families, families_in
+from llmmetrics.metrics.registry import Families, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -35,6 +38,7 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.wire.usage import Usage
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -61,6 +65,7 @@ class Engine:
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
+        self._tagged = TaggedSeries(self.settings.attribution, self.families)
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -112,9 +117,9 @@ class Engine:
         try:
             if self.dropped:
                 self.flush()
-            attempt = trial.current.get()
-            if attempt is not None:
-                attempt, place = attempt.of(self, place)
+            context = current.get()
+            if context.trial is not None:
+                place = context.trial.place(self, place)
             route = self._series.routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
@@ -124,9 +129,9 @@ class Engine:
             name = route.only or route.label(model)
             series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
-            series.active(1)
-            if attempt is not None:
-                self._tried(attempt, call, route)
+            series.begin()
+            if context is not NOTHING:
+                self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
@@ -167,11 +172,11 @@ class Engine:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(series, outcome)
-                if call.admitted is not None:
-                    call.known_amount = nano(least_cost(self.price_lookup, call, outcome, usage))
-            elif call.admitted is not None:
-                call.amount = nano(cost)
+                self._unpriced(call, outcome)
+            if call.admitted is not None:
+                self._to_book(call, outcome, usage, cost)
+        if call.tags:
+            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -182,16 +187,27 @@ class Engine:
         if record.observers or self._logs_calls:
             self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
 
-    def _tried(self, attempt: trial.Trial, call: Call, route: Route) -> None:
-        """Note the try that a call belongs to, and log a request to a host that is not its backend's."""
-        call.trial = attempt
-        if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
-            self.say(*call_log.strayed(route.origin, attempt.backend))
+    def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
+        """Note what a budget books of a call, and how sure it is."""
+        if cost is None:
+            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
+        else:
+            call.amount = pico(cost)
+        if not outcome.known:
+            call.basis = Basis.ESTIMATED
 
-    def _unpriced(self, series: CallSeries, outcome: Outcome) -> None:
+    def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
+        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        call.tags = self._tagged.of(context.tags)
+        if context.trial is not None and context.trial.engine is self:
+            call.trial = context.trial
+            if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
+                self.say(*call_log.strayed(route.origin, context.trial.backend))
+
+    def _unpriced(self, call: Call, outcome: Outcome) -> None:
         """Count and log that a call has no known price."""
-        self.families["without_price"].labels(series.backend, series.model).inc()
-        self.say(*call_log.unpriced(series, outcome))
+        self.families["without_price"].labels(call.series.backend, call.series.model).inc()
+        self.say(*call_log.unpriced(call.series, outcome, call.route.url))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""

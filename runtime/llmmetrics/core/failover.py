@@ -14,8 +14,9 @@ from typing import Literal, TypeVar
 from llmmetrics.core import engine as engines
 from llmmetrics.core.availability import circuit_of, moment, spends
 from llmmetrics.core.circuit import retry_after
+from llmmetrics.core.context import current
 from llmmetrics.core.engine import Engine, HasEngine
-from llmmetrics.core.trial import Trial, current
+from llmmetrics.core.trial import Trial
 from llmmetrics.errors import ConfigError, NoBackendAvailable
 from llmmetrics.metrics.registry import Spend
 
@@ -132,7 +133,7 @@ class Failover:
         """Assign the requests of a `with` block to a backend. Swallow what is the backend's fault, and note it."""
         self._count(name)
         trial = Trial(self.engine, name)
-        token = current.set(trial)
+        token = current.set(current.get()._replace(trial=trial))
         try:
             yield
         except Exception as exc:

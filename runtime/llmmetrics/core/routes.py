@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from llmmetrics import wire
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
-from llmmetrics.wire import Claim
-from llmmetrics.wire.hosts import LOCAL, Origin
+from llmmetrics.wire import ANY, Claim
+from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 
 Place = tuple[str, str, str, int | None, bytes, str | None]
 """Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
@@ -47,8 +47,9 @@ def route_of(place: Place, backends: Backends) -> Route:
     method, scheme, host, port, raw_path, backend = place
     origin = Origin(scheme, host, port)
     path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
-    claim = wire.claim(method, host, path)
     found = backends.named(backend) if backend else backends.at(origin, path)
+    # who configures a backend of no known provider says that it is one all the same
+    claim = wire.claim(method, host, path, (found[0].provider or ANY) if found else provider_of(origin))
     provider = provider_name(origin, claim.format if claim else None)
     if not found:
         return Route(claim, origin, f"{origin}{path}", provider, (), None, provider in LOCAL, provider)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from llmmetrics.core.health import verdict
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Trial:
-    """The requests of this context belong to `backend` while the trial is `current`.
+    """The requests of a context that has this trial belong to `backend`.
 
     A call reports to the trial in which it began, also if it ends later.
     """
@@ -36,9 +35,9 @@ class Trial:
         self.engine = engine
         self.backend = backend
 
-    def of(self, engine: object, place: Place) -> tuple[Trial | None, Place]:
-        """Return the trial, and the place with its backend, if it belongs to this engine."""
-        return (self, (*place[:5], self.backend)) if engine is self.engine else (None, place)
+    def place(self, engine: object, place: Place) -> Place:
+        """Return the place with this try's backend, if the try belongs to this engine."""
+        return (*place[:5], self.backend) if engine is self.engine else place
 
     def ended(
         self,
@@ -53,7 +52,3 @@ class Trial:
         self.reason = outcome.error.value if outcome.error is not None else ""
         self.headers = headers
         self.duration = duration
-
-
-current: ContextVar[Trial | None] = ContextVar("llmmetrics_trial", default=None)
-"""The try that the requests of this context belong to."""

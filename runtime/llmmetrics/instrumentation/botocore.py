@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from io import BytesIO
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
+from llmmetrics.instrumentation.adapter import AdaptedRequest, address_of, body_of, lower
 from llmmetrics.instrumentation.botocore_body import Around, Followed
 
 MODULE = "botocore.endpoint"
@@ -66,7 +66,7 @@ class Session(Around):
 def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any], Any]) -> Any:
     """Meter one attempt of botocore; `onward` sends its request."""
     try:
-        known = _Request(request)
+        known = _AwsRequest(request)
     except Exception as exc:
         meter.swallow("botocore", exc)
         return onward(request)
@@ -75,44 +75,19 @@ def send(meter: Engine, backend: str | None, request: Any, onward: Callable[[Any
     ).made
 
 
-class _Place(NamedTuple):
-    """The URL of a request, with the attributes of httpx's URL."""
-
-    scheme: str
-    host: str
-    port: int | None
-    raw_path: bytes
-
-
-class _Request:
+class _AwsRequest(AdaptedRequest):
     """botocore's request, with the attributes that `send` needs."""
 
     def __init__(self, made: Any) -> None:
+        super().__init__(made.method, address_of(made.url), lower(made.headers.items()))
         self.made = made
-        self.method = made.method
-        # stored on the request itself, so that the other doors see it too
+        # stored on the request itself, so that another door of botocore sees it too
         self.extensions = vars(made)
-        url = urlsplit(made.url)
-        path = url.path + (f"?{url.query}" if url.query else "")
-        self.url = _Place(url.scheme, url.hostname or "", url.port, path.encode())
 
-    @property
-    def content(self) -> bytes:
-        body = self.made.body or b""
-        if isinstance(body, str):
-            return body.encode()
-        if isinstance(body, bytes | bytearray):
-            return bytes(body)
-        raise TypeError("a file, whose place is the request's own")
+    def body(self) -> bytes:
+        return body_of(self.made.body)
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        found = {}
-        for name, value in self.made.headers.items():
-            found[name.lower()] = value.decode("latin1") if isinstance(value, bytes) else str(value)
-        return found
-
-    def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _Request) -> _BotocoreAnswer:  # noqa: N802 - as of httpx
+    def Response(self, status: int, *, headers: Mapping[str, str], json: Any, request: _AwsRequest) -> _BotocoreAnswer:  # noqa: N802 - as of httpx
         """Make an answer that no server has sent."""
         return _made(request.made.url, status, headers, json)
 

@@ -1,12 +1,12 @@
-"""Meters every client of httpx, httpx2 and botocore in the process, existing and future.
+"""Meters every client of the libraries that have a door in the process, existing and future.
 
-It patches `_send_single_request`, and botocore's `Endpoint._send`: they see each attempt once, with any transport,
-mock or recorder below them.
+In httpx it patches `_send_single_request`, in botocore `Endpoint._send`: they see each attempt once, with any
+transport, mock or recorder below them. The modules of the other doors say what they patch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from threading import Lock
 from types import ModuleType
@@ -14,11 +14,16 @@ from typing import Any
 
 from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import botocore, import_hooks, unmetered
+from llmmetrics.instrumentation import aiohttp, botocore, import_hooks, unmetered, urllib3
 from llmmetrics.instrumentation.httpx import Metered
 from llmmetrics.instrumentation.send import FAMILIES, asend, send, streams
 
 _METHOD = "_send_single_request"
+
+Patches = Callable[[Any, Callable[[], Engine | None]], Iterator[tuple[type[Any], str, Any]]]
+
+DOORS: dict[str, Patches] = {aiohttp.MODULE: aiohttp.patches, urllib3.MODULE: urllib3.patches}
+"""A module of a library, and what its door replaces in it."""
 
 _lock = Lock()
 
@@ -36,7 +41,11 @@ class Doors:
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
-            kinds = {**dict.fromkeys(FAMILIES, self._httpx), botocore.MODULE: self._botocore}
+            kinds: dict[str, Callable[[Any], None]] = {
+                **dict.fromkeys(FAMILIES, self._httpx),
+                botocore.MODULE: self._botocore,
+                **{name: partial(self._door, patches) for name, patches in DOORS.items()},
+            }
             self._call_off = [
                 import_hooks.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()
             ]
@@ -77,6 +86,10 @@ class Doors:
     def _botocore(self, module: Any) -> None:
         endpoint = module.Endpoint
         self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
+
+    def _door(self, patches: Patches, module: Any) -> None:
+        for owner, name, made in patches(module, self.now):
+            self._replace(owner, name, made)
 
     def _replace(self, owner: type[Any], name: str, made: Any) -> None:
         self._replaced.append((owner, name, getattr(owner, name), made))
@@ -128,13 +141,13 @@ _doors = Doors()
 
 
 def instrument(meter: HasEngine) -> None:
-    """Meter every httpx and httpx2 client of this process, existing and future, sync and async, and boto3's Bedrock.
+    """Meter every client of this process, existing and future, of httpx, httpx2, boto3 (Bedrock), urllib3 and aiohttp.
 
     A client with a metered transport, or a wrapped client, stays as it is: each call counts once, for the backend that
     was named there. A second call with the same meter changes nothing; with another meter it raises `ConfigError`.
-    This function imports none of the libraries: each is metered when your code imports it. Requests through aiohttp
-    (aiobotocore too), gRPC or requests are not metered; a connection of theirs to a known LLM host logs a warning, once
-    for each host.
+    This function imports none of the libraries: each is metered when your code imports it. requests sends through
+    urllib3; aiobotocore and aioboto3 through aiohttp. A connection to an LLM host that goes past all of them is counted
+    in `llmmetrics_unmetered_connections_total`, and a warning names the host once.
     """
     engine = getattr(meter, "engine", None)
     if not isinstance(engine, Engine):

@@ -12,7 +12,7 @@ from llmmetrics.wire.stream_usage import Hider, asking
 
 def to_send(call: Call, request: Any) -> Any:
     """Return the request to send: a copy that asks for usage, or the same one if nothing is to change."""
-    if not call.streamed or not call.format.usage_on_request:
+    if not (call.streamed and call.format.usage_on_request and getattr(request, "injectable", True)):
         return request
     try:
         body = asking(call.request_body)

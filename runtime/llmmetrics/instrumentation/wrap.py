@@ -1,6 +1,6 @@
 """Meters an existing client in place: its proxies, pool limits, TLS settings and timeouts stay.
 
-An SDK's client holds its httpx, httpx2 or botocore client in some attribute: this module searches for it.
+An SDK's client holds its HTTP client in some attribute: this module searches for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import botocore
+from llmmetrics.instrumentation import aiohttp, botocore, urllib3
 from llmmetrics.instrumentation.httpx import Metered, metered
 from llmmetrics.instrumentation.send import FAMILIES
 
@@ -31,14 +31,14 @@ _LEAVES = (
 
 
 def wrap(meter: Engine, client: T, backend: str | None) -> T:
-    """Meter every httpx, httpx2 and Bedrock client in `client`; return `client`. Raises `ConfigError`."""
+    """Meter every client of a library that has a door in `client`; return `client`. Raises `ConfigError`."""
     if backend is not None:
         meter.require_backend(backend)
     found = list(_clients(client))
     if not found:
         raise ConfigError(_nothing_in(client))
-    # a botocore client may be used again after close()
-    if all(not botocore.is_metered(each) and each.is_closed for each in found):
+    # the clients of other libraries than httpx may be used again after close()
+    if all(hasattr(each, "_transport") and each.is_closed for each in found):
         raise ConfigError(f"{_name(client)} is closed and cannot be used again: wrap it before its first use")
     for each in found:
         _wrap_one(meter, each, backend)
@@ -46,7 +46,7 @@ def wrap(meter: Engine, client: T, backend: str | None) -> T:
 
 
 def _clients(root: object) -> Iterator[Any]:
-    """Find the httpx, httpx2 and Bedrock clients among an object's attributes, breadth first."""
+    """Find the clients among an object's attributes, breadth first."""
     kinds = tuple(
         getattr(library, name)
         for library in map(sys.modules.get, FAMILIES)
@@ -57,18 +57,34 @@ def _clients(root: object) -> Iterator[Any]:
     queue = deque([(root, 0)])
     while queue and len(seen) < _MOST:
         thing, depth = queue.popleft()
-        if isinstance(thing, kinds):
-            yield thing
-            continue
-        if botocore.service_of(thing):
-            if botocore.is_metered(thing):
-                yield thing
-            continue
-        if depth < _DEPTH:
+        found, whole = _look_at(thing, kinds)
+        if found is not None:
+            yield found
+        if depth < _DEPTH and not whole:
             for each in _held(thing):
                 if id(each) not in seen and not isinstance(each, _LEAVES):
                     seen.add(id(each))
                     queue.append((each, depth + 1))
+
+
+def _look_at(thing: Any, kinds: tuple[type[Any], ...]) -> tuple[Any, bool]:
+    """Return the client that an object is, or None; and whether to look no further in the object."""
+    if isinstance(thing, kinds):
+        return thing, True
+    if service := botocore.service_of(thing):
+        if botocore.is_metered(thing):
+            return thing, True
+        session = _session_of(thing)
+        return session if service == botocore.SERVICE and aiohttp.is_session(session) else None, True
+    if urllib3.is_client(thing) or aiohttp.is_session(thing):
+        # google-genai's client holds one of httpx too
+        return thing, not hasattr(thing, "_use_aiohttp")
+    return None, False
+
+
+def _session_of(client: Any) -> Any:
+    """Return what an aiobotocore client sends with."""
+    return getattr(vars(client).get("_endpoint"), "http_session", None)
 
 
 def _held(thing: object) -> Iterator[object]:
@@ -97,6 +113,11 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
         metering = isinstance(inner, botocore.Session)
         endpoint.http_session = _same(inner, meter, backend) if metering else botocore.Session(meter, inner, backend)
         return
+    for library in (urllib3.is_client, urllib3.wrap), (aiohttp.is_session, aiohttp.wrap):
+        is_its, wrap_it = library
+        if is_its(client):
+            wrap_it(client, meter, backend)
+            return
     asynchronous = hasattr(client, "aclose")
     # google-genai's async client creates an inner client for every event loop, and sends nothing itself
     if make := getattr(client, "_inner_client_cls", None):
@@ -142,13 +163,7 @@ def _name(thing: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-_OUTSIDE = {
-    "aiohttp": "it goes through aiohttp",
-    "aiobotocore": "it goes through aiohttp",
-    "aioboto3": "it goes through aiohttp",
-    "grpc": "it goes through gRPC",
-    "requests": "it goes through requests",
-}
+_OUTSIDE = {"grpc": "it goes through gRPC"}
 
 
 def _nothing_in(client: object) -> str:
@@ -158,21 +173,21 @@ def _nothing_in(client: object) -> str:
     if isinstance(client, type):
         return f"{_name(client)} is a class: wrap an instance of it, or use llmmetrics.instrument(meter)"
     if service := botocore.service_of(client):
-        why_not = "goes through aiohttp, which llmmetrics does not meter"
-        if service != botocore.SERVICE:
-            why_not = f"is a client of AWS's {service}, which makes no LLM calls"
+        why_not = f"is a client of AWS's {service}, which makes no LLM calls"
+        if service == botocore.SERVICE:
+            why_not = "sends through a library that llmmetrics does not know"
         return f"{_name(client)} {why_not}: wrap the result of boto3.client({botocore.SERVICE!r})"
     held = sorted({_name(each) for each in _held(client) if not isinstance(each, _LEAVES)})
     reason = next(
         (why for name in [_name(client), *held] for root, why in _OUTSIDE.items() if name.startswith(root)), None
     )
     if reason:
-        return f"{_name(client)} holds no httpx client: {reason}, which llmmetrics does not meter"
+        return f"{_name(client)} holds no HTTP client: {reason}, which llmmetrics does not meter"
     if _name(client).startswith(("boto3.", "botocore.")):
         return f"{_name(client)} is not a client: wrap the result of boto3.client({botocore.SERVICE!r})"
     inside = ", ".join(held[:8]) or "nothing"
     return (
-        f"{_name(client)} holds no httpx, httpx2 or Bedrock client (it holds {inside}): pass the SDK's client or "
-        "an httpx client. If the SDK creates its client later, or keeps it in a global, use "
-        "llmmetrics.instrument(meter). If the SDK is too old to use httpx, upgrade it"
+        f"{_name(client)} holds no HTTP client that llmmetrics knows (it holds {inside}): pass the SDK's client, "
+        "or one of httpx, requests or aiohttp. If the SDK creates its client later, or keeps it in a global, use "
+        "llmmetrics.instrument(meter). If the SDK is old, upgrade it"
     )

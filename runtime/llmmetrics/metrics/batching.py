@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tallied
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -12,15 +12,6 @@ from llmmetrics.pricing.price import ATTO
 from llmmetrics.reading.error_types import Status
 
 TOKEN_TYPES = ("prompt", "completion", "total")
-
-Add = Callable[[float], None]
-"""Adds to one sample."""
-
-
-def adder(child: Any) -> Add:
-    """Return a child's add function without its checks, which our values do not need."""
-    add: Add = getattr(child, "_value", child).inc
-    return add
 
 
 def _observe(histogram: Any, values: Sequence[float]) -> None:

@@ -63,6 +63,12 @@ ROWS: dict[str, FamilyRow] = {
         "Requests that passed through and are not LLM calls",
         ("backend",),
     ),
+    "unmetered_connections": FamilyRow(
+        "llmmetrics_unmetered_connections_total",
+        Counter,
+        "Connections to LLM hosts that llmmetrics did not make, so that their calls are not metered",
+        ("host",),
+    ),
     "unread": FamilyRow("llmmetrics_unread_calls_total", Counter, "Calls whose answer could not be read", ("reason",)),
     "retries": FamilyRow(
         "llmmetrics_retries_total",
@@ -93,6 +99,12 @@ ROWS: dict[str, FamilyRow] = {
     ),
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
+    ),
+    "tagged_cost": FamilyRow(
+        "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
+    ),
+    "tagged_tokens": FamilyRow(
+        "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
     ),
     "failovers": FamilyRow(
         "llmmetrics_failovers_total",

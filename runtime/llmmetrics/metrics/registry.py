@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakMethod
@@ -16,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakMethod
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.metrics.batching import Add, Batches, Finished, adder
+from llmmetrics.metrics.batching import Batches, Finished
 from llmmetrics.metrics.definitions import (
     HEALTH,
     MULTIPROCESS_MODES,
@@ -40,7 +41,7 @@ BATCH = 64
 
 
 class Spend(NamedTuple):
-    """Spend and limit of one backend, in nano-dollars; `blocked` while its calls are refused."""
+    """Spend and limit of one backend, in pico-dollars; `blocked` while its calls are refused."""
 
     spent: int
     limit: int
@@ -48,7 +49,7 @@ class Spend(NamedTuple):
     window: Window
 
 
-NANO = 10**9
+PICO = 10**12
 
 
 @dataclass(slots=True)
@@ -58,7 +59,10 @@ class CallSeries:
     backend: str
     model: str
     add: Callable[[Finished], None]
-    active: Add
+    begin: Callable[[], object]
+    """Count a call in flight."""
+    end: Callable[[], object]
+    """Count that call no longer."""
     price: Price | None
     """The configured price of this model."""
     limited: bool = False
@@ -77,6 +81,8 @@ class Families:
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
         self._known: set[str] = set()
+        self._in_flight: dict[str, list[None]] = {}
+        """A list as long as a backend has requests in flight."""
         self._tallies: dict[tuple[str, str], Batches] = {}
         self._all: dict[str, Any] = {
             key: row.type(row.name, row.help, row.labels, registry=None, **self._options(row))
@@ -122,8 +128,8 @@ class Families:
         if spends:
             gauge, edges = budget_gauge(), window_gauge()
             for backend, spend in spends.items():
-                gauge.add_metric([backend, "current"], spend.spent / NANO)
-                gauge.add_metric([backend, "max"], spend.limit / NANO)
+                gauge.add_metric([backend, "current"], spend.spent / PICO)
+                gauge.add_metric([backend, "max"], spend.limit / PICO)
                 if spend.window.resets_at is not None:
                     edges.add_metric([backend, "start"], spend.window.start.timestamp())
                     edges.add_metric([backend, "end"], spend.window.end.timestamp())
@@ -141,7 +147,17 @@ class Families:
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""
-        return CallSeries(backend, model, self._tally(backend, model).add, adder(self["active"].labels(backend)), price)
+        return CallSeries(backend, model, self._tally(backend, model).add, *self._active(backend), price)
+
+    def _active(self, backend: str) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Return how to count one more and one less request in flight of a backend."""
+        child = self["active"].labels(backend)
+        if self.multiprocess:
+            return partial(child.inc, 1), partial(child.dec, 1)
+        # the length of a list: to append and to pop are atomic, and take a tenth of the time of a gauge
+        calls = self._in_flight.setdefault(backend, [])
+        child.set_function(calls.__len__)
+        return partial(calls.append, None), calls.pop
 
     def priced(self, backend: str, model: str) -> None:
         """Create the cost child of a model with a known price, at 0."""
@@ -182,8 +198,8 @@ class Families:
             for tally in self._tallies.values():
                 tally.forget()
         else:
-            for backend in self._known:
-                self["active"].labels(backend).set(0)
+            for calls in self._in_flight.values():
+                calls.clear()
 
 
 _shared: WeakKeyDictionary[CollectorRegistry, Families] = WeakKeyDictionary()

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from llmmetrics.pricing import pieces
 from llmmetrics.pricing.price import PER_THOUSAND, Price, filled
 
 # bucket → the catalogue's names of its price; the first existing one applies
@@ -24,6 +25,13 @@ _NAMES: dict[str, tuple[str, ...]] = {
     **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image")},
     "web_search": ("web_searches_kcount",),
     "file_search": ("storage_searches_kcount",),
+    "page": ("input_document_kpages",),
+    "annotated_page": ("input_annotated_document_kpages",),
+    "character": ("input_mchars",),
+    "audio_ms": ("input_audio_hours", "audio_hours"),
+    # `pieces` has these names
+    "image": ("images_kcount",),
+    "video_second": ("video_seconds",),
 }
 
 
@@ -213,6 +221,8 @@ class Catalogue:
 
     def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
         seller, found = self._model(model, url, provider)
+        if seller is not None and (by_piece := pieces.prices(seller.id, model)):
+            return Listing([_Always(by_piece)])
         if found is None:
             return None
         rows = found.prices if isinstance(found.prices, list) else [_Always(found.prices)]

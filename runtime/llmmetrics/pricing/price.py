@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from llmmetrics.wire.format import Charge
-from llmmetrics.wire.usage import FEES, Usage
+from llmmetrics.wire.usage import PIECES, Usage
 
 ATTO = 10**18
 """Attodollars in a dollar: a price for a million tokens may have 12 decimals."""
 
-_PER_MILLION = ATTO // 10**6
 PER_THOUSAND = ATTO // 10**3
 
 
@@ -48,10 +47,17 @@ class Price:
         if self.request_fee:
             return None
         units = self.at(usage.prompt) if self.tiers else self.units
+        cost = 0
         try:
-            return sum([units[name] * n for name, n in usage.buckets.items()])
+            for name, n in usage.buckets.items():
+                cost += units[name] * n
         except KeyError:
             return None
+        return cost
+
+    def knows(self, usage: Usage) -> bool:
+        """Return whether any bucket of a usage has a price."""
+        return not self.at(usage.prompt).keys().isdisjoint(usage.buckets)
 
     def least(self, usage: Usage) -> int:
         """Compute the cost of the buckets that have a price, in attodollars."""
@@ -78,12 +84,11 @@ def filled(own: Mapping[str, Decimal]) -> dict[str, int]:
     for bucket, others in ELSE.items():
         if bucket not in own and (other := next((each for each in others if each in own), None)):
             whose[bucket] = other
-    per = {bucket: PER_THOUSAND if bucket in FEES else _PER_MILLION for bucket in whose}
-    return {bucket: int(own[name] * per[bucket]) for bucket, name in whose.items()}
+    return {bucket: int(own[name] * ATTO / PIECES.get(bucket, 10**6)) for bucket, name in whose.items()}
 
 
 def configured(usd: Mapping[str, Decimal]) -> Price:
-    """Make a price from the user's prices by bucket: USD for a million tokens, or for a thousand of a fee."""
+    """Make a price from the user's prices by bucket: USD for a million tokens, or for a number of `PIECES`."""
     return Price(filled(usd))
 
 

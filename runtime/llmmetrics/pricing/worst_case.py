@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
 from llmmetrics.pricing.price import Price
-from llmmetrics.wire import prompt_names
+from llmmetrics.wire import model_of, prompt_names
 from llmmetrics.wire.estimation.estimate import family_of
 from llmmetrics.wire.estimation.media import HELD
 from llmmetrics.wire.estimation.prompt import parts_of
-from llmmetrics.wire.format import NO_COMPLETION, Format, Place, value_at
+from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, Place, value_at
 from llmmetrics.wire.framing.frames import parse
-from llmmetrics.wire.usage import COMPLETION, FEES, PROMPT
+from llmmetrics.wire.usage import COMPLETION, PROMPT, TOOLS
 
 UNKNOWN_WINDOW = 200_000
 """Context window in tokens, if the catalogue has none."""
@@ -97,16 +97,26 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None, *m
     answers = max(_at(fields, format.answer_counts), default=1)
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
     return WorstCase(
-        _dearest(units, PROMPT) * prompt + _dearest(units, FEES) * searches + price.request_fee,
+        _dearest(units, PROMPT) * prompt + _dearest(units, TOOLS) * searches + price.request_fee,
         _dearest(units, COMPLETION) * answers,
         output,
     )
 
 
+def most_of(charges: Iterable[Charge], price: Callable[[str | None], Price | None]) -> WorstCase | None:
+    """Return the highest possible cost of parts, each with all that it may be billed by; None if unknown."""
+    total, parts = 0, tuple(charges)
+    for charge in parts:
+        found = price(charge.model)
+        if found is None or not found.knows(charge.usage):
+            return None
+        total += found.least(charge.usage)
+    return WorstCase(total, 0, 0) if parts else None
+
+
 def _media(fields: dict[str, Any], format: Format, models: Sequence[str | None], window: int) -> int:
     """Return the most tokens of the media in a request. Of sounds and films, a token is longer than a byte."""
-    model = fields.get("model")
-    family = family_of(*models, format.vendor, model if isinstance(model, str) else None)
+    family = family_of(*models, format.vendor, model_of(format, fields))
     tokens = 0.0
     for medium in parts_of(fields, prompt_names(format)).media:
         if medium.kind == "image":

@@ -67,12 +67,18 @@ CODES: dict[str, ErrorType] = {
 
 _CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "__type")
 
-_FAMILIES = ("httpx2", "httpx", "httpcore2", "httpcore", "botocore.exceptions", "urllib3.exceptions")
+_FAMILIES = (
+    *("httpx2", "httpx", "httpcore2", "httpcore", "botocore.exceptions", "urllib3.exceptions"),
+    *("aiohttp", "websockets.exceptions"),
+)
 
 EXCEPTIONS: dict[str, ErrorType] = {
+    # before its base class: urllib3 derives it from a timeout
+    "NewConnectionError": ErrorType.NETWORK,
     "TimeoutException": ErrorType.TIMEOUT,
     "ConnectTimeoutError": ErrorType.TIMEOUT,
     "ReadTimeoutError": ErrorType.TIMEOUT,
+    "ServerTimeoutError": ErrorType.TIMEOUT,
     "NetworkError": ErrorType.NETWORK,
     "ProtocolError": ErrorType.NETWORK,
     "ProxyError": ErrorType.NETWORK,
@@ -80,12 +86,17 @@ EXCEPTIONS: dict[str, ErrorType] = {
     "ConnectionError": ErrorType.NETWORK,
     "ConnectionClosedError": ErrorType.NETWORK,
     "IncompleteReadError": ErrorType.NETWORK,
+    "ClientConnectionError": ErrorType.NETWORK,
+    "ClientPayloadError": ErrorType.NETWORK,
+    "ConnectionClosed": ErrorType.NETWORK,
+    "InvalidHandshake": ErrorType.NETWORK,
 }
 """The HTTP libraries' classes by name, so that no library is imported. The first match applies."""
 
 _UNSENT = (
     *("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol"),
     *("ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"),
+    *("NewConnectionError", "ClientConnectorError", "ConnectionTimeoutError"),
 )
 
 
@@ -127,8 +138,21 @@ def _is(exception: BaseException, name: str) -> bool:
     return any(isinstance(exception, getattr(sys.modules.get(family), name, ())) for family in _FAMILIES)
 
 
-def error_of(exception: Exception) -> ErrorType:
+def _original(exception: BaseException) -> BaseException:
+    """Return what aiohttp raised below httpx: httpx-aiohttp calls every lost connection a timeout of connecting."""
+    cause = exception.__cause__
+    if cause is None or _is_aiohttp(exception) or not _is_aiohttp(cause):
+        return exception
+    return cause
+
+
+def _is_aiohttp(exception: BaseException) -> bool:
+    return type(exception).__module__.startswith("aiohttp.")
+
+
+def error_of(exception: BaseException) -> ErrorType:
     """Return the error type of a call that ended with an exception."""
+    exception = _original(exception)
     for name, kind in EXCEPTIONS.items():
         if _is(exception, name):
             return kind
@@ -139,6 +163,7 @@ def error_of(exception: Exception) -> ErrorType:
 
 def never_sent(exception: BaseException) -> bool:
     """Return whether the request failed before any byte reached the provider."""
+    exception = _original(exception)
     return any(_is(exception, name) for name in _UNSENT)
 
 

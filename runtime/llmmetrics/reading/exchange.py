@@ -32,7 +32,7 @@ from llmmetrics.wire.framing.frames import (
     torn_json,
 )
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
-from llmmetrics.wire.usage import Usage
+from llmmetrics.wire.usage import UNCOUNTED, Usage, add, usage_of
 
 Headers = Iterable[tuple[str, str]]
 
@@ -94,6 +94,8 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
 
 def _document(format: Format, body: Body) -> tuple[Doc, bool, bool]:
     """Read a JSON body: an object, an array (Gemini's stream), or the kept parts of a long one."""
+    if format.any_body and (body.head or body.tail).lstrip()[:1] != b"{":
+        return {}, False, True
     missing = body.total - len(body.tail)
     if missing > len(body.head):
         found = salvage(body.head, format.fields) | salvage(body.tail, format.fields)
@@ -183,6 +185,16 @@ def provider_name(origin: Origin, format: Format | None) -> str:
     return known or (f"{format.vendor}-compatible" if format else "unknown")
 
 
+def counted(format: Format, reading: Reading, request_body: bytes, model: str | None) -> Reading:
+    """Add what only the request tells of a call that is billed by piece, or that it is uncounted."""
+    if format.pieces is None or reading.error:
+        return reading
+    asked = {**wire.asked_fields(request_body), "model": model}
+    if charges := format.pieces(asked, reading.usage):
+        return reading._replace(usage=add(each.usage for each in charges), charges=charges)
+    return reading if reading.usage is not None else reading._replace(usage=usage_of({UNCOUNTED: 1}))
+
+
 def charges_of(reading: Reading) -> tuple[Charge, ...]:
     """Return the priced parts of a call."""
     if reading.charges or reading.usage is None:
@@ -210,7 +222,7 @@ def read_exchange(
     """
     parts = urlsplit(url)
     origin, path = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port), unquote(parts.path)
-    claimed = wire.claim(method, origin.host, path)
+    claimed = wire.claim(method, origin.host, path, provider_of(origin))
     headers = {name.lower(): value for name, value in response_headers}
     try:
         body = keep(response_body, decoder_of(headers.get("content-encoding")))
@@ -228,6 +240,10 @@ def read_exchange(
     error = error_types.error_in(None, reading.error) or seen.foreign
     if error is None and readable and not seen.valid:
         error = ErrorType.UNKNOWN
+    if not seen.malformed_usage:
+        reading = counted(claimed.format, reading, request_body, model)
+    if reading.usage is not None and UNCOUNTED in reading.usage.buckets:
+        reading = reading._replace(usage=None)
     amount, charges = None, charges_of(reading)
     if reading.wire_cost is not None:
         amount = price.attodollars(reading.wire_cost)

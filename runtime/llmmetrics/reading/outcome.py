@@ -9,14 +9,14 @@ from typing import NamedTuple
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
-from llmmetrics.reading.exchange import BodyReading, see
+from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, header_cost
+from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_spoilt, parse
 from llmmetrics.wire.tiers import asked_tier
-from llmmetrics.wire.usage import Usage, usage_of
+from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
@@ -105,21 +105,17 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         reading = format.read(body)
     except MalformedUsageError:
         return None
-    if reading.usage is None or reading.error or not reading.usage.total:
+    model, usage, charges, cost, error, tier = reading
+    if usage is None or error or not (usage.prompt or usage.completion):
         return None
+    headers = buffer.headers
+    if headers is not None:
+        if format.tier is not None:
+            tier = format.tier(headers) or tier
+        if cost is None:
+            cost = header_cost(headers)
     out = Outcome()
-    out.plain = True
-    out.model, out.usage = reading.model, reading.usage
-    if reading.charges:
-        out.charges = reading.charges
-    if reading.wire_cost is not None:
-        out.wire_cost = reading.wire_cost
-    if reading.tier is not None:
-        out.tier = reading.tier
-    if format.tier is not None and (tier := format.tier(buffer.headers or {})):
-        out.tier = tier
-    if out.wire_cost is None and buffer.headers is not None and (cost := header_cost(buffer.headers)):
-        out.wire_cost = cost
+    out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
     return out
 
 
@@ -157,7 +153,11 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if complete and not seen.malformed_usage:
+        reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
+        if UNCOUNTED in reading.usage.buckets:
+            out.known, out.reason = False, out.unread or "absent"
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
@@ -170,6 +170,11 @@ def _answered(
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
     out.known, out.reason = False, reason
+    if sent.format.pieces is not None:
+        # its text tells nothing of what it costs
+        asked = counted(sent.format, Reading(), sent.body, sent.model)
+        out.usage, out.charges = asked.usage, asked.charges
+        return
     model = out.model or sent.model
     passed = estimate.completion_tokens(body, sent.format, model)
     if read is None:

@@ -107,6 +107,11 @@ class Backends:
         found = (each.name for each in self.all if each.origin and each.origin.host == host)
         return None if host == "localhost" else next(found, None)
 
+    def on_port(self, host: str, port: int) -> str | None:
+        """Return the backend at this host and port, of this machine too."""
+        found = (each for each in self.all if each.origin and each.origin.host == host)
+        return next((each.name for each in found if each.origin and each.origin.listens == port), None)
+
     def named(self, name: str) -> tuple[Configured, ...]:
         """Return the backend with this name. Raises `ConfigError` if there is none."""
         found = tuple(each for each in self.all if each.name == name)

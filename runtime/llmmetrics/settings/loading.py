@@ -9,12 +9,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Self, get_args, get_origin
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -33,6 +33,9 @@ _OTHERWISE = {".toml": "tomllib.loads", ".yaml": "yaml.safe_load", ".yml": "yaml
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _BARE = re.compile(r"\$([A-Za-z_]\w*)")
+
+FEW = 10
+"""How many known keys an error lists."""
 
 _KEY = ".apikey"
 """The end of the path of an API key, in any spelling."""
@@ -81,18 +84,42 @@ def load(
     ignored = [name for name in document if _plain(name) in map(_plain, ELSEWHERE)]
     if ignored:
         log.warning("%s: these sections belong to another library and are ignored: %s", ROOT, ", ".join(ignored))
+    unknown: list[str] = []
     try:
-        problems = [*unknown_keys(document, Settings, ROOT, ignored)]
+        unknown += unknown_keys(document, Settings, ROOT, ignored)
         document = {name: value for name, value in document.items() if name not in ignored}
-        if not problems:
-            settings = Settings.model_validate(_substitute(document, ROOT, environ))
-            return _with_full_paths(source, settings) if isinstance(source, str | os.PathLike) else settings
+        settings, problems = validated(Settings, _substitute(document, ROOT, environ), ROOT, unknown)
     except RecursionError:
-        problems = [f"{where}: nested too deep for settings: use only the sections in docs/settings.md"]
+        settings, problems = None, [f"{where}: nested too deep for settings: use only the sections in docs/settings.md"]
+    except ConfigError as exc:
+        settings, problems = None, [*unknown, str(exc)]
+    if settings is None:
+        raise ConfigError(joined(problems, "the settings have"))
+    return _with_full_paths(source, settings) if isinstance(source, str | os.PathLike) else settings
+
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def validated(
+    section: type[Document], document: Mapping[str, Any], path: str, unknown: Sequence[str]
+) -> tuple[Document | None, list[str]]:
+    """Validate a document; return it, or None and a line for each problem. `unknown` are those of `unknown_keys`."""
+    try:
+        valid = section.model_validate(document)
     except ValidationError as exc:
-        problems = [problem(error, ROOT) for error in exc.errors(include_url=False, include_context=False)]
+        errors = exc.errors(include_url=False, include_context=False)
+    else:
+        return (None if unknown else valid), [*unknown]
     # outside the handler: the validation error holds the document's values
-    raise ConfigError(joined(problems, "the settings have"))
+    others = [problem(each, path) for each in errors if each["type"] != "extra_forbidden"]
+    return None, [*unknown, *(each for each in others if not _misspelt(each, unknown))]
+
+
+def _misspelt(problem: str, unknown: Sequence[str]) -> bool:
+    """Return whether a key is missing because it is misspelt, which another problem says."""
+    parent, _, key = problem.removesuffix(" is missing").rpartition(".")
+    return any(each.startswith(f"{parent}.") and each.endswith(f"did you mean {key}?") for each in unknown)
 
 
 def _with_full_paths(source: str | os.PathLike[str], settings: Settings) -> Settings:
@@ -165,8 +192,7 @@ def unknown_keys(
         if name is None:
             near = get_close_matches(_plain(key), [*map(_plain, known), _plain(ROOT)], 1, 0.7)
             names = {**{_plain(each): str(fields[name].alias) for each, name in known.items()}, _plain(ROOT): ROOT}
-            hint = f"did you mean {names[near[0]]}?" if near else f"the known keys are {', '.join(by_key)}"
-            yield f"{path}.{key} is unknown: {hint}"
+            yield f"{path}.{key} is unknown: {f'did you mean {names[near[0]]}?' if near else _few(str(key), by_key)}"
             continue
         if name in seen:
             yield f"{path}.{key} is there twice, also as {seen[name]}: keep one"
@@ -178,6 +204,14 @@ def unknown_keys(
         for index, item in items:
             if isinstance(item, Mapping):
                 yield from unknown_keys(item, inner, f"{path}.{key}" + ("" if index is None else f"[{index}]"))
+
+
+def _few(key: str, known: Iterable[str]) -> str:
+    """Name the known keys; of many, those that are most similar."""
+    names = [*known]
+    if len(names) <= FEW:
+        return f"the known keys are {', '.join(names)}"
+    return f"the most similar keys are {', '.join(get_close_matches(key, names, 3, 0))}"
 
 
 def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
@@ -195,6 +229,8 @@ def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
                 "%s has a $ and a name without braces, and is used unchanged: write ${NAME} for a variable", path
             )
             break
+    if "${" in _VARIABLE.sub("", value):
+        log.warning("%s has a ${ without a name and a }, and is used unchanged: write ${NAME} for a variable", path)
     unset = [name for name in _VARIABLE.findall(value) if name not in environ]
     if not unset:
         return _VARIABLE.sub(lambda match: environ[match[1]], value)

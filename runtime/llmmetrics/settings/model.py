@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from llmmetrics.settings.attribution import Attribution
 from llmmetrics.settings.rates import BUCKETS, Prices, Section
 from llmmetrics.settings.windows import ResetPeriod, Weekday
 
@@ -39,10 +40,11 @@ class BudgetMode(StrEnum):
 
 
 class Durability(StrEnum):
-    """How safely the SQLite ledger writes to the disk."""
+    """How safely a booking is stored: `full` waits for an SQLite file's disk, `replicated` for a replica of Redis."""
 
     NORMAL = "normal"
     FULL = "full"
+    REPLICATED = "replicated"
 
 
 class OnLedgerError(StrEnum):
@@ -93,8 +95,8 @@ def _http_url(url: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=9)]
-"""USD, to the nano-dollar; the maximum is what every ledger can store exactly."""
+Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=12)]
+"""USD, to the pico-dollar; the maximum is what every ledger can store exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]
@@ -207,6 +209,7 @@ class Settings(Section):
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
     budget: Budget = Budget()
+    attribution: Attribution = Attribution()
     backends: tuple[Backend, ...] = ()
     price_file: str | None = Field(default=None, min_length=1)
     """The path of the user's price file, JSON or YAML; in a settings file, relative to it."""

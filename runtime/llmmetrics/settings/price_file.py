@@ -14,11 +14,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from llmmetrics.errors import ConfigError
 from llmmetrics.pricing.price import Price
-from llmmetrics.settings.loading import JsonObject, joined, problem, unknown_keys
+from llmmetrics.settings.loading import JsonObject, joined, unknown_keys, validated
 from llmmetrics.settings.rates import Prices, Section
 
 SCHEMA = 1
@@ -136,12 +136,9 @@ def read(source: str | os.PathLike[str]) -> PriceSheet:
         raise ConfigError(
             f"{path}: the price file has Schema {version}, this llmmetrics reads up to {SCHEMA}: install a newer one"
         )
-    try:
-        problems = [*unknown_keys(document, PriceFile, str(path))]
-        if not problems:
-            return PriceSheet(PriceFile.model_validate(document).prices)
-    except ValidationError as exc:
-        problems = [problem(each, str(path)) for each in exc.errors(include_url=False, include_context=False)]
+    content, problems = validated(PriceFile, document, str(path), [*unknown_keys(document, PriceFile, str(path))])
+    if content is not None:
+        return PriceSheet(content.prices)
     raise ConfigError(joined([each.replace(f"{path}.", f"{path}: ", 1) for each in problems], "the price file has"))
 
 
@@ -176,8 +173,21 @@ def _yaml(text: str) -> Any:
         raise ConfigError(
             "LlmSettings.PriceFile is YAML, and PyYAML is not installed: pip install 'llmmetrics[yaml]', or write JSON"
         ) from None
+
+    class EachKeyOnce(yaml.SafeLoader):
+        """A loader that refuses duplicate keys: YAML's own keeps the last."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT002 - PyYAML's signature
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                if first := lines.get(str(key.value)):
+                    twice = f"the key {key.value} is there twice, first on line {first}: keep one"
+                    raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
+                lines[str(key.value)] = key.start_mark.line + 1
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, EachKeyOnce)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""

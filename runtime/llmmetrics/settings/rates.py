@@ -40,12 +40,18 @@ BUCKETS: dict[str, str] = {
     "cost_per_thousand_web_searches": "web_search",
     "cost_per_thousand_file_searches": "file_search",
     "cost_per_thousand_tool_uses": "tool_use",
+    "cost_per_thousand_images": "image",
+    "cost_per_thousand_pages": "page",
+    "cost_per_thousand_annotated_pages": "annotated_page",
+    "cost_per_million_characters": "character",
+    "cost_per_audio_hour": "audio_ms",
+    "cost_per_video_second": "video_second",
 }
 """The bucket of `llmmetrics.wire.usage` of each price."""
 
 
 class Prices(Section):
-    """USD for a million tokens of each bucket, or for a thousand of a fee.
+    """USD for a million tokens of each bucket, or for pieces (images, pages, characters, an hour of sound, searches).
 
     A bucket without its own price takes that of input or output (`llmmetrics.pricing.price.ELSE`); a fee does not.
     """
@@ -67,6 +73,12 @@ class Prices(Section):
     cost_per_thousand_web_searches: Dollars | None = None
     cost_per_thousand_file_searches: Dollars | None = None
     cost_per_thousand_tool_uses: Dollars | None = None
+    cost_per_thousand_images: Dollars | None = None
+    cost_per_thousand_pages: Dollars | None = None
+    cost_per_thousand_annotated_pages: Dollars | None = None
+    cost_per_million_characters: Dollars | None = None
+    cost_per_audio_hour: Dollars | None = None
+    cost_per_video_second: Dollars | None = None
 
     @property
     def usd(self) -> dict[str, Decimal]:

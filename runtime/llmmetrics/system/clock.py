@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
+
+from llmmetrics.system import boot
 
 
 class Clock(Protocol):
@@ -16,6 +19,14 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return monotonic seconds, for durations."""
 
+    def uptime(self) -> float:
+        """Return seconds since the machine started, the same in all of its processes, for leases."""
+
+
+def uptime_of(clock: Clock) -> Callable[[], float]:
+    """Return a clock's `uptime`; the machine's for a clock that was written before clocks had it."""
+    return getattr(clock, "uptime", boot.uptime)
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -25,3 +36,4 @@ class SystemClock:
         return datetime.fromtimestamp(time.time(), UTC)
 
     monotonic = staticmethod(time.perf_counter)
+    uptime = staticmethod(boot.uptime)

@@ -9,14 +9,14 @@ from uuid import uuid4
 
 from llmmetrics.budgets.budget import SpendLimit, usd
 from llmmetrics.budgets.enforcer import Enforcer
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window
-from llmmetrics.system.clock import SystemClock
+from llmmetrics.system.clock import SystemClock, uptime_of
 
 
 def has_own_clock(meter: Engine) -> bool:
@@ -89,11 +89,12 @@ class TestBudget:
     def spend(self, backend: str, amount_usd: Decimal) -> None:
         """Book an amount, as a call would."""
         window = window_of(self.meter, backend)
-        self._ledger.settle(backend, uuid4().hex, int(amount_usd * NANO), self.meter.clock.now(), window)
+        id = CallId(uuid4().hex, 0)
+        self._ledger.settle(backend, id, int(amount_usd * PICO), Basis.KNOWN, self.meter.clock.now(), window)
 
     def _spent(self, backend: str) -> int:
         self.meter.flush()
-        return self._ledger.balance(backend, window_of(self.meter, backend), self.meter.clock.now()).spent
+        return self._ledger.balance(backend, window_of(self.meter, backend), uptime_of(self.meter.clock)()).spent
 
     def restore(self) -> None:
         """Restore the meter's own limits and ledger."""

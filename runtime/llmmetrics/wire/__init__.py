@@ -7,12 +7,14 @@ tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, ca
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.wire import (
     anthropic,
     bedrock,
+    billed,
     cohere,
     gemini,
     interactions,
@@ -22,13 +24,36 @@ from llmmetrics.wire import (
     vertex,
     watsonx,
 )
-from llmmetrics.wire.format import NO_COMPLETION, Charge, Format, PromptNames, Reading, count, mapping
-from llmmetrics.wire.framing.frames import DONE, parse
+from llmmetrics.wire.format import NO_COMPLETION, Billing, Charge, Format, PromptNames, Reading, count, mapping
+from llmmetrics.wire.framing import multipart
+from llmmetrics.wire.framing.frames import DONE, Doc, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = ["DONE", "FORMATS", "NO_COMPLETION", "Asked", "Charge", "Claim", "Format", "PromptNames", "Reading"]
-__all__ += ["asked", "claim", "count", "mapping", "prompt_names", "register", "usage_of"]
+__all__ = [
+    "DONE",
+    "FORMATS",
+    "NO_COMPLETION",
+    "Asked",
+    "Billing",
+    "Charge",
+    "Claim",
+    "Format",
+    "PromptNames",
+    "Reading",
+]
+__all__ += [
+    "ANY",
+    "asked",
+    "asked_fields",
+    "claim",
+    "count",
+    "mapping",
+    "model_of",
+    "prompt_names",
+    "register",
+    "usage_of",
+]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -42,6 +67,7 @@ FORMATS: list[Format] = [
     *vertex.FORMATS,
     *interactions.FORMATS,
     *rerank.FORMATS,
+    *billed.FORMATS,
 ]
 """All wire formats; the first whose path matches reads the call."""
 
@@ -78,15 +104,29 @@ Asked = tuple[str | None, bool]
 """The model that a request asks for, and whether it asks for a stream."""
 
 
-def claim(method: str, host: str, path: str) -> Claim | None:
-    """Return the format of a request to this path (without its query), or None if it is not a call."""
+ANY = "*"
+"""The provider of a backend that may speak the formats of any."""
+
+
+def claim(method: str, host: str, path: str, provider: str | None = None) -> Claim | None:
+    """Return the format of a request to this path (without its query), or None if it is not a call.
+
+    `provider` is the id of the host's provider, None for an unknown host: some formats are claimed at theirs alone.
+    """
     if method != "POST":
         return None
     for each in FORMATS:
+        if each.providers and provider != ANY and provider not in each.providers:
+            continue
         if match := each.path.search(host + path):
             groups = match.groupdict()
             return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
+
+
+def model_of(format: Format, fields: Mapping[str, Any]) -> str | None:
+    """Return the model that the fields of a request name."""
+    return next((name for name in map(fields.get, format.model_names) if isinstance(name, str) and name), None)
 
 
 _MODEL_FIRST = b'{"model":"'
@@ -99,15 +139,17 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     if claimed.model is not None:
         # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None
-    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body:
+    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body and "model" in claimed.format.model_names:
         # httpx writes a dict that begins with the model so; parsing takes several times as long
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
             return first.decode("utf8", "replace"), claimed.format.always_streams
-    fields = parse(body)
-    if not isinstance(fields, dict):
-        return None, claimed.format.always_streams
-    # watsonx calls it `model_id`
-    model = fields.get("model") or fields.get("model_id")
-    streams = fields.get("stream", claimed.format.always_streams) is True
-    return (model if isinstance(model, str) and model else None), streams
+    fields = asked_fields(body)
+    streams = fields.get("stream", claimed.format.always_streams) in (True, "true")
+    return model_of(claimed.format, fields), streams
+
+
+def asked_fields(body: bytes) -> Doc:
+    """Return the fields of a request: of a JSON object, or of a form's first parts. Empty for anything else."""
+    fields = multipart.fields(body) if body.startswith(b"--") else parse(body)
+    return fields if isinstance(fields, dict) else {}

@@ -177,7 +177,8 @@ _INVOKE_LIMITS = (
 )
 
 
-def _refusal(message: str) -> Doc:
+def refusal(message: str) -> Doc:
+    """Return the body of an error."""
     return {"message": message}
 
 
@@ -197,7 +198,7 @@ FORMATS = (
         # its usage comes after the event that says why it stopped
         ended=lambda event: not {"messageStop", "metadata", "error"}.isdisjoint(event),
         prompt_names=PromptNames(messages=("messages",), system=("system",)),
-        refusal=_refusal,
+        refusal=refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=(_CONVERSE_LIMIT,),
         completion_names=_CONVERSE_COMPLETION,
@@ -218,7 +219,7 @@ FORMATS = (
         headers=_headers,
         tier=_tier,
         prompt_names=_INVOKE_PROMPT,
-        refusal=_refusal,
+        refusal=refusal,
         refusal_headers=_REFUSAL_HEADERS,
         output_limits=_INVOKE_LIMITS,
         answer_counts=(("n",), ("num_generations",)),
@@ -232,7 +233,7 @@ FORMATS = (
         "aws-bedrock",
         r"/model/(?P<model>.+)/count-tokens$",
         "/model/MODEL/count-tokens",
-        _refusal,
+        refusal,
         PromptNames(texts=("input",)),
     )._replace(refusal_headers=_REFUSAL_HEADERS),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from llmmetrics.wire.families import ModelFamily
@@ -41,6 +42,19 @@ FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
 
 Place = tuple[str, ...]
 """Where a value stands in a JSON object: field names, the outermost first."""
+
+
+class Billing(StrEnum):
+    """How a path of a POST is billed, and what of it can be read."""
+
+    READ = "read"
+    """By usage, which the answer carries."""
+    PIECE = "piece"
+    """By piece, page, character or second, which the request or the answer tells."""
+    UNKNOWN = "unknown"
+    """By what neither the request nor the answer tells."""
+    FREE = "free"
+    """It costs nothing, and uses no tokens."""
 
 
 COMPLETION_NAMES = frozenset({"content", "text"})
@@ -91,8 +105,18 @@ class Format(NamedTuple):
     """What is special about it, in a few words for the documentation."""
     usage_on_request: bool = False
     """A stream carries its usage only if the request has `stream_options.include_usage`."""
-    free: bool = False
-    """A call uses no tokens and costs nothing, such as counting tokens."""
+    billing: Billing = Billing.READ
+    """How it is billed. `FREE`: a call costs a known 0, such as counting tokens."""
+    providers: frozenset[str] = frozenset()
+    """It claims its path only at these providers, because other servers have such a path too. Empty: on any host."""
+    pieces: Callable[[Doc, Usage | None], tuple[Charge, ...]] | None = None
+    """What a call is billed by, from the fields of the request and the usage that the answer says. Empty: by this
+    usage; without it the call is uncounted. None: a call without usage is estimated from its text."""
+    bound: Callable[[Doc, int], tuple[Charge, ...]] | None = None
+    """The most that a request of these fields and of this size in bytes may be billed. Empty: that is not known. None:
+    tokens, of which the text tells."""
+    any_body: bool = False
+    """An answer may be something else than JSON, such as sound."""
     refusal: Callable[[str], Any] | None = None
     """The JSON body of HTTP 402 with this message, in the provider's own shape of an error. None: OpenAI's shape."""
     refusal_headers: tuple[tuple[str, str], ...] = ()
@@ -104,6 +128,8 @@ class Format(NamedTuple):
     """Where a request says how many completions it asks for."""
     tier_names: tuple[Place, ...] = ()
     """Where a request names the service tier."""
+    model_names: tuple[str, ...] = ("model",)
+    """The fields of a request that name the model, if the path does not."""
     prompt_names: PromptNames | None = None
     """The fields of a request that hold its prompt. Tokens are estimated from them if the wire carries no usage. None:
     the names of all formats in the table."""
@@ -130,7 +156,7 @@ def counter(vendor: str, path: str, example: str, refusal: Callable[[str], Any],
         read=lambda body: FREE._replace(error=body.get("error")),
         example=example,
         note="no tokens are used, and the cost is known: 0",
-        free=True,
+        billing=Billing.FREE,
         refusal=refusal,
         output_limits=NO_COMPLETION,
         prompt_names=prompt_names,
@@ -215,9 +241,10 @@ _COST_HEADERS = ("x-litellm-response-cost",)
 def header_cost(headers: Mapping[str, str]) -> Decimal | None:
     """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
     for name in _COST_HEADERS:
-        if said := headers.get(name):
+        # `in` first: httpx raises and catches an exception to `get` what is absent
+        if name in headers:
             try:
-                cost = Decimal(said)
+                cost = Decimal(headers[name])
             except ArithmeticError:
                 continue
             if cost.is_finite() and 0 < cost < MOST_USD:

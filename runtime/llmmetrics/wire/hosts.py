@@ -32,6 +32,11 @@ class Origin(NamedTuple):
     host: str
     port: int | None
 
+    @property
+    def listens(self) -> int:
+        """The port, also where it is the scheme's own."""
+        return self.port or (443 if self.scheme in ("https", "wss") else 80)
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}" + (f":{self.port}" if self.port else "")
 

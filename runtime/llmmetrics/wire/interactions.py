@@ -59,7 +59,8 @@ def _grounded(usage: Doc) -> Usage:
     return used
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """Read an interaction."""
     usage = mapping(body.get("usage"))
     known = "total_input_tokens" in usage or "total_output_tokens" in usage
     return Reading(
@@ -82,7 +83,7 @@ FORMATS = (
         path=re.compile(r"/v\d\w*/interactions/?$"),
         fields=("usage", "model", "service_tier", "error"),
         members=("steps", "outputs", "status"),
-        read=_read,
+        read=read,
         part=_part,
         ended=lambda event: event is DONE or str(event.get("event_type")).startswith("interaction.complete"),
         prompt_names=PromptNames(messages=("input",), system=("system_instruction",)),

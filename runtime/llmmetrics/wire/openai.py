@@ -12,6 +12,7 @@ from typing import Any, Final
 from llmmetrics.wire.families import ModelFamily, tiles
 from llmmetrics.wire.format import (
     COMPLETION_NAMES,
+    MOST,
     NO_COMPLETION,
     Charge,
     Format,
@@ -31,6 +32,42 @@ from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
 _NOTHING: Final[Any] = {}.get
+
+_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
+_USUAL: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
+
+
+def _usual(usage: Doc) -> Usage | None:
+    """Fast path: text, counted under OpenAI's own names. `tokens` returns the same, slower. None: it has to."""
+    if usage.keys() != _USUAL:
+        return None
+    prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
+    inward, outward = usage["prompt_tokens_details"], usage["completion_tokens_details"]
+    if type(inward) is not dict or type(outward) is not dict or len(inward) != 2:
+        return None
+    cached, reasoning = inward.get("cached_tokens"), outward.get("reasoning_tokens")
+    if inward.get("audio_tokens", True) or outward.get("audio_tokens") or outward.get("image_tokens"):
+        return None
+    if (
+        type(prompt) is type(completion) is type(total) is type(cached) is type(reasoning) is int
+        and prompt + completion == total
+        and 0 <= cached <= prompt < MOST
+        and 0 <= reasoning <= completion < MOST
+    ):
+        return _of_text(prompt, cached, completion, reasoning, cached)
+    return None
+
+
+def _of_text(prompt: int, cached: int, completion: int, reasoning: int, said: int) -> Usage:
+    """Make the usage of a text call, without empty buckets; `said` is the provider's own count of cached tokens."""
+    buckets = {"input": prompt - cached} if prompt != cached else {}
+    if cached:
+        buckets["cache_read"] = cached
+    if completion != reasoning:
+        buckets["output"] = completion - reasoning
+    if reasoning:
+        buckets["reasoning"] = reasoning
+    return Usage(prompt, completion, said, buckets)
 
 
 def tokens(usage: Doc) -> Usage:
@@ -92,14 +129,7 @@ def tokens(usage: Doc) -> Usage:
             "reasoning": reasoning,
         }
         return usage_of(buckets, cache_read=said)
-    buckets = {"input": fresh} if fresh else {}
-    if cached:
-        buckets["cache_read"] = cached
-    if visible:
-        buckets["output"] = visible
-    if reasoning:
-        buckets["reasoning"] = reasoning
-    return Usage(prompt, completion, said, buckets)
+    return _of_text(prompt, cached, completion, reasoning, said)
 
 
 def _for_an_hour(usage: Doc, inward: Callable[[str], Any], written: int) -> int:
@@ -108,7 +138,7 @@ def _for_an_hour(usage: Doc, inward: Callable[[str], Any], written: int) -> int:
     return min(count(mapping(split).get("ephemeral_1h_input_tokens")), written)
 
 
-_COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_EITHER = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 
 
 def read(body: Doc) -> Reading:
@@ -116,16 +146,22 @@ def read(body: Doc) -> Reading:
     usage = body.get("usage")
     if type(usage) is not dict:
         usage = _choice_usage(body)
-    known = tokens(usage) if usage else None
-    if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _COUNTS):
-        # a total alone does not say what it is the total of
-        known = None
-    if known and has_fees(usage):
-        known = plus(known, usage_fees(usage))
+    known, cost = _usual(usage), None
+    if known is None:
+        known, cost = _unusual(usage), wire_cost(usage)
     tier = body.get("service_tier")
     if tier is not None:
         tier = None if tier == "default" else tier_of(tier)
-    return Reading(text(body.get("model")), known, (), wire_cost(usage), body.get("error"), tier)
+    return Reading(text(body.get("model")), known, (), cost, body.get("error"), tier)
+
+
+def _unusual(usage: Doc) -> Usage | None:
+    """Read a usage under any host's names; None if it has no counts."""
+    known = tokens(usage) if usage else None
+    if known and not (known.prompt or known.completion) and all(usage.get(name) is None for name in _EITHER):
+        # a total alone does not say what it is the total of
+        return None
+    return plus(known, usage_fees(usage)) if known and has_fees(usage) else known
 
 
 def _choice_usage(body: Doc) -> Doc:

@@ -19,8 +19,24 @@ CACHED = frozenset(name for name in PROMPT if name.startswith("cache_read"))
 COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
 """The buckets of `completion`. `output` is visible text."""
 
-FEES = frozenset(["web_search", "file_search", "tool_use"])
-"""Counts of priced things that are not tokens. `tool_use` is any tool without a count of its own here."""
+TOOLS = frozenset(["web_search", "file_search", "tool_use"])
+"""Uses of tools inside a call. `tool_use` is any tool without a count of its own here."""
+
+PIECES: Mapping[str, int] = {
+    **dict.fromkeys(TOOLS, 1000),
+    "image": 1000,
+    "page": 1000,
+    "annotated_page": 1000,
+    "character": 10**6,
+    "audio_ms": 60 * 60 * 1000,
+    "video_second": 1,
+}
+"""Counts of priced things that are not tokens, each with the number that its price is for: an hour of `audio_ms`."""
+
+FEES = frozenset(PIECES)
+
+UNCOUNTED = "uncounted"
+"""A call that is billed, and whose answer says nothing to count. It never has a price."""
 
 
 class Usage(NamedTuple):
@@ -63,7 +79,7 @@ def usage_of(buckets: Mapping[str, int], *, cache_read: int = 0) -> Usage:
                 cached += n
         elif name in COMPLETION:
             completion += n
-        elif name not in FEES:
+        elif name not in FEES and name != UNCOUNTED:
             raise KeyError(name)
     return Usage(prompt, completion, max(cached, cache_read), kept)
 

@@ -8,6 +8,7 @@ import runpy
 import tomllib
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from support import sdks
@@ -37,14 +38,29 @@ def of(name, **options):
     return lambda sdk, asynchronous: getattr(sdk, f"{'Async' if asynchronous else ''}{name}")(**options)
 
 
+def gemini(sdk, asynchronous):
+    options = {"httpx_async_client": below("httpx2", asynchronous)} if asynchronous else {}
+    return sdk.Client(api_key="x", http_options=options)
+
+
+def cohere(sdk, asynchronous):
+    return of("ClientV2", api_key="x", httpx_client=below("httpx", asynchronous))(sdk, asynchronous)
+
+
+def below(sdk, asynchronous):
+    """A client for an SDK that would send its async calls through aiohttp, which cassettes do not play."""
+    library = import_module(sdk)
+    return library.AsyncClient() if asynchronous else library.Client()
+
+
 # the provider's SDK, its client, its exceptions
 PROVIDERS = {
     "openai": (sdks.SDKS["openai.chat"], of("OpenAI", api_key="x", max_retries=0)),
     "azure": (sdks.SDKS["openai.chat"], of("AzureOpenAI", api_key="x", max_retries=0, **ENDPOINT)),
     "anthropic": (sdks.SDKS["anthropic"], of("Anthropic", api_key="x", max_retries=0)),
-    "gemini": (sdks.SDKS["google-genai"], lambda sdk, _: sdk.Client(api_key="x")),
+    "gemini": (sdks.SDKS["google-genai"], gemini),
     "mistral": (sdks.SDKS["mistralai"], lambda sdk, _: sdk.Mistral(api_key="x")),
-    "cohere": (COHERE, of("ClientV2", api_key="x")),
+    "cohere": (COHERE, cohere),
     "ollama": (sdks.SDKS["ollama"], of("Client")),
 }
 # what the SDK raises: rate_limited, bad_key, quota, overloaded, timeout, cut

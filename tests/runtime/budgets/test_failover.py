@@ -17,15 +17,11 @@ from redis.exceptions import (
     ReadOnlyError,
     TryAgainError,
 )
-from support.budget_setup import START
 from support.servers import redis_server, until
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers.redis_servers import RedisServers
 from llmmetrics.errors import LedgerError
-from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
-
-DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
 
 
 class Address:
@@ -119,36 +115,34 @@ def test_an_address_that_still_leads_to_a_replica(made, tmp_path, caplog):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("times", [1, 2])
-def test_another_connection_is_tried_once(tmp_path, monkeypatch, error, times):
+def test_another_connection_is_tried_once(tmp_path, error, times):
     with redis_server(tmp_path) as server:
-        ledger = open_ledger(server.url, namespace="n")
-        settle, number, tried = ledger._scripts["settle"], ledger._redis.client_id(), []
+        servers, tried = RedisServers(server.url, replicated=False, hints={}), []
+        number = servers.ask("k", lambda redis: redis.client_id())
 
-        def refuse(**arguments):
-            tried.append(ledger._redis.client_id())
+        def refuse(redis):
+            tried.append(redis.client_id())
             if len(tried) <= times:
                 raise error
-            return settle(**arguments)
+            return "answer"
 
-        monkeypatch.setitem(ledger._scripts, "settle", refuse)
         if times == 1:
-            assert ledger.settle("b", "x", 5, START, DAY).spent == 5
+            assert servers.ask("k", refuse) == "answer"
         else:
             with pytest.raises(LedgerError):
-                ledger.settle("b", "x", 5, START, DAY)
+                servers.ask("k", refuse)
         first, second = tried
         assert first == number != second
-        ledger.close()
+        servers.close()
 
 
-def test_a_server_that_loads_its_data_is_named(tmp_path, monkeypatch):
+def test_a_server_that_loads_its_data_is_named(tmp_path):
     with redis_server(tmp_path) as server:
-        ledger = open_ledger(server.url, namespace="n")
+        servers = RedisServers(server.url, replicated=False, hints={})
 
-        def loading(**_):
+        def loading(_):
             raise BusyLoadingError("LOADING")
 
-        monkeypatch.setitem(ledger._scripts, "settle", loading)
         with pytest.raises(LedgerError, match="it is loading its data"):
-            ledger.settle("b", "x", 5, START, DAY)
-        ledger.close()
+            servers.ask("k", loading)
+        servers.close()

@@ -13,8 +13,8 @@ from support.budget_setup import START
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 from llmmetrics.system import processes
 
@@ -93,19 +93,19 @@ def test_a_thread_inside_sqlite_at_the_fork_does_no_harm(tmp_path, verb):
     _forking.clear()
 
     def act(db):
-        db.execute("INSERT INTO resets VALUES ('n', 0, 'a', 0)")
+        db.execute("INSERT INTO corrections VALUES ('reset', 'n', 0, 'a', 0)")
         inside.set()
         _forking.wait(60)
         # let the thread that forks go first
         for _ in range(1000):
-            db.execute("SELECT count(*) FROM resets")
+            db.execute("SELECT count(*) FROM corrections")
 
     ask = {
-        "settle": lambda: ledger.settle("b", "x", 5, START, DAY).spent == 5,
-        "reserve": lambda: ledger.reserve("b", DAY, 5, 10, "x", START, DAY.end - DAY.start).admitted,
-        "balance": lambda: ledger.balance("b", DAY, START).spent == 0,
+        "settle": lambda: ledger.settle("b", CallId("x", 0), 5, Basis.KNOWN, START, DAY).spent == 5,
+        "reserve": lambda: ledger.reserve("b", DAY, 5, 10, CallId("x", 0), START, 0, 60).admitted,
+        "balance": lambda: ledger.balance("b", DAY, 0).spent == 0,
     }[verb]
-    thread = threading.Thread(target=ledger._do, args=(act,))
+    thread = threading.Thread(target=ledger._file.write, args=(act,))
     thread.start()
     assert inside.wait(60)
     assert in_a_child(ask) == 1
@@ -117,7 +117,7 @@ def test_a_thread_inside_sqlite_at_the_fork_does_no_harm(tmp_path, verb):
 def test_a_child_inherits_no_connection_to_the_file(tmp_path):
     """SQLite's locks belong to a process: a child that closed its parent's connection would let them go."""
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
-    ledger.settle("b", "x", 5, START, DAY)
+    ledger.settle("b", CallId("x", 0), 5, Basis.KNOWN, START, DAY)
     held = Path("/proc/self/fd")
     if not held.is_dir():
         pytest.skip("needs /proc")
@@ -127,7 +127,7 @@ def test_a_child_inherits_no_connection_to_the_file(tmp_path):
 
     assert files() > 0
     assert in_a_child(files) == 0
-    assert ledger.settle("b", "y", 5, START, DAY).spent == 10
+    assert ledger.settle("b", CallId("y", 0), 5, Basis.KNOWN, START, DAY).spent == 10
     ledger.close()
 
 
@@ -137,7 +137,8 @@ def test_two_threads_that_fork_at_once(tmp_path):
 
     def fork(name):
         statuses.extend(
-            in_a_child(lambda n=n: ledger.settle("b", f"{name}{n}", 5, START, DAY).spent > 0) for n in range(5)
+            in_a_child(lambda n=n: ledger.settle("b", CallId(name, n), 5, Basis.KNOWN, START, DAY).spent > 0)
+            for n in range(5)
         )
 
     threads = [threading.Thread(target=fork, args=(name,)) for name in "ab"]
@@ -146,7 +147,7 @@ def test_two_threads_that_fork_at_once(tmp_path):
     for each in threads:
         each.join()
     assert statuses == [1] * 10
-    assert ledger.balance("b", DAY, START).spent == 50
+    assert ledger.balance("b", DAY, 0).spent == 50
     ledger.close()
 
 
@@ -211,5 +212,5 @@ def test_a_child_of_multiprocessing_books_what_its_async_callers_have_spent(tmp_
         done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environ, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         ledger = open_ledger(server.url, namespace="default")
-        assert ledger.balance("b", DAY, START)[:2] == (150 * NANO, 0)
+        assert ledger.balance("b", DAY, 0)[:2] == (150 * PICO, 0)
         ledger.close()

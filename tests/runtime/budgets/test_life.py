@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -17,8 +17,8 @@ from support.servers import free_port, get, running, until
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.budgets.ledgers import CallId, open_ledger
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 from llmmetrics.testing import Answer
 
@@ -39,37 +39,35 @@ def test_the_lease_of_a_live_call_is_renewed(made):
         for _ in range(5):
             # the enforcer's own thread renews it
             setup.clock.advance(seconds=50)
-            due = setup.clock.now() + timedelta(seconds=60)
-            until(lambda due=due: next(iter(ledger._books["b"].held.values()))[2] == due, "a renewal")
-            held.append(ledger.balance("b", DAY, setup.clock.now()).reserved)
+            due = setup.clock.uptime() + 60
+            until(lambda due=due: next(iter(ledger._keys["b"].rows.values())).ends == due, "a renewal")
+            held.append(ledger.balance("b", DAY, setup.clock.uptime()).reserved)
         return httpx.Response(200, json=REPLY)
 
     setup.answer = answer
     assert setup.call(max_tokens=90).status_code == 200
-    assert held == [90 * NANO] * 5
+    assert held == [90 * PICO] * 5
     assert setup.value("llmmetrics_reservations_expired_total") == 0
-    assert (setup.spent, ledger.balance("b", DAY, setup.clock.now()).reserved) == (3, 0)
+    assert (setup.spent, ledger.balance("b", DAY, setup.clock.uptime()).reserved) == (3, 0)
 
 
-def test_a_settlement_after_the_lease_counts_past_the_limit(made, monkeypatch):
+def test_a_lease_that_ends_lets_no_money_go(made, monkeypatch):
     setup = made("100", Mode="strict", LeaseSeconds=60)
     # a process that stood still renews nothing
     monkeypatch.setattr(setup.meter.engine.enforcer.budget, "recur", lambda: None)
-    inside = []
+    spends = []
 
     def answer(_):
-        if not inside:
-            inside.append(True)
-            setup.clock.advance(seconds=61)
-            assert setup.call(max_tokens=99).status_code == 200
-        return httpx.Response(200, json={"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 90}})
+        setup.clock.advance(seconds=61)
+        with pytest.raises(BudgetExceeded, match=r"spent \$70"):
+            setup.call(max_tokens=31)
+        spends.append(setup.spent)
+        return httpx.Response(200, json={"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 50}})
 
     setup.answer = answer
-    assert setup.call(max_tokens=99).status_code == 200
-    assert setup.spent == 180
+    assert setup.call(max_tokens=70).status_code == 200
+    assert (spends, setup.spent) == ([70], 50)
     assert setup.value("llmmetrics_reservations_expired_total") == 1
-    with pytest.raises(BudgetExceeded):
-        setup.call(max_tokens=1)
 
 
 # the end of a process
@@ -111,7 +109,7 @@ def test_the_end_of_the_process_books_what_is_still_to_be_booked(kind, tmp_path,
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         ledger = open_ledger(url, namespace="default")
-        assert ledger.balance("b", DAY, START)[:2] == (16 * NANO, 0)
+        assert ledger.balance("b", DAY, 0)[:2] == (16 * PICO, 0)
         ledger.close()
 
 
@@ -129,8 +127,8 @@ def test_a_ledger_that_cannot_be_opened_is_an_error_at_start(made, tmp_path, con
 
 def test_the_journal_of_a_process_with_the_same_id_is_taken_over(tmp_path):
     """A container's first process is always number 1."""
-    before = tmp_path / f"n.{os.getpid()}.of-the-last-one.jsonl"
-    entry = Entry("b", "id", 5, START)
+    before = tmp_path / f"n.{os.getpid()}.of-the-last-one.journal"
+    entry = Entry("b", CallId("o", 0), 5, START)
     before.write_text(entry.line() + '["torn')
     journal = Journal(tmp_path, "n")
     assert not before.exists()
@@ -143,17 +141,22 @@ def test_the_journal_of_a_process_with_the_same_id_is_taken_over(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+AT = b'"2026-11-24T12:30:00+00:00"'
 DAMAGED = {
-    "not UTF-8": b'["b", "x\xff", 5, "2026-11-24T12:30:00+00:00"]',
-    "torn": b'["b", "x", 5, "2026-11',
+    "not UTF-8": b'["b", "x\xff", 0, 5, %b, "known"]' % AT,
+    "torn": b'["b", "x", 0, 5, "2026-11',
     "zeros": b"\0" * 300,
     "another shape": b'{"backend": 1, "id": 2, "amount": 3, "admitted": 4}',
     "too few": b'["b", "x", 5]',
-    "an amount in words": b'["b", "x", "5", "2026-11-24T12:30:00+00:00"]',
-    "an amount above any ledger's": b'["b", "x", 9223372036854775808, "2026-11-24T12:30:00+00:00"]',
-    "an amount below 0": b'["b", "x", -5, "2026-11-24T12:30:00+00:00"]',
-    "a number that is none": b'["b", "x", NaN, "2026-11-24T12:30:00+00:00"]',
-    "no zone": b'["b", "x", 5, "2026-11-24T12:30:00"]',
+    "an amount in words": b'["b", "x", 0, "5", %b, "known"]' % AT,
+    "an amount above any ledger's": b'["b", "x", 0, 9000000000000000001, %b, "known"]' % AT,
+    "an amount below 0": b'["b", "x", 0, -5, %b, "known"]' % AT,
+    "a number that is none": b'["b", "x", 0, NaN, %b, "known"]' % AT,
+    "a number of a call below 0": b'["b", "x", -1, 5, %b, "known"]' % AT,
+    "a number of a call above any ledger's": b'["b", "x", 9007199254740992, 5, %b, "known"]' % AT,
+    "an unknown basis": b'["b", "x", 0, 5, %b, "guessed"]' % AT,
+    "no zone": b'["b", "x", 0, 5, "2026-11-24T12:30:00", "known"]',
+    "of an older form, torn": b'["b", null, 5, %b]' % AT,
     "deep": b"[" * 100_000,
 }
 
@@ -163,11 +166,11 @@ DAMAGED = {
 def test_a_damaged_line_of_a_journal_is_skipped(made, tmp_path, caplog, damaged, place):
     setup = made("1000", ledger=f"sqlite:///{tmp_path}/ledger.db")
     journal = setup.meter.engine.enforcer.budget._guard._journal
-    lines = [Entry("b", f"id-{n}", 5 * NANO, START).line().encode() for n in range(2)]
+    lines = [Entry("b", CallId("o", n), 5 * PICO, START).line().encode() for n in range(2)]
     lines.insert(place, DAMAGED[damaged] + b"\n" * (place < 2))
     journal._directory.mkdir(parents=True, exist_ok=True)
     # no process has this number
-    (journal._directory / f"{journal._name}.999999999.x.jsonl").write_bytes(b"".join(lines))
+    (journal._directory / f"{journal._name}.999999999.x.journal").write_bytes(b"".join(lines))
     with caplog.at_level(logging.ERROR, "llmmetrics"):
         setup = made("1000", ledger=f"sqlite:///{tmp_path}/ledger.db")
     assert setup.call().status_code == 200
@@ -180,37 +183,37 @@ def test_a_damaged_line_of_a_journal_is_skipped(made, tmp_path, caplog, damaged,
 def test_a_long_journal_is_left_to_the_thread(tmp_path):
     journal = Journal(tmp_path, "n")
     for n in range(3):
-        journal.append(Entry("b", str(n), 5, START))
+        journal.append(Entry("b", CallId("o", n), 5, START))
     told = []
     journal.replay(told.append, most=2)
     assert told == []
     journal.replay(told.append)
-    assert [each.id for each in told] == ["0", "1", "2"]
+    assert [each.id.number for each in told] == [0, 1, 2]
 
 
 def test_a_journal_that_is_booked_in_part_keeps_the_rest(tmp_path):
     journal = Journal(tmp_path, "n")
     for n in range(3):
-        journal.append(Entry("b", str(n), 5, START))
+        journal.append(Entry("b", CallId("o", n), 5, START))
     told = []
 
     def book(entry):
         if len(told) == 1:
             raise OSError
-        told.append(entry.id)
+        told.append(entry.id.number)
 
     with pytest.raises(OSError):
         journal.replay(book)
     (file,) = tmp_path.iterdir()
-    assert [line.split('"')[3] for line in file.read_text().splitlines()] == ["1", "2"]
-    journal.replay(lambda entry: told.append(entry.id))
-    assert told == ["0", "1", "2"]
+    assert [json.loads(line)[2] for line in file.read_text().splitlines()] == [1, 2]
+    journal.replay(lambda entry: told.append(entry.id.number))
+    assert told == [0, 1, 2]
 
 
 def test_a_journal_that_cannot_be_written_is_kept_in_memory(caplog):
     journal = Journal(Path("/proc/none"), "n")
     with caplog.at_level(logging.WARNING, "llmmetrics"):
-        journal.append(Entry("b", "id", 5, START))
+        journal.append(Entry("b", CallId("o", 0), 5, START))
     assert "the journal in /proc/none cannot be written to" in caplog.text
     told = []
     journal.replay(told.append)

@@ -12,8 +12,8 @@ from support.budget_setup import START
 from support.servers import redis_server, until
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.budgets.ledgers import open_ledger
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 
 DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
@@ -140,11 +140,11 @@ def test_a_loss_that_cannot_be_told_again_is_not_hidden_by_the_journal(made, red
         one.call()
     with Redis.from_url(redis.url):
         ledger = open_ledger(redis.url, namespace="default")
-        assert ledger.balance("b", DAY, START).spent == 6 * NANO
+        assert ledger.balance("b", DAY, 0).spent == 6 * PICO
         # the other one tells its part
         other.clock.advance(seconds=2)
         other.call()
-        until(lambda: one.clock.advance(seconds=2) or ledger.balance("b", DAY, START).spent == 54 * NANO, "all of it")
+        until(lambda: one.clock.advance(seconds=2) or ledger.balance("b", DAY, 0).spent == 54 * PICO, "all of it")
         ledger.close()
 
 
@@ -193,7 +193,7 @@ def test_another_loss_is_told_again(made, redis):
             one.call()
         assert shrank(one) == times
         ledger = open_ledger(redis.url, namespace="default")
-        assert ledger.balance("b", DAY, START).spent == 3 * NANO
+        assert ledger.balance("b", DAY, 0).spent == 3 * PICO
         ledger.close()
 
 
@@ -232,7 +232,7 @@ def replaced(path: Path, how: str):
     else:
         remove(path, names[1:])
         other = open_ledger(f"sqlite:///{path}.new", namespace="default")
-        other.settle("b", "x", NANO, START, DAY)
+        other.settle("b", CallId("x", 0), PICO, Basis.KNOWN, START, DAY)
         other.close()
         path.with_name("ledger.db.new").replace(path)
     yield

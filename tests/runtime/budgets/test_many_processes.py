@@ -12,7 +12,7 @@ import pytest
 from support import SOAK
 from support.servers import redis_server
 
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.metrics.registry import PICO
 
 SPENDER = str(Path(__file__).parents[2] / "support/programs/spender.py")
 COST = 3
@@ -46,10 +46,10 @@ def test_strict_never_passes_the_limit_and_uses_it(ledger, tmp_path):
     """Eight processes, a limit that covers a third of their calls, each of which costs its worst case."""
     limit = 8 * CALLS
     found = spend("race", tmp_path, ledger=ledger, processes=8, calls=CALLS, limit=limit)
-    assert found["most"] <= limit * NANO
+    assert found["most"] <= limit * PICO
     assert found["samples"] > 3
     assert found["reserved"] == 0
-    assert (limit - COST) * NANO < found["spent"] <= limit * NANO
+    assert (limit - COST) * PICO < found["spent"] <= limit * PICO
 
 
 def test_strict_with_a_worst_case_of_ten_times_the_cost(ledger, tmp_path):
@@ -58,14 +58,14 @@ def test_strict_with_a_worst_case_of_ten_times_the_cost(ledger, tmp_path):
     found = spend(
         "race", tmp_path, ledger=ledger, processes=8, calls=10 * CALLS, limit=limit, tokens=30, retry_until=0.95
     )
-    assert found["most"] <= limit * NANO
-    assert found["spent"] >= 0.95 * limit * NANO
+    assert found["most"] <= limit * PICO
+    assert found["spent"] >= 0.95 * limit * PICO
 
 
 def test_documented_overshoots_by_the_calls_in_flight_at_most(ledger, tmp_path):
     limit = 8 * CALLS
     found = spend("race", tmp_path, ledger=ledger, processes=8, calls=CALLS, limit=limit, mode="documented")
-    assert limit * NANO <= found["spent"] < (limit + 8 * COST) * NANO
+    assert limit * PICO <= found["spent"] < (limit + 8 * COST) * PICO
 
 
 @pytest.mark.parametrize("durability", ["normal", "full"])

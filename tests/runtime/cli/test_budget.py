@@ -12,13 +12,14 @@ import pytest
 import time_machine
 from support.servers import redis_server
 
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
 from llmmetrics.cli.main import main
-from llmmetrics.metrics.registry import NANO
+from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
+from llmmetrics.system.boot import uptime
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-LEASE = timedelta(seconds=60)
+LEASE = 60.0
 HOURLY, NEVER = WindowSchedule(ResetPeriod.HOURLY), WindowSchedule(ResetPeriod.NEVER)
 DAILY = WindowSchedule(ResetPeriod.DAILY, zone="Europe/Vienna")
 PASSWORD = "s3cret"
@@ -76,9 +77,9 @@ def budget(capsys):
 def spend(ledger, backend, usd, *, shape=DAILY, limit=10, at=NOW, hold=0):
     """A call that came to so much, and one that is in flight."""
     window = shape.window(at)
-    for id, amount in (("done", 0), ("flight", int(hold * NANO))):
-        ledger.reserve(backend, window, amount, limit * NANO, f"{backend}-{id}-{at}", at, LEASE)
-    ledger.settle(backend, f"{backend}-done-{at}", int(usd * NANO), at, window)
+    for id, amount in (("done", 0), ("flight", int(hold * PICO))):
+        ledger.reserve(backend, window, amount, limit * PICO, CallId(f"{id}-{at}", 0), at, uptime(), LEASE)
+    ledger.settle(backend, CallId(f"done-{at}", 0), int(usd * PICO), Basis.KNOWN, at, window)
 
 
 def cells(text):
@@ -166,7 +167,7 @@ def test_a_reset_asks(ledger, settings, budget, monkeypatch, answer, code):
     assert found == code
     assert "1.25" in err
     assert f"Set this spend to 0 in {ledger.name}? [y/N]" in err
-    assert ledger.balance("openai", DAILY.window(NOW), NOW).spent == (0 if code == 0 else 1.25 * NANO)
+    assert ledger.balance("openai", DAILY.window(NOW), uptime()).spent == (0 if code == 0 else 1.25 * PICO)
     assert ("nothing was reset" in err) == bool(code)
     assert bool(out) == (code == 0)
 
@@ -177,7 +178,7 @@ def test_a_reset_without_a_terminal_is_refused(ledger, settings, budget, monkeyp
     code, out, err = budget("reset", settings)
     assert (code, out) == (1, "")
     assert err == ("llmmetrics: budget reset needs a confirmation, and stdin is not a terminal: give --yes\n")
-    assert ledger.resets() == []
+    assert ledger.corrections() == []
 
 
 def test_a_reset_of_windows_that_overlap_needs_the_settings(url, ledger, settings, budget):
@@ -186,7 +187,7 @@ def test_a_reset_of_windows_that_overlap_needs_the_settings(url, ledger, setting
     code, _, err = budget("reset", "--ledger", url, "--namespace", "team", "--yes")
     assert code == 1
     assert "'openai' has several windows at once" in err
-    assert ledger.resets() == []
+    assert ledger.corrections() == []
     assert budget("reset", settings, "--yes")[0] == 0
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -104,6 +105,7 @@ def test_each_wrong_key_is_one_sentence(file, capsys):
         ("LlmSettings.Backends[0].Modelname", "ModelName?"),
         ("LlmSettings.Backends[1].CostPerMilionInputTokens", "CostPerMillionInputTokens?"),
         ("LlmSettings.Telemetri", "Telemetry?"),
+        ("LlmSettings.Backends[1].BaseUrl: should be a URL that starts with http:// or https://", ""),
     ]
     assert KEY not in err
     assert PASSWORD not in err
@@ -114,6 +116,20 @@ def test_a_wrong_value_does_not_show_it(file, capsys):
     assert capsys.readouterr().err == (
         "llmmetrics: LlmSettings.Backends[0].BaseUrl: should be a URL that starts with http:// or https://\n"
     )
+
+
+def test_a_directory_of_the_ledger_that_cannot_be_made(file, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file" / "x", *([Path("/proc/x")] if Path("/proc").is_dir() else [])):
+        assert main(["check", file([], Budget={"Ledger": f"sqlite:///{directory}/s.db"})]) == 1
+        assert "LlmSettings.Budget.Ledger: " in capsys.readouterr().err
+
+
+def test_a_directory_of_the_ledger_is_tried_and_removed(file, tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("a/b/c", "there/d", "there"):
+        assert main(["check", file([], Budget={"Ledger": f"sqlite:///{tmp_path}/{name}/s.db"})]) == 0
+    assert {each.name for each in tmp_path.rglob("*")} == {"there", "settings.json"}
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
@@ -156,7 +172,8 @@ def directory(tmp_path, monkeypatch):
     with closing(sqlite3.connect(tmp_path / "newer.db")) as db:
         db.execute("PRAGMA user_version = 99")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delitem(sys.modules, "llmmetrics.budgets.ledgers.redis", raising=False)
+    for name in [name for name in sys.modules if name.startswith("llmmetrics.budgets.ledgers.redis")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     return tmp_path
 

@@ -57,7 +57,7 @@ def test_a_price_that_nobody_knows_is_a_dash(capsys):
 
 
 def test_a_model_alone_that_nobody_knows(capsys):
-    assert price("gpt-4o-mni", counts=[]) == 1
+    assert price("gpt-4o-mni", counts=[]) == 2
     assert "did you mean gpt-4o-mini" in capsys.readouterr().err
 
 
@@ -82,12 +82,14 @@ def test_nothing_costs_nothing(capsys):
         (["gpt-4o", "--provider", "anthropic"], "did you mean --provider github-copilot or openai?"),
         (["text-embedding-3-small"], "did you mean --provider azure or openai?"),
         (["text-embedding-3-small", "--provider", "openai"], "at openai: it has no price for output"),
-        (["esc\033[31m"], "no price is known for esc?[31m: did you mean"),
+        (["esc\033[31m"], "no price is known for esc?[31m: write it in the settings or in a price file"),
+        (["nomodel"], "no price is known for nomodel: write it in the settings or in a price file"),
+        (["gpt-4o", "--provider", "zzz"], "no price is known for gpt-4o at zzz: the providers are anthropic, "),
         (["gpt-4o", "--settings", "none.json"], "none.json: the settings cannot be read"),
     ],
 )
 def test_an_unknown_price_says_what_to_ask_for(capsys, arguments, says):
-    assert price(*arguments) == 1
+    assert price(*arguments) == 2
     said = capsys.readouterr()
     assert says in said.err
     assert len(said.err.splitlines()) == 1
@@ -128,14 +130,14 @@ def test_the_settings_own_prices(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("gpt-4o at azure: catalogue, ")
     assert price("gpt-4o", "--provider", "aws-bedrock", *given, counts=["--input", "0", "--output", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"gpt-4o at aws-bedrock: price file, {tmp_path}/prices.json\n")
-    assert price("house-7b", *given) == 1
+    assert price("house-7b", *given) == 2
     assert "house-7b: it has no price for output" in capsys.readouterr().err
-    assert price("hous", *given) == 1
+    assert price("hous", *given) == 2
     assert "did you mean house-*" in capsys.readouterr().err
 
 
 def test_a_fee_for_each_request(capsys):
     assert price("sonar", "--provider", "perplexity", counts=[]) == 0
     assert ", and up to 0.012 USD for each request\n" in capsys.readouterr().out
-    assert price("sonar", "--provider", "perplexity") == 1
+    assert price("sonar", "--provider", "perplexity") == 2
     assert "each request has a fee that depends on its search context" in capsys.readouterr().err

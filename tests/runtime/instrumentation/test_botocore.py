@@ -223,7 +223,10 @@ def test_an_asynchronous_client_is_none_of_ours(meter, provider):
             raise NotImplementedError
 
     made._endpoint.__class__ = AioEndpoint
-    with pytest.raises(ConfigError, match=r"BedrockRuntime goes through aiohttp.*: wrap the result of boto3"):
+    with pytest.raises(
+        ConfigError,
+        match=r"BedrockRuntime sends through a library that llmmetrics does not know.*: wrap the result of boto3",
+    ):
         meter.wrap(made)
 
 
@@ -234,7 +237,7 @@ def test_what_is_wrapped_may_be_copied(meter, provider):
 
 
 def test_an_error_inside_harms_no_call(instrumented, provider, monkeypatch, count):
-    monkeypatch.setattr("llmmetrics.instrumentation.botocore._Request.__init__", lambda *_: 1 / 0)
+    monkeypatch.setattr("llmmetrics.instrumentation.botocore._AwsRequest.__init__", lambda *_: 1 / 0)
     assert ask(client(provider.url), "converse", MODEL)["output"]
     monkeypatch.undo()
     monkeypatch.setattr("llmmetrics.wire.framing.body_buffer.BodyBuffer.feed", lambda *_: 1 / 0)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
-import sys
 
 import httpx
 import httpx2
 import pytest
 import respx
 import vcr
-from prometheus_client import CollectorRegistry
 from support import alone
 
 import llmmetrics
@@ -224,55 +221,3 @@ def test_a_patch_over_ours_stays(meter, counted, monkeypatch):
         post("httpx")
     assert len(seen) == 1
     assert counted() == {}
-
-
-def test_what_goes_past_httpx_is_warned_of_once_a_host(meter, caplog, monkeypatch):
-    pytest.importorskip("requests")
-    # meters of other tests, not collected yet, may know these hosts
-    monkeypatch.setattr("llmmetrics.instrumentation.unmetered.alive", [meter.engine])
-    with caplog.at_level(logging.WARNING, "llmmetrics"):
-        for host in ("api.anthropic.com", "API.anthropic.com", "example.com", b"api.openai.com", None):
-            # what the interpreter says when a library looks a name up
-            sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
-    said = [record.getMessage() for record in caplog.records]
-    assert [line.split(" did not go through httpx but through ")[0] for line in said] == [
-        "a connection to api.anthropic.com (anthropic)",
-        "a connection to api.openai.com (openai)",
-    ]
-    assert "requests" in said[0]
-    assert "its calls are not metered" in said[0]
-
-
-def test_a_configured_host_is_an_llm_host_too(caplog):
-    llmmetrics.uninstrument()
-    names = {"gateway": "https://llm.corp.example/v1", "own": "http://localhost:8000/v1"}
-    backends = [{"Name": name, "Type": "GenericOpenAI", "BaseUrl": url} for name, url in names.items()]
-    meter = Meter.from_settings({"Backends": backends}, registry=CollectorRegistry())
-    llmmetrics.instrument(meter)
-    with caplog.at_level(logging.WARNING, "llmmetrics"):
-        for host in ("llm.corp.example", "localhost", "LLM.corp.example"):
-            sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
-    (line,) = [record.getMessage() for record in caplog.records if "did not go through httpx" in record.getMessage()]
-    assert line.startswith("a connection to llm.corp.example (gateway) did not go through httpx")
-
-
-def test_what_another_meter_has_is_not_warned_of(caplog, counted):
-    other = Meter(registry=CollectorRegistry())
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=BODY))
-    with httpx.Client(transport=other.transport(transport)) as client:
-        client.post(URL, json=ASK)
-    with caplog.at_level(logging.WARNING, "llmmetrics"):
-        sys.audit("socket.getaddrinfo", "api.openai.com", 443, 0, 0, 0)
-    assert not [record for record in caplog.records if "did not go through httpx" in record.getMessage()]
-    # only the transport's own meter counts
-    assert counted() == {}
-    labels = {"backend": "openai", "model": "m-1", "status": "success"}
-    assert other.registry.get_sample_value("llm_requests_total", labels) == 1
-
-
-def test_what_goes_through_httpx_is_not_warned_of(caplog):
-    with respx.mock() as router, caplog.at_level(logging.WARNING, "llmmetrics"):
-        router.post(URL).respond(json=BODY)
-        post("httpx")
-        sys.audit("socket.getaddrinfo", "api.openai.com", 443, 0, 0, 0)
-    assert not [record for record in caplog.records if "did not go through httpx" in record.getMessage()]

@@ -42,6 +42,7 @@ def sleepless(monkeypatch):
 @pytest.mark.parametrize("name", SDKS)
 # what an SDK leaves open of its own (the other half of its client) is its own business
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Inheritance class Aiohttp:DeprecationWarning")
 def test_an_sdk(limited, provider, count, sleepless, name, asynchronous, stream):
     sdk = SDKS[name]
     client = limited.wrap(sdk.make(sdk.load(), provider.url, None, asynchronous))

@@ -40,6 +40,7 @@ def client_of(sdk, url, meter, door, *, asynchronous):
 @pytest.mark.parametrize("name", SDKS)
 # what an SDK leaves open of its own (the other half of its client) is its own business
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Inheritance class Aiohttp:DeprecationWarning")
 def test_an_sdk(meter, provider, count, counted, door, name, asynchronous, stream):
     sdk = SDKS[name]
     provider.default = ANSWER

@@ -46,6 +46,9 @@ SHEETS = {
         ("gpt-5.4", {"input": 100_000, "cache_read": 200_000, "output": 2000}, "0.645"),
         ("text-embedding-3-small", {"input": 1_000_000}, "0.02"),
         ("text-embedding-3-large", {"input": 2500}, "0.000325"),
+        ("gpt-image-1.5", {"input": 100, "input_image": 1000, "output_image": 4160}, "0.14162"),
+        ("whisper-1", {"audio_ms": 90_000}, "0.009"),
+        ("tts-1", {"character": 1234}, "0.01851"),
     ],
     ("https://docs.anthropic.com/en/docs/about-claude/pricing", "https://api.anthropic.com/v1/messages"): [
         ("claude-opus-4-5", {"input": 1000, "output": 1000}, "0.03"),
@@ -113,6 +116,8 @@ SHEETS = {
     ],
     ("https://mistral.ai/pricing", "https://api.mistral.ai/v1/chat/completions"): [
         ("mistral-large-2512", {"input": 2000, "cache_read": 1000, "output": 400}, "0.00165"),
+        ("mistral-ocr-2505", {"page": 30}, "0.03"),
+        ("mistral-ocr-2505", {"annotated_page": 30}, "0.09"),
     ],
     ("https://docs.x.ai/docs/models", "https://api.x.ai/v1/chat/completions"): [
         ("grok-4", {"input": 100, "cache_read": 400, "output": 20, "reasoning": 80}, "0.0021"),
@@ -176,8 +181,8 @@ def test_a_call_costs_what_the_page_says(url, tier, model, buckets, expected):
     assert price.dollars(cost) == Decimal(expected)
 
 
-NO_PRICE = {"tool_use"}
-"""Which tool it was, no count says: only users' own prices have it."""
+NO_PRICE = {"tool_use", "image", "video_second"}
+"""Which tool it was, no count says: only users' own prices have it. Of `pieces` see test_pieces.py."""
 
 
 def test_every_bucket_is_on_the_sheet():

@@ -24,7 +24,7 @@ from llmmetrics.settings.price_file import PriceFile, PriceRow, PriceSheet, read
 from llmmetrics.settings.rates import BUCKETS, Prices
 from llmmetrics.testing import observe
 from llmmetrics.testing.prices import PriceBook, cost
-from llmmetrics.wire.usage import COMPLETION, FEES, PROMPT, usage_of
+from llmmetrics.wire.usage import COMPLETION, FEES, PIECES, PROMPT, usage_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -63,8 +63,9 @@ def test_every_bucket_can_be_priced():
 def test_a_price_of_its_own_is_what_a_bucket_costs(amounts):
     units = Prices(**amounts).price.units
     for name, amount in amounts.items():
-        per = 10**3 if BUCKETS[name] in FEES else 10**6
-        assert dollars(units[BUCKETS[name]] * per) == amount
+        per = PIECES.get(BUCKETS[name], 10**6)
+        # a millisecond of an hour's price is rounded down to an attodollar
+        assert 0 <= amount - dollars(units[BUCKETS[name]] * per) < Decimal(per).scaleb(-18)
 
 
 def price_of(rows, model="gpt-4o-mini", provider="openai", now=NOW, tier=None):
@@ -171,7 +172,9 @@ TEXTS = {
     ("prices.json", "Schema: 1"): "it should be JSON, or YAML in a file named .yaml",
     ("prices.json", '{"Schema": 1, "Prices": [' + "[" * 100_000): "the price file cannot be read",
     ("prices.yaml", "Schema: [1"): "the price file cannot be read: line 1: expected",
-    ("prices.yaml", "a: &a [*a]"): "a is unknown",
+    ("prices.yaml", "Schema: 1\na: &a [*a]"): "a is unknown",
+    ("prices.yaml", "Schema: 1\nPrices: []\nSchema: 1"): "line 3: the key Schema is there twice, first on line 1",
+    ("prices.yaml", "Prices: [{Model: a, Model: b}]"): "line 1: the key Model is there twice, first on line 1",
     ("prices.yml", ""): "a price file should be an object such as",
 }
 

@@ -82,13 +82,15 @@ def test_sections_of_the_guides_own_library_give_one_warning(caplog):
 WRONG = [
     ({"Telemetrie": {}}, "LlmSettings.Telemetrie is unknown: did you mean Telemetry?"),
     ({"LLMSettings": {}}, "did you mean LlmSettings?"),
-    ({"Quux": {}}, "LlmSettings.Quux is unknown: the known keys are Telemetry, Health, Budget, Backends"),
+    ({"Quux": {}}, "LlmSettings.Quux is unknown: the known keys are Telemetry, Health, Budget, Attribution, Backends"),
     (
         {"Telemetry": {"EnableMetrix": True}},
         "LlmSettings.Telemetry.EnableMetrix is unknown: did you mean EnableMetrics?",
     ),
     (backend(ModelNam="x"), "LlmSettings.Backends[0].ModelNam is unknown: did you mean ModelName?"),
     (backend(model_nam="x"), "did you mean ModelName?"),
+    (backend(Qx="x"), "LlmSettings.Backends[0].Qx is unknown: the most similar keys are "),
+    ({"Backends": [{"Nme": "x"}]}, "LlmSettings.Backends[0].Nme is unknown: did you mean Name?"),
     (backend(name="b"), "LlmSettings.Backends[0].name is there twice, also as Name: keep one"),
     ({"Backends": [{"Type": "OpenAI"}]}, "LlmSettings.Backends[0].Name is missing"),
     (backend(Name="x" * 201), "LlmSettings.Backends[0].Name: should have at most 200 characters"),
@@ -113,7 +115,7 @@ WRONG = [
     ),
     (backend(CostPerMillionInputTokens=float("nan"), CostPerMillionOutputTokens=1), "finite number"),
     (backend(MaxSpendUsd=0), "MaxSpendUsd: should be greater than 0"),
-    (backend(MaxSpendUsd="0.1234567891"), "MaxSpendUsd: should have no more than 9 decimal places"),
+    (backend(MaxSpendUsd="0.1234567890123"), "MaxSpendUsd: should have no more than 12 decimal places"),
     (backend(MaxSpendUsd="ten"), "MaxSpendUsd: should be a number"),
     (backend(SpendResetPeriod="Yearly"), "SpendResetPeriod: should be 'Hourly', 'Daily'"),
     (backend(SpendResetDayOfMonth=32), "SpendResetDayOfMonth: should be less than or equal to 31"),
@@ -174,6 +176,28 @@ def test_the_root_in_snake_case():
 def test_a_section_of_the_guides_own_library_in_either_spelling(name, caplog):
     assert load({name: {}}) == Settings()
     assert name in caplog.text
+
+
+def test_an_unknown_key_hides_no_other_problem():
+    wrong = {
+        "Telemetrie": {},
+        "Backends": [{"Typ": "x"}, {"Name": "b", "MaxSpendUsd": -1}],
+        "Health": {"X": "${UNSET}"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        load(wrong, {"UNSET": "1"})
+    assert [each.split()[0] for each in str(caught.value).splitlines()[1:]] == [
+        "LlmSettings.Telemetrie",
+        "LlmSettings.Backends[0].Typ",
+        "LlmSettings.Health.X",
+        "LlmSettings.Backends[0].Name",
+        "LlmSettings.Backends[1].MaxSpendUsd:",
+    ]
+
+
+def test_an_unset_variable_hides_no_unknown_key():
+    with pytest.raises(ConfigError, match=r"(?s)Telemetrie is unknown.*the environment variable UNSET is not set"):
+        load({"Telemetrie": {}, "PriceFile": "${UNSET}"}, {})
 
 
 SECTIONS = (Settings, Telemetry, Health, Budget, Backend)

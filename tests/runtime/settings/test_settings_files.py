@@ -105,6 +105,13 @@ def test_a_key_that_is_not_set_is_none(key):
     assert load(backend(**{key: "${KEY}"}), {}).backends[0].api_key is None
 
 
+@pytest.mark.parametrize("name", ["${}", "a${", "${A B}", "${HOST}${}"])
+def test_braces_without_a_name_give_a_warning(name, caplog):
+    load(backend(ModelName=name), {"HOST": "h"})
+    (record,) = caplog.records
+    assert record.getMessage().startswith("LlmSettings.Backends[0].ModelName has a ${ without a name and a }")
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "warned"),
     [

@@ -8,9 +8,10 @@ from dataclasses import replace
 import httpx
 import pytest
 from support import sampled
-from support.simulated_formats import ANSWER, FORMATS, answered, says, shape
+from support.sdks import TYPES
+from support.simulated_formats import ANSWER, ELSEWHERE, FORMATS, SIMULATED, answered, says, shape
 
-from llmmetrics import wire
+from llmmetrics import Meter, wire
 from llmmetrics.testing import FAULTS, CannotExpressError, Request, faults, observe, reply
 from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.testing.simulator import shape_of
@@ -51,13 +52,16 @@ def send(client, provider, name, stream, **options):
 
 
 @pytest.fixture
-def metered(meter):
+def metered(provider, registry):
+    backend = {"Name": "elsewhere", "Type": "GenericOpenAI", "BaseUrl": provider.url + ELSEWHERE}
+    made = [{"Name": name, "Type": kind, "BaseUrl": f"{provider.url}/{name}"} for name, kind in TYPES.items()]
+    meter = Meter.from_settings({"Backends": [*made, backend]}, registry=registry)
     with httpx.Client(transport=meter.transport(family="httpx"), timeout=5) as client:
         yield client
 
 
 def test_every_format_of_the_runtime_has_a_shape():
-    formats = {each.id for each in wire.FORMATS}
+    formats = {each.id for each in SIMULATED}
     assert formats == {each.id for each in SHAPES}
     assert formats == {name.partition(" ")[0] for name in FORMATS}
 
@@ -112,7 +116,7 @@ def test_what_is_scripted_is_what_is_counted(metered, provider, name, stream, an
     answer = ANSWERS[answer]
     provider.script(answer)
     record = send(metered, provider, name, stream)
-    free = wire.claim("POST", "", provider.requests[0].path).format.free
+    free = wire.claim("POST", "", provider.requests[0].path, wire.ANY).format.billing is wire.Billing.FREE
 
     def if_said(field, value=5):
         return getattr(answer, field) if says(name, stream=stream, **{field: value}) else 0
@@ -135,7 +139,9 @@ def test_usage_can_be_left_out(metered, provider, name, stream):
     provider.script(replace(ANSWER, usage=False))
     record = send(metered, provider, name, stream)
     # a count that is asked for is no usage
-    assert (record.status, record.usage_known) == ("success", "count_tokens" in name)
+    # of images the request says what they cost
+    known = "count_tokens" in name or "images" in name
+    assert (record.status, record.usage_known) == ("success", known)
 
 
 SLOW = ("stall", "read_timeout")

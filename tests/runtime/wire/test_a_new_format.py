@@ -16,7 +16,7 @@ from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.wire import hosts
 
 URL = "https://api.acme.example/acme/talk"
-ASK = {"model": "m", "bounds": {"most": 3}}
+ASK = {"engine": "m", "bounds": {"most": 3}}
 SDK = {"user-agent": "openai/python"}
 
 
@@ -98,14 +98,14 @@ def test_its_error_inside_a_200_is_counted(setup, stream):
 
 
 def test_a_strict_budget_reads_its_output_limit_and_refuses_in_its_own_body(setup):
-    most = {"model": "m", "bounds": {"most": 3, "answers": 3}}
+    most = {"engine": "m", "bounds": {"most": 3, "answers": 3}}
     assert setup.client.post(URL, json=most, headers=SDK).status_code == 200
     refused = setup.client.post(URL, json=most, headers=SDK)
     assert refused.status_code == 402
     assert refused.json().keys() == {"failure"}
     assert "Set bounds.most to 2 or less" in refused.json()["failure"]["reason"]
     assert setup.client.post(URL, json=ASK, headers=SDK).status_code == 200
-    assert setup.client.post(URL, json={"model": "m"}, headers=SDK).status_code == 402
+    assert setup.client.post(URL, json={"engine": "m"}, headers=SDK).status_code == 402
 
 
 def test_it_has_a_row_in_the_documentation():
@@ -120,7 +120,8 @@ def test_its_path_is_simulated():
 @pytest.mark.parametrize("name", [*(each.id for each in wire.FORMATS)])
 def test_no_format_lacks_anything(name):
     (format,) = (each for each in wire.FORMATS if each.id == name)
-    assert forgotten(format) == []
+    lacks = forgotten(format)
+    assert not lacks, "\n".join(lacks)
 
 
 @pytest.mark.parametrize(

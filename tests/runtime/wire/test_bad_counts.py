@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support import simulated_formats
 from support.provider_answers import aws, read
-from support.simulated_formats import FORMATS, simulated
+from support.simulated_formats import FORMATS, simulated, url
 
 from llmmetrics import Meter, wire
 from llmmetrics.reading import outcome
@@ -25,10 +25,6 @@ BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com/model"
 ANSWER = replace(simulated_formats.ANSWER, cache_read=5, cache_write=3, reasoning=2)
 
 WHOLE = [name for name, (*_, streams) in FORMATS.items() if streams is not None]
-
-
-def url(name):
-    return "https://provider.example" + FORMATS[name][0]
 
 
 def counts(value, change):
@@ -61,7 +57,7 @@ IMPOSSIBLE = [-1, -0.5, 0.5, MOST, 1e300, float("nan"), float("inf"), "5", "-1",
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_each_count_that_a_format_says_is_read(name):
-    free = wire.claim("POST", "", FORMATS[name][0]).format.free
+    free = wire.claim("POST", "", FORMATS[name][0], wire.ANY).format.billing is wire.Billing.FREE
     said = simulated(name, ANSWER).chunks != simulated(name, replace(ANSWER, prompt_tokens=121)).chunks
     assert (name in COUNTED) == (said and not free), f"{name}: no count of its simulated answer is read"
 

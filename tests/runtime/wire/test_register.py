@@ -73,7 +73,7 @@ def test_ids_are_unique():
         # what other servers have under names that are nearly ours
         *("/v1/models/my-embedding:predict", "/v1/complete", "/interactions", "/v1/chat", "/v1/embed", "/v1/generate"),
         # other endpoints of providers
-        *("/v1/messages/batches", "/v1/files", "/v1/images/edits", "/v1/responses/resp_1/cancel"),
+        *("/v1/messages/batches", "/v1/files", "/v1/images/styles", "/v1/responses/resp_1/cancel"),
         *("/v1beta/models/gemini-2.5-flash:batchGenerateContent", "/model/amazon.nova-canvas-v1:0/invoke"),
     ],
 )

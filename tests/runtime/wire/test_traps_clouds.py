@@ -160,4 +160,4 @@ def test_anthropic_on_vertex_and_vertexs_own_embeddings():
     )
     predicted = {"predictions": [{"embeddings": {"statistics": {"token_count": n}}} for n in (4, 6)]}
     assert counts(read(f"{VERTEX}/google/models/text-embedding-005:predict", predicted)) == (10, 0)
-    assert read(f"{VERTEX}/google/models/imagen-4:predict", {"predictions": []}).api is None
+    assert read(f"{VERTEX}/google/models/imagen-4:predict", {"predictions": []}).api == "gemini.media"

@@ -53,9 +53,9 @@ class Machine:
 
     def balance(self):
         """Return what is spent and what is reserved, in USD."""
-        budget, now = self.meter.engine.enforcer.budget, self.meter.engine.clock.now()
-        found = budget.ledger.balance("b", budget.lines["b"].at(now), now)
-        return f"{found.spent / 1e9:g} {found.reserved / 1e9:g}"
+        budget, clock = self.meter.engine.enforcer.budget, self.meter.engine.clock
+        found = budget.ledger.balance("b", budget.lines["b"].at(clock.now()), clock.uptime())
+        return f"{found.spent / 1e12:g} {found.reserved / 1e12:g}"
 
     def waiting(self):
         """Return whether costs are still unbooked."""

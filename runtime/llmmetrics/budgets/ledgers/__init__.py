@@ -7,16 +7,32 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llmmetrics.budgets.ledgers.base import Balance, Ledger, Reset, Standing, WindowRow
+from llmmetrics.budgets.ledgers.base import (
+    Balance,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Ledger,
+    Pending,
+    Standing,
+    WindowRow,
+    answer_id,
+)
 from llmmetrics.errors import ConfigError
 
 __all__ = [
     "Balance",
+    "Basis",
+    "Booked",
+    "CallId",
+    "Correction",
     "Ledger",
     "LedgerFactory",
-    "Reset",
+    "Pending",
     "Standing",
     "WindowRow",
+    "answer_id",
     "default_url",
     "file_of",
     "look",
@@ -53,10 +69,15 @@ def _memory(_url: str, _namespace: str, _durability: str) -> Ledger:
 def _sqlite(url: str, namespace: str, durability: str) -> Ledger:
     from llmmetrics.budgets.ledgers.sqlite import SqliteLedger
 
+    if durability == "replicated":
+        raise ConfigError(
+            "LlmSettings.Budget.Durability: replicated is for a Redis ledger, whose replicas it waits for; an SQLite "
+            "file has normal and full"
+        )
     return SqliteLedger(file_of(url), namespace, durability)
 
 
-def _redis(url: str, namespace: str, _durability: str) -> Ledger:
+def _redis(url: str, namespace: str, durability: str) -> Ledger:
     parts = urlsplit(url)
     if not parts.hostname:
         raise ConfigError(
@@ -66,10 +87,12 @@ def _redis(url: str, namespace: str, _durability: str) -> Ledger:
         from llmmetrics.budgets.ledgers.redis import RedisLedger
     except ImportError:
         raise ConfigError("a redis:// ledger needs redis-py: pip install 'llmmetrics[redis]'") from None
-    return RedisLedger(url, namespace)
+    return RedisLedger(url, namespace, durability)
 
 
-_FACTORIES: dict[str, LedgerFactory] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis, "rediss": _redis}
+REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+
+_FACTORIES: dict[str, LedgerFactory] = {"memory": _memory, "sqlite": _sqlite, **dict.fromkeys(REDIS_SCHEMES, _redis)}
 """The ledger of each scheme; a package adds its own by an entry point in the group `ENTRY_POINTS`."""
 
 ENTRY_POINTS = "llmmetrics.ledgers"
@@ -89,7 +112,7 @@ def _factory(scheme: str) -> LedgerFactory | None:
 
 
 def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledger:
-    """Open the ledger at a URL: `memory://`, `sqlite:///path`, `redis://…`, `rediss://…`, or a registered scheme.
+    """Open the ledger at a URL: `memory://`, `sqlite:///path`, `redis://…` and its kinds, or a registered scheme.
 
     Raises `ConfigError` for a URL that is none of them, and for a file that cannot be one.
     """
@@ -101,8 +124,8 @@ def open_ledger(url: str, *, namespace: str, durability: str = "normal") -> Ledg
         return factory(url, namespace, durability)
     raise ConfigError(
         f"LlmSettings.Budget.Ledger begins with {scheme + '://' if scheme else 'no scheme'}: it should be memory://, "
-        "sqlite:///path/to/file, redis://host:port/0 or rediss://…; a ledger of your own is named to "
-        "llmmetrics.budgets.ledgers.register"
+        "sqlite:///path/to/file, redis://host:port/0, redis+sentinel://…, redis+cluster://…, or rediss with TLS; a "
+        "ledger of your own is named to llmmetrics.budgets.ledgers.register"
     )
 
 

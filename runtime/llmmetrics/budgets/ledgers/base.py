@@ -1,76 +1,175 @@
-"""What a ledger is: the spend of each backend and window, and what is reserved for calls in flight.
+"""What a ledger is: what each limit has spent in each window, and what is reserved for calls in flight.
 
-Amounts are integer nano-dollars; moments are timezone-aware arguments, never a clock of the ledger's own.
+    reserve ──► a row (owner, number): RESERVED until its lease ends
+                  │ settle                │ the lease ends           │ defer
+                  ▼                       ▼                          ▼
+                booked, as               booked as `worst_case`;    booked as `pending` under the id of
+                known / estimated /      the row stays              the answer that comes later: another row
+                worst_case               │ settle                   │ settle, by any process
+                                         ▼                          ▼
+                                        replaced by what the call cost, once
+
+A limit is a *key*, any text: a backend's name today, `run:…` or `tag:…` tomorrow. A window is `[start, end)`. Sums are
+kept by window and by quarter of an hour, so that a window of other settings starts from what was spent in it.
+
+- **Ids** are (owner, number). An owner is one process life; its numbers are counted for each key without gaps. The
+  ledger keeps the settled numbers as ranges, so that a settle that is repeated counts once, always. An answer that
+  comes later (`answer_id`) and a result file (owner: the file, number: its line) are owners too.
+- **Amounts** are integers, in pico-dollars, at most `MOST`; a sum that would pass it stays at `MOST`.
+- **Two clocks**, both arguments. Moments are timezone-aware and say to which window a call belongs. `uptime` is
+  `Clock.uptime`, in seconds, and leases end by it; a ledger of several machines has an age of its own instead.
+- **A sum is never deleted by a clock**: `prune` is an operator's command.
+- **`bookings`** counts the calls that a window's spend consists of since its last reset. It never sinks, unlike the
+  spend: a lower one, or a lower `generation`, is a loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import FIRST, Window
 
-QUARTER = 15 * 60 * 1000
-"""Milliseconds. Spend is kept by the quarter of an hour too: every zone's windows begin with one."""
+PICO = 10**12
+"""Pico-dollars in a dollar."""
 
-KEPT = timedelta(days=40)
-"""How long a past window is kept: for reports, and for a period that is changed in mid-window."""
+MOST = 9 * 10**18
+"""Nine million dollars: the largest amount, and the largest sum. SQLite and Redis count in 64 bits."""
 
-REMEMBERED = timedelta(days=2)
-"""How long an id is known to have been settled."""
+QUARTER_HOUR = 15 * 60 * 1000
+"""Milliseconds. Every zone's windows begin with a quarter of an hour."""
 
-SCHEMA = 1
+AT_ONCE = 16
+"""Ended leases that one question books, at most, so that no call waits long for it."""
+
+SCHEMA = 2
+"""1: nano-dollars, ids of text, leases by the wall clock (until 2026-11)."""
 
 
 class ReplacedError(LedgerError):
     """A ledger's storage was deleted or replaced. It is open again; what it has lost may be booked again now."""
 
 
-class Balance(NamedTuple):
-    """The state of a window. `generation` grows with each reset by an operator.
+class Basis(StrEnum):
+    """How sure a booked amount is."""
 
-    `expired` counts the reservations whose lease had ended; each is counted once.
-    """
+    KNOWN = "known"
+    ESTIMATED = "estimated"
+    WORST_CASE = "worst_case"
+    PENDING = "pending"
 
-    spent: int
-    reserved: int
-    expired: int
-    generation: int
+
+class CallId(NamedTuple):
+    """The id of a reservation and of its booking: unique for a key."""
+
+    owner: str
+    number: int
 
 
 class Standing(NamedTuple):
-    """The same, with whether a call was admitted."""
+    """Whether a call was admitted, and how its window stands.
+
+    `expired` counts the leases that this question has found ended. `generation` grows with each reset.
+    """
 
     admitted: bool
     spent: int
     reserved: int
     expired: int
     generation: int
+    bookings: int
+
+
+class Booked(NamedTuple):
+    """What a window has spent now. `first` is False for an id that was settled before: nothing was booked.
+
+    `replaced`: an ended lease's worst case, or a pending amount, was replaced, so that `bookings` has not grown.
+    """
+
+    spent: int
+    generation: int
+    bookings: int
+    first: bool
+    replaced: bool
+
+
+class Balance(NamedTuple):
+    """The state of a window. `spent` holds the parts `estimated`, `worst_case` and `pending`; the rest is known."""
+
+    spent: int
+    reserved: int
+    estimated: int
+    worst_case: int
+    pending: int
+    expired: int
+    generation: int
+    bookings: int
+
+    @property
+    def by_basis(self) -> Mapping[Basis, int]:
+        """What is spent, by how sure it is."""
+        parts = {
+            Basis.ESTIMATED: self.estimated,
+            Basis.WORST_CASE: self.worst_case,
+            Basis.PENDING: self.pending,
+        }
+        return {Basis.KNOWN: self.spent - sum(parts.values()), **parts}
 
 
 class WindowRow(NamedTuple):
     """A window of the past or of now."""
 
-    backend: str
+    key: str
     window: Window
     spent: int
     limit: int | None
 
 
-class Reset(NamedTuple):
-    """An operator's reset: how much was taken off."""
+class Correction(NamedTuple):
+    """What an operator took off: all that a window had spent (`reset`), or its worst cases (`release`)."""
 
-    backend: str
+    kind: Literal["reset", "release"]
+    key: str
     at: datetime
     by: str
     amount: int
 
 
+class Pending(NamedTuple):
+    """An answer that comes later. `note` is its caller's: what is needed to count it."""
+
+    key: str
+    amount: int
+    admitted: datetime
+    note: str
+
+
+def answer_id(provider: str, answer: str) -> CallId:
+    """Return the id under which an answer that comes later is booked, in whatever process."""
+    return CallId(f"{ANSWER}{provider}:{answer}", 0)
+
+
+ANSWER = "answer:"
+"""What the owner of such an id begins with."""
+
+V1 = "v1:"
+"""What the owner of an id begins with that schema 1 has written, as text. It is unique for all keys."""
+
+
+def old_id(text: str) -> CallId:
+    """Return the id of a reservation that schema 1 has written."""
+    return CallId(f"{V1}{text}", 0)
+
+
 class Ledger(Protocol):
-    """One contract for every kind of storage. Raises `LedgerError` for whatever fails."""
+    """One contract for every kind of storage. Raises `LedgerError` for whatever fails.
+
+    Nothing here costs more the more reservations are open, calls are settled or windows are over.
+    """
 
     name: str
     """Its URL without a password."""
@@ -85,40 +184,93 @@ class Ledger(Protocol):
         ...
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self,
+        key: str,
+        window: Window,
+        amount: int,
+        limit: int | None,
+        id: CallId,
+        at: datetime,
+        uptime: float,
+        lease: float,
     ) -> Standing:
-        """Admit a call and hold `amount` for it until it is settled or the lease ends; or refuse it.
+        """Admit a call and hold `amount` for it until it is settled or `lease` seconds are over; or refuse it.
 
         Admitted while less than the limit is spent, and spent + reserved + `amount` do not exceed it. The same id
-        again is admitted and held once, and not at all after it was settled: its caller had given it up.
+        again is admitted and held once, and not at all after it was settled: its caller had given it up. An `amount`
+        of 0 holds nothing.
         """
         ...
 
-    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
-        """Extend a lease. One that has ended is taken up again, unless its call was settled."""
+    def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
+        """Extend a lease. One that has ended, or that the ledger has lost, is taken up again unless it was settled."""
         ...
 
-    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
+    def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         """Book a call in the window that it was admitted in, and release its reservation: once for each id.
 
-        Nothing need have been reserved, and the lease may have ended. 0 releases.
+        It replaces what was booked when the lease ended, or as pending, at the moment of that row. Nothing need have
+        been reserved. 0 releases.
         """
         ...
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        """Read what is spent and reserved."""
+    def defer(
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+    ) -> Booked:
+        """Settle a call whose answer comes later: book `amount` as pending, without a lease, under the answer's id.
+
+        `settle` with the answer's id replaces it. `id` is None for a call without a reservation.
+        """
         ...
 
-    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
+    def pending(self, answer: CallId) -> Pending | None:
+        """Read an answer that was deferred and is not settled yet, by whatever process and key; None for any other."""
+        ...
+
+    def pending_counts(self) -> Mapping[str, int]:
+        """Count the answers that are not settled yet, by key."""
+        ...
+
+    def advance(self, mark: str, to: int) -> int:
+        """Raise a high-water mark, such as the lines of a result file that were read; return what it was."""
+        ...
+
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        """Claim the alert of a share for a window; True once, over all processes, and again after a reset."""
+        ...
+
+    def balance(self, key: str, window: Window, uptime: float) -> Balance:
+        """Read what is spent and reserved. Book the leases that have ended."""
+        ...
+
+    def history(self, key: str | None = None) -> Sequence[WindowRow]:
         """Read every window that is kept, the newest first."""
         ...
 
-    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
+    def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
         """Take off what a window has spent, record it, and return it."""
         ...
 
-    def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        """Read what `reset` has recorded, the newest first."""
+    def release(self, key: str, window: Window, now: datetime, by: str) -> int:
+        """Take off what a window has booked as worst case, record it, and return it.
+
+        A settle of such a call that comes later is booked.
+        """
+        ...
+
+    def corrections(self, key: str | None = None) -> Sequence[Correction]:
+        """Read what `reset` and `release` have recorded, the newest first."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Delete what is older than a moment; return how many windows. A window that is open or never ends stays.
+
+        What is deleted can be counted twice by a settle that is repeated after that.
+        """
+        ...
+
+    def retire(self, key: str, owner: str) -> None:
+        """Forget the settled ids of an owner that ends and has settled all of its calls."""
         ...
 
     def close(self) -> None:
@@ -142,3 +294,8 @@ def bounds(window: Window) -> tuple[int, int]:
 def moment(milliseconds: int) -> datetime:
     """Convert milliseconds since 1970 to a moment."""
     return FIRST + timedelta(milliseconds=milliseconds)
+
+
+def quarter_hour(milliseconds: int) -> int:
+    """Return the start of the quarter of an hour that a moment is in."""
+    return milliseconds - milliseconds % QUARTER_HOUR

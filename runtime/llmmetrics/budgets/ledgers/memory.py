@@ -2,99 +2,187 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
+from heapq import heapify, heappop, heappush
 from threading import Lock
 
 from llmmetrics.budgets.ledgers.base import (
-    KEPT,
-    QUARTER,
-    REMEMBERED,
+    AT_ONCE,
+    MOST,
+    QUARTER_HOUR,
     Balance,
-    Reset,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Pending,
     Standing,
     WindowRow,
+    bounds,
     milliseconds,
     moment,
+    quarter_hour,
 )
-from llmmetrics.settings.windows import FIRST, LAST, Window
+from llmmetrics.settings.windows import LAST, Window
 from llmmetrics.system import processes
-
-MOST = 100_000
-"""Settled ids that are known; the oldest are forgotten first."""
-
-
-_NO_WINDOW = Window(LAST, FIRST)
 
 
 @dataclass(slots=True)
-class _Spent:
-    amount: int
+class _Sums:
+    """The spend of a window, or of a quarter of an hour."""
+
+    spent: int = 0
+    estimated: int = 0
+    worst_case: int = 0
+    pending: int = 0
+    reserved: int = 0
+    bookings: int = 0
     generation: int = 0
     limit: int | None = None
 
+    def add(self, amount: int, basis: Basis, bookings: int = 1) -> None:
+        self.spent = max(min(self.spent + amount, MOST), 0)
+        self.bookings += bookings
+        if basis is not Basis.KNOWN:
+            part = getattr(self, basis.value)
+            setattr(self, basis.value, max(min(part + amount, MOST), 0))
 
-@dataclass
-class _Book:
-    """One backend's."""
+    def take_in(self, other: _Sums) -> None:
+        self.spent = min(self.spent + other.spent, MOST)
+        for part in ("estimated", "worst_case", "pending"):
+            setattr(self, part, min(getattr(self, part) + getattr(other, part), MOST))
 
-    windows: dict[Window, _Spent] = field(default_factory=dict)
-    quarters: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    held: dict[str, tuple[int, datetime, datetime]] = field(default_factory=dict)
-    """Amount, when it was admitted, when its lease ends."""
-    settled: dict[str, datetime] = field(default_factory=dict)
-    latest: Window = _NO_WINDOW
-    """The quarter of an hour that was booked in last, and its key: most calls are in the same."""
-    quarter: int = 0
+    def clear(self) -> int:
+        spent = self.spent
+        self.spent = self.estimated = self.worst_case = self.pending = 0
+        return spent
 
-    def window(self, window: Window) -> _Spent:
+
+@dataclass(slots=True)
+class _Row:
+    """What is held for a call. `basis` is None while it is reserved, else what it is booked as."""
+
+    amount: int
+    at: int
+    ends: float
+    basis: Basis | None = None
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """The settled numbers of an owner: all below `low`, and those in `above`."""
+
+    at: int
+    low: int = 0
+    above: set[int] = field(default_factory=set)
+
+    def __contains__(self, number: int) -> bool:
+        return number < self.low or number in self.above
+
+    def add(self, number: int) -> None:
+        if number != self.low:
+            self.above.add(number)
+            return
+        self.low += 1
+        while self.low in self.above:
+            self.above.remove(self.low)
+            self.low += 1
+
+
+class _Key:
+    """What one key has."""
+
+    def __init__(self) -> None:
+        self.windows: dict[Window, _Sums] = {}
+        self.quarters: dict[int, _Sums] = {}
+        self.rows: dict[CallId, _Row] = {}
+        self.leases: list[tuple[float, CallId]] = []
+        """A heap. Leases of settled calls, and what was before a renewal, are left in it for a while."""
+        self.settled: dict[str, _Numbers] = {}
+        self.quarter = -1
+        self._touched: list[_Sums] = []
+
+    def window(self, window: Window) -> _Sums:
         """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
-        state = self.windows.get(window)
-        if state is None:
-            start, end = map(milliseconds, window)
-            spent = sum(amount for quarter, amount in self.quarters.items() if start <= quarter < end)
-            state = self.windows[window] = _Spent(spent)
-            self._prune(window.start)
-        return state
+        sums = self.windows.get(window)
+        if sums is None:
+            sums = self.windows[window] = _Sums()
+            start, end = bounds(window)
+            for quarter, of_quarter in self.quarters.items():
+                if start <= quarter < end:
+                    sums.take_in(of_quarter)
+            rows = self.rows.values()
+            sums.reserved = sum(row.amount for row in rows if row.basis is None and start <= row.at < end)
+            self.quarter = -1
+        return sums
 
-    def _prune(self, now: datetime) -> None:
-        for each in [each for each in self.windows if each.end < now - KEPT]:
-            del self.windows[each]
-        for quarter in [each for each in self.quarters if each < milliseconds(now - KEPT)]:
-            del self.quarters[quarter]
-        for id in [id for id, at in self.settled.items() if at < now - REMEMBERED]:
-            del self.settled[id]
+    def touched(self, at: int) -> list[_Sums]:
+        """Return the sums of a moment: of its quarter of an hour, then of the windows that hold it."""
+        quarter = quarter_hour(at)
+        if quarter != self.quarter:
+            held = moment(quarter)
+            own = self.quarters.setdefault(quarter, _Sums())
+            self._touched = [own, *(sums for window, sums in self.windows.items() if window.holds(held))]
+            self.quarter = quarter
+        return self._touched
 
-    def remember(self, id: str, admitted: datetime) -> None:
-        self.settled[id] = admitted
-        if len(self.settled) > MOST:
-            for old in list(islice(self.settled, MOST // 2)):
-                del self.settled[old]
+    def book(self, at: int, amount: int, basis: Basis, bookings: int = 1) -> None:
+        for sums in self.touched(at):
+            sums.add(amount, basis, bookings)
 
-    def add(self, amount: int, admitted: datetime) -> None:
-        """Book an amount by the quarter, and in every window that holds this moment."""
-        if not self.latest.start <= admitted < self.latest.end:
-            self.quarter = milliseconds(admitted) // QUARTER * QUARTER
-            self.latest = Window(moment(self.quarter), moment(self.quarter + QUARTER))
-        self.quarters[self.quarter] += amount
-        for (start, end), spent in self.windows.items():
-            if start <= admitted < end:
-                spent.amount += amount
+    def hold(self, id: CallId, amount: int, at: int, ends: float) -> None:
+        self.rows[id] = _Row(amount, at, ends)
+        heappush(self.leases, (ends, id))
+        for sums in self.touched(at):
+            sums.reserved += amount
 
-    def expire(self, now: datetime) -> int:
-        """Forget the reservations whose lease has ended, and count them."""
-        if not self.held:
-            return 0
-        over = [id for id, (_, _, ends) in self.held.items() if ends <= now]
-        for id in over:
-            del self.held[id]
-        return len(over)
+    def let_go(self, id: CallId) -> _Row | None:
+        """Take a row off, with what it holds or has booked."""
+        row = self.rows.pop(id, None)
+        if row is None:
+            return None
+        if row.basis is not None:
+            self.book(row.at, -row.amount, row.basis, 0)
+            return row
+        for sums in self.touched(row.at):
+            sums.reserved -= row.amount
+        return row
 
-    def reserved(self, window: Window) -> int:
-        return sum(amount for amount, admitted, _ in self.held.values() if window.holds(admitted)) if self.held else 0
+    def expire(self, uptime: float) -> int:
+        """Book the leases that have ended as worst case, and count them."""
+        expired = 0
+        while self.leases and self.leases[0][0] <= uptime and expired < AT_ONCE:
+            ends, id = heappop(self.leases)
+            row = self.rows.get(id)
+            if row is None or row.basis is not None or row.ends != ends:
+                continue
+            self.let_go(id)
+            row.basis = Basis.WORST_CASE
+            self.rows[id] = row
+            self.book(row.at, row.amount, row.basis)
+            expired += 1
+        if len(self.leases) > 2 * len(self.rows) + 64:
+            self.leases = [(row.ends, id) for id, row in self.rows.items() if row.basis is None]
+            heapify(self.leases)
+        return expired
+
+    def is_settled(self, id: CallId) -> bool:
+        numbers = self.settled.get(id.owner)
+        return numbers is not None and id.number in numbers
+
+    def settle(self, id: CallId, at: int) -> bool:
+        """Note that an id is settled; return whether it was not before."""
+        numbers = self.settled.get(id.owner)
+        if numbers is None:
+            numbers = self.settled[id.owner] = _Numbers(at)
+        if id.number in numbers:
+            return False
+        numbers.at = max(numbers.at, at)
+        numbers.add(id.number)
+        return True
 
 
 class MemoryLedger:
@@ -106,74 +194,184 @@ class MemoryLedger:
     blocking = False
 
     def __init__(self) -> None:
-        self._books: dict[str, _Book] = defaultdict(_Book)
-        self._resets: list[Reset] = []
+        self._keys: dict[str, _Key] = defaultdict(_Key)
+        self._answers: dict[CallId, Pending] = {}
+        self._marks: dict[str, int] = {}
+        self._alerts: set[tuple[str, Window, int, str]] = set()
+        self._corrections: list[Correction] = []
         self._lock = Lock()
         processes.on_fork(self._forked)
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self,
+        key: str,
+        window: Window,
+        amount: int,
+        limit: int | None,
+        id: CallId,
+        at: datetime,
+        uptime: float,
+        lease: float,
     ) -> Standing:
         with self._lock:
-            book = self._books[backend]
-            expired, spent = book.expire(now), book.window(window)
-            spent.limit = limit
-            reserved = book.reserved(window)
-            fits = limit is None or (spent.amount < limit and spent.amount + reserved + amount <= limit)
-            known = id in book.held
-            if fits and amount and not known and id not in book.settled:
-                book.held[id] = (amount, now, now + lease)
-                reserved += amount
-            return Standing(fits or known, spent.amount, reserved, expired, spent.generation)
+            own = self._keys[key]
+            expired = own.expire(uptime) if own.leases else 0
+            sums = own.window(window)
+            sums.limit = limit
+            fits = limit is None or (sums.spent < limit and sums.spent + sums.reserved + amount <= limit)
+            known = bool(amount) and id in own.rows
+            if fits and amount and not known and not own.is_settled(id):
+                own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
+            return Standing(fits or known, sums.spent, sums.reserved, expired, sums.generation, sums.bookings)
 
-    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
+    def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
         with self._lock:
-            book = self._books[backend]
-            if id not in book.settled:
-                book.held[id] = (amount, admitted, now + lease)
+            own = self._keys[key]
+            if not own.is_settled(id):
+                own.let_go(id)
+                own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
 
-    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
+    def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         with self._lock:
-            book = self._books[backend]
-            spent = book.window(window)
-            if id not in book.settled:
-                book.remember(id, admitted)
-                book.held.pop(id, None)
-                book.add(amount, admitted)
-            return Balance(spent.amount, book.reserved(window), 0, spent.generation)
+            return self._settle(key, id, amount, basis, at, window)
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
+    def _settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
+        own = self._keys[key]
+        sums, moment = own.window(window), milliseconds(at)
+        first, replaced = own.settle(id, moment), False
+        if first:
+            row = own.let_go(id) if own.rows else None
+            replaced = row is not None and row.basis is not None
+            if amount:
+                own.book(moment if row is None else row.at, min(amount, MOST), basis, 0 if replaced else 1)
+            if self._answers:
+                self._answers.pop(id, None)
+        return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)
+
+    def defer(
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+    ) -> Booked:
         with self._lock:
-            book = self._books[backend]
-            expired, spent = book.expire(now), book.window(window)
-            return Balance(spent.amount, book.reserved(window), expired, spent.generation)
+            own, moment = self._keys[key], milliseconds(at)
+            first = answer not in own.rows and not own.is_settled(answer)
+            if first:
+                amount = min(amount, MOST)
+                own.window(window)
+                own.book(moment, amount, Basis.PENDING)
+                own.rows[answer] = _Row(amount, moment, 0, Basis.PENDING)
+                self._answers[answer] = Pending(key, amount, at, note)
+            if id is not None:
+                self._settle(key, id, 0, Basis.KNOWN, at, window)
+            sums = own.window(window)
+            return Booked(sums.spent, sums.generation, sums.bookings, first, replaced=False)
 
-    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
+    def pending(self, answer: CallId) -> Pending | None:
+        with self._lock:
+            return self._answers.get(answer)
+
+    def pending_counts(self) -> Mapping[str, int]:
+        with self._lock:
+            return Counter(each.key for each in self._answers.values())
+
+    def advance(self, mark: str, to: int) -> int:
+        with self._lock:
+            before = self._marks.get(mark, 0)
+            self._marks[mark] = max(before, to)
+            return before
+
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        with self._lock:
+            alert = (key, window, self._keys[key].window(window).generation, share)
+            if alert in self._alerts:
+                return False
+            self._alerts.add(alert)
+            return True
+
+    def balance(self, key: str, window: Window, uptime: float) -> Balance:
+        with self._lock:
+            own = self._keys[key]
+            expired, sums = own.expire(uptime), own.window(window)
+            parts = (sums.estimated, sums.worst_case, sums.pending)
+            return Balance(sums.spent, sums.reserved, *parts, expired, sums.generation, sums.bookings)
+
+    def history(self, key: str | None = None) -> Sequence[WindowRow]:
         with self._lock:
             rows = [
-                WindowRow(name, window, spent.amount, spent.limit)
-                for name, book in self._books.items()
-                for window, spent in book.windows.items()
-                if backend in (None, name)
+                WindowRow(name, window, sums.spent, sums.limit)
+                for name, own in self._keys.items()
+                for window, sums in own.windows.items()
+                if key in (None, name)
             ]
-        return sorted(rows, key=lambda row: (row.window, row.backend), reverse=True)
+        return sorted(rows, key=lambda row: (row.window, row.key), reverse=True)
 
-    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
+    def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
         with self._lock:
-            book = self._books[backend]
-            spent = book.window(window)
-            amount, spent.amount = spent.amount, 0
-            spent.generation += 1
+            own, (start, end) = self._keys[key], bounds(window)
+            sums = own.window(window)
+            amount = sums.clear()
+            sums.generation += 1
+            sums.bookings = 0
             # a window of other settings that is opened later does not bring it back
-            start, end = map(milliseconds, window)
-            for quarter in [each for each in book.quarters if start <= each < end]:
-                del book.quarters[quarter]
-            self._resets.insert(0, Reset(backend, now, by, amount))
+            for quarter, of_quarter in own.quarters.items():
+                if start <= quarter < end:
+                    of_quarter.clear()
+            for id, row in list(own.rows.items()):
+                if row.basis is not None and start <= row.at < end:
+                    self._taken_off(own, id, row)
+            self._corrections.insert(0, Correction("reset", key, now, by, amount))
             return amount
 
-    def resets(self, backend: str | None = None) -> Sequence[Reset]:
+    def _taken_off(self, own: _Key, id: CallId, row: _Row) -> None:
+        """Keep of a booked row what a later settle needs: nothing is left to replace, but a pending answer's moment."""
+        if row.basis is Basis.PENDING:
+            row.amount = 0
+        else:
+            del own.rows[id]
+
+    def release(self, key: str, window: Window, now: datetime, by: str) -> int:
         with self._lock:
-            return [each for each in self._resets if backend in (None, each.backend)]
+            own, (start, end) = self._keys[key], bounds(window)
+            sums = own.window(window)
+            amount = 0
+            for quarter, of_quarter in own.quarters.items():
+                if start <= quarter < end and of_quarter.worst_case:
+                    part = of_quarter.worst_case
+                    for touched in own.touched(quarter):
+                        touched.add(-part, Basis.WORST_CASE, 0)
+                    amount += part
+            # what was booked in quarters of an hour that were pruned
+            amount += (rest := sums.worst_case)
+            sums.add(-rest, Basis.WORST_CASE, 0)
+            for id, row in list(own.rows.items()):
+                if row.basis is Basis.WORST_CASE and start <= row.at < end:
+                    del own.rows[id]
+            self._corrections.insert(0, Correction("release", key, now, by, amount))
+            return amount
+
+    def corrections(self, key: str | None = None) -> Sequence[Correction]:
+        with self._lock:
+            return [each for each in self._corrections if key in (None, each.key)]
+
+    def prune(self, before: datetime) -> int:
+        with self._lock:
+            pruned, old = 0, milliseconds(before)
+            for own in self._keys.values():
+                over = [each for each in own.windows if each.end <= before]
+                for window in over:
+                    del own.windows[window]
+                pruned += len(over)
+                own.quarters = {at: sums for at, sums in own.quarters.items() if at + QUARTER_HOUR > old}
+                own.rows = {id: row for id, row in own.rows.items() if row.basis is None or row.at >= old}
+                own.settled = {owner: each for owner, each in own.settled.items() if each.at >= old}
+                own.quarter = -1
+            self._answers = {id: each for id, each in self._answers.items() if each.admitted >= before}
+            self._corrections = [each for each in self._corrections if each.at >= before]
+            self._alerts = {each for each in self._alerts if each[1].end == LAST or each[1].end > before}
+            return pruned
+
+    def retire(self, key: str, owner: str) -> None:
+        with self._lock:
+            self._keys[key].settled.pop(owner, None)
 
     def close(self) -> None:
         """Do nothing: there is no file."""

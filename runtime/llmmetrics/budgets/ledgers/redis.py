@@ -4,45 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
-
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
+from urllib.parse import quote
 
 from llmmetrics.budgets.ledgers import lua
 from llmmetrics.budgets.ledgers.base import (
-    QUARTER,
-    REMEMBERED,
+    ANSWER,
+    MOST,
     SCHEMA,
+    V1,
     Balance,
-    Reset,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Pending,
     Standing,
     WindowRow,
     bounds,
     milliseconds,
     moment,
 )
-from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.budgets.ledgers.redis_servers import RedisScript, RedisServers
 from llmmetrics.settings.windows import Window
 
-TIMEOUT = 0.5
-"""Seconds that a call waits for the server; `?socket_timeout=` in the URL says otherwise."""
+_NEWER = (
+    f"it was written by a newer llmmetrics than this one, which knows schema {SCHEMA}: upgrade "
+    "llmmetrics, or set LlmSettings.Budget.Namespace to another name"
+)
+
+
+NO_CALL = CallId("", 0)
 
 
 class RedisLedger:
@@ -51,150 +44,193 @@ class RedisLedger:
     local = False
     blocking = True
 
-    def __init__(self, url: str, namespace: str) -> None:
-        self.name = _shown(url)
+    def __init__(self, url: str, namespace: str, durability: str) -> None:
+        self._servers = RedisServers(url, replicated=durability == "replicated", hints={lua.NEWER: _NEWER})
+        self.name = self._servers.name
         self.reach = "every machine that uses it"
         whose = quote(namespace, safe="")
         self._prefix = f"llmmetrics:{{{whose}:"
-        self._all = f"llmmetrics:{{{whose}}}:backends"
-        self._keys: dict[str, list[bytes]] = {}
-        # every verb may be sent twice: a connection that an idle firewall has cut is tried again, once
-        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        try:
-            self._redis: Redis = Redis.from_url(
-                url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry, decode_responses=True
-            )
-        except (ValueError, TypeError):
-            raise ConfigError(
-                f"LlmSettings.Budget.Ledger: {self.name} is no URL that redis-py understands: write "
-                "redis://[user:password@]host[:port]/[database] or rediss://…"
-            ) from None
-        self._scripts = {name: self._redis.register_script(lua.PRELUDE + body) for name, body in lua.VERBS.items()}
+        self._shared = f"llmmetrics:{{{whose}}}:"
+        self._keys: dict[str, list[str]] = {}
+        scripts = {name: lua.PRELUDE + body for name, body in lua.VERBS.items()}
+        scripts |= {"prune": lua.PRUNE, "note": lua.DEFER, "answered": lua.ANSWERED, "advance": lua.ADVANCE}
+        self._scripts = {name: RedisScript(text) for name, text in scripts.items()}
 
-    # the verbs
+    # a call
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self,
+        key: str,
+        window: Window,
+        amount: int,
+        limit: int | None,
+        id: CallId,
+        at: datetime,
+        uptime: float,  # noqa: ARG002 - the server's clock counts
+        lease: float,
     ) -> Standing:
-        admitted, *rest = self._run(
-            "reserve",
-            backend,
-            id,
-            (*bounds(window), milliseconds(now), amount, "none" if limit is None else limit, milliseconds(now + lease)),
+        start, end = bounds(window)
+        bound = "none" if limit is None else limit
+        numbers = f"{start} {end} {min(amount, MOST)} {bound} {lease * 1000:.0f} {milliseconds(at)} {id[1]}"
+        admitted, spent, reserved, expired, generation, bookings = self._run(
+            "reserve", key, id, numbers, durable=amount > 0
         )
-        return Standing(bool(admitted), *rest)
+        return Standing(bool(admitted), int(spent), int(reserved), expired, int(generation), int(bookings))
 
-    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
-        self._run("renew", backend, id, (amount, milliseconds(admitted), milliseconds(now + lease)))
+    def renew(
+        self,
+        key: str,
+        id: CallId,
+        amount: int,
+        at: datetime,
+        uptime: float,  # noqa: ARG002 - as above
+        lease: float,
+    ) -> None:
+        numbers = f"- - {min(amount, MOST)} {lease * 1000:.0f} {milliseconds(at)} {id.number}"
+        self._run("renew", key, id, numbers)
 
-    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        at = milliseconds(admitted)
-        remembered = REMEMBERED // timedelta(milliseconds=1)
-        numbers = (*bounds(window), at, amount, at // QUARTER * QUARTER, remembered)
-        return Balance(*self._run("settle", backend, id, numbers))
+    def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
+        start, end = bounds(window)
+        if id.owner.startswith(V1) and self._settled_before(key, id):
+            amount = 0
+        numbers = f"{start} {end} {min(amount, MOST)} {basis.value} {milliseconds(at)} {id.number}"
+        booked = _booked(self._run("settle", key, id, numbers, durable=True))
+        if id.owner.startswith(ANSWER):
+            self._about_answers("answered", id.owner)
+        return booked
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        return Balance(*self._run("balance", backend, "", (*bounds(window), milliseconds(now))))
+    def _settled_before(self, key: str, id: CallId) -> bool:
+        """Check whether an id was settled by schema 1."""
+        return bool(self._command("EXISTS", self._key(key, f"settled:{id.owner.removeprefix(V1)}")))
 
-    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
+    # answers that come later
+
+    def defer(
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+    ) -> Booked:
+        # three steps, as it may be in three slots: what stops in between leaves too much booked, and never too little
+        start, end = bounds(window)
+        row = json.dumps([key, str(min(amount, MOST)), milliseconds(at), note])
+        self._about_answers("note", answer.owner, row, key)
+        numbers = f"{start} {end} {min(amount, MOST)} {milliseconds(at)}"
+        *about, over = self._run("defer", key, answer, numbers, durable=True)
+        if over:
+            self._about_answers("answered", answer.owner)
+        booked = _booked(about)
+        if id is not None:
+            rest = self.settle(key, id, 0, Basis.KNOWN, at, window)
+            booked = rest._replace(first=booked.first)
+        return booked
+
+    def pending(self, answer: CallId) -> Pending | None:
+        row = self._command("HGET", f"{self._shared}answers", answer.owner)
+        if row is None:
+            return None
+        key, amount, at, note = json.loads(row)
+        return Pending(key, int(amount), moment(at), note)
+
+    def pending_counts(self) -> Mapping[str, int]:
+        counts = self._command("HGETALL", f"{self._shared}pending")
+        return {key: int(count) for key, count in counts.items()}
+
+    def _about_answers(self, script: str, *args: str) -> None:
+        keys = [f"{self._shared}answers", f"{self._shared}pending"]
+        self._servers.run(self._scripts[script], keys, args, durable=True)
+
+    def advance(self, mark: str, to: int) -> int:
+        return int(self._servers.run(self._scripts["advance"], [f"{self._shared}marks"], (mark, to), durable=True))
+
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        (claimed,) = self._run("claim_alert", key, NO_CALL, _of(window), share)
+        return bool(claimed)
+
+    # what stands in it
+
+    def balance(self, key: str, window: Window, uptime: float) -> Balance:  # noqa: ARG002 - as above
+        return Balance(*map(int, self._run("balance", key, NO_CALL, _of(window))))
+
+    def history(self, key: str | None = None) -> Sequence[WindowRow]:
         history = []
-        for name in self._backends(backend):
-            windows, limits = self._checked(lambda name=name: self._history(name))
-            for ends, spent in windows.items():
-                start, end = ends.split(":")
-                limit = limits.get(ends)
-                window = Window(moment(int(start)), moment(int(end)))
-                history.append(WindowRow(name, window, int(spent), int(limit) if limit else None))
-        return sorted(history, key=lambda row: (row.window, row.backend), reverse=True)
+        for name in self._known(key):
+            fields = self._command("HGETALL", self._key(name, "meta"))
+            for field, value in fields.items():
+                if field.startswith("w|"):
+                    start, end = field[2:].split(":")
+                    spent, *_, limit = value.split()
+                    window = Window(moment(int(start)), moment(int(end)))
+                    history.append(WindowRow(name, window, int(spent), None if limit == "none" else int(limit)))
+        return sorted(history, key=lambda row: (row.window, row.key), reverse=True)
 
-    def _history(self, backend: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        with self._redis.pipeline(transaction=False) as pipe:
-            for key in ("meta", "windows"):
-                pipe.hgetall(self._key(backend, key))
-            meta, windows = pipe.execute()
-        past, limits = (
-            {name[2:]: value for name, value in meta.items() if name.startswith(kind)} for kind in ("p|", "l|")
-        )
-        return {**past, **windows}, limits
+    def corrections(self, key: str | None = None) -> Sequence[Correction]:
+        corrections = []
+        for name in self._known(key):
+            for row in self._command("LRANGE", self._key(name, "corrections"), 0, -1):
+                kind, (at, by), amount = json.loads(row)
+                corrections.append(Correction(kind, name, moment(at), by, int(amount)))
+        return sorted(corrections, key=lambda each: each.at, reverse=True)
 
-    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        at = milliseconds(now)
-        (amount,) = self._run("reset", backend, "", bounds(window), json.dumps([at, by]))
+    # an operator's
+
+    def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
+        (amount,) = self._run("reset", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
         return int(amount)
 
-    def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        resets = []
-        for name in self._backends(backend):
-            rows = self._checked(lambda name=name: self._redis.lrange(self._key(name, "resets"), 0, -1))
-            for row in rows:
-                (at, by), amount = json.loads(row)
-                resets.append(Reset(name, moment(at), by, amount))
-        return sorted(resets, key=lambda reset: reset.at, reverse=True)
+    def release(self, key: str, window: Window, now: datetime, by: str) -> int:
+        (amount,) = self._run("release", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
+        return int(amount)
+
+    def prune(self, before: datetime) -> int:
+        pruned = 0
+        for name in self._known(None):
+            keys = [self._key(name, kind) for kind in lua.KEYS]
+            pruned += self._servers.run(self._scripts["prune"], keys, (milliseconds(before),), durable=False)
+        answers = self._command("HGETALL", f"{self._shared}answers")
+        for owner, row in answers.items():
+            if json.loads(row)[2] < milliseconds(before):
+                self._about_answers("answered", owner)
+        return pruned
+
+    def retire(self, key: str, owner: str) -> None:
+        self._command("DEL", self._key(key, f"owner:{owner}"))
+        self._command("HDEL", self._key(key, "owners"), owner)
 
     def close(self) -> None:
-        self._redis.close()
+        self._servers.close()
 
-    # the server
+    # the servers
 
-    def _backends(self, backend: str | None) -> Sequence[str]:
-        return [backend] if backend else sorted(self._checked(lambda: self._redis.smembers(self._all)))
+    def _known(self, key: str | None) -> Sequence[str]:
+        return [key] if key else sorted(self._command("SMEMBERS", f"{self._shared}backends"))
 
-    def _key(self, backend: str, kind: str) -> str:
-        # one hash tag for all keys of a backend: a cluster keeps them together
-        return f"{self._prefix}{backend}}}:{kind}"
+    def _command(self, name: str, key: str, *args: str | int) -> Any:
+        def ask(redis: Any) -> Any:
+            return redis.execute_command(name, key, *args)
 
-    def _run(self, verb: str, backend: str, id: str, numbers: Sequence[str | int], *more: str) -> list[int]:
-        shared = self._keys.get(backend)
+        return self._servers.ask(key, ask)
+
+    def _key(self, key: str, kind: str) -> str:
+        # one hash tag for all keys of a limit: a cluster keeps them together
+        return f"{self._prefix}{key}}}:{kind}"
+
+    def _run(self, verb: str, key: str, id: CallId, numbers: str, *more: str, durable: bool = False) -> list[Any]:
+        shared = self._keys.get(key)
         if shared is None:
-            shared = [self._key(backend, kind).encode() for kind in lua.KEYS]
-            self._checked(lambda: self._redis.sadd(self._all, backend))
-            self._keys[backend] = shared
-        keys: list[bytes | str | memoryview[int]] = [*shared, self._key(backend, f"settled:{id}")]
+            shared = [self._key(key, kind) for kind in lua.KEYS]
+            self._command("SADD", f"{self._shared}backends", key)
+            self._keys[key] = shared
+        owner, number = id
         # in one argument: every argument costs as much as a command of the script
-        args = (id, " ".join(map(str, numbers)), *more)
-        answer: list[int] = self._checked(lambda: self._scripts[verb](keys=keys, args=args))
+        args = (f"{owner}:{number}", numbers, *more)
+        keys = (*shared, self._key(key, f"owner:{owner}"))
+        answer: list[Any] = self._servers.run(self._scripts[verb], keys, args, durable=durable)
         return answer
 
-    def _checked(self, ask: Any) -> Any:
-        try:
-            return self._twice(ask)
-        except RedisError as exc:
-            hint = next((hint for kind, hint in _HINTS.items() if isinstance(exc, kind)), f"it says {exc}")
-            if lua.NEWER in str(exc):
-                hint = (
-                    f"it was written by a newer llmmetrics than this one, which knows schema {SCHEMA}: upgrade "
-                    "llmmetrics, or set LlmSettings.Budget.Namespace to another name"
-                )
-            raise LedgerError(f"{self.name}: {hint}") from None
 
-    def _twice(self, ask: Any) -> Any:
-        """Ask a second time, on a new connection, if the first one leads to a server that is not the master now."""
-        try:
-            return ask()
-        except _NOT_HERE:
-            # the address may belong to another server by now. Other threads' commands go on
-            self._redis.connection_pool.disconnect(inuse_connections=False)
-            return ask()
+def _of(window: Window) -> str:
+    start, end = bounds(window)
+    return f"{start} {end}"
 
 
-_NOT_HERE = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
-"""What a server says that is not the master. MOVED is a kind of ASK, MASTERDOWN of CLUSTERDOWN; redis-py itself asks
-again after LOADING, on a new connection."""
-
-_HINTS: Mapping[type[RedisError], str] = {
-    AuthenticationError: "it refuses the password: see LlmSettings.Budget.Ledger",
-    AuthorizationError: "it does not let this user do what a ledger does: see its ACL",
-    RedisTimeoutError: f"no answer within {TIMEOUT} s: see that it is well, and near",
-    ReadOnlyError: "it is a replica: write the master's address in LlmSettings.Budget.Ledger",
-    BusyLoadingError: "it is loading its data: it answers when it has",
-    RedisConnectionError: "no connection: see that it runs, and that this machine may reach it",
-    OutOfMemoryError: "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
-}
-
-
-def _shown(url: str) -> str:
-    """Take the user and the password out of a URL, also if one with a / or a # in it was not quoted."""
-    parts = urlsplit(url)
-    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        return f"{parts.scheme}://..."
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def _booked(answer: Sequence[Any]) -> Booked:
+    spent, generation, bookings, first, replaced = map(int, answer)
+    return Booked(spent, generation, bookings, bool(first), bool(replaced))

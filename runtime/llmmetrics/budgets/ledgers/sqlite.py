@@ -1,62 +1,38 @@
-"""The ledger of one machine: an SQLite file that any number of processes share, and that survives `kill -9`.
-
-One file lock is taken around each transaction: waiting for SQLite's own (`busy_timeout`) starves processes.
-"""
+"""The ledger of one machine: an SQLite file that any number of processes share, and that survives `kill -9`."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from threading import RLock
-from typing import Any, TypeVar
+from typing import Any
 
+from llmmetrics.budgets.ledgers import sqlite_rows as rows
 from llmmetrics.budgets.ledgers.base import (
-    KEPT,
-    QUARTER,
-    REMEMBERED,
-    SCHEMA,
+    ANSWER,
+    MOST,
+    QUARTER_HOUR,
     Balance,
-    ReplacedError,
-    Reset,
+    Basis,
+    Booked,
+    CallId,
+    Correction,
+    Pending,
     Standing,
     WindowRow,
     bounds,
     milliseconds,
     moment,
 )
-from llmmetrics.budgets.ledgers.locks import FileLock
-from llmmetrics.errors import ConfigError, LedgerError
+from llmmetrics.budgets.ledgers.sqlite_file import SqliteFile, look
 from llmmetrics.settings.windows import Window
-from llmmetrics.system import processes
+from llmmetrics.system.boot import BOOT
 
-T = TypeVar("T")
+__all__ = ["SqliteLedger", "look"]
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS windows (
-  backend TEXT, start INTEGER, "end" INTEGER, spent INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0,
-  "limit" INTEGER, PRIMARY KEY (backend, "end", start)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS quarters (
-  backend TEXT, start INTEGER, spent INTEGER NOT NULL, PRIMARY KEY (backend, start)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS held (
-  backend TEXT, id TEXT, amount INTEGER NOT NULL, admitted INTEGER NOT NULL, ends INTEGER NOT NULL,
-  PRIMARY KEY (backend, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled (id TEXT UNIQUE, admitted INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS resets (backend TEXT, at INTEGER, by TEXT, amount INTEGER);
-"""
-
-_PATIENCE = 1.0
-"""Seconds that a fork waits for a thread that is inside SQLite."""
-
-_of_parents: list[sqlite3.Connection] = []
-"""Connections of a process that this one was forked off. They are never closed: that would touch the parent's locks."""
-
-_PRUNE_EVERY = 1024
-"""Settled ids are forgotten so many at a time: no call waits long for it."""
+_LOOK = 1.0
+"""Seconds after which this process looks for leases of others that have ended, if it knows of none before."""
 
 
 class SqliteLedger:
@@ -66,323 +42,312 @@ class SqliteLedger:
     local = True
 
     def __init__(self, path: Path, namespace: str, durability: str) -> None:
-        self.name = f"sqlite:///{path}"
-        # what every backend's name in the file begins with
+        # what every key in the file begins with
         self._prefix = f"{namespace}\x1f"
-        self._path = path
-        self._durability = durability
-        self._lock = RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._pid = 0
-        self._identity: tuple[int, int] | None = None
-        self._settled = 0
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file_lock = FileLock(path.with_name(f"{path.name}.lock"))
-        except OSError as exc:
-            raise ConfigError(
-                f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
-            ) from None
-        self._do(lambda _: None)
-        processes.before_fork(self._at_rest)
-        processes.on_fork(self._forked)
+        self._file = SqliteFile(path, durability)
+        self.name = self._file.name
+        self._due: dict[str, float] = {}
+        """The uptime at which leases are looked at next, by key: no lease ends before it, as far as is known."""
+        self._adopted = False
 
     @property
     def blocking(self) -> bool:
         """Whether another thread or process is just writing."""
-        if not self._lock.acquire(blocking=False):
-            return True
-        try:
-            return self._file_lock.taken()
-        except OSError:
-            return True
-        finally:
-            self._lock.release()
+        return self._file.blocking
 
-    # the verbs
+    # a call
 
     def reserve(
-        self, backend: str, window: Window, amount: int, limit: int | None, id: str, now: datetime, lease: timedelta
+        self,
+        key: str,
+        window: Window,
+        amount: int,
+        limit: int | None,
+        id: CallId,
+        at: datetime,
+        uptime: float,
+        lease: float,
     ) -> Standing:
-        backend, at = self._prefix + backend, milliseconds(now)
+        key, moment = self._prefix + key, milliseconds(at)
+        start, end = bounds(window)
 
-        def look(db: sqlite3.Connection) -> Standing | None:
+        def see(db: sqlite3.Connection) -> Standing | None:
             """What a call that holds nothing needs to know, if nothing is to be written."""
-            row = db.execute(_WINDOW, (backend, *bounds(window))).fetchone()
-            if row is None or row[2] != limit or db.execute(_HELD, (backend,)).fetchone():
+            row = db.execute(rows.WINDOW, (key, end, start)).fetchone()
+            if row is None or row[4] != limit or self._is_due(db, key, uptime):
                 return None
-            return Standing(limit is None or row[0] < limit, row[0], 0, 0, row[1])
+            spent, reserved, generation, bookings, _ = row
+            fits = limit is None or (spent < limit and spent + reserved <= limit)
+            return Standing(fits, spent, reserved, 0, generation, bookings)
 
         def write(db: sqlite3.Connection) -> Standing:
-            spent, generation, before = _opened(db, backend, window)
+            expired = self._expire(db, key, uptime)
+            spent, reserved, generation, bookings, before = rows.opened(db, key, window)
             if before != limit:
-                db.execute(_LIMIT, (limit, backend, *bounds(window)))
-            reserved, expired = _held(db, backend, window, at)
-            known = db.execute("SELECT 1 FROM held WHERE backend = ? AND id = ?", (backend, id)).fetchone()
-            fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
-            if fits and amount and not known and not db.execute(_SETTLED, (id,)).fetchone():
-                ends = milliseconds(now + lease)
-                db.execute("INSERT INTO held VALUES (?, ?, ?, ?, ?)", (backend, id, amount, at, ends))
+                db.execute(
+                    'UPDATE window_sums SET "limit" = ? WHERE key = ? AND "end" = ? AND start = ?',
+                    (limit, key, end, start),
+                )
+            admitted = limit is None or (spent < limit and spent + reserved + amount <= limit)
+            known = bool(amount) and rows.row_of(db, key, id) is not None
+            if admitted and amount and not known and not rows.is_settled(db, key, id):
+                rows.hold(db, key, id, min(amount, MOST), moment, BOOT, uptime + lease, lease)
+                self._due[key] = min(self._due[key], uptime + lease)
                 reserved += amount
-            return Standing(fits or known is not None, spent, reserved, expired, generation)
+            return Standing(admitted or known, spent, reserved, expired, generation, bookings)
 
-        return (None if amount else self._read(look)) or self._do(write)
+        return (None if amount else self._file.read(see)) or self._file.write(write)
 
-    def renew(self, backend: str, id: str, amount: int, admitted: datetime, now: datetime, lease: timedelta) -> None:
-        backend = self._prefix + backend
+    def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
+        key, moment = self._prefix + key, milliseconds(at)
 
         def write(db: sqlite3.Connection) -> None:
-            if not db.execute(_SETTLED, (id,)).fetchone():
-                row = (backend, id, amount, milliseconds(admitted), milliseconds(now + lease))
-                db.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?)", row)
+            if rows.is_settled(db, key, id):
+                return
+            row = rows.take_row(db, key, id)
+            if row is not None:
+                rows.replace(db, key, moment, row, 0, None)
+            rows.hold(db, key, id, min(amount, MOST), moment, BOOT, uptime + lease, lease)
 
-        self._do(write)
+        self._file.write(write)
 
-    def settle(self, backend: str, id: str, amount: int, admitted: datetime, window: Window) -> Balance:
-        backend, at = self._prefix + backend, milliseconds(admitted)
+    def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
+        key, moment = self._prefix + key, milliseconds(at)
 
-        def write(db: sqlite3.Connection) -> Balance:
-            spent, generation, _ = _opened(db, backend, window)
-            if db.execute("INSERT OR IGNORE INTO settled VALUES (?, ?)", (id, at)).rowcount:
-                db.execute("DELETE FROM held WHERE backend = ? AND id = ?", (backend, id))
-                if amount:
-                    spent += amount
-                    db.execute(_ADD, (amount, backend, at, at))
-                    db.execute(_ADD_QUARTER, (backend, at // QUARTER * QUARTER, amount))
-                self._settled += 1
-                if self._settled % _PRUNE_EVERY == 0:
-                    db.execute(_FORGET, (2 * _PRUNE_EVERY, milliseconds(admitted - REMEMBERED)))
-            return Balance(spent, _reserved(db, backend, window), 0, generation)
+        def write(db: sqlite3.Connection) -> Booked:
+            rows.opened(db, key, window)
+            first, replaced = self._settle(db, key, id, amount, basis, moment)
+            return _booked(rows.opened(db, key, window), first, replaced)
 
-        return self._do(write)
+        return self._file.write(write)
 
-    def balance(self, backend: str, window: Window, now: datetime) -> Balance:
-        backend, at = self._prefix + backend, milliseconds(now)
+    def _settle(
+        self, db: sqlite3.Connection, key: str, id: CallId, amount: int, basis: Basis, at: int
+    ) -> tuple[bool, bool]:
+        if not rows.settle(db, key, id, at):
+            return False, False
+        row = rows.take_row(db, key, id)
+        rows.replace(db, key, at, row, min(amount, MOST), basis)
+        if id.owner.startswith(ANSWER):
+            db.execute("DELETE FROM answers WHERE namespace = ? AND owner = ?", (self._prefix, id.owner))
+        return True, row is not None and row.basis is not None
 
-        def look(db: sqlite3.Connection) -> Balance | None:
-            row = db.execute(_WINDOW, (backend, *bounds(window))).fetchone()
-            if row is None or db.execute(_OVER, (backend, at)).fetchone():
-                return None
-            return Balance(row[0], _reserved(db, backend, window), 0, row[1])
+    # answers that come later
 
-        return self._read(look) or self._do(lambda db: _balance(db, backend, window, at))
+    def defer(
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+    ) -> Booked:
+        key, moment, amount = self._prefix + key, milliseconds(at), min(amount, MOST)
 
-    def history(self, backend: str | None = None) -> Sequence[WindowRow]:
-        rows = self._rows(
-            'SELECT backend, start, "end", spent, "limit" FROM windows', 'start DESC, "end" DESC, backend DESC', backend
+        def write(db: sqlite3.Connection) -> Booked:
+            rows.opened(db, key, window)
+            first = rows.row_of(db, key, answer) is None and not rows.is_settled(db, key, answer)
+            if first:
+                db.execute(
+                    "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, '', 0, 0)",
+                    (key, *answer, amount, moment, Basis.PENDING.value),
+                )
+                rows.replace(db, key, moment, None, amount, Basis.PENDING)
+                row = (self._prefix, answer.owner, key, amount, moment, note)
+                db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+            if id is not None:
+                self._settle(db, key, id, 0, Basis.KNOWN, moment)
+            return _booked(rows.opened(db, key, window), first, replaced=False)
+
+        return self._file.write(write)
+
+    def pending(self, answer: CallId) -> Pending | None:
+        row = self._file.read(
+            lambda db: db.execute(
+                "SELECT key, amount, at, note FROM answers WHERE namespace = ? AND owner = ?",
+                (self._prefix, answer.owner),
+            ).fetchone()
         )
-        return [
-            WindowRow(name, Window(moment(start), moment(end)), spent, limit) for name, start, end, spent, limit in rows
-        ]
+        if row is None:
+            return None
+        key, amount, at, note = row
+        return Pending(key.removeprefix(self._prefix), amount, moment(at), note)
 
-    def reset(self, backend: str, window: Window, now: datetime, by: str) -> int:
-        backend, at = self._prefix + backend, milliseconds(now)
+    def pending_counts(self) -> Mapping[str, int]:
+        counted = self._file.read(
+            lambda db: db.execute(
+                "SELECT key, count(*) FROM answers WHERE namespace = ? GROUP BY key", (self._prefix,)
+            ).fetchall()
+        )
+        return {key.removeprefix(self._prefix): count for key, count in counted}
+
+    def advance(self, mark: str, to: int) -> int:
+        mark = self._prefix + mark
 
         def write(db: sqlite3.Connection) -> int:
-            amount = _balance(db, backend, window, at).spent
-            db.execute(_RESET, (backend, *bounds(window)))
-            # a window of other settings that is opened later does not bring it back
-            db.execute(
-                "DELETE FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *bounds(window))
-            )
-            db.execute("INSERT INTO resets VALUES (?, ?, ?, ?)", (backend, at, by, amount))
-            return amount
+            row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
+            before = row[0] if row else 0
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, max(before, to)))
+            return int(before)
 
-        return self._do(write)
+        return self._file.write(write)
 
-    def resets(self, backend: str | None = None) -> Sequence[Reset]:
-        rows = self._rows("SELECT backend, at, by, amount FROM resets", "rowid DESC", backend)
-        return [Reset(name, moment(at), by, amount) for name, at, by, amount in rows]
+    def claim_alert(self, key: str, window: Window, share: str) -> bool:
+        key, (start, end) = self._prefix + key, bounds(window)
 
-    def _rows(self, select: str, order: str, backend: str | None) -> Iterator[Any]:
-        """Read the rows of this namespace, or of one backend in it."""
-        whose = self._prefix + (backend or "")
-        of = "backend = ?" if backend else "substr(backend, 1, length(?)) = ?"
-        selected = self._read(
+        def write(db: sqlite3.Connection) -> bool:
+            row = (key, end, start, rows.opened(db, key, window).generation, share)
+            return db.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
+
+        return self._file.write(write)
+
+    # what stands in it
+
+    def balance(self, key: str, window: Window, uptime: float) -> Balance:
+        key, (start, end) = self._prefix + key, bounds(window)
+
+        def of(db: sqlite3.Connection, sums: rows.Sums, expired: int) -> Balance:
+            estimated, worst, pending = db.execute(rows.PARTS, (key, end, start)).fetchone()
+            parts = (sums.spent, sums.reserved, estimated, worst, pending)
+            return Balance(*parts, expired, sums.generation, sums.bookings)
+
+        def see(db: sqlite3.Connection) -> Balance | None:
+            row = db.execute(rows.WINDOW, (key, end, start)).fetchone()
+            return None if row is None or self._is_due(db, key, uptime) else of(db, rows.Sums(*row), 0)
+
+        def write(db: sqlite3.Connection) -> Balance:
+            expired = self._expire(db, key, uptime)
+            return of(db, rows.opened(db, key, window), expired)
+
+        return self._file.read(see) or self._file.write(write)
+
+    def history(self, key: str | None = None) -> Sequence[WindowRow]:
+        found = self._rows(
+            'SELECT key, start, "end", spent, "limit" FROM window_sums', 'start DESC, "end" DESC, key DESC', key
+        )
+        return [
+            WindowRow(name, Window(moment(start), moment(end)), spent, limit)
+            for name, start, end, spent, limit in found
+        ]
+
+    def corrections(self, key: str | None = None) -> Sequence[Correction]:
+        found = self._rows("SELECT key, kind, at, by, amount FROM corrections", "rowid DESC", key)
+        return [Correction(kind, name, moment(at), by, amount) for name, kind, at, by, amount in found]
+
+    def _rows(self, select: str, order: str, key: str | None) -> Iterator[Any]:
+        """Read the rows of this namespace, or of one key in it."""
+        whose = self._prefix + (key or "")
+        of = "key = ?" if key else "substr(key, 1, length(?)) = ?"
+        selected = self._file.read(
             lambda db: db.execute(f"{select} WHERE {of} ORDER BY {order}", (whose,) * of.count("?")).fetchall()
         )
         return ((name.removeprefix(self._prefix), *rest) for name, *rest in selected)
 
+    # an operator's
+
+    def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
+        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
+        nothing = "spent = 0, estimated = 0, worst_case = 0, pending = 0"
+
+        def write(db: sqlite3.Connection) -> int:
+            amount = rows.opened(db, key, window).spent
+            db.execute(
+                f"UPDATE window_sums SET {nothing}, generation = generation + 1, bookings = 0 "
+                'WHERE key = ? AND "end" = ? AND start = ?',
+                (key, end, start),
+            )
+            # a window of other settings that is opened later does not bring it back, nor does a settle take it off
+            db.execute(
+                f"UPDATE quarter_hours SET {nothing} WHERE key = ? AND start >= ? AND start < ?", (key, start, end)
+            )
+            held = "WHERE key = ? AND basis = ? AND at >= ? AND at < ?"
+            db.execute(f"DELETE FROM reservations {held}", (key, Basis.WORST_CASE.value, start, end))
+            db.execute(f"UPDATE reservations SET amount = 0 {held}", (key, Basis.PENDING.value, start, end))
+            db.execute("INSERT INTO corrections VALUES ('reset', ?, ?, ?, ?)", (key, at, by, amount))
+            return amount
+
+        return self._file.write(write)
+
+    def release(self, key: str, window: Window, now: datetime, by: str) -> int:
+        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
+
+        def write(db: sqlite3.Connection) -> int:
+            rows.opened(db, key, window)
+            _, amount, _ = db.execute(rows.PARTS, (key, end, start)).fetchone()
+            worst = db.execute(
+                "SELECT start, worst_case FROM quarter_hours WHERE key = ? AND start >= ? AND start < ? "
+                "AND worst_case > 0",
+                (key, start, end),
+            ).fetchall()
+            for quarter, part in worst:
+                rows.add(db, key, quarter, -part, (0, -part, 0), 0, 0)
+            # what was booked in quarters of an hour that were pruned
+            db.execute(
+                "UPDATE window_sums SET spent = spent - worst_case, worst_case = 0 "
+                'WHERE key = ? AND "end" = ? AND start = ?',
+                (key, end, start),
+            )
+            db.execute(
+                "DELETE FROM reservations WHERE key = ? AND basis = ? AND at >= ? AND at < ?",
+                (key, Basis.WORST_CASE.value, start, end),
+            )
+            db.execute("INSERT INTO corrections VALUES ('release', ?, ?, ?, ?)", (key, at, by, amount))
+            return int(amount)
+
+        return self._file.write(write)
+
+    def prune(self, before: datetime) -> int:
+        at, prefix = milliseconds(before), self._prefix
+        ours = "substr(key, 1, length(?)) = ?"
+
+        def write(db: sqlite3.Connection) -> int:
+            pruned = db.execute(f'DELETE FROM window_sums WHERE {ours} AND "end" <= ?', (prefix, prefix, at)).rowcount
+            for statement, value in (
+                (f"DELETE FROM quarter_hours WHERE {ours} AND start <= ?", at - QUARTER_HOUR),
+                (f"DELETE FROM reservations WHERE {ours} AND basis IS NOT NULL AND at < ?", at),
+                (f"DELETE FROM settled_ranges WHERE ({ours} OR key = '') AND at < ?", at),
+                (f"DELETE FROM answers WHERE {ours} AND at < ?", at),
+                (f'DELETE FROM alerts WHERE {ours} AND "end" <= ?', at),
+                (f"DELETE FROM corrections WHERE {ours} AND at < ?", at),
+            ):
+                db.execute(statement, (prefix, prefix, value))
+            return pruned
+
+        return self._file.write(write)
+
+    def retire(self, key: str, owner: str) -> None:
+        row = (self._prefix + key, owner)
+        self._file.write(lambda db: db.execute("DELETE FROM settled_ranges WHERE key = ? AND owner = ?", row))
+
     def close(self) -> None:
-        with self._lock:
-            if self._connection is not None and self._pid == processes.pid:
-                self._connection.close()
-            self._connection = None
-            self._file_lock.close()
+        self._file.close()
 
-    # the file
+    # leases
 
-    def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _checked(self.name):
-            return look(self._db())
+    def _is_due(self, db: sqlite3.Connection, key: str, uptime: float) -> bool:
+        """Check whether a lease has ended, or reservations of an earlier boot are to be looked at."""
+        if not self._adopted:
+            if rows.has_foreign(db, self._prefix, BOOT, uptime):
+                return True
+            self._adopted = True
+        due = self._due.get(key, 0.0)
+        # a clock that has gone back is looked at again
+        if due - _LOOK <= uptime < due:
+            return False
+        return self._look(db, key, uptime) <= uptime
 
-    def _do(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _checked(self.name), self._file_lock:
-            db = self._db()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                done = write(db)
-                db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
-            return done
+    def _look(self, db: sqlite3.Connection, key: str, uptime: float) -> float:
+        """Return when the next lease ends; look again then, or soon."""
+        row = db.execute(rows.DUE, (key,)).fetchone()
+        ends = float("inf") if row is None else row[0]
+        self._due[key] = min(ends, uptime + _LOOK)
+        return float(ends)
 
-    def _db(self) -> sqlite3.Connection:
-        if self._connection is not None and self._pid == processes.pid and self._identity == _identity(self._path):
-            return self._connection
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
-        try:
-            self._prepare(db)
-        except BaseException:
-            db.close()
-            raise
-        before, self._identity = self._identity, _identity(self._path)
-        self._connection, self._pid = db, processes.pid
-        if before not in (None, self._identity):
-            raise ReplacedError(f"{self.name} was deleted or replaced while this process used it: it is opened again")
-        return db
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        version = _version(db, self.name)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {self._durability}")
-        if version < SCHEMA:
-            db.executescript(_TABLES)
-            db.execute(f"PRAGMA user_version = {SCHEMA}")
-
-    def _at_rest(self) -> Callable[[], object] | None:
-        """Close the connection before a fork: SQLite's state must not cross one, least of all in mid-transaction."""
-        if not self._lock.acquire(timeout=_PATIENCE):
-            return None
-        # a fork in a signal handler may interrupt this thread's own transaction
-        if self._connection is not None and not self._connection.in_transaction:
-            self._connection.close()
-            self._connection = None
-        return self._lock.release
-
-    def _forked(self) -> None:
-        if self._connection is not None:
-            _of_parents.append(self._connection)
-        self._lock, self._connection = RLock(), None
-        self._file_lock.forked()
+    def _expire(self, db: sqlite3.Connection, key: str, uptime: float) -> int:
+        if not self._is_due(db, key, uptime):
+            return 0
+        if not self._adopted:
+            rows.adopt(db, self._prefix, BOOT, uptime)
+            self._adopted = True
+        expired = rows.expire(db, key, uptime)
+        self._look(db, key, uptime)
+        return expired
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell which file is at a path; None if there is none."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def look(path: Path) -> None:
-    """Check whether this file can be a ledger, and change nothing. A file that does not exist could be made.
-
-    Raises `ConfigError` and `LedgerError` as `SqliteLedger` does.
-    """
-    name = f"sqlite:///{path}"
-    there = path if path.exists() else next(each for each in path.parents if each.exists())
-    with _checked(name):
-        if not os.access(there, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if there is not path:
-            if not there.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            return
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # as if no process wrote to it: otherwise even a reader leaves files
-        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
-            _version(db, name)
-
-
-def _version(db: sqlite3.Connection, name: str) -> int:
-    """Read the schema of a file; 0 if it has none yet."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise ConfigError(
-            f"{name} was written by a newer llmmetrics (its schema is {version}, this one knows {SCHEMA}): "
-            "upgrade llmmetrics, or name another file in LlmSettings.Budget.Ledger"
-        )
-    return version
-
-
-@contextmanager
-def _checked(name: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as exc:
-        hint = next((hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written")
-        raise LedgerError(f"{name}: {exc}: {hint}") from None
-    except OSError as exc:
-        raise LedgerError(f"{name}: {exc.strerror}: see that it can be read and written") from None
-
-
-_HINTS = {
-    "malformed": "it is damaged, and was left as it is: move it away, and a new one is made; the spend in it is lost",
-    "not a database": "it is no SQLite file, and was left as it is: name another in LlmSettings.Budget.Ledger",
-    "locked": "another program holds it: end that program",
-    "full": "make room on its disk",
-    "readonly": "give it to the user that this program runs as",
-    "unable to open": "give it, and its directory, to the user that this program runs as",
-}
-
-_WINDOW = 'SELECT spent, generation, "limit" FROM windows WHERE backend = ? AND start = ? AND "end" = ?'
-_LIMIT = 'UPDATE windows SET "limit" = ? WHERE backend = ? AND start = ? AND "end" = ?'
-_SETTLED = "SELECT 1 FROM settled WHERE id = ?"
-_HELD = "SELECT 1 FROM held WHERE backend = ? LIMIT 1"
-_OVER = "SELECT 1 FROM held WHERE backend = ? AND ends <= ? LIMIT 1"
-_ADD = 'UPDATE windows SET spent = spent + ? WHERE backend = ? AND "end" > ? AND start <= ?'
-_ADD_QUARTER = (
-    "INSERT INTO quarters VALUES (?, ?, ?) ON CONFLICT (backend, start) DO UPDATE SET spent = spent + excluded.spent"
-)
-_RESET = 'UPDATE windows SET spent = 0, generation = generation + 1 WHERE backend = ? AND start = ? AND "end" = ?'
-_FORGET = "DELETE FROM settled WHERE rowid IN (SELECT rowid FROM settled ORDER BY rowid LIMIT ?) AND admitted < ?"
-
-
-def _opened(db: sqlite3.Connection, backend: str, window: Window) -> tuple[int, int, int | None]:
-    """Return what a window has spent, its generation and its limit.
-
-    One that is new starts from what was spent in it: its settings have changed in mid-window.
-    """
-    ends = bounds(window)
-    row: Any = db.execute(_WINDOW, (backend, *ends)).fetchone()
-    if row:
-        spent, generation, limit = row
-        return spent, generation, limit
-    (spent,) = db.execute(
-        "SELECT coalesce(sum(spent), 0) FROM quarters WHERE backend = ? AND start >= ? AND start < ?", (backend, *ends)
-    ).fetchone()
-    db.execute('INSERT INTO windows (backend, start, "end", spent) VALUES (?, ?, ?, ?)', (backend, *ends, spent))
-    old = milliseconds(window.start - KEPT) if ends[0] else 0
-    db.execute('DELETE FROM windows WHERE "end" < ?', (old,))
-    db.execute("DELETE FROM quarters WHERE start < ?", (old,))
-    return spent, 0, None
-
-
-def _reserved(db: sqlite3.Connection, backend: str, window: Window) -> int:
-    start, end = bounds(window)
-    held: Any = db.execute(
-        "SELECT coalesce(sum(amount), 0) FROM held WHERE backend = ? AND admitted >= ? AND admitted < ?",
-        (backend, start, end),
-    ).fetchone()[0]
-    return int(held)
-
-
-def _held(db: sqlite3.Connection, backend: str, window: Window, at: int) -> tuple[int, int]:
-    """Return what is reserved in a window, and how many leases had ended."""
-    expired = db.execute("DELETE FROM held WHERE backend = ? AND ends <= ?", (backend, at)).rowcount
-    return _reserved(db, backend, window), expired
-
-
-def _balance(db: sqlite3.Connection, backend: str, window: Window, at: int) -> Balance:
-    spent, generation, _ = _opened(db, backend, window)
-    reserved, expired = _held(db, backend, window, at)
-    return Balance(spent, reserved, expired, generation)
+def _booked(sums: rows.Sums, first: bool, replaced: bool) -> Booked:
+    return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from llmmetrics.cli.doctor import endpoint, environment
 from llmmetrics.cli.output.findings import Exit, Finding, Level, error, ok, warning
 from llmmetrics.cli.output.summary import UNKNOWN, Resolved, resolved
-from llmmetrics.cli.output.tables import money
+from llmmetrics.cli.output.tables import money, number
 from llmmetrics.core.preflight import faults
 from llmmetrics.errors import ConfigError
 from llmmetrics.settings.loading import UnreadableSettingsError, load
@@ -63,7 +63,7 @@ def of_settings(source: str | None) -> Iterator[Finding]:
         first, *several = str(exc).splitlines()
         yield from (error(each.strip()) for each in several or [first])
         return
-    yield ok(f"{source} is valid, with {len(settings.backends)} backends")
+    yield ok(f"{source} is valid, with {number(len(settings.backends), 'backend')}")
     wrong = [*faults(settings)]
     yield from map(error, wrong)
     yield from _telemetry(settings.telemetry)

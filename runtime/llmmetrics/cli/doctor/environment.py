@@ -12,7 +12,7 @@ from llmmetrics.cli.output.findings import Finding, error, ok, shown, warning
 from llmmetrics.system.processes import VARIABLE, alive, files, unusable
 from llmmetrics.wire.framing.encodings import DECODERS, UnknownEncodingError
 
-METERED = ("httpx2", "httpx", "botocore")
+METERED = ("httpx2", "httpx", "aiohttp", "botocore", "requests")
 
 FAMILIES = {
     "httpx2": "httpx2",
@@ -30,33 +30,41 @@ class Sdk(NamedTuple):
     """A distribution that makes LLM calls."""
 
     distribution: str
-    since: str | None = None
-    """The first version whose calls all go through an httpx client; None: every version, or none."""
-    instead: str = "call the provider through an SDK that uses httpx"
-    """What to do about an SDK of which no version can be metered."""
+    instead: str = "call the provider through an SDK that uses one of " + ", ".join(METERED)
+    """What to do where it is not metered."""
+    own: str | None = None
+    """The first version that sends through sockets of its own."""
+    switch: str = ""
+    """What changes the library that it sends through; it is metered either way."""
 
 
-BEDROCK = "call Bedrock through boto3; other services are not concerned"
 GEMINI = "use google-genai"
 
 SDKS = (
-    Sdk("openai", "1"),
-    Sdk("anthropic", "0.3"),
-    Sdk("mistralai", "0.1"),
-    Sdk("google-genai", "1.7"),
+    Sdk("openai", switch="http_client=openai.DefaultAioHttpClient() sends through aiohttp below httpx"),
+    Sdk("anthropic", switch="http_client=anthropic.DefaultAioHttpClient() sends through aiohttp below httpx"),
+    Sdk("mistralai"),
+    Sdk("google-genai"),
     Sdk("groq"),
-    Sdk("cohere", "5"),
+    Sdk("cohere"),
     Sdk("ollama"),
-    Sdk("together", "2"),
-    Sdk("litellm"),
-    Sdk("huggingface_hub", "1"),
+    Sdk("together"),
+    Sdk(
+        "litellm",
+        switch="async calls go through httpx above aiohttp; litellm.disable_aiohttp_transport = True ends that",
+    ),
+    Sdk("dspy", own="3.4", instead='dspy.LM(MODEL, engine="litellm")'),
+    Sdk("fireworks-ai"),
+    Sdk("huggingface_hub"),
     Sdk("cerebras-cloud-sdk"),
     Sdk("boto3"),
-    Sdk("aiobotocore", instead=BEDROCK),
+    Sdk("aiobotocore"),
+    Sdk("aioboto3"),
     Sdk("google-generativeai", instead=GEMINI),
     Sdk("google-cloud-aiplatform", instead=GEMINI),
     Sdk("voyageai"),
     Sdk("xai-sdk", instead="use the openai SDK with the base URL https://api.x.ai/v1"),
+    Sdk("curl_cffi", own="0", instead="call the provider through httpx: llmmetrics cannot even see these connections"),
 )
 
 
@@ -71,9 +79,9 @@ def sdks() -> Iterator[Finding]:
         )
     if _version("google-genai") and _version("aiohttp"):
         family = _family(metadata.requires("google-genai") or [])
-        yield warning(
-            "google-genai sends its async calls through aiohttp if that is installed, and these are not metered",
-            f"genai.Client(http_options={{'httpx_async_client': {family}.AsyncClient()}}), or uninstall aiohttp",
+        yield ok(
+            "google-genai sends its async calls through aiohttp if that is installed: metered too",
+            f"genai.Client(http_options={{'httpx_async_client': {family}.AsyncClient()}}) sends them through {family}",
         )
 
 
@@ -89,12 +97,19 @@ def _sdk(sdk: Sdk) -> Finding | None:
     if version is None:
         return None
     name = f"{sdk.distribution} {version}"
-    family = _family(metadata.requires(sdk.distribution) or [])
-    if sdk.since and _numbers(version) < _numbers(sdk.since):
-        return warning(f"{name} is too old to use httpx: not metered", f"pip install '{sdk.distribution}>={sdk.since}'")
+    if sdk.own and _numbers(version) >= _numbers(sdk.own):
+        return warning(f"{name} connects by itself, through no HTTP library of Python: not metered", sdk.instead)
+    requirements = metadata.requires(sdk.distribution) or []
+    family = _family(requirements)
+    if family is None and any(_name(each) in _OTHERS for each in requirements):
+        return ok(f"{name} goes through another SDK", "see the line of that SDK")
     if family in METERED:
-        return ok(f"{name} goes through {family}", "metered by llmmetrics.instrument(meter) or meter.wrap(client)")
+        how = "metered by llmmetrics.instrument(meter) or meter.wrap(client)"
+        return ok(f"{name} goes through {family}", f"{how}; {sdk.switch}" if sdk.switch else how)
     return warning(f"{name} goes through {family or 'an unknown HTTP library'}: not metered", sdk.instead)
+
+
+_OTHERS = frozenset(each.distribution for each in SDKS)
 
 
 def _family(requirements: list[str]) -> str | None:

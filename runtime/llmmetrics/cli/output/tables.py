@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 
+def number(n: int, noun: str) -> str:
+    """Return a number with its noun, which has a plural with s."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Align rows in columns; return a line for each row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.cli.output.findings import Exit, ok, shown
+from llmmetrics.cli.output.tables import number
 from llmmetrics.cli.rules import files, promtool
 from llmmetrics.cli.rules.checking import Checked, Checker, placed
 from llmmetrics.cli.rules.queries import Document, Placed, UnreadableError
@@ -42,7 +43,8 @@ def run(paths: Sequence[str]) -> Exit:
         return Exit.FINDINGS
     count = sum(len(each.queries) for each in documents.values())
     how = "checked, and evaluated by promtool" if program else "checked; install promtool to evaluate them too"
-    sys.stdout.write(f"{ok(f'no errors in {count} expressions of {len(documents)} files ({how})')}\n")
+    what = f"{number(count, 'expression')} of {number(len(documents), 'file')}"
+    sys.stdout.write(f"{ok(f'no errors in {what} ({how})')}\n")
     return Exit.FINE
 
 

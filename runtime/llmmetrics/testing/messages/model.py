@@ -44,13 +44,14 @@ class Request:
     @cached_property
     def claim(self) -> wire.Claim | None:
         """The wire format, and the values in its path; None if it is not an LLM call."""
-        return wire.claim(self.method, "", self.place)
+        return wire.claim(self.method, "", self.place, wire.ANY)
 
     @property
     def model(self) -> str:
         """The requested model, from the path or the body."""
-        named = self.claim.model if self.claim else None
-        return named or str(self.json.get("model") or self.json.get("model_id", "simulated"))
+        if self.claim is None:
+            return str(self.json.get("model", "simulated"))
+        return self.claim.model or wire.model_of(self.claim.format, self.json) or "simulated"
 
     @property
     def stream(self) -> bool:

@@ -8,6 +8,7 @@ from llmmetrics.testing.shapes import (
     gemini,
     interactions,
     invoke,
+    media,
     ollama,
     openai,
     vertex,
@@ -23,6 +24,7 @@ SHAPES: list[Shape] = [
     # before those of Gemini and Anthropic, which answer the same formats on their own hosts
     *vertex.SHAPES,
     *openai.SHAPES,
+    *media.SHAPES,
     *anthropic.SHAPES,
     *gemini.SHAPES,
     *interactions.SHAPES,

@@ -26,7 +26,7 @@ def usage(answer: Answer) -> Doc:
     }
 
 
-_UNASKED = re.compile(r"/(groq|mistral)/|.*/publishers/")
+_UNASKED = re.compile(r"^[^/]*/(?:groq|mistral)/|^api\.(?:groq\.com|mistral\.ai)/|/publishers/")
 """Groq and Mistral send a stream's usage unasked: so do paths that begin with their name, and Mistral on Vertex.
 
 https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
@@ -34,7 +34,7 @@ https://console.groq.com/docs/api-reference, https://docs.mistral.ai/api.
 
 
 def _asks_for_usage(request: Request) -> bool:
-    if _UNASKED.match(request.path):
+    if _UNASKED.search(request.place):
         return True
     options = request.json.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
@@ -111,7 +111,8 @@ def _embeddings(request: Request, answer: Answer) -> Doc:
     return with_usage(doc, answer, "usage", usage)
 
 
-def _responses_usage(answer: Answer) -> Doc:
+def responses_usage(answer: Answer) -> Doc:
+    """Return the usage of a response."""
     return {
         "input_tokens": answer.prompt_tokens,
         "input_tokens_details": {"cached_tokens": answer.cache_read},
@@ -143,7 +144,7 @@ def _response(request: Request, answer: Answer, status: str = "completed") -> Do
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,
-        "usage": _responses_usage(answer) if answer.usage and status == "completed" else None,
+        "usage": responses_usage(answer) if answer.usage and status == "completed" else None,
     }
 
 

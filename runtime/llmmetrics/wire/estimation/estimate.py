@@ -79,8 +79,7 @@ def prompt_tokens(request_body: bytes, format: Format, model: str | None = None)
 
 def fields_tokens(fields: dict[str, Any], format: Format, model: str | None = None) -> float:
     """Estimate the prompt tokens of a request's JSON object."""
-    named = fields.get("model")
-    family = family_of(model, named if isinstance(named, str) else None, format.vendor)
+    family = family_of(model, wire.model_of(format, fields), format.vendor)
     parts = parts_of(fields, wire.prompt_names(format))
     tokens = text_tokens("".join(parts.texts)) * family.text + parts.tokens
     tokens += sum(_medium(each, family) for each in parts.media)

@@ -39,6 +39,8 @@ class BodyBuffer:
     raises the decoder's error.
     """
 
+    trimmed = False
+    """Whether `chunks` is no longer the whole body as it came."""
     broken: Exception | None = None
     headers: Mapping[str, str] | None = None
     """The answer's headers. Their content encoding is read only if the bytes alone are not enough."""
@@ -52,6 +54,7 @@ class BodyBuffer:
     def __init__(self, decoder: Decoder | None = None) -> None:
         self.chunks: deque[bytes] = deque()
         if decoder:
+            self.trimmed = True
             self._decoder, self._inner = decoder, BodyBuffer()
 
     def _ask(self) -> None:
@@ -73,6 +76,7 @@ class BodyBuffer:
 
     def trim(self, size: int) -> int:
         """Drop the bytes that are no longer needed, of `size`; return how many are left."""
+        self.trimmed = True
         self._ask()
         chunks = self.chunks
         if self._inner or self.broken:
@@ -110,11 +114,11 @@ class BodyBuffer:
 
     def short(self) -> bytes | None:
         """All of a body that is one short JSON object, as far as its first byte tells; None for the others."""
-        if self._dropped or self._inner or self.broken:
+        if self.trimmed:
             return None
         chunks = self.chunks
         joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return joined if joined[:1] == b"{" and len(joined) <= TAIL else None
+        return joined if joined.startswith(b"{") else None
 
     def body(self) -> Body:
         """Return the kept bytes. Raise the decoder's error for bytes that it could not read."""

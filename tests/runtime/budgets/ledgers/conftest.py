@@ -55,13 +55,17 @@ def kind(request):
 
 
 @pytest.fixture
-def raw(kind, request, tmp_path):
+def namespace():
+    return uuid4().hex
+
+
+@pytest.fixture
+def raw(kind, request, tmp_path, namespace):
     """A function that opens the same ledger again, as another process would; but for `memory`."""
     made = []
     url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/ledger.db"}.get(kind, kind)
     if kind == "redis":
         url = request.getfixturevalue("redis_url")
-    namespace = uuid4().hex
 
     def again(namespace=namespace):
         if kind != "memory" or not made:

@@ -6,11 +6,11 @@ import os
 import sqlite3
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from llmmetrics.budgets.ledgers import default_url, locks, open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, default_url, locks, open_ledger
 from llmmetrics.budgets.ledgers.base import SCHEMA
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
@@ -38,7 +38,7 @@ def opened(path):
 
 
 def settle(ledger, id, amount=5):
-    return ledger.settle("b", id, amount, NOW, DAY)
+    return ledger.settle("b", CallId("o", id), amount, Basis.KNOWN, NOW, DAY)
 
 
 def test_a_file_that_is_no_database(path, opened):
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_database(path, opened):
 def test_a_file_that_is_damaged(path, opened):
     ledger = opened()
     for n in range(2000):
-        settle(ledger, str(n))
+        settle(ledger, n)
     ledger.close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA journal_mode = DELETE")
@@ -62,7 +62,7 @@ def test_a_file_that_is_damaged(path, opened):
     body[4096:] = os.urandom(len(body) - 4096)
     path.write_bytes(body)
     with pytest.raises(LedgerError, match="it is damaged, and was left as it is: move it away"):
-        settle(opened(), "more")
+        settle(opened(), 10**6)
     assert len(path.read_bytes()) == len(body)
 
 
@@ -81,11 +81,11 @@ def test_a_file_that_another_program_holds(path, opened):
     db.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(LedgerError, match="database is locked: another program holds it: end that program"):
-            settle(ledger, "a")
+            settle(ledger, 1)
     finally:
         db.execute("ROLLBACK")
         db.close()
-    assert settle(ledger, "a").spent == 5
+    assert settle(ledger, 1).spent == 5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs flock")
@@ -93,17 +93,17 @@ def test_a_process_that_stands_still_with_the_lock(path, opened, monkeypatch):
     import fcntl
 
     ledger = opened()
-    settle(ledger, "a")
+    settle(ledger, 1)
     assert not ledger.blocking
     monkeypatch.setattr(locks, "PATIENCE", 0.15)
     with path.with_name("ledger.db.lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert ledger.blocking
         with pytest.raises(LedgerError, match=r"ledger.db.lock is locked by a process that does not let go: end it"):
-            settle(ledger, "b")
+            settle(ledger, 2)
         # a reader does not wait
-        assert ledger.balance("b", DAY, NOW).spent == 5
-    assert settle(ledger, "b").spent == 10
+        assert ledger.balance("b", DAY, 0).spent == 5
+    assert settle(ledger, 2).spent == 10
 
 
 def test_a_disk_that_is_full(path, opened):
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full(path, opened):
 import resource, signal
 from datetime import datetime, UTC
 from llmmetrics.errors import LedgerError
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 now = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 ledger = open_ledger("sqlite:///{path}", namespace="n")
@@ -122,7 +122,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 booked = 0
 try:
     for n in range(100_000):
-        ledger.settle("b", str(n), 5, now, WindowSchedule(ResetPeriod.DAILY).window(now))
+        ledger.settle("b", CallId("o", n), 5, Basis.KNOWN, now, WindowSchedule(ResetPeriod.DAILY).window(now))
         booked += 1
 except LedgerError as exc:
     print(booked, exc)
@@ -131,7 +131,7 @@ except LedgerError as exc:
     booked, said = done.stdout.split(" ", 1)
     assert "ledger.db: " in said
     # what was acknowledged is there, and the file goes on
-    assert settle(opened(), "more", 1).spent == 5 * int(booked) + 1
+    assert settle(opened(), 10**6, 1).spent == 5 * int(booked) + 1
 
 
 def test_a_directory_that_cannot_be_written_to():
@@ -144,18 +144,20 @@ def test_the_file_is_its_user_s_alone(path, opened, tmp_path):
     assert (path.with_name("ledger.db.lock").stat().st_mode & 0o077) == 0
 
 
-def test_settled_ids_are_forgotten_a_few_at_a_time(path, opened):
+def test_a_file_does_not_grow_with_settled_calls(path, opened):
+    """Short workers, each with a few calls: what ends well leaves nothing, what does not leaves a row."""
     ledger = opened()
-    old = NOW - timedelta(days=10)
-    for n in range(3000):
-        ledger.settle("b", f"old-{n}", 1, old, WindowSchedule(ResetPeriod.NEVER).window(old))
-    for n in range(1100):
-        ledger.settle("b", f"new-{n}", 1, NOW, WindowSchedule(ResetPeriod.NEVER).window(NOW))
+    for owner in range(20):
+        for n in range(50):
+            ledger.settle("b", CallId(f"o{owner}", n), 1, Basis.KNOWN, NOW, DAY)
+        if owner < 10:
+            ledger.retire("b", f"o{owner}")
     with sqlite3.connect(path) as db:
-        (known,) = db.execute("SELECT count(*) FROM settled").fetchone()
+        (kept,) = db.execute("SELECT count(*) FROM settled_ranges").fetchone()
+        (open_rows,) = db.execute("SELECT count(*) FROM reservations").fetchone()
     db.close()
-    assert known < 3000
-    assert ledger.balance("b", WindowSchedule(ResetPeriod.NEVER).window(NOW), NOW).spent == 4100
+    assert (kept, open_rows) == (10, 0)
+    assert ledger.balance("b", DAY, 0).spent == 1000
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "b"), ("a/b", "a_b"), ("ä", "a"), ("..", "__")])

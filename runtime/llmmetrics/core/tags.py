@@ -1,0 +1,94 @@
+"""Tags: whose call it is. The caller sets them around calls; metrics and sums of their own are kept by tag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from threading import Lock
+from typing import Self
+
+from llmmetrics.core.context import CallContext, Scope
+from llmmetrics.errors import ConfigError
+from llmmetrics.metrics.batching import TOKEN_TYPES
+from llmmetrics.metrics.registry import Families
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.settings.attribution import Attribution
+from llmmetrics.wire.usage import Usage
+
+OTHER = "other"
+"""The label of the values after the first `MaxValues` of a key."""
+
+LONGEST = 200
+"""Characters of a value; a longer one is cut, and gets a hash of the whole at its end."""
+
+
+class TagScope(Scope):
+    """The scope that `tags` makes."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__()
+        self._values = values
+
+    def changed(self, context: CallContext) -> CallContext:
+        return context._replace(tags={**context.tags, **self._values})
+
+    def fresh(self) -> Self:
+        return type(self)(self._values)
+
+
+def tags(**values: str) -> TagScope:
+    """Tag the calls of a `with` block or of a decorated function.
+
+    A key is the name of an argument: feature="search", tenant="acme".
+
+    Only keys that `LlmSettings.Attribution.Keys` names are counted. Inner tags replace outer ones of the same key.
+    Raises `ConfigError` if a value is not text.
+    """
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"tags({key}={value!r}): a tag's value should be text, such as str({key})")
+    return TagScope(values)
+
+
+def shown(value: str, *, hashed: bool) -> str:
+    """Return a tag's value as labels, the ledger and logs have it: cut to 200 characters, or only its hash."""
+    if hashed:
+        return _digest(value)
+    return value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}…{_digest(value)}"
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class TaggedSeries:
+    """The metric families by tag: at most `MaxValues` values a key, and `other`."""
+
+    def __init__(self, settings: Attribution, families: Families) -> None:
+        self._settings = settings
+        self._families = families
+        self._labels: dict[str, dict[str, str]] = {key: {} for key in settings.keys}
+        """The label of each value that was seen, by key."""
+        self._lock = Lock()
+
+    def of(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return the keys and values of a context that are counted."""
+        return tuple((key, shown(tags[key], hashed=self._settings.hash)) for key in self._settings.keys if key in tags)
+
+    def add(self, tags: tuple[tuple[str, str], ...], backend: str, usage: Usage | None, cost: int | None) -> None:
+        """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""
+        for key, value in tags:
+            label = self._labels[key].get(value) or self._new_label(key, value)
+            if cost is not None:
+                self._families["tagged_cost"].labels(key, label, backend).inc(cost / ATTO)
+            if usage is not None:
+                counts = (usage.prompt, usage.completion, usage.total)
+                for name, count in zip(TOKEN_TYPES, counts, strict=True):
+                    self._families["tagged_tokens"].labels(key, label, backend, name).inc(count)
+
+    def _new_label(self, key: str, value: str) -> str:
+        with self._lock:
+            known = self._labels[key]
+            if len(known) < self._settings.max_values:
+                known[value] = value
+            return known.get(value, OTHER)

@@ -1,0 +1,111 @@
+"""Redis, Sentinel and Cluster: their URLs, and a booking that a replica acknowledges."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+from support.ledger_calls import balance, reserve, settle
+from support.redis_fleets import cluster_fleet, sentinel_fleet
+from support.servers import free_port, redis_server, until
+
+from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers.redis_clients import _address
+from llmmetrics.errors import ConfigError, LedgerError
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis+sentinel://a,b:7/main/2", ("sentinel", [("a", 26379), ("b", 7)], "main", {"db": 2})),
+        ("redis+sentinel://a", ("sentinel", [("a", 26379)], "mymaster", {})),
+        ("redis+cluster://a,[::1]:7", ("cluster", [("a", 6379), ("::1", 7)], "mymaster", {})),
+        ("rediss+cluster://a", ("cluster", [("a", 6379)], "mymaster", {"ssl": True})),
+        (
+            "redis+sentinel://u:p%40@a/s?socket_timeout=2&sentinel_password=x",
+            (
+                *("sentinel", [("a", 26379)], "s"),
+                {"username": "u", "password": "p@", "socket_timeout": 2.0, "sentinel_password": "x"},
+            ),
+        ),
+    ],
+)
+def test_what_a_url_says(url, address):
+    assert _address(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis+cluster://u:secret@a,:7", "redis+cluster://u:secret@a:port", "redis+cluster://u:secret@a/3"),
+        *("redis+sentinel://u:secret@a,/s", "redis+sentinel://u:secret@a/s?socket_timeout=long"),
+    ],
+)
+def test_a_wrong_url_is_an_error_without_its_password(url):
+    with pytest.raises(ConfigError, match=r"write redis\+") as refused:
+        open_ledger(url, namespace="n")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+sentinel", "redis+cluster"])
+def test_a_program_starts_while_its_servers_are_away(scheme):
+    url = f"{scheme}://u:secret@127.0.0.1:{free_port()}"
+    ledger = open_ledger(url, namespace="n")
+    with pytest.raises(LedgerError, match=f"{scheme.replace('+', '.')}://127") as refused:
+        balance(ledger)
+    assert "secret" not in str(refused.value)
+    ledger.close()
+
+
+@pytest.mark.parametrize("fleet_of", [sentinel_fleet, cluster_fleet], ids=["sentinel", "cluster"])
+def test_the_verbs(tmp_path, fleet_of):
+    with fleet_of(tmp_path) as fleet:
+        for durability in ("normal", "replicated"):
+            spend(fleet.url, durability)
+
+
+def spend(url, durability):
+    ledger = open_ledger(url, namespace=durability, durability=durability)
+    for backend in "bcdefgh":
+        assert reserve(ledger, 60, id=f"{backend}1", backend=backend).admitted
+        assert not reserve(ledger, 60, id=f"{backend}2", backend=backend).admitted
+        assert settle(ledger, 30, id=f"{backend}1", backend=backend).spent == 30
+    other = open_ledger(url, namespace=durability, durability="normal")
+    assert [(row.key, row.spent) for row in other.history()] == [(name, 30) for name in "hgfedcb"]
+    ledger.close()
+    other.close()
+
+
+def test_without_a_replica_nothing_counts_as_replicated(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with redis_server(tmp_path / "one") as master, redis_server(tmp_path / "two") as second:
+        ledger = open_ledger(master.url, namespace="n", durability="replicated")
+        for verb in (reserve, settle):
+            with pytest.raises(LedgerError, match="no replica has acknowledged"):
+                verb(ledger, 5, id=verb.__name__)
+        # what needs no replica is answered
+        balance(ledger)
+        with Redis.from_url(second.url, decode_responses=True) as replica:
+            replica.replicaof("127.0.0.1", master.port)
+            until(lambda: replica.info("replication")["master_link_status"] == "up", "the replica")
+        for verb in (reserve, settle):
+            verb(ledger, 5, id=verb.__name__)
+        assert balance(ledger)[:2] == (5, 5)
+        ledger.close()
+
+
+def test_a_repeated_reservation_waits_for_the_replica_too(tmp_path):
+    """The first answer was lost with its connection: the second script writes nothing, and has to be acknowledged."""
+    with sentinel_fleet(tmp_path) as fleet:
+        first, second = (open_ledger(fleet.url, namespace="n", durability="replicated") for _ in range(2))
+        assert reserve(first, 5, id="x").admitted
+        fleet.relay.replica_delay = 60
+        with pytest.raises(LedgerError, match="no replica has acknowledged"):
+            reserve(second, 5, id="x")
+        first.close()
+        second.close()
+
+
+def test_an_sqlite_file_has_no_replicas(tmp_path):
+    with pytest.raises(ConfigError, match="replicated is for a Redis ledger"):
+        open_ledger(f"sqlite:///{tmp_path}/x.db", namespace="n", durability="replicated")

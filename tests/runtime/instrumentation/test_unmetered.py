@@ -1,0 +1,168 @@
+"""Connections past every door are counted by host, also where metered traffic goes to the same host."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import socket
+import sys
+from threading import Thread
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import respx
+from prometheus_client import CollectorRegistry
+from support import SOAK
+
+import llmmetrics
+from llmmetrics import Meter
+
+URL = "https://api.openai.com/v1/chat/completions"
+ASK = {"model": "m-1", "messages": []}
+BODY = {"model": "m-1", "usage": {"prompt_tokens": 11, "completion_tokens": 7}}
+NAME = "llmmetrics_unmetered_connections_total"
+EACH = 1000 if SOAK else 15
+"""Connections of each kind."""
+
+
+@pytest.fixture(autouse=True)
+def instrumented(meter):
+    llmmetrics.instrument(meter)
+    yield
+    llmmetrics.uninstrument()
+
+
+def warned(caplog):
+    return [record.getMessage() for record in caplog.records if "goes past the meter" in record.getMessage()]
+
+
+def look_up(*hosts):
+    for host in hosts:
+        # what the interpreter raises when a library looks a name up
+        sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
+
+
+def test_a_lookup_past_the_doors_is_counted_and_warned_of_once_a_host(count, caplog):
+    with caplog.at_level(logging.WARNING, "llmmetrics"):
+        look_up("api.anthropic.com", "API.anthropic.com", "example.com", b"api.openai.com", None)
+    assert [line.partition(" goes past")[0] for line in warned(caplog)] == [
+        "a connection to api.anthropic.com (anthropic)",
+        "a connection to api.openai.com (openai)",
+    ]
+    assert count(NAME, host="api.anthropic.com") == 2
+    assert count(NAME, host="api.openai.com") == 1
+    assert count(NAME) == 3
+
+
+def test_the_library_is_named_by_its_frame(caplog):
+    space = {"__name__": "raw_llm.wire", "sys": sys}
+    exec("def connect(): sys.audit('socket.getaddrinfo', 'api.openai.com', 443, 0, 0, 0)", space)
+    with caplog.at_level(logging.WARNING, "llmmetrics"):
+        space["connect"]()
+    assert "goes past the meter, made by raw_llm:" in warned(caplog)[0]
+
+
+def test_metered_traffic_to_the_host_hides_nothing(count):
+    with respx.mock() as router, httpx.Client() as client:
+        router.post(URL).respond(json=BODY)
+        client.post(URL, json=ASK)
+        look_up("api.openai.com")
+        client.post(URL, json=ASK)
+    assert count(NAME, host="api.openai.com") == 1
+    assert count("llm_requests_total") == 2
+
+
+def test_what_a_door_of_any_meter_connects_to_is_not_counted(count):
+    other = Meter(registry=CollectorRegistry())
+
+    def answer(_):
+        look_up("api.openai.com")
+        return httpx.Response(200, json=BODY)
+
+    with httpx.Client(transport=other.transport(httpx.MockTransport(answer))) as client:
+        client.post(URL, json=ASK)
+    assert count(NAME) == 0
+
+
+def test_a_host_of_the_settings_is_an_llm_host(caplog):
+    llmmetrics.uninstrument()
+    names = {"gateway": "https://llm.corp.example/v1", "own": "http://localhost:8000/v1"}
+    backends = [{"Name": name, "Type": "GenericOpenAI", "BaseUrl": url} for name, url in names.items()]
+    meter = Meter.from_settings({"Backends": backends}, registry=CollectorRegistry())
+    llmmetrics.instrument(meter)
+    with caplog.at_level(logging.WARNING, "llmmetrics"):
+        # this machine's name is shared by many programs: its connects are seen, with their port
+        look_up("llm.corp.example", "localhost", "LLM.corp.example")
+        for port in (8000, 9000):
+            sys.audit("socket.connect", None, ("127.0.0.1", port))
+    assert [line.partition(" goes past")[0] for line in warned(caplog)] == [
+        "a connection to llm.corp.example (gateway)",
+        "a connection to localhost:8000 (own)",
+    ]
+
+
+def metered(library, url):
+    with importlib.import_module(library).Client() as client:
+        client.post(url, json=ASK)
+
+
+async def ametered(library, url):
+    async with importlib.import_module(library).AsyncClient() as client:
+        await client.post(url, json=ASK)
+
+
+async def ametered_by_aiohttp(url):
+    async with importlib.import_module("aiohttp").ClientSession() as session, session.post(url, json=ASK) as answer:
+        await answer.read()
+
+
+async def astray(host, port):
+    _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("runner", ["threads", "asyncio", "uvloop"])
+def test_each_connection_past_the_doors_and_no_other(provider, count, runner, name):
+    """The provider has one host: metered and unmetered connections to it at the same time."""
+    for module in ("aiohttp", "requests", *(["uvloop"] if runner == "uvloop" else [])):
+        pytest.importorskip(module)
+    url = f"{provider.url.replace('127.0.0.1', name)}/openai/v1/chat/completions"
+    port = urlsplit(url).port
+
+    async def tasks():
+        for _ in range(EACH):
+            await asyncio.gather(
+                *(ametered(library, url) for library in ("httpx", "httpx2")),
+                ametered_by_aiohttp(url),
+                astray(name, port),
+            )
+
+    if runner == "threads":
+        requests = importlib.import_module("requests")
+        work = [
+            *(lambda library=library: metered(library, url) for library in ("httpx", "httpx2")),
+            lambda: requests.post(url, json=ASK, timeout=30),
+            lambda: socket.create_connection((name, port)).close(),
+        ]
+        threads = [Thread(target=lambda one=one: [one() for _ in range(EACH)]) for one in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    else:
+        run = asyncio.run if runner == "asyncio" else importlib.import_module("uvloop").run
+        run(tasks())
+    assert count("llm_requests_total", status="success") == 3 * EACH
+    assert count(NAME) == count(NAME, host=f"localhost:{port}") == EACH
+    assert count("llmmetrics_internal_errors_total") == 0
+
+
+def test_the_loops_are_as_they_were():
+    base = importlib.import_module("asyncio.base_events").BaseEventLoop
+    assert hasattr(base.getaddrinfo, "__wrapped__")
+    llmmetrics.uninstrument()
+    assert not hasattr(base.getaddrinfo, "__wrapped__")
