@@ -71,6 +71,7 @@ RULES = (
         128,
         source=_OPENAI,
     ),
+    CacheRules("Gemini 2.5 Flash", _named(r"gemini-2\.5-flash"), 1024, source=_GEMINI),
     CacheRules("Gemini 2.5", _named(r"gemini-2\.5"), 2048, source=_GEMINI),
     CacheRules("Gemini 3 and later", _named(r"gemini-(?:[3-9]|flash|pro)"), 4096, source=_GEMINI),
     CacheRules("DeepSeek", _named(r"deepseek"), 64, 64, seconds=3600, source=_DEEPSEEK),
@@ -81,6 +82,12 @@ RULES = (
 def rules_for(model: str) -> CacheRules | None:
     """Return the rules of a model's family; None: its rules are not known."""
     return next((each for each in RULES if each.models.search(model)), None)
+
+
+def possible(model: str, read: int) -> bool:
+    """Tell whether a cache could have served so many tokens, by the rules of the model's family."""
+    rules = rules_for(model)
+    return rules is None or read == 0 or read >= rules.minimum
 
 
 class Served(NamedTuple):
