@@ -26,7 +26,7 @@ def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Us
         return attodollars(wire)
     if outcome.charges:
         return cost_of(outcome.charges, _listed(price_lookup, call, outcome, outcome.tier))
-    price = price_lookup.listed(call.route, (outcome.model, call.model), outcome.tier)
+    price = price_lookup.listed(call.route, (outcome.model, call.model), outcome.tier, outcome.geo)
     return None if price is None else price.of(usage)
 
 
@@ -57,5 +57,5 @@ def _listed(
     price_lookup: PriceLookup, call: Call, outcome: Outcome, tier: str | None
 ) -> Callable[[str | None], Price | None]:
     """Return a price lookup by a part's model, else by the model that answered or was requested."""
-    names, listed = (outcome.model, call.model), price_lookup.listed
-    return lambda model: (model and listed(call.route, (model,), tier)) or listed(call.route, names, tier)
+    names, listed, geo = (outcome.model, call.model), price_lookup.listed, outcome.geo
+    return lambda model: (model and listed(call.route, (model,), tier, geo)) or listed(call.route, names, tier, geo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from llmmetrics.wire.format import Charge
 from llmmetrics.wire.usage import PIECES, Usage
@@ -55,6 +56,11 @@ class Price:
             return None
         return cost
 
+    def times(self, factor: Fraction) -> Price:
+        """Return the price with other prices of tokens; what is billed by piece stays as it is."""
+        tiers = tuple((threshold, _times(units, factor)) for threshold, units in self.tiers)
+        return Price(_times(self.units, factor), tiers, self.request_fee)
+
     def knows(self, usage: Usage) -> bool:
         """Return whether any bucket of a usage has a price."""
         return not self.at(usage.prompt).keys().isdisjoint(usage.buckets)
@@ -63,6 +69,10 @@ class Price:
         """Compute the cost of the buckets that have a price, in attodollars."""
         units = self.at(usage.prompt)
         return sum(units.get(name, 0) * n for name, n in usage.buckets.items())
+
+
+def _times(units: Mapping[str, int], factor: Fraction) -> Mapping[str, int]:
+    return {name: unit if name in PIECES else round(unit * factor) for name, unit in units.items()}
 
 
 _KINDS = ("audio", "image", "video")
@@ -96,8 +106,8 @@ def cost_of(charges: Iterable[Charge], price: Callable[[str | None], Price | Non
     """Add the cost of a call's parts, in attodollars; None if one of them has no price."""
     total = 0
     for charge in charges:
-        found = price(charge.model)
-        part = found.of(charge.usage) if found else None
+        part_price = price(charge.model)
+        part = part_price.of(charge.usage) if part_price else None
         if part is None:
             return None
         total += part

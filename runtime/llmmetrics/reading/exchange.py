@@ -250,7 +250,7 @@ def read_exchange(
     elif charges and provider not in LOCAL:
         names, where = (reading.model, model), f"{origin}{path}"
         moment = lambda: at or datetime.now(UTC)  # noqa: E731 - only some prices need it
-        tier = reading.tier
-        amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier))
+        tier, geo = reading.tier, reading.geo
+        amount = price.cost_of(charges, lambda part: _CATALOGUE.first((part, *names), where, None, moment, tier, geo))
     cost = None if amount is None else price.dollars(amount)
     return Exchange(provider, api, model, reading.model, reading.usage, cost, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
@@ -12,13 +12,16 @@ from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
-from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_spoilt, parse
-from llmmetrics.wire.tiers import asked_tier
+from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, last_members, last_value, parse
+from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
+
+COMPLETE = "absent"
+"""The `reason` of a complete answer without usage."""
 
 
 class Sent(NamedTuple):
@@ -50,6 +53,8 @@ class Outcome:
     wire_cost: Decimal | None = None
     tier: str | None = None
     """The service tier, if it has a price of its own."""
+    geo: str | None = None
+    """The region, if it has a price of its own."""
 
 
 def outcome_of(
@@ -72,7 +77,7 @@ def outcome_of(
         if exception is None or not error_types.never_sent(exception):
             _estimate(out, None, NOTHING, sent, "unanswered")
             # without an answer, only the request names the tier
-            out.tier = asked_tier(format, request_body)
+            out.tier, out.geo = asked_tier(format, request_body), region_of(asked_region(format, request_body))
     else:
         try:
             body = buffer.body()
@@ -99,13 +104,18 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 
 def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if (text := buffer.short()) is None or not isinstance(body := parse(text), dict):
+    if buffer.trimmed or len(text := buffer.joined()) > TAIL:
+        body = _long_object(format, buffer)
+    elif text.startswith(b"{"):
+        body = parse(text)
+    else:
+        return None
+    if type(body) is not dict:
         return None
     try:
-        reading = format.read(body)
+        model, usage, charges, cost, error, tier, geo = format.read(body)
     except MalformedUsageError:
         return None
-    model, usage, charges, cost, error, tier = reading
     if usage is None or error or not (usage.prompt or usage.completion):
         return None
     headers = buffer.headers
@@ -116,7 +126,25 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
             cost = header_cost(headers)
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
+    if geo is not None:
+        out.geo = geo
     return out
+
+
+def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
+    """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
+    ends = buffer.ends()
+    if ends is None or not ends[0].startswith(b"{") or is_ndjson(ends[0]):
+        return None
+    head, tail = ends
+    start = max(len(tail) - TAIL, 0)
+    fields = last_members(tail, format.fields[0], start)
+    if fields is not None:
+        for name in format.fields[1:-1]:
+            if name not in fields:
+                value = last_value(head, name)
+                fields[name] = last_value(tail, name, start) if value is None else value
+    return fields
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
@@ -143,7 +171,7 @@ def _answered(
 ) -> Shown:
     """Fill in the values of a successful answer; return what it had shown when its call ended."""
     reading, shown = seen.reading, _shown(out, seen, body, headers, ending)
-    out.model, out.tier = reading.model, reading.tier
+    out.model, out.tier, out.geo = reading.model, reading.tier, reading.geo
     if seen.foreign:
         # no answer of this provider, so that nothing was used
         out.error, out.unread = seen.foreign, out.unread or "malformed"
@@ -157,13 +185,13 @@ def _answered(
         reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
         if UNCOUNTED in reading.usage.buckets:
-            out.known, out.reason = False, out.unread or "absent"
+            out.known, out.reason = False, out.unread or COMPLETE
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
         out.unread = "usage"
     gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
-    _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
+    _estimate(out, reading.usage, body, sent, out.unread or (COMPLETE if complete else "cancelled" if gone else "cut"))
     return shown
 
 

@@ -54,12 +54,12 @@ class PriceLookup:
             return None
         return self.sheet.first(models, place.provider, place.seller, self._now, tier)
 
-    def listed(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
-        """Return the price file's price, else the catalogue's."""
-        if self.sheet is not None and (found := self.filed(place, models, tier)):
-            return found
+    def listed(self, place: Place, models: Models, tier: str | None = None, geo: str | None = None) -> Price | None:
+        """Return the price file's price, else the catalogue's, which depends on the region too."""
+        if self.sheet is not None and (price := self.filed(place, models, tier)):
+            return price
         # inlined `catalogued`, because every call comes here
-        return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
+        return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier, geo)
 
     def catalogued(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
         """Return the catalogue's price of the first of these names that it has."""

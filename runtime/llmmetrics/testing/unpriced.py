@@ -26,6 +26,7 @@ class _NoPrices(Catalogue):
         provider: str | None,  # noqa: ARG002
         now: Callable[[], datetime],  # noqa: ARG002
         tier: str | None = None,  # noqa: ARG002
+        geo: str | None = None,  # noqa: ARG002
     ) -> Price | None:
         return None
 

@@ -34,6 +34,8 @@ class Reading(NamedTuple):
     """An error object inside the body."""
     tier: str | None = None
     """The service tier that answered, if it has a price of its own."""
+    geo: str | None = None
+    """The region that answered, if it has a price of its own."""
 
 
 FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
@@ -130,6 +132,8 @@ class Format(NamedTuple):
     """Where a request names the service tier."""
     model_names: tuple[str, ...] = ("model",)
     """The fields of a request that name the model, if the path does not."""
+    geo_name: Place | None = None
+    """Where a request names the region that is to answer, if it can."""
     prompt_names: PromptNames | None = None
     """The fields of a request that hold its prompt. Tokens are estimated from them if the wire carries no usage. None:
     the names of all formats in the table."""

@@ -241,6 +241,8 @@ _HOSTS: Final = (
     ("azure-api.net", "azure"),
     ("api.groq.com", "groq"),
     ("api.mistral.ai", "mistral"),
+    ("api.eu.mistral.ai", "mistral"),
+    ("api.us.mistral.ai", "mistral"),
     ("api.deepseek.com", "deepseek"),
     ("api.together.xyz", "together"),
     ("api.together.ai", "together"),

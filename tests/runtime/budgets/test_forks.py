@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.budget_setup import START
+from support.ledger_calls import settle
+from support.redis_fleets import cluster_fleet, sentinel_fleet
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded
@@ -149,6 +152,37 @@ def test_two_threads_that_fork_at_once(tmp_path):
     assert statuses == [1] * 10
     assert ledger.balance("b", DAY, 0).spent == 50
     ledger.close()
+
+
+@pytest.mark.parametrize("fleet_of", [None, sentinel_fleet, cluster_fleet], ids=["server", "sentinel", "cluster"])
+def test_a_thread_inside_redis_py_at_the_fork_does_no_harm(tmp_path, fleet_of):
+    """It has a lock that no thread of the child will let go."""
+    with redis_server(tmp_path) if fleet_of is None else fleet_of(tmp_path) as server:
+        ledger = open_ledger(server.url, namespace="default")
+        assert settle(ledger, 5, id="w").spent == 5
+        client = ledger._servers._finder._client.get()
+        nodes = getattr(client, "nodes_manager", None)
+        lock = client.connection_pool._lock if nodes is None else nodes._lock
+        inside, over = threading.Event(), threading.Event()
+
+        def act():
+            with lock:
+                inside.set()
+                over.wait(60)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        assert inside.wait(60)
+
+        def child():
+            signal.alarm(20)
+            return settle(ledger, 5, id="x").spent == 10
+
+        assert in_a_child(child) == 1
+        over.set()
+        thread.join()
+        assert settle(ledger, 5, id="y").spent == 15
+        ledger.close()
 
 
 # ends

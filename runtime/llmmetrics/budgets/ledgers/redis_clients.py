@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from redis import Redis, RedisCluster
@@ -17,6 +18,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from llmmetrics.system import processes
+
+T = TypeVar("T")
 
 TIMEOUT = 0.5
 """Seconds that a call waits for a server; `?socket_timeout=` in the URL says otherwise."""
@@ -63,27 +66,62 @@ class MasterFinder(Protocol):
         ...
 
 
+_of_parents: list[object] = []
+"""Clients of a process that this one was forked off. They are never closed: that would wait for the parent's locks."""
+
+
+class ProcessClient(Generic[T]):
+    """A client that each process makes at its first use.
+
+    A child that used its parent's could wait for ever: a thread that held one of redis-py's locks at the fork is gone.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._client: T | None = None
+        processes.on_fork(self._forked)
+
+    def get(self) -> T:
+        """Return the client of this process."""
+        client = self._client
+        if client is None:
+            with self._lock:
+                client = self._client = self._client or self._make()
+        return client
+
+    def take(self) -> T | None:
+        """Return the client of this process, if there is one, and forget it."""
+        client, self._client = self._client, None
+        return client
+
+    def _forked(self) -> None:
+        self._lock = Lock()
+        if self._client is not None:
+            _of_parents.append(self._client)
+            self._client = None
+
+
 class OneMaster:
     """A server by its address, or the master that Sentinel names: each new connection asks for it."""
 
     moved: tuple[type[Exception], ...] = _NOT_HERE
     pauses: Sequence[float] = (0.0,)
 
-    def __init__(self, redis: Redis, timeout: float, sentinels: Sequence[Redis] = ()) -> None:
-        self.timeout = timeout
-        self._redis = redis
-        self._sentinels = sentinels
+    def __init__(self, make: Callable[[], Redis]) -> None:
+        self._client = ProcessClient(make)
+        self.timeout = self._client.get().get_connection_kwargs()["socket_timeout"]
 
     def master(self, _key: str, /) -> Redis:
-        return self._redis
+        return self._client.get()
 
     def look_again(self) -> None:
         # the address may belong to another server by now
-        self._redis.connection_pool.disconnect(inuse_connections=False)
+        self._client.get().connection_pool.disconnect(inuse_connections=False)
 
     def close(self) -> None:
-        for each in (self._redis, *self._sentinels):
-            each.close()
+        if redis := self._client.take():
+            redis.close()
 
 
 class ManyMasters:
@@ -93,39 +131,21 @@ class ManyMasters:
     # a slot that is being moved has its keys on two servers for some milliseconds
     pauses: Sequence[float] = (0.0, 0.03, 0.1, 0.3)
 
-    def __init__(self, servers: Sequence[tuple[str, int]], timeout: float, options: Mapping[str, Any]) -> None:
+    def __init__(self, make: Callable[[], RedisCluster], timeout: float) -> None:
+        self._client = ProcessClient(make)
         self.timeout = timeout
-        self._servers = servers
-        self._options = options
-        self._lock = Lock()
-        self._cluster: RedisCluster | None = None
-        processes.on_fork(self._forked)
 
     def master(self, key: str, /) -> Redis:
-        cluster: Any = self._opened()
+        cluster: Any = self._client.get()
         redis: Redis = cluster.get_redis_connection(cluster.get_node_from_key(key))
         return redis
 
     def look_again(self) -> None:
-        self._opened().nodes_manager.initialize()
+        self._client.get().nodes_manager.initialize()
 
     def close(self) -> None:
-        with self._lock:
-            if self._cluster is not None:
-                self._cluster.close()
-            self._cluster = None
-
-    def _opened(self) -> RedisCluster:
-        with self._lock:
-            if self._cluster is None:
-                nodes = [_NODE(*server) for server in self._servers]
-                self._cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **self._options)
-            return self._cluster
-
-    def _forked(self) -> None:
-        # a thread of the parent may have held one of redis-py's locks
-        self._lock = Lock()
-        self._cluster = None
+        if cluster := self._client.take():
+            cluster.close()
 
 
 class _Address(NamedTuple):
@@ -162,8 +182,7 @@ def _address(url: str) -> _Address:
 
 
 def _one(url: str, _address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
-    redis = Redis.from_url(url, **ours)
-    return OneMaster(redis, redis.get_connection_kwargs()["socket_timeout"])
+    return OneMaster(partial(Redis.from_url, url, **ours))
 
 
 def _sentinel(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
@@ -174,8 +193,13 @@ def _sentinel(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFi
     theirs = {name.removeprefix(_OWN): value for name, value in own.items()}
     # the next Sentinel is asked instead of this one again: redis-py would wait for seconds
     once = Retry(NoBackoff(), 0)
-    sentinel = _SENTINEL(address.servers, sentinel_kwargs={"retry": once, **both, **theirs})
-    return OneMaster(sentinel.master_for(address.service, **options), options["socket_timeout"], sentinel.sentinels)
+
+    def make() -> Redis:
+        sentinel = _SENTINEL(address.servers, sentinel_kwargs={"retry": once, **both, **theirs})
+        master: Redis = sentinel.master_for(address.service, **options)
+        return master
+
+    return OneMaster(make)
 
 
 def _cluster(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
@@ -183,7 +207,12 @@ def _cluster(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFin
     options = {**ours, **address.options, "retry": None}
     if options.pop("db", 0):
         raise ValueError("a cluster has database 0 alone")
-    return ManyMasters(address.servers, options["socket_timeout"], options)
+
+    def make() -> RedisCluster:
+        nodes = [_NODE(*server) for server in address.servers]
+        return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)
+
+    return ManyMasters(make, options["socket_timeout"])
 
 
 _KINDS: Mapping[str, Callable[[str, _Address, Mapping[str, Any]], MasterFinder]] = {

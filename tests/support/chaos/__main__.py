@@ -1,0 +1,119 @@
+"""Runs the table with many seeds, and prints a summary: `PYTHONPATH=tests python -m support.chaos --seeds 200`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from llmmetrics.metrics.registry import PICO
+from support.chaos.provider import Provider
+from support.chaos.scenarios import SCENARIOS
+from support.chaos.trial import Result, Trial, Zygote, zygote
+
+
+class Row(NamedTuple):
+    """One run of the table."""
+
+    name: str
+    kind: str
+    mode: str
+    seed: int
+
+
+def rows(seeds: range, only: str = "") -> Iterator[Row]:
+    """Yield every run."""
+    for seed in seeds:
+        for name, scenario in SCENARIOS.items():
+            if only in name:
+                for kind in scenario.ledgers:
+                    yield from (Row(name, kind, mode, seed) for mode in scenario.modes)
+
+
+class Runner:
+    """Runs rows, with one provider and one program that forks."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = ExitStack()
+        self._provider = self._stack.enter_context(Provider())
+        self._forkers: dict[bool, Zygote] = {}
+        self._number = 0
+
+    def __call__(self, row: Row) -> Result:
+        scenario = SCENARIOS[row.name]
+        if scenario.pids not in self._forkers:
+            self._forkers[scenario.pids] = self._stack.enter_context(zygote(self._directory, pids=scenario.pids))
+        self._number += 1
+        directory = self._directory / f"{self._number}"
+        forker = self._forkers[scenario.pids]
+        try:
+            return Trial(scenario, row.kind, row.mode, row.seed, directory, forker, self._provider).run()
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--only", default="", help="a part of a scenario's name")
+    parser.add_argument("--jobs", type=int, default=2)
+    asked = parser.parse_args()
+    every = list(rows(range(asked.first, asked.first + asked.seeds), asked.only))
+    results: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    waiting: SimpleQueue[Row] = SimpleQueue()
+    done: SimpleQueue[tuple[Row, Result]] = SimpleQueue()
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as directory, closing(Runner(Path(directory))) as run, suppress(Empty):
+            while True:
+                row = waiting.get_nowait()
+                try:
+                    result = run(row)
+                except Exception as exc:
+                    result = Result([repr(exc)], 0, 0, 0, 0, 0)
+                done.put((row, result))
+
+    for row in every:
+        waiting.put(row)
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        futures = [pool.submit(work) for _ in range(asked.jobs)]
+        for _ in every:
+            row, result = done.get()
+            results[row[:3]].append(result)
+            for text in result.violations:
+                say(f"{row.name}, {row.kind}, {row.mode}, seed {row.seed}: {text}")
+        for future in futures:
+            future.result()
+    say(
+        f"{'scenario':36} {'ledger':8} {'mode':10} {'runs':>5} {'wrong':>5} {'calls':>7} {'unknown':>7} {'most lost':>10}"
+    )
+    for (name, kind, mode), own in sorted(results.items()):
+        wrong = sum(bool(result.violations) for result in own)
+        counts = sum(result.calls for result in own), sum(result.unknown for result in own)
+        lost = max(result.lost for result in own) / PICO
+        say(f"{name:36} {kind:8} {mode:10} {len(own):5} {wrong:5} {counts[0]:7} {counts[1]:7} {lost:10.6f}")
+    wrong = sum(bool(result.violations) for own in results.values() for result in own)
+    say(f"{len(every)} runs, {wrong} wrong")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()

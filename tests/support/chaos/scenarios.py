@@ -1,0 +1,97 @@
+"""The table: what calls meet, what happens to processes and to the ledger, and what that may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from support.chaos import disturbances as do
+
+CLEAN: Mapping[str, float] = MappingProxyType({"ok": 1})
+SLOW: Mapping[str, float] = MappingProxyType({"ok": 1, "slow": 2})
+MIXED: Mapping[str, float] = MappingProxyType(
+    {
+        "ok": 6,
+        "slow": 2,
+        "timeout": 1,
+        "reset": 1,
+        "cut": 1,
+        "early": 2,
+        "busy": 2,
+        "error": 1,
+    }
+)
+HOUR, MONTH = 3600, 31 * 86_400
+
+Disturbance = Callable[..., None]
+
+
+class Scenario(NamedTuple):
+    """A row. `ledgers` and `modes` are all that it runs with."""
+
+    faults: Mapping[str, float] = MIXED
+    disturb: Disturbance | None = None
+    ledgers: tuple[str, ...] = ("sqlite", "redis")
+    modes: tuple[str, ...] = ("strict", "documented")
+    styles: tuple[str, ...] = ("threads", "asyncio")
+    offsets: tuple[float, ...] = (0,)
+    """Seconds that the processes' wall clocks are off, by turns."""
+    period: str = "Never"
+    unreadable: bool = False
+    """Whether it leaves a ledger that cannot be read."""
+    small_disk: bool = False
+    pids: bool = False
+    """Whether the processes have a pid namespace of their own."""
+    budget: Mapping[str, object] = MappingProxyType({})
+
+
+ONE = ("sqlite",)
+OTHER = ("redis",)
+
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {
+        # calls
+        "clean": Scenario(CLEAN),
+        "timeouts": Scenario({"ok": 1, "timeout": 1}),
+        "resets": Scenario({"ok": 1, "reset": 1}),
+        "cuts": Scenario({"ok": 1, "cut": 1}),
+        "early closes": Scenario({"ok": 1, "early": 1}),
+        "429 with retries": Scenario({"ok": 1, "busy": 2, "timeout": 1}),
+        "everything": Scenario(),
+        # processes
+        "kill": Scenario(SLOW, do.kill),
+        "kill and everything": Scenario(MIXED, do.kill),
+        "stop for longer than a lease": Scenario(SLOW, do.stop),
+        "forks while threads work": Scenario(styles=("forks",)),
+        "kills of forks": Scenario(SLOW, do.kill, styles=("forks",)),
+        "pids that come round": Scenario(styles=("prefork",), pids=True),
+        # clocks
+        "clocks seconds apart": Scenario(SLOW, do.kill, offsets=(0, 5, -5)),
+        "clocks hours apart": Scenario(SLOW, do.kill, offsets=(0, 2 * HOUR, -3 * HOUR)),
+        "clocks months apart": Scenario(SLOW, do.kill, offsets=(0, 2 * MONTH, -2 * MONTH)),
+        "a clock ahead in monthly windows": Scenario(offsets=(0, 0, 2 * MONTH), period="Monthly"),
+        # a file
+        "file deleted": Scenario(MIXED, do.lose("delete"), ONE),
+        "file replaced": Scenario(MIXED, do.lose("replace"), ONE),
+        "file locked": Scenario(MIXED, do.hold("hold", 1.5), ONE),
+        "disk full": Scenario(MIXED, do.hold("fill", 1.0), ONE, small_disk=True),
+        "file corrupted": Scenario(MIXED, do.lose("corrupt"), ONE, unreadable=True),
+        # a server
+        "redis restarted empty": Scenario(MIXED, do.lose("restart"), OTHER),
+        "redis hung": Scenario(MIXED, do.hold("hang", 1.5), OTHER),
+        "connections dropped": Scenario(MIXED, do.often("drop"), OTHER),
+        "network cut": Scenario(MIXED, do.hold("cut", 1.0), OTHER),
+        "network slow": Scenario(MIXED, do.hold("slow", 2.0), OTHER),
+        "replica promoted": Scenario(MIXED, do.once("promote"), OTHER),
+        # many servers
+        "sentinel fails over": Scenario(SLOW, do.lose("fail_over"), ("sentinel",)),
+        "sentinel fails over, replicated": Scenario(
+            SLOW, do.once("fail_over"), ("sentinel",), budget={"Durability": "replicated"}
+        ),
+        "cluster resharded": Scenario(SLOW, do.often("reshard"), ("cluster",)),
+        "cluster fails over, replicated": Scenario(
+            SLOW, do.once("fail_over"), ("cluster",), budget={"Durability": "replicated"}
+        ),
+    }
+)

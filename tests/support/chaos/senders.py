@@ -1,0 +1,82 @@
+"""How the clients of a trial send a call: with openai's SDK, httpx or httpx2, from threads or asyncio."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+import httpx2
+import openai
+
+TIMEOUT = 0.3
+"""Seconds after which a client gives an answer up."""
+
+LIBRARIES = {"httpx": httpx, "httpx2": httpx2, "openai": httpx}
+
+
+def _body(spec, stream):
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    messages = [{"role": "user", "content": "hi"}]
+    return {"model": "m", "messages": messages, "max_tokens": spec["tokens"], **options}
+
+
+@contextmanager
+def open_sync(spec, meter):
+    """Yield what sends a call."""
+    library = LIBRARIES[spec["sdk"]]
+    transport = meter.transport(library.HTTPTransport(verify=False), family=library.__name__)
+
+    def by_sdk(headers, *, stream, early):
+        answer = sdk.chat.completions.create(**_body(spec, stream), extra_headers=headers)
+        if stream:
+            with answer:
+                for _ in answer:
+                    if early:
+                        break
+
+    def by_http(headers, *, stream, early):
+        url = f"{spec['url']}/chat/completions"
+        with http.stream("POST", url, json=_body(spec, stream), headers=headers) as answer:
+            for _ in answer.iter_bytes():
+                if early:
+                    break
+
+    with library.Client(transport=transport, timeout=TIMEOUT) as http:
+        if spec["sdk"] == "openai":
+            sdk = openai.OpenAI(
+                base_url=spec["url"], api_key="k", http_client=http, max_retries=spec["retries"], timeout=TIMEOUT
+            )
+            yield by_sdk
+        else:
+            yield by_http
+
+
+@asynccontextmanager
+async def open_async(spec, meter):
+    """Yield what sends a call."""
+    library = LIBRARIES[spec["sdk"]]
+    transport = meter.async_transport(library.AsyncHTTPTransport(verify=False), family=library.__name__)
+
+    async def by_sdk(headers, *, stream, early):
+        answer = await sdk.chat.completions.create(**_body(spec, stream), extra_headers=headers)
+        if stream:
+            async with answer:
+                async for _ in answer:
+                    if early:
+                        break
+
+    async def by_http(headers, *, stream, early):
+        url = f"{spec['url']}/chat/completions"
+        async with http.stream("POST", url, json=_body(spec, stream), headers=headers) as answer:
+            async for _ in answer.aiter_bytes():
+                if early:
+                    break
+
+    async with library.AsyncClient(transport=transport, timeout=TIMEOUT) as http:
+        if spec["sdk"] == "openai":
+            sdk = openai.AsyncOpenAI(
+                base_url=spec["url"], api_key="k", http_client=http, max_retries=spec["retries"], timeout=TIMEOUT
+            )
+            yield by_sdk
+        else:
+            yield by_http

@@ -1,0 +1,254 @@
+"""Runs one row of the table with one seed: starts the processes, disturbs them, waits for the end, and judges."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmmetrics.budgets.ledgers import Balance, open_ledger
+from llmmetrics.errors import LedgerError
+from llmmetrics.metrics.registry import PICO
+from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
+from llmmetrics.system.clock import SystemClock
+from support.chaos.disturbances import pause
+from support.chaos.judging import Attempt, Facts, bill, unknown, violations
+from support.chaos.provider import A_TOKEN, PRICE, TOKENS, Provider
+from support.chaos.scenarios import Scenario
+from support.chaos.stores import SqliteStore, store
+from support.servers import until
+
+PROCESSES, CALLS, WIDTH = 4, 10, 3
+LEASE = 2.0
+WORST = TOKENS * A_TOKEN
+LIMIT = Decimal("0.005")
+"""USD, about half of what the processes would spend."""
+SDKS = ("openai", "httpx", "httpx2")
+NAMESPACE = "chaos"
+PATIENCE = 40.0
+"""Seconds in which the processes of a trial end."""
+PATIENCE_OF_LEASES = 3
+"""Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
+LAST = "end"
+"""The process that makes no call and books what is left."""
+
+
+class Result(NamedTuple):
+    """What a trial came to, in pico-dollars."""
+
+    violations: Sequence[str]
+    billed: int
+    spent: int | None
+    lost: int
+    calls: int
+    unknown: int
+
+
+class Zygote:
+    """The program that forks client processes."""
+
+    def __init__(self, directory: Path, *, pids: bool = False) -> None:
+        self.private = pids and os.geteuid() == 0
+        command = [sys.executable, str(Path(__file__).with_name("client.py"))]
+        if self.private:
+            command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        environ |= {"XDG_STATE_HOME": str(directory / "state"), "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout.readline() == "ready\n"
+
+    def __call__(self, **command: Any) -> Any:
+        self._process.stdin.write(f"{json.dumps(command)}\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+@contextmanager
+def zygote(directory: Path, *, pids: bool = False) -> Iterator[Zygote]:
+    made = Zygote(directory, pids=pids)
+    with closing(made):
+        yield made
+
+
+class Trial:
+    """One run, as a disturbance sees it."""
+
+    def __init__(
+        self, scenario: Scenario, kind: str, mode: str, seed: int, directory: Path, forker: Zygote, provider: Provider
+    ) -> None:
+        self.scenario, self.mode, self.seed = scenario, mode, seed
+        self.chance = random.Random(f"{seed}")
+        self.lease = LEASE
+        self._kind = kind
+        self._directory = directory
+        self._zygote = forker
+        self._provider = provider
+        self._first = len(provider.log)
+        self._pids: dict[str, int] = {}
+        self._ended: dict[int, int] = {}
+        self._killed: dict[str, float] = {}
+        self._lost = 0
+        self._offsets: dict[str, float] = {}
+        self._begun = datetime.now(UTC)
+        self._log = directory / "log"
+
+    # for disturbances
+
+    def start(self, name: str) -> None:
+        """Start a process."""
+        n, scenario = len(self._pids), self.scenario
+        offset = self._offsets[name] = scenario.offsets[n % len(scenario.offsets)]
+        budget = {"Ledger": self.store.url, "Mode": self.mode, "Namespace": NAMESPACE, "LeaseSeconds": LEASE}
+        spec = {
+            "name": name,
+            "seed": self.seed,
+            "url": self._provider.url,
+            "faults": dict(scenario.faults),
+            "limit": str(LIMIT),
+            "period": scenario.period,
+            "price": PRICE,
+            "tokens": TOKENS,
+            "calls": 0 if name == LAST else CALLS,
+            "width": WIDTH,
+            "retries": 2,
+            "offset": offset,
+            "sdk": SDKS[(n + self.seed) % len(SDKS)],
+            "style": scenario.styles[(n // len(SDKS) + self.seed + n) % len(scenario.styles)],
+            "budget": {**budget, **scenario.budget},
+            "out": str(self._directory / "reports"),
+            "log": str(self._log),
+        }
+        self._pids[name] = self._zygote(start=spec)
+
+    def running(self) -> list[str]:
+        """Return the names of the processes that run."""
+        self._ended |= {int(pid): status for pid, status in self._zygote(ended=True).items()}
+        return [name for name, pid in self._pids.items() if pid not in self._ended]
+
+    def signal(self, name: str, which: str) -> None:
+        """Send a signal to a process and its children."""
+        self._zygote(signal=which, pid=self._pids[name])
+
+    def kill(self, name: str) -> None:
+        """Kill a process and its children."""
+        self._killed[name] = time.monotonic()
+        self.signal(name, "SIGKILL")
+
+    def some_calls(self) -> None:
+        """Wait for some more calls, or for the end of all processes."""
+        target = len(self._provider.log) + self.chance.randint(1, PROCESSES * 3)
+        until(lambda: len(self._provider.log) >= target or not self.running(), "some calls", PATIENCE)
+
+    def note_loss(self) -> None:
+        """Note what the ledger has, before it is taken away."""
+        state = self._balance(self._window(0))
+        # a call that is settled between this look and the loss is lost as well
+        self._lost += state.spent + state.reserved + PROCESSES * WIDTH * WORST
+
+    # the run
+
+    def run(self) -> Result:
+        """Run it."""
+        self._directory.mkdir(parents=True)
+        place = self._directory / "ledger"
+        place.mkdir()
+        with store(self._kind, place) as self.store:
+            if self.scenario.small_disk and isinstance(self.store, SqliteStore):
+                self.store.on_a_small_disk()
+            for n in range(PROCESSES):
+                self.start(f"p{n}")
+            if self.scenario.disturb:
+                with suppress(AssertionError):
+                    # what hangs is named below
+                    self.scenario.disturb(self)
+            self._wait()
+            return self._judged()
+
+    def _wait(self) -> None:
+        """Wait for the end of the processes; say where they hang, and kill them."""
+        try:
+            until(lambda: not self.running(), "the end of the processes", PATIENCE)
+        except AssertionError as exc:
+            hanging = self.running()
+            for which in ("SIGUSR1", "SIGKILL"):
+                for name in hanging:
+                    self.signal(name, which)
+                pause(0.5)
+            log = self._log.read_text("utf8", "replace")[-6000:]
+            raise AssertionError(f"{', '.join(hanging)} hang: {log}") from exc
+
+    def _judged(self) -> Result:
+        self._settle_everything()
+        reports, attempts = self._reports(), self._provider.log[self._first :]
+        windows: dict[Any, list[Attempt]] = {self._window(offset): [] for offset in self.scenario.offsets}
+        for attempt in attempts:
+            windows[self._window(self._offsets[attempt.process])].append(attempt)
+        every = [self._facts(window, own, reports) for window, own in windows.items()]
+        failed = [name for name, pid in self._pids.items() if self._ended[pid] and name not in self._killed]
+        wrong = [text for facts in every for text in violations(facts)]
+        wrong += [f"process {name} ended with {self._ended[self._pids[name]]}, see {self._log}" for name in failed]
+        return Result(
+            wrong,
+            sum(map(bill, every)),
+            sum(facts.spent or 0 for facts in every),
+            self._lost,
+            len(attempts),
+            sum(len(unknown(facts)) for facts in every),
+        )
+
+    def _facts(self, window: Window, attempts: Sequence[Attempt], reports: Mapping[str, str]) -> Facts:
+        try:
+            state = self._balance(window)
+        except LedgerError:
+            state = None
+        return Facts(
+            strict=self.mode == "strict",
+            limit=int(LIMIT * PICO),
+            worst=WORST,
+            attempts=attempts,
+            reports=reports,
+            killed=self._killed,
+            lost=self._lost,
+            unreadable=self.scenario.unreadable,
+            spent=state and state.spent,
+            reserved=state.reserved if state else 0,
+        )
+
+    def _settle_everything(self) -> None:
+        """Let the leases end, and a last process book what the journals of those that died hold."""
+        end = time.monotonic() + PATIENCE_OF_LEASES * LEASE
+        while time.monotonic() < end and self._reserved():
+            pause(0.1)
+        self.start(LAST)
+        self._wait()
+
+    def _reserved(self) -> bool:
+        try:
+            return any(self._balance(self._window(offset)).reserved for offset in self.scenario.offsets)
+        except LedgerError:
+            return not self.scenario.unreadable
+
+    def _window(self, offset: float) -> Window:
+        return WindowSchedule(ResetPeriod(self.scenario.period)).window(self._begun + timedelta(seconds=offset))
+
+    def _balance(self, window: Window) -> Balance:
+        with closing(open_ledger(self.store.url, namespace=NAMESPACE)) as ledger:
+            return ledger.balance("b", window, SystemClock().uptime())
+
+    def _reports(self) -> Mapping[str, str]:
+        path = self._directory / "reports"
+        return dict(json.loads(line) for line in path.read_text("utf8").splitlines()) if path.exists() else {}
