@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from fractions import Fraction
+from math import inf
 from typing import NamedTuple
 
 from pytest_llmmetrics.bill.asking.reading import NO_LIMIT
@@ -34,7 +35,8 @@ def causes(
     parts = parts or Split()
     changes: list[_Cause] = []
     if models := _models(before, after, facts.price_of):
-        changes.append(("asked_cost", abs(parts.model) or 1, models))
+        # it explains the others
+        changes.append((next(iter(reached), ""), inf, models))
     if was.calls != now.calls:
         changes.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
     if was.calls and now.calls and was.per_call != now.per_call:
