@@ -44,7 +44,7 @@ FREE = [
     "/vector_stores",
     "/fine_tuning/jobs/j/cancel",
     "/uploads/u/parts",
-    "/batches/b/cancel",
+    "/threads/t/messages",
 ]
 
 
@@ -142,6 +142,15 @@ def test_a_form_of_unknown_length_is_bounded_by_the_largest_upload(made):
     with pytest.raises(BudgetExceeded) as refused:
         setup.client.send(request)
     assert refused.value.could_cost > 100
+
+
+def test_a_body_that_cannot_be_looked_at_is_bounded_like_it():
+    own = {"Type": "OpenAI", "BaseUrl": BASE, "ModelName": None, "CostPerAudioHour": "0.36"}
+    setup = Setup("100", answer=answered, backend=own, Mode="strict")
+    with pytest.raises(BudgetExceeded) as refused:
+        setup.client.post(BASE + "/audio/transcriptions", content=iter([b"--b", b"--"]))
+    assert refused.value.could_cost > 100
+    setup.meter.close()
 
 
 def test_a_strict_budget_holds_over_images_and_transcriptions(made):
