@@ -17,7 +17,7 @@ NO_LIMIT = "none"
 """The output limit of a request that has none."""
 
 
-class Passage(NamedTuple):
+class PromptPart(NamedTuple):
     """A block as the cache simulation needs it."""
 
     place: str
@@ -44,7 +44,7 @@ class Demand(NamedTuple):
     """Where the system prompt or a tool says the present time, such as `system[0] at character 17`."""
     results: tuple[str, ...] = ()
     """Digests of the tools' results."""
-    passages: tuple[Passage, ...] = ()
+    parts: tuple[PromptPart, ...] = ()
     automatic: str = ""
     """The lifetime of an automatic cache mark at the end of the prompt; empty: none."""
     explicit: bool = False
@@ -75,7 +75,7 @@ def demand_of(body: bytes, api: str, model: str, now: datetime, seconds: float, 
         marks=sum(bool(each.mark) for each in blocks) + bool(automatic(fields)),
         clock=_clock(blocks, now),
         results=tuple(map(_digest, results(blocks))),
-        passages=tuple(Passage(each.place, each.text, n, each.mark) for each, n in zip(blocks, tokens, strict=True)),
+        parts=tuple(PromptPart(each.place, each.text, n, each.mark) for each, n in zip(blocks, tokens, strict=True)),
         automatic=automatic(fields),
         explicit=_mode(fields) == "explicit",
         at=at,

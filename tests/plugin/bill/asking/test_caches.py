@@ -7,19 +7,17 @@ import gzip
 import json
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from support import shared
 
 from pytest_llmmetrics.bill.asking.caches import RULES, possible, rules_for, simulate
-from pytest_llmmetrics.bill.asking.reading import Demand, Passage, demand_of
-
-CORPUS = Path(__file__).resolve().parents[5] / "shared/corpus/dev.jsonl.gz"
+from pytest_llmmetrics.bill.asking.reading import Demand, PromptPart, demand_of
 
 
 def demand(model: str, *texts: str, tokens: int = 1000, marks: dict[int, str] | None = None, at: float = 0, **more):
-    passages = tuple(Passage(f"messages[{n}]", text, tokens, (marks or {}).get(n, "")) for n, text in enumerate(texts))
-    return Demand(model, "f", prompt=tokens * len(texts), passages=passages, at=at, **more)
+    parts = tuple(PromptPart(f"messages[{n}]", text, tokens, (marks or {}).get(n, "")) for n, text in enumerate(texts))
+    return Demand(model, "f", prompt=tokens * len(texts), parts=parts, at=at, **more)
 
 
 def read(*demands: Demand) -> list[int]:
@@ -67,7 +65,7 @@ def test_a_prefix_is_read_to_its_mark():
     # without the mark nothing is written, and nothing read
     assert read(demand(model, "a", "b"), demand(model, "a", "b")) == [0, 0]
     # a mark for an hour
-    hour = first._replace(passages=tuple(p._replace(mark=p.mark and "1h") for p in first.passages))
+    hour = first._replace(parts=tuple(p._replace(mark=p.mark and "1h") for p in first.parts))
     assert read(hour, hour._replace(at=3500)) == [0, 2000]
     assert read(first, first._replace(at=3500)) == [0, 0]
 
@@ -137,7 +135,7 @@ def test_a_timestamp_in_front_is_the_cause():
 def corpus():
     """Yield the demand, the true read, and what is simulated with the true size of the prompt, of each cached row."""
     files = defaultdict(list)
-    with gzip.open(CORPUS) as lines:
+    with gzip.open(shared("corpus/dev.jsonl.gz")) as lines:
         for each in map(json.loads, lines):
             files[each["source_repo"], each["source_path"]].append(each)
     for rows in files.values():
@@ -165,7 +163,6 @@ IMPOSSIBLE = {"2b8636923bf2de99", "11cd3638c679296b"}
 """Made by hand: reads of 1 and 2 tokens."""
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of recorded traffic is not here")
 def test_what_providers_have_served():
     named = [
         each
