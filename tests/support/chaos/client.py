@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -78,6 +79,7 @@ class Client:
 
             def call(planned):
                 name, fault, stream = planned
+                time.sleep(self.spec["pace"])
                 try:
                     send({"x-call": name, "x-fault": fault}, stream=stream, early=fault == "early")
                 except Exception as exc:
@@ -94,6 +96,7 @@ class Client:
 
             async def work():
                 for name, fault, stream in plan:
+                    await asyncio.sleep(self.spec["pace"])
                     try:
                         await send({"x-call": name, "x-fault": fault}, stream=stream, early=fault == "early")
                     except Exception as exc:
