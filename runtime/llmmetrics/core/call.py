@@ -21,7 +21,7 @@ from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
-from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
 
 
 class CallKeeper(Protocol):
@@ -89,7 +89,7 @@ class Call:
         """Note the first bytes of a stream, and drop what need not be kept; return how many bytes are left."""
         if self.streamed:
             self.first_chunk()
-        return self.buffer.trim(size) if size > TAIL else size
+        return self.buffer.trim(size) if size > HELD else size
 
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""

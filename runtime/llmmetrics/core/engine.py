@@ -74,7 +74,7 @@ class Engine:
         diagnostics = Diagnostics(self.families)
         self.say, self.swallow, self._guarded = diagnostics.say, diagnostics.swallow, diagnostics.guarded
         self._series = SeriesTable(self.settings, self.families, self.say)
-        self.backends = self._series.backends
+        self.backends, self._routes, self._models = self._series.backends, self._series.routes, self._series.series
         self._logs_calls = telemetry.log_token_counts or telemetry.log_timing
         self.families.before_collect(self._scraped)
         self._alone_told = False
@@ -120,14 +120,14 @@ class Engine:
             context = current.get()
             if context.trial is not None:
                 place = context.trial.place(self, place)
-            route = self._series.routes.get(place) or self._series.new_route(place)
+            route = self._routes.get(place) or self._series.new_route(place)
             if route.claim is None:
                 self.families["unmetered"].labels(route.label(None)).inc()
                 return None
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
-            series = self._series.series.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
+            series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.begin()
             if context is not NOTHING:

@@ -17,7 +17,7 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage
 from llmmetrics.reading.endings import End
-from llmmetrics.wire.framing.body_buffer import TAIL
+from llmmetrics.wire.framing.body_buffer import HELD
 from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
@@ -40,7 +40,9 @@ def send(
     call = _begin(meter, backend, request)
     if call is not None and call.series.limited and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
-    sent = _claim(call, request)
+    request.extensions[_CLAIM] = True
+    claimed.set(request.url)
+    sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
     try:
         response = onward(sent)
     except BaseException as exc:
@@ -50,7 +52,11 @@ def send(
         # the same request may be sent again, as another attempt
         request.extensions.pop(_CLAIM, None)
         claimed.set(None)
-    return _answered(call, request, sent, response, stream)
+    if call is not None:
+        _follow(call, response, stream)
+        if sent is not request:
+            stream_usage.hide(call, library_of(request, "Request"), request, response)
+    return response
 
 
 async def asend(
@@ -66,7 +72,9 @@ async def asend(
     call = _begin(meter, backend, request)
     if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
-    sent = _claim(call, request)
+    request.extensions[_CLAIM] = True
+    claimed.set(request.url)
+    sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
     try:
         response = await onward(sent)
     except BaseException as exc:
@@ -75,28 +83,16 @@ async def asend(
     finally:
         request.extensions.pop(_CLAIM, None)
         claimed.set(None)
-    return _answered(call, request, sent, response, stream)
-
-
-def _claim(call: Call | None, request: Any) -> Any:
-    """Claim a request; return the one to send instead, with a request for stream usage if set."""
-    request.extensions[_CLAIM] = True
-    claimed.set(request.url)
-    return stream_usage.to_send(call, request) if call is not None and call.series.injects else request
-
-
-def _failed(call: Call | None, exception: BaseException) -> None:
-    if call is not None:
-        call.finish(End.RAISED, exception)
-
-
-def _answered(call: Call | None, request: Any, sent: Any, response: Any, stream: Callable[[Any, Call], Any]) -> Any:
-    """Follow the body of an answer, and return the answer."""
     if call is not None:
         _follow(call, response, stream)
         if sent is not request:
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
+
+
+def _failed(call: Call | None, exception: BaseException) -> None:
+    if call is not None:
+        call.finish(End.RAISED, exception)
 
 
 def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
@@ -131,12 +127,13 @@ def _is_retry(headers: Any) -> bool:
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. They write the names in lower case.
     """
     # httpx decodes every header to look one up, and raises and catches an exception for an absent one
-    raw: dict[bytes, bytes] = dict(headers.raw if hasattr(headers, "raw") else _raw(headers))
-    count = raw.get(b"x-stainless-retry-count")
-    if count is None:
-        count = raw.get(b"amz-sdk-request", b"attempt=1").partition(b";")[0].removeprefix(b"attempt=")
-        return count != b"1"
-    return count != b"0"
+    raw = getattr(headers, "raw", None)
+    for name, value in _raw(headers) if raw is None else raw:
+        if name == b"x-stainless-retry-count":
+            return bool(value != b"0")
+        if name == b"amz-sdk-request":
+            return bool(value.partition(b";")[0].removeprefix(b"attempt=") != b"1")
+    return False
 
 
 def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
@@ -198,14 +195,14 @@ class _Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         call = self._call
-        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else TAIL
+        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else HELD
         try:
             for chunk in self._inner:
                 append(chunk)
                 size += len(chunk)
                 if size > limit:
                     # the first bytes of a stream, or more than is kept
-                    size, limit = call.grown(size), TAIL
+                    size, limit = call.grown(size), HELD
                 yield chunk
         except GeneratorExit:
             # closing the iterator does not close the answer: close() or the garbage collector ends the call
@@ -229,13 +226,13 @@ class _AsyncStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         call = self._call
-        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else TAIL
+        append, size, limit = call.buffer.chunks.append, 0, 0 if call.streamed else HELD
         try:
             async for chunk in self._inner:
                 append(chunk)
                 size += len(chunk)
                 if size > limit:
-                    size, limit = call.grown(size), TAIL
+                    size, limit = call.grown(size), HELD
                 yield chunk
         except GeneratorExit:
             raise

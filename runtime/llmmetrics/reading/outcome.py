@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
@@ -12,9 +12,9 @@ from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
-from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_spoilt, parse
+from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, last_members, last_value, parse
 from llmmetrics.wire.tiers import asked_tier
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
@@ -99,13 +99,18 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 
 def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if (text := buffer.short()) is None or not isinstance(body := parse(text), dict):
+    if buffer.trimmed or len(text := buffer.joined()) > TAIL:
+        body = _long_object(format, buffer)
+    elif text.startswith(b"{"):
+        body = parse(text)
+    else:
+        return None
+    if type(body) is not dict:
         return None
     try:
-        reading = format.read(body)
+        model, usage, charges, cost, error, tier = format.read(body)
     except MalformedUsageError:
         return None
-    model, usage, charges, cost, error, tier = reading
     if usage is None or error or not (usage.prompt or usage.completion):
         return None
     headers = buffer.headers
@@ -117,6 +122,22 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
     return out
+
+
+def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
+    """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
+    ends = buffer.ends()
+    if ends is None or not ends[0].startswith(b"{") or is_ndjson(ends[0]):
+        return None
+    head, tail = ends
+    start = max(len(tail) - TAIL, 0)
+    fields = last_members(tail, format.fields[0], start)
+    if fields is not None:
+        for name in format.fields[1:-1]:
+            if name not in fields:
+                value = last_value(head, name)
+                fields[name] = last_value(tail, name, start) if value is None else value
+    return fields
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:

@@ -139,8 +139,9 @@ def asked(claimed: Claim, body: bytes) -> Asked:
     if claimed.model is not None:
         # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None
-    if body.startswith(_MODEL_FIRST) and b'"stream"' not in body and "model" in claimed.format.model_names:
-        # httpx writes a dict that begins with the model so; parsing takes several times as long
+    if body.startswith(_MODEL_FIRST) and body.rfind(b'"stream"') < 0 and "model" in claimed.format.model_names:
+        # httpx writes a dict that begins with the model so; parsing takes several times as long. `rfind` is faster
+        # than `in`
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
             return first.decode("utf8", "replace"), claimed.format.always_streams

@@ -11,8 +11,11 @@ from llmmetrics.wire.framing.encodings import Decoder, UnknownEncodingError, dec
 HEAD = 8 * 1024
 """Bytes kept from the start: a stream's first events name the model and, at Anthropic, the input."""
 
-TAIL = 64 * 1024
+TAIL = 56 * 1024
 """Bytes kept from the end: the last events carry the usage."""
+
+HELD = 64 * 1024
+"""Bytes that are held before the oldest are dropped: so that a long stream's chunks cost a look only now and then."""
 
 LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
@@ -31,10 +34,10 @@ class Body(NamedTuple):
 
 
 class BodyBuffer:
-    """Keeps chunks by reference: at most `TAIL` bytes and one chunk, whatever the length, and of a large chunk its end.
+    """Keeps chunks by reference: at most `HELD` bytes and one chunk, whatever the length, and of a large chunk its end.
 
     The caller on the hot path appends to `chunks` itself, adds up their size, and calls `trim` when
-    the size passes `TAIL`; other callers use `feed`. What is kept depends on the bytes alone, not on
+    the size passes `HELD`; other callers use `feed`. What is kept depends on the bytes alone, not on
     the chunks. Bytes that the decoder cannot read break the buffer: it keeps nothing more, and `body`
     raises the decoder's error.
     """
@@ -59,11 +62,12 @@ class BodyBuffer:
 
     def _ask(self) -> None:
         """Read the content encoding from the headers."""
-        if self.plain or self.headers is None:
+        # `in`: httpx raises and catches an exception to `get` an absent header
+        if self.plain or self.headers is None or "content-encoding" not in self.headers:
             return
         self.plain = True
         try:
-            if decoder := decoder_of(self.headers.get("content-encoding")):
+            if decoder := decoder_of(self.headers["content-encoding"]):
                 self._decoder, self._inner = decoder, BodyBuffer()
         except UnknownEncodingError as exc:
             self.broken = exc
@@ -71,7 +75,7 @@ class BodyBuffer:
     def feed(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > TAIL:
+        if self._size > HELD:
             self._size = self.trim(self._size)
 
     def trim(self, size: int) -> int:
@@ -112,13 +116,16 @@ class BodyBuffer:
             self.broken = exc
         chunks.clear()
 
-    def short(self) -> bytes | None:
-        """All of a body that is one short JSON object, as far as its first byte tells; None for the others."""
-        if self.trimmed:
+    def joined(self) -> bytes:
+        """Return the chunks that are held as one; without a copy if there is one."""
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+    def ends(self) -> tuple[bytes, bytes] | None:
+        """Return the first and the last kept bytes of a body that was too long to keep; None if it was encoded."""
+        if self._inner or self.broken:
             return None
-        chunks = self.chunks
-        joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return joined if joined.startswith(b"{") else None
+        joined = self.joined()
+        return self._head + joined[: HEAD - len(self._head)], joined
 
     def body(self) -> Body:
         """Return the kept bytes. Raise the decoder's error for bytes that it could not read."""
@@ -129,7 +136,7 @@ class BodyBuffer:
             raise self.broken
         if self._inner is not None:
             return self._inner.body()
-        joined = b"".join(self.chunks)
+        joined = self.joined()
         total = self._dropped + len(joined)
         if total <= TAIL:
             return Body(b"", joined, total)

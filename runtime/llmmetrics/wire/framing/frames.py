@@ -25,7 +25,7 @@ DONE: Final[Doc] = {"[DONE]": True}
 """Stands for the sentinel `data: [DONE]`, which is not JSON."""
 
 _DECODER = json.JSONDecoder()
-_COLON = re.compile(r"\s*:\s*")
+_COLON = re.compile(rb"\s*:\s*")
 _ERROR_AT_ALL = re.compile(rb"error")
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]|^(?:event:[ \t]*)?error\b', re.MULTILINE)
 _SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
@@ -178,23 +178,40 @@ def torn_json(text: bytes) -> list[Doc]:
     return [doc for doc in (value if isinstance(value, list) else [value]) if isinstance(doc, dict)]
 
 
-def salvage(piece: bytes, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the last value of each key in a piece of JSON whose start is missing.
+TRIES = 8
+"""Values that are tried for one key. A hostile body may have any number of keys whose values cannot be read."""
 
-    A quotation mark inside a string is escaped, so `"usage":` with a bare one is a key.
-    """
-    text = piece.decode("utf8", "replace")
-    values = {name: _last_value(text, f'"{name}"') for name in names}
+
+def salvage(piece: bytes, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the last value of each key in a piece of JSON whose start is missing."""
+    values = {name: last_value(piece, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _last_value(text: str, key: str) -> Any:
-    at = len(text)
-    while (at := text.rfind(key, 0, at)) >= 0:
-        colon = _COLON.match(text, at + len(key))
-        if colon and text[at - 1 : at] != "\\":
+def last_value(piece: bytes, name: str, start: int = 0) -> Any:
+    """Return the last value of a key in a piece of JSON, from `start` on; None if it has none that can be read.
+
+    A quotation mark inside a string is escaped, so `"usage":` with a bare one is a key.
+    """
+    key, at, tries = f'"{name}"'.encode(), len(piece), 0
+    while tries < TRIES and (at := piece.rfind(key, start, at)) >= 0:
+        colon = _COLON.match(piece, at + len(key))
+        if colon and piece[at - 1 : at] != b"\\":
+            tries += 1
             try:
-                return _DECODER.raw_decode(text, colon.end())[0]
+                return _DECODER.raw_decode(piece[colon.end() :].decode("utf8", "replace"))[0]
             except (ValueError, RecursionError):
                 continue
     return None
+
+
+def last_members(piece: bytes, name: str, start: int = 0) -> dict[str, Any] | None:
+    """Return the members of a JSON object from `name` to its end, whatever precedes them; None if they are not there.
+
+    What follows the key closes one object, and the text ends with it: so the key is not in an inner object.
+    """
+    at = piece.rfind(f'"{name}"'.encode(), start)
+    if at <= 0 or piece[at - 1 : at] == b"\\":
+        return None
+    members = parse(b"{" + piece[at:])
+    return members if isinstance(members, dict) else None
