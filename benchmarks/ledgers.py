@@ -1,8 +1,9 @@
 """Measures what a budget's ledger adds to a call, reserve + settle, next to its allowed maximum.
 
-The median of blocks, in microseconds, and their quartiles. What is compared is measured in turns, so that a busy machine
-slows both: SQLite with the same work in bare sqlite3, Redis with two empty scripts of the same client, and each ledger that
-has 5,000 open reservations with one that has none. The processes that share a file are asked for their longest wait.
+The median of blocks, in microseconds, and their quartiles. What is compared is measured in turns, so that a busy
+machine slows both: SQLite with the same work in bare sqlite3, Redis with two empty scripts of the same client, and each
+ledger that has 5,000 open reservations with one that has none. Processes that share a file are asked for their longest
+wait.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ def show(name: str, times: list[float], target: str = "") -> float:
 
 
 def strict(ledger: Ledger) -> Callable[[str], object]:
-    return lambda id: pair(ledger, 10, id)
+    return lambda each: pair(ledger, 10, each)
 
 
 def documented(ledger: Ledger) -> Callable[[str], object]:
-    return lambda id: pair(ledger, 0, id)
+    return lambda each: pair(ledger, 0, each)
 
 
 def in_turns(rounds: int, calls: int, **acts: Callable[[str], object]) -> dict[str, list[float]]:

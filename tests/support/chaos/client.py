@@ -172,6 +172,7 @@ def rehearse():
                     "width": 1,
                     "tokens": 1,
                     "retries": 0,
+                    "pace": 0,
                 }
             )
     assert threading.active_count() == 1
