@@ -70,9 +70,9 @@ def _library(name: str) -> Any:
         return None
 
 
-def _same(asked: Any, recorded: Any) -> bool:
+def _same(request: Any, recorded: Any) -> bool:
     """Match by the mark: the hook has selected the interaction before."""
-    return MARK in asked.headers and asked.headers[MARK] == recorded.headers.get(MARK)
+    return MARK in request.headers and request.headers[MARK] == recorded.headers.get(MARK)
 
 
 class _Memory:

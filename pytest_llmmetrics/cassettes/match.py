@@ -57,17 +57,17 @@ def question_of(request: Mapping[str, Any]) -> Question:
     return Question(request["method"], request["uri"], body.encode() if isinstance(body, str) else body)
 
 
-def differences(asked: Question, recorded: Question, match: str) -> list[Difference]:
+def differences(request: Question, recorded: Question, match: str) -> list[Difference]:
     """List the differences that matter for this kind of match; empty: the request matches."""
     changes: list[Difference] = []
-    if asked.method != recorded.method:
-        changes.append(Difference("method", recorded.method, asked.method))
-    to, at = asked.target, recorded.target
+    if request.method != recorded.method:
+        changes.append(Difference("method", recorded.method, request.method))
+    to, at = request.target, recorded.target
     if match == "body":
-        changes += _where(asked, to, recorded, at)
+        changes += _where(request, to, recorded, at)
         if to.model != at.model:
             changes.append(Difference("model", at.model, to.model))
-        changes += _values(asked.json, recorded.json, "body")
+        changes += _values(request.json, recorded.json, "body")
         if to.stream != at.stream and not any(each.path == "body.stream" for each in changes):
             changes.append(Difference("stream", at.stream, to.stream))
         return changes
@@ -80,12 +80,12 @@ def differences(asked: Question, recorded: Question, match: str) -> list[Differe
     return changes
 
 
-def _where(asked: Question, to: Target, recorded: Question, at: Target) -> Iterator[Difference]:
+def _where(request: Question, to: Target, recorded: Question, at: Target) -> Iterator[Difference]:
     if to.host != at.host:
         yield Difference("host", at.host, to.host)
     if to.path != at.path:
         yield Difference("path", at.path, to.path)
-    ours, theirs = dict(parse_qsl(urlsplit(asked.url).query)), dict(parse_qsl(urlsplit(recorded.url).query))
+    ours, theirs = dict(parse_qsl(urlsplit(request.url).query)), dict(parse_qsl(urlsplit(recorded.url).query))
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             yield Difference(f"query.{name}", theirs.get(name, ...), ours.get(name, ...))
@@ -101,15 +101,15 @@ def _whose(to: Target, at: Target) -> Iterator[Difference]:
         yield Difference("format", at.vendor, to.vendor)
 
 
-def _values(asked: Any, recorded: Any, path: str) -> Iterator[Difference]:
-    if isinstance(asked, dict) and isinstance(recorded, dict):
-        for key in sorted(asked.keys() | recorded.keys()):
-            yield from _values(_field(asked, key), _field(recorded, key), f"{path}.{key}")
-    elif isinstance(asked, list) and isinstance(recorded, list):
-        for n in range(max(len(asked), len(recorded))):
-            yield from _values(_at(asked, n), _at(recorded, n), f"{path}[{n}]")
-    elif asked != recorded or isinstance(asked, bool) != isinstance(recorded, bool):
-        yield Difference(path, recorded, asked)
+def _values(request: Any, recorded: Any, path: str) -> Iterator[Difference]:
+    if isinstance(request, dict) and isinstance(recorded, dict):
+        for key in sorted(request.keys() | recorded.keys()):
+            yield from _values(_field(request, key), _field(recorded, key), f"{path}.{key}")
+    elif isinstance(request, list) and isinstance(recorded, list):
+        for n in range(max(len(request), len(recorded))):
+            yield from _values(_at(request, n), _at(recorded, n), f"{path}[{n}]")
+    elif request != recorded or isinstance(request, bool) != isinstance(recorded, bool):
+        yield Difference(path, recorded, request)
 
 
 def _field(value: Mapping[str, Any], key: str) -> Any:
@@ -152,30 +152,30 @@ class Deck:
             for n, interaction in enumerate(each.interactions)
         ]
 
-    def choose(self, asked: Question, played: Mapping[int, int]) -> int | None:
+    def choose(self, request: Question, played: Mapping[int, int]) -> int | None:
         """Return the number of the interaction that is played next for this request; None: no interaction is left.
 
         Each is played once, in order. After that, the last one is played again if its cassette has `repeat`.
         """
         matching = [
-            n for n, card in enumerate(self.cards) if not differences(asked, card.question, card.cassette.match)
+            n for n, card in enumerate(self.cards) if not differences(request, card.question, card.cassette.match)
         ]
         for n in matching:
             if not played.get(n):
                 return n
         return matching[-1] if matching and self.cards[matching[-1]].cassette.repeat else None
 
-    def why_none(self, asked: Question) -> str:
+    def why_none(self, request: Question) -> str:
         """Say why a request has no answer: the nearest recorded request, and how it differs."""
-        compared = [(differences(asked, card.question, card.cassette.match), card) for card in self.cards]
+        compared = [(differences(request, card.question, card.cassette.match), card) for card in self.cards]
         if not compared:
-            return f"{asked} is not recorded yet"
+            return f"{request} is not recorded yet"
         changes, card = min(compared, key=lambda each: _distance(each[0]))
         if not changes:
             times = sum(1 for changes, _ in compared if not changes)
-            return f"{asked} was sent more often than recorded: {times} times in {card.cassette.name}"
+            return f"{request} was sent more often than recorded: {times} times in {card.cassette.name}"
         shown = "; ".join(map(str, changes[:4])) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
-        return f"{asked} is not recorded. The nearest is {card}: {shown}"
+        return f"{request} is not recorded. The nearest is {card}: {shown}"
 
     def unplayed(self, played: Mapping[int, int]) -> list[Card]:
         """Return the interactions that no request has used."""

@@ -22,7 +22,7 @@ def interactions(requests: Sequence[Any], responses: Sequence[Mapping[str, Any]]
 
 def _interaction(request: Any, response: Mapping[str, Any]) -> Interaction:
     body = request.body
-    asked = {
+    sent = {
         "method": request.method,
         "uri": request.uri,
         "headers": {name: [value] for name, value in sorted(request.headers.items())},
@@ -34,7 +34,7 @@ def _interaction(request: Any, response: Mapping[str, Any]) -> Interaction:
         "headers": scrub.response_headers(response["headers"]),
         "body": {"string": scrub.response_body(_decoded(raw, response["headers"], str(request.uri)))},
     }
-    return Interaction(asked, answered)
+    return Interaction(sent, answered)
 
 
 def _decoded(raw: bytes, headers: Mapping[str, Any], where: str) -> bytes:

@@ -49,20 +49,20 @@ class Replay:
             return request
         body = request.body
         kept = scrub.request_body(body if isinstance(body, bytes) else None)
-        asked = Question(
+        question = Question(
             request.method, scrub.url(request.uri), kept.encode() if isinstance(kept, str) else kept or b""
         )
-        if self._foreign(asked.target):
+        if self._foreign(question.target):
             return None
-        number = self.deck.choose(asked, self.played)
+        number = self.deck.choose(question, self.played)
         if number is None and not self.recording:
-            why = self.deck.why_none(asked)
+            why = self.deck.why_none(question)
             if why not in self.problems:
                 self.problems.append(why)
             raise CassetteMissError(why)
         if self.recording:
             self.credentials.update(scrub.credentials(request.uri, dict(request.headers)))
-        request.uri, request.body = asked.url, kept
+        request.uri, request.body = question.url, kept
         request.headers = scrub.request_headers(dict(request.headers))
         if number is not None:
             request.headers[MARK] = str(number)

@@ -54,8 +54,8 @@ class RetryContract(ClientContract):
         first, *later = llm_bench.wire.attempts
         if not later:
             pytest.skip("the client does not retry a rate limit")
-        wait, asked = later[0].at - first.at, float(faults.RATE_LIMIT.retry_after or 0)
-        self._require(wait >= asked, f"it retried after {wait:g} s, before the {asked:g} s of Retry-After")
+        wait, least = later[0].at - first.at, float(faults.RATE_LIMIT.retry_after or 0)
+        self._require(wait >= least, f"it retried after {wait:g} s, before the {least:g} s of Retry-After")
 
     # budget refusals
 

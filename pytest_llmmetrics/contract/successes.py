@@ -53,13 +53,13 @@ class SuccessContract(ClientContract):
 
     def test_its_labels_are_those_of_the_call(self, llm_bench: Bench) -> None:
         self._succeed(llm_bench)
-        asked, backends = llm_bench.script.requests[-1].model, llm_bench.probe.last.meter.names()
+        model, backends = llm_bench.script.requests[-1].model, llm_bench.probe.last.meter.names()
         for series in llm_bench.probe.moved():
             labels = dict(series.labels)
-            if labels.get("model", asked) not in (asked, "other") or labels.get("backend") not in {None, *backends}:
+            if labels.get("model", model) not in (model, "other") or labels.get("backend") not in {None, *backends}:
                 names = " or ".join(sorted(backends))
                 pytest.fail(
-                    f"{series} has wrong labels: the requested model is {asked!r}, the backend is {names}",
+                    f"{series} has wrong labels: the requested model is {model!r}, the backend is {names}",
                     pytrace=False,
                 )
 

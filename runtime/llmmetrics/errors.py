@@ -25,6 +25,8 @@ class LedgerError(LlmMetricsError):
 
 _RAISE = "Raise MaxSpendUsd, or run `llmmetrics budget reset`"
 
+_RELEASE = ". If the provider's bill has less, `llmmetrics budget release --unknown` takes worst cases back"
+
 
 class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documentation promises
     """A call was refused before anything was sent. Amounts are in USD.
@@ -33,6 +35,7 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
     or None if the window is never reset. `could_cost` is the worst case of the call itself (mode `strict`), and
     `max_tokens` the highest output limit with which it would have fit; None if no limit helps. `output_limit` is the
     name of that limit in the request, such as `generationConfig.maxOutputTokens`; None if the format has none.
+    `worst_case` is the part of `spent` that calls of unknown outcome may have cost at most; None if it is not known.
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         could_cost: Decimal | None = None,
         max_tokens: int | None = None,
         output_limit: str | None = None,
+        worst_case: Decimal | None = None,
     ) -> None:
-        call = (could_cost, max_tokens, output_limit)
+        call = (could_cost, max_tokens, output_limit, worst_case)
         super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, *call)
         self.backend = backend
         self.reason = reason
@@ -60,6 +64,7 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         self.could_cost = could_cost
         self.max_tokens = max_tokens
         self.output_limit = output_limit
+        self.worst_case = worst_case
 
     def __str__(self) -> str:
         if self.reason == "unknown_price":
@@ -74,15 +79,17 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 "Repair the ledger, or set LlmSettings.Budget.OnLedgerError to admit"
             )
         reserved = f" and ${self.reserved} reserved for calls in flight" if self.reserved else ""
-        spent = f"has spent ${self.spent}{reserved} of its ${self.limit} since {self.window_start.isoformat()}"
+        worst = f" (${self.worst_case} of it are worst cases)" if self.worst_case else ""
+        spent = f"has spent ${self.spent}{worst}{reserved} of its ${self.limit} since {self.window_start.isoformat()}"
+        release = _RELEASE if worst else ""
         if self.could_cost is not None:
             left = max(self.limit - self.spent - self.reserved, Decimal(0)).normalize()
             return (
                 f"refused: this call could cost ${self.could_cost}, and {self.backend!r} has ${left:f} left: "
-                f"it {spent}. {self._remedy(self.could_cost)}"
+                f"it {spent}. {self._remedy(self.could_cost)}{release}"
             )
         until = f"; it accepts calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
-        return f"refused: {self.backend!r} {spent}{until}. {_RAISE}"
+        return f"refused: {self.backend!r} {spent}{until}. {_RAISE}{release}"
 
     def _remedy(self, could_cost: Decimal) -> str:
         """Say what lets this call through: a lower bound on its output, the next window, or neither."""

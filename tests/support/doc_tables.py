@@ -21,6 +21,7 @@ from llmmetrics.settings.model import (
     OnBudgetExceeded,
     OnLedgerError,
     OnUnknownPrice,
+    OnUnknownUsage,
 )
 from llmmetrics.settings.windows import ResetPeriod, Weekday
 from pytest_llmmetrics.bill.modes import Mode
@@ -91,6 +92,7 @@ LISTS: dict[tuple[str, str], type[StrEnum]] = {
     ("settings.md", "durabilities"): Durability,
     ("settings.md", "on ledger error"): OnLedgerError,
     ("settings.md", "on unknown price"): OnUnknownPrice,
+    ("settings.md", "on unknown usage"): OnUnknownUsage,
     ("settings.md", "on budget exceeded"): OnBudgetExceeded,
     ("metrics.md", "status values"): Status,
     ("metrics.md", "error type values"): ErrorType,
@@ -121,7 +123,7 @@ NAMED: dict[tuple[str, str], list[str]] = {
     ("api.md", "`LlmBudget`"): code(ResetPeriod),
     ("budgets.md", "Modes"): code(BudgetMode),
     ("budgets.md", "Refusals"): code(get_args(Reason)),
-    ("budgets.md", "What is booked"): code(Basis),
+    ("budgets.md", "What is booked"): [*code(Basis), *code(OnUnknownUsage)],
     ("budgets.md", "When the ledger is away"): code(OnLedgerError),
     ("budgets.md", "Prices"): code(OnUnknownPrice),
     ("costs.md", "What a suite's LLM calls cost"): code(get_args(Mode)),

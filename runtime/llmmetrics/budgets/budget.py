@@ -6,7 +6,9 @@ Money is in integer pico-dollars here and in the ledger.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +18,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Basis, CallId, Ledger
+from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import MOST
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
 from llmmetrics.budgets.worker import Worker
@@ -70,6 +72,8 @@ class SpendAlert(NamedTuple):
     limit: Decimal
     window_start: datetime
     resets_at: datetime | None
+    worst_case: Decimal = Decimal(0)
+    """The part of `spent` that calls of unknown outcome may have cost at most."""
 
 
 @dataclass
@@ -83,7 +87,10 @@ class SpendLimit:
     spent: int = 0
     """What the ledger has said last of this window."""
     reserved: int = 0
+    generation: int = 0
     alerted: set[Decimal] = field(default_factory=set)
+    used: bool = False
+    """Whether this owner has had a number."""
     numbers: Iterator[int] = field(default_factory=count)
     unused: list[int] = field(default_factory=list)
     """Numbers whose calls were refused: they are given again, so that the settled numbers have no gaps."""
@@ -94,11 +101,12 @@ class SpendLimit:
         if window is None or not window.holds(now):
             self.window = window = self.shape.window(now)
             self.alerted = set()
-            self.spent = self.reserved = 0
+            self.spent = self.reserved = self.generation = 0
         return window
 
     def number(self) -> int:
         """Return a number for a call."""
+        self.used = True
         try:
             return self.unused.pop()
         except IndexError:
@@ -106,7 +114,7 @@ class SpendLimit:
 
     def forked(self) -> None:
         """Begin the numbers of another owner."""
-        self.numbers, self.unused = count(), []
+        self.numbers, self.unused, self.used = count(), [], False
 
 
 class SpendLimits:
@@ -170,10 +178,7 @@ class SpendLimits:
             else:
                 line.unused.append(entry.id.number)
             return self._refused(line, window, "ledger")
-        line.spent, line.reserved = standing.spent, standing.reserved
-        if standing.expired:
-            self._families["expired"].inc(standing.expired)
-        self._alert(line, window, standing.spent)
+        self._stands(line, window, standing)
         if not standing.admitted:
             line.unused.append(entry.id.number)
             return self._refused(line, window, "limit")
@@ -185,9 +190,32 @@ class SpendLimits:
     def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
         reserved = line.reserved if reason == "limit" else 0
+        worst = self._worst_case(line, window) if reason == "limit" else None
+        amounts = usd(line.spent), usd(reserved), usd(line.limit)
         return BudgetExceeded(
-            line.backend, reason, usd(line.spent), usd(reserved), usd(line.limit), window.start, window.resets_at
+            line.backend,
+            reason,
+            *amounts,
+            window.start,
+            window.resets_at,
+            worst_case=None if worst is None else usd(worst),
         )
+
+    def _worst_case(self, line: SpendLimit, window: Window) -> int | None:
+        try:
+            return self._guard.balance(line.backend, window).worst_case
+        except LedgerError:
+            return None
+
+    def _stands(self, line: SpendLimit, window: Window, answer: Standing | Balance) -> None:
+        """Note how the ledger says that a window stands."""
+        line.spent, line.reserved = answer.spent, answer.reserved
+        if answer.expired:
+            self._families["expired"].inc(answer.expired)
+        if answer.generation != line.generation:
+            # an operator has reset it: its alerts come again
+            line.generation, line.alerted = answer.generation, set()
+        self._alert(line, window, answer.spent)
 
     def _would_refuse(self, line: SpendLimit, reason: Reason) -> None:
         self._families["shadow_refusals"].labels(line.backend, reason).inc()
@@ -210,18 +238,27 @@ class SpendLimits:
 
     def _alert(self, line: SpendLimit, window: Window, spent: int) -> None:
         for share in self._settings.spend_alerts:
-            if share not in line.alerted and spent >= share * line.limit:
-                line.alerted.add(share)
-                if not self._guard.claim_alert(line.backend, window, str(share)):
-                    # another process has told it
-                    continue
-                alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), window.start, window.resets_at)
-                log.warning(
-                    "%r has spent $%s, which is %d %% or more of its $%s since %s",
-                    *(alert.backend, alert.spent, share * 100, alert.limit, window.start.isoformat()),
-                )
-                if self._on_alert:
-                    self.alerts.submit(partial(self._tell, self._on_alert, alert))
+            if share in line.alerted or spent < share * line.limit:
+                continue
+            claimed = self._guard.claim_alert(line.backend, window, str(share))
+            if claimed is None:
+                return
+            line.alerted.add(share)
+            # else another process has told it
+            if claimed:
+                self._told(line, window, share, spent)
+
+    def _told(self, line: SpendLimit, window: Window, share: Decimal, spent: int) -> None:
+        ends = window.start, window.resets_at
+        worst = usd(self._worst_case(line, window) or 0)
+        alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), *ends, worst)
+        log.warning(
+            "%r has spent $%s%s, which is %d %% or more of its $%s since %s",
+            *(alert.backend, alert.spent, f" (${worst} of it are worst cases)" if worst else ""),
+            *(share * 100, alert.limit, window.start.isoformat()),
+        )
+        if self._on_alert:
+            self.alerts.submit(partial(self._tell, self._on_alert, alert))
 
     def _tell(self, on_alert: Callable[[SpendAlert], object], alert: SpendAlert) -> None:
         try:
@@ -235,14 +272,26 @@ class SpendLimits:
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
         self._guard.catch_up()
+        self._expire()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:
                 self._guard.renew(entry, self._settings.lease_seconds)
 
+    def _expire(self) -> None:
+        """Look whether leases of processes that died have ended: without calls, nothing else would."""
+        ours = Counter[str]()
+        for entry in list(self.in_flight.values()):
+            ours[entry.key] += entry.amount
+        for line in self.lines.values():
+            if line.window is not None and line.reserved > ours[line.backend]:
+                with suppress(LedgerError):
+                    window = line.at(self._clock.now())
+                    self._stands(line, window, self._guard.balance(line.backend, window))
+
     def retire(self) -> None:
         """Tell the ledger, at the end, that this owner has settled all of its calls."""
         if not self.in_flight:
-            for line in self.lines.values():
+            for line in filter(lambda each: each.used, self.lines.values()):
                 self._guard.retire(line.backend, self._owner)
 
     def spends(self) -> dict[str, Spend]:
@@ -251,12 +300,9 @@ class SpendLimits:
         for line in self.lines.values():
             window = line.at(now)
             balance = self._guard.balance(line.backend, window)
-            line.spent, line.reserved = balance.spent, balance.reserved
-            if balance.expired:
-                self._families["expired"].inc(balance.expired)
-            self._alert(line, window, balance.spent)
+            self._stands(line, window, balance)
             blocked = balance.spent >= line.limit and self._settings.mode is not BudgetMode.SHADOW
-            spends[line.backend] = Spend(balance.spent, line.limit, blocked, window)
+            spends[line.backend] = Spend(balance.spent, line.limit, blocked, window, balance.by_basis)
         return spends
 
     def _forked(self) -> None:

@@ -20,9 +20,11 @@ from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, 
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
+from llmmetrics.pricing.max_output import shows_all
 from llmmetrics.pricing.price import ATTO, Price
 from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
 from llmmetrics.reading.endings import End
+from llmmetrics.reading.outcome import COMPLETE
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import Place, PriceLookup
@@ -31,6 +33,7 @@ from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire import asked_fields
 from llmmetrics.wire.format import Billing, Format
+from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.tiers import asked_tier
 
 log = logging.getLogger("llmmetrics")
@@ -112,6 +115,8 @@ class BudgetedCall(Protocol):
     amount: int | None
     known_amount: int
     basis: Basis
+    unknown: str | None
+    buffer: BodyBuffer
     asynchronous: bool
 
     @property
@@ -151,6 +156,7 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
+        self._most_output = {name: each.worst_output_tokens for name, each in limited.items()}
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
@@ -198,13 +204,26 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = call.amount, call.basis
-        if amount is None:
-            amount, basis = max(entry.amount, call.known_amount), Basis.WORST_CASE
+        amount, basis = self._to_book(call, entry)
         if call.asynchronous and self.ledger.blocking:
             self.worker.submit(partial(self.budget.book, entry, amount, basis))
         else:
             self.budget.book(entry, amount, basis)
+
+    def _to_book(self, call: BudgetedCall, entry: Entry) -> tuple[int, Basis]:
+        if call.amount is None:
+            return max(entry.amount, call.known_amount), Basis.WORST_CASE
+        if call.unknown is None or not self.settings.books_worst_cases:
+            return call.amount, call.basis
+        worst = self._most(call)
+        if worst is None:
+            # the answer had a price
+            return max(entry.amount, call.amount), Basis.WORST_CASE
+        most = entry.amount or pico_up(worst.cost)
+        if call.unknown == COMPLETE and shows_all(call.model):
+            # a token has at least a byte
+            most = min(most, pico_up(worst.cost_of(call.buffer.body().total)))
+        return max(most, call.amount), Basis.WORST_CASE
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -219,23 +238,31 @@ class Enforcer:
             return {}
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
+        """Return what is reserved for a call before it is sent; None if no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
+        if self._strict or call.format.bound is not None:
+            most = self._most(call)
+            return most if self._strict or most is None else _FREE
+        return None if self._price(call) is None else _FREE
+
+    def _most(self, call: BudgetedCall) -> WorstCase | None:
+        """Return the most that a call may cost; None if no price is known."""
         if call.format.bound is not None:
             asked = {**asked_fields(call.request_body), "model": call.model}
-            most = most_of(call.format.bound(asked, call.request_size), partial(self._price, call))
-            return most if self._strict or most is None else _FREE
-        price = call.series.price or self._price_lookup.listed(
-            call.route, (call.model,), asked_tier(call.format, call.request_body)
-        )
+            return most_of(call.format.bound(asked, call.request_size), partial(self._part_price, call))
+        price = self._price(call)
         if price is None:
             return None
-        if not self._strict:
-            return _FREE
         window = self._price_lookup.window(call.route, call.model)
-        return worst_case(price, call.format, call.request_body, window, call.model)
+        most = self._most_output.get(call.series.backend)
+        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
 
-    def _price(self, call: BudgetedCall, model: str | None) -> Price | None:
+    def _price(self, call: BudgetedCall) -> Price | None:
+        tier = asked_tier(call.format, call.request_body)
+        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier)
+
+    def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
         """Return the price of a part of a call, by the name that the part has in the price list."""
         return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
 
@@ -246,7 +273,7 @@ class Enforcer:
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
         most = worst.output_for(int(left * ATTO)) if name else None
-        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name))
+        return BudgetExceeded(*(*refusal.args[:7], usd(pico_up(worst.cost)), most, name, refusal.worst_case))
 
     def _recur(self) -> None:
         if flush := self._flush():

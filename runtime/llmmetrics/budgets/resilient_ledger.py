@@ -121,12 +121,12 @@ class ResilientLedger:
         self._note(key, window, _Seen.of(balance))
         return balance
 
-    def claim_alert(self, key: str, window: Window, share: str) -> bool:
-        """Do as `Ledger.claim_alert`; False if the ledger is away."""
+    def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
+        """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:
             return self._ask(self.ledger.claim_alert, key, window, share)
         except LedgerError:
-            return False
+            return None
 
     def retire(self, key: str, owner: str) -> None:
         """Do as `Ledger.retire`, unless entries wait that the ledger must count once."""

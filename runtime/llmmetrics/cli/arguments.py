@@ -182,7 +182,9 @@ def _budget(commands: Commands) -> None:
 _ACTIONS = {
     "show": "show each budget: spent, reserved, limit and next reset",
     "reset": "set the spend of the current windows to 0, after a confirmation",
-    "history": "show past windows, and resets by operators",
+    "release": "take back what was booked at worst case, after a look at the provider's bill",
+    "history": "show past windows, and what operators took off",
+    "prune": "delete windows that ended before a date",
 }
 
 
@@ -194,9 +196,15 @@ def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
     )
     action.add_argument("--backend", metavar="NAME", help="only this backend")
     action.add_argument("--json", action="store_true", help="print JSON; amounts are strings")
-    if name == "reset":
+    if name == "release":
+        action.add_argument(
+            "--unknown", action="store_true", required=True, help="the calls whose outcome is not known, all of them"
+        )
+    if name == "prune":
+        action.add_argument("--before", metavar="DATE", required=True, help="a date in UTC, as 2026-01-31")
+    if name in ("reset", "release", "prune"):
         action.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    action.set_defaults(yes=False, wrong=action.error)
+    action.set_defaults(yes=False, before=None, wrong=action.error)
 
 
 def parser() -> argparse.ArgumentParser:

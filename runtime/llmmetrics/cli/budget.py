@@ -1,4 +1,4 @@
-"""`llmmetrics budget show | reset | history`: reads each budget from a ledger, and resets its spend."""
+"""`llmmetrics budget show | reset | release | history | prune`: reads budgets from a ledger, and corrects them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, TypeVar
 
 from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
@@ -16,18 +17,24 @@ from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, o
 from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
-    reset_fields,
-    reset_table,
+    basis_table,
+    correction_fields,
+    correction_table,
+    parts_of,
     window_fields,
     window_table,
 )
 from llmmetrics.cli.output.findings import shown
+from llmmetrics.cli.output.tables import when
 from llmmetrics.errors import ConfigError
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
+from llmmetrics.settings.windows import Window
 from llmmetrics.system.clock import Clock, SystemClock
 
 OfBackend = TypeVar("OfBackend", Account, WindowRow)
+
+Kind = Literal["reset", "release"]
 
 KEY = "LlmSettings.Budget.Ledger"
 
@@ -43,6 +50,8 @@ class BudgetQuestion(NamedTuple):
     backend: str | None
     json: bool
     yes: bool
+    before: str | None
+    """The date of `prune`."""
 
 
 class _Books(NamedTuple):
@@ -115,21 +124,33 @@ def _show(books: _Books) -> int:
     if books.asked.json:
         return books.print(budgets=map(account_fields, accounts))
     sys.stdout.writelines(account_table(accounts))
+    if unsure := [account for account in accounts if any(amount for _, amount in parts_of(account)[1:])]:
+        sys.stdout.writelines(["\n", *basis_table(unsure)])
     return 0
 
 
 def _history(books: _Books) -> int:
     rows = books.chosen(books.ledger.history())
-    resets = books.ledger.corrections(books.asked.backend)
+    corrections = books.ledger.corrections(books.asked.backend)
     if books.asked.json:
-        return books.print(windows=map(window_fields, rows), resets=map(reset_fields, resets))
+        resets, releases = ([each for each in corrections if each.kind == kind] for kind in ("reset", "release"))
+        rows_of = {"resets": map(correction_fields, resets), "releases": map(correction_fields, releases)}
+        return books.print(windows=map(window_fields, rows), **rows_of)
     sys.stdout.writelines(window_table(rows))
-    if resets:
-        sys.stdout.writelines(["\n", *reset_table(resets)])
+    if corrections:
+        sys.stdout.writelines(["\n", *correction_table(corrections)])
     return 0
 
 
 def _reset(books: _Books) -> int:
+    return _take_off(books, "reset", books.ledger.reset, "Set this spend to 0")
+
+
+def _release(books: _Books) -> int:
+    return _take_off(books, "release", books.ledger.release, "Take back the worst cases in this spend")
+
+
+def _take_off(books: _Books, kind: Kind, take: Callable[[str, Window, datetime, str], int], question: str) -> int:
     accounts = [account for account in books.accounts() if account.window is not None]
     names = [account.backend for account in accounts]
     if several := next((shown(name) for name in names if names.count(name) > 1), None):
@@ -137,26 +158,45 @@ def _reset(books: _Books) -> int:
         raise ConfigError(
             f"{several!r} has several windows at once in {books.ledger.name}: give its SETTINGS, so that one is chosen"
         )
-    if accounts and not books.asked.yes and not _agreed(books, accounts):
-        sys.stderr.write("nothing was reset\n")
+    if accounts and not _agreed(books, kind, account_table(accounts), f"{question} in {books.ledger.name}?"):
+        sys.stderr.write("nothing was reset\n" if kind == "reset" else "nothing was released\n")
         return 1
     by, now = _operator(), books.clock.now()
     done = [
-        Correction("reset", account.backend, now, by, books.ledger.reset(account.backend, account.window, now, by))
+        Correction(kind, account.backend, now, by, take(account.backend, account.window, now, by))
         for account in accounts
         if account.window is not None
     ]
     if books.asked.json:
-        return books.print(resets=map(reset_fields, done))
-    sys.stdout.writelines(reset_table(done))
+        return books.print(**{f"{kind}s": map(correction_fields, done)})
+    sys.stdout.writelines(correction_table(done))
     return 0
 
 
-def _agreed(books: _Books, accounts: Sequence[Account]) -> bool:
+def _prune(books: _Books) -> int:
+    try:
+        before = datetime.fromisoformat(books.asked.before or "")
+    except ValueError:
+        raise ConfigError(f"--before {books.asked.before!r} is no date: write it as 2026-01-31") from None
+    before = before if before.tzinfo else before.replace(tzinfo=UTC)
+    if before > books.clock.now():
+        raise ConfigError(f"--before {books.asked.before} is not over yet: give a date in the past")
+    old = [row for row in books.ledger.history() if row.window.end <= before]
+    question = f"Delete these windows, and what {books.ledger.name} has kept before {when(before)}?"
+    if not _agreed(books, "prune", window_table(old), question):
+        sys.stderr.write("nothing was deleted\n")
+        return 1
+    sys.stdout.write(f"{books.ledger.prune(before)} windows were deleted\n")
+    return 0
+
+
+def _agreed(books: _Books, action: str, table: Iterable[str], question: str) -> bool:
+    if books.asked.yes:
+        return True
     if not sys.stdin.isatty():
-        raise ConfigError("budget reset needs a confirmation, and stdin is not a terminal: give --yes")
-    sys.stderr.writelines(account_table(accounts))
-    sys.stderr.write(f"Set this spend to 0 in {books.ledger.name}? [y/N] ")
+        raise ConfigError(f"budget {action} needs a confirmation, and stdin is not a terminal: give --yes")
+    sys.stderr.writelines(table)
+    sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
@@ -171,4 +211,10 @@ def _operator() -> str:
     return f"{user}@{platform.node()}"
 
 
-_ACTIONS: Mapping[str, Callable[[_Books], int]] = {"show": _show, "reset": _reset, "history": _history}
+_ACTIONS: Mapping[str, Callable[[_Books], int]] = {
+    "show": _show,
+    "reset": _reset,
+    "release": _release,
+    "history": _history,
+    "prune": _prune,
+}

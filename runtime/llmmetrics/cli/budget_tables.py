@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from llmmetrics.budgets.accounts import Account
 from llmmetrics.budgets.budget import usd
-from llmmetrics.budgets.ledgers import Correction, WindowRow
+from llmmetrics.budgets.ledgers import Basis, Correction, WindowRow
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import aligned, money, when
 from llmmetrics.settings.windows import FIRST, Window
 
 
-def account_table(found: Iterable[Account]) -> Iterable[str]:
+def account_table(accounts: Iterable[Account]) -> Iterable[str]:
     """Make the table of budgets, with the start of each next window."""
     rows = [("backend", "spent USD", "reserved USD", "limit USD", "window", "next reset")]
-    for each in found:
+    for each in accounts:
         amounts = (_money(each.spent), _money(each.reserved), _money(each.limit))
         rows.append((shown(each.backend), *amounts, *_span(each.window)))
     return aligned(rows)
@@ -27,10 +27,21 @@ def window_table(rows: Iterable[WindowRow]) -> Iterable[str]:
     return aligned([("backend", "spent USD", "limit USD", "window", "until"), *table])
 
 
-def reset_table(resets: Iterable[Correction]) -> Iterable[str]:
-    """Make the table of resets by operators."""
-    rows = [(shown(each.key), _money(each.amount), when(each.at), shown(each.by)) for each in resets]
-    return aligned([("reset", "taken off USD", "at", "by"), *rows])
+def correction_table(corrections: Iterable[Correction]) -> Iterable[str]:
+    """Make the table of what operators took off."""
+    rows = [(shown(each.key), _money(each.amount), when(each.at), shown(each.by), each.kind) for each in corrections]
+    return aligned([("backend", "taken off USD", "at", "by", "what"), *rows])
+
+
+def parts_of(account: Account) -> Sequence[tuple[Basis, int]]:
+    """Return what a budget has spent, by how sure it is: what is known first."""
+    return [(basis, account.by_basis.get(basis, 0)) for basis in Basis]
+
+
+def basis_table(accounts: Iterable[Account]) -> Iterable[str]:
+    """Make the table of what the spend of budgets consists of."""
+    rows = [(shown(each.backend), *(_money(amount) for _, amount in parts_of(each))) for each in accounts]
+    return aligned([("backend", *(f"{basis.value.replace('_', ' ')} USD" for basis in Basis)), *rows])
 
 
 def account_fields(each: Account) -> Mapping[str, object]:
@@ -38,6 +49,7 @@ def account_fields(each: Account) -> Mapping[str, object]:
     return {
         "backend": each.backend,
         "spent_usd": _money(each.spent),
+        "booked_usd": {basis.value: _money(amount) for basis, amount in parts_of(each)},
         "reserved_usd": _money(each.reserved),
         "limit_usd": _exact(each.limit),
         **_ends(each.window),
@@ -50,8 +62,8 @@ def window_fields(each: WindowRow) -> Mapping[str, object]:
     return {"backend": each.key, **amounts, **_ends(each.window)}
 
 
-def reset_fields(each: Correction) -> Mapping[str, object]:
-    """Make the JSON object of a reset; amounts are USD as strings."""
+def correction_fields(each: Correction) -> Mapping[str, object]:
+    """Make the JSON object of a correction; amounts are USD as strings."""
     return {
         "backend": each.key,
         "taken_off_usd": _money(each.amount),

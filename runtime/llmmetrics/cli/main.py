@@ -51,8 +51,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def _price(options: argparse.Namespace) -> int:
     from llmmetrics.cli import price
 
-    given = (options.input, options.output)
-    if None in given and (given != (None, None) or options.cached):
+    counts = (options.input, options.output)
+    if None in counts and (counts != (None, None) or options.cached):
         options.wrong(
             "--input and --output belong together: give both for the cost of a call, or neither for the price list"
         )
@@ -82,8 +82,8 @@ def _budget(options: argparse.Namespace) -> int:
 
     if options.settings is None and options.ledger is None:
         options.wrong("no ledger given: give SETTINGS that name one, or --ledger URL")
-    given = {name: getattr(options, name) for name in budget.BudgetQuestion._fields}
-    return budget.run(options.action, budget.BudgetQuestion(**given))
+    values = {name: getattr(options, name) for name in budget.BudgetQuestion._fields}
+    return budget.run(options.action, budget.BudgetQuestion(**values))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

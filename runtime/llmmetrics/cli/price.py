@@ -43,54 +43,56 @@ class _Anywhere(NamedTuple):
     local: bool = False
 
 
-def run(asked: PriceQuestion) -> Exit:
+def run(question: PriceQuestion) -> Exit:
     """Print the table. No price is known, or the settings are unreadable: `CANNOT_LOOK`. Raises `ConfigError`."""
     try:
-        settings = load(asked.settings) if asked.settings else Settings()
+        settings = load(question.settings) if question.settings else Settings()
     except UnreadableSettingsError as exc:
         sys.stderr.write(f"llmmetrics: {exc}\n")
         return Exit.CANNOT_LOOK
     now = SystemClock().now()
     price_lookup = PriceLookup(settings.price_file, Catalogue(), lambda: now)
-    source, price = _price(asked, settings, price_lookup)
+    source, price = _price(question, settings, price_lookup)
     if price is None:
-        return _unknown(asked, _hint(asked, settings, price_lookup))
-    if asked.input is None or asked.output is None:
+        return _unknown(question, _hint(question, settings, price_lookup))
+    if question.input is None or question.output is None:
         source, rows = f"{source}, prices of {now:%Y-%m-%d}", [*_list(price)]
         if price.request_fee:
             source += f", and up to {money(dollars(price.request_fee))} USD for each request"
     else:
-        usage = usage_of({"input": asked.input - asked.cached, "cache_read": asked.cached, "output": asked.output})
+        usage = usage_of(
+            {"input": question.input - question.cached, "cache_read": question.cached, "output": question.output}
+        )
         total = price.of(usage)
         if total is None:
-            return _unknown(asked, _lacking(price, usage))
+            return _unknown(question, _lacking(price, usage))
         rows = [*_bill(price, usage, total)]
-    sys.stdout.write(f"{_what(asked)}: {source}\n")
+    sys.stdout.write(f"{_what(question)}: {source}\n")
     sys.stdout.writelines(aligned(rows))
     return Exit.FINE
 
 
-def _what(asked: PriceQuestion) -> str:
-    return shown(asked.model) + (f" at {shown(asked.provider)}" if asked.provider else "")
+def _what(question: PriceQuestion) -> str:
+    return shown(question.model) + (f" at {shown(question.provider)}" if question.provider else "")
 
 
-def _unknown(asked: PriceQuestion, why: str) -> Exit:
-    sys.stderr.write(f"llmmetrics: no price is known for {_what(asked)}: {why}\n")
+def _unknown(question: PriceQuestion, why: str) -> Exit:
+    sys.stderr.write(f"llmmetrics: no price is known for {_what(question)}: {why}\n")
     return Exit.CANNOT_LOOK
 
 
-def _price(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> tuple[str, Price | None]:
+def _price(question: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> tuple[str, Price | None]:
     """Look up a price and its source, in the order that a meter uses for its calls."""
     for backend in Backends(settings.backends).all:
-        here = asked.provider in {None, backend.name, backend.provider, backend.seller}
-        if here and backend.price and asked.model in backend.models:
+        here = question.provider in {None, backend.name, backend.provider, backend.seller}
+        if here and backend.price and question.model in backend.models:
             return f"{CONFIGURED}, of backend {shown(backend.name)}", backend.price
-    place = _Anywhere(asked.provider, _SELLERS.get(asked.provider or "", asked.provider))
-    if filed := price_lookup.filed(place, (asked.model,)):
+    place = _Anywhere(question.provider, _SELLERS.get(question.provider or "", question.provider))
+    if filed := price_lookup.filed(place, (question.model,)):
         return f"{FILED}, {settings.price_file}", filed
-    if asked.provider and place.seller not in price_lookup.catalogue.sellers():
+    if question.provider and place.seller not in price_lookup.catalogue.sellers():
         return "", None
-    return f"{CATALOGUE}, genai-prices {catalogue_version()}", price_lookup.catalogued(place, (asked.model,))
+    return f"{CATALOGUE}, genai-prices {catalogue_version()}", price_lookup.catalogued(place, (question.model,))
 
 
 _SELLERS = {"aws-bedrock": "aws", "google-vertex": "google"}
@@ -104,18 +106,18 @@ def _lacking(price: Price, usage: Usage) -> str:
     return f"it has no price for {', '.join(sorted(missing))}"
 
 
-def _hint(asked: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> str:
+def _hint(question: PriceQuestion, settings: Settings, price_lookup: PriceLookup) -> str:
     """Suggest providers that sell the model, or similar names; say what to do if there are none."""
     catalogue = price_lookup.catalogue
-    seller = asked.provider and _SELLERS.get(asked.provider, asked.provider)
+    seller = question.provider and _SELLERS.get(question.provider, question.provider)
     if seller and seller not in (known := catalogue.sellers()):
         return _similar("--provider ", seller, known) or f"the providers are {', '.join(sorted(known))}"
-    if sellers := sorted(catalogue.sellers(asked.model)):
+    if sellers := sorted(catalogue.sellers(question.model)):
         return _did_you_mean("--provider ", sellers[:3])
     own = [name for backend in settings.backends for name in (backend.model_name, backend.deployment_name) if name]
     filed = price_lookup.sheet.names if price_lookup.sheet else []
     names = {*own, *filed, *catalogue.names(seller)}
-    return _similar("", asked.model.lower(), names) or "write it in the settings or in a price file (docs/prices.md)"
+    return _similar("", question.model.lower(), names) or "write it in the settings or in a price file (docs/prices.md)"
 
 
 def _similar(what: str, word: str, known: Collection[str]) -> str:

@@ -54,6 +54,8 @@ class Call:
     """Lower bound, in pico-dollars, of a cost that is only partly known."""
     basis = Basis.KNOWN
     """How sure `amount` is."""
+    unknown: str | None = None
+    """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     trial: Trial | None = None

@@ -194,7 +194,7 @@ class Engine:
         else:
             call.amount = pico(cost)
         if not outcome.known:
-            call.basis = Basis.ESTIMATED
+            call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""

@@ -85,4 +85,4 @@ class AdaptedRequest:
 
 @lru_cache(maxsize=4096)
 def _is_call(method: str, host: str, raw_path: bytes) -> bool:
-    return wire.claim(method, host, unquote(raw_path.partition(b"?")[0].decode("latin1"))) is not None
+    return wire.claim(method, host, unquote(raw_path.partition(b"?")[0].decode("latin1")), wire.ANY) is not None

@@ -170,12 +170,16 @@ def _made(session: Any, request: _AiohttpRequest, status: int, headers: Mapping[
     made._headers = CIMultiDictProxy(CIMultiDict(named))  # noqa: SLF001
     made._raw_headers = tuple((name.encode(), value.encode()) for name, value in named.items())  # noqa: SLF001
     no_connection: Any = SimpleNamespace(
-        _reading_paused=False, connected=False, pause_reading=lambda: None, resume_reading=lambda *_: None
+        _reading_paused=False, connected=False, pause_reading=_nothing, resume_reading=_nothing
     )
     made.content = StreamReader(no_connection, 2**16, loop=loop)
     made.content.feed_data(json.dumps(body).encode())
     made.content.feed_eof()
     return made
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do what a connection without a network does."""
 
 
 def is_session(thing: object) -> bool:

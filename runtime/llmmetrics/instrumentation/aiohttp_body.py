@@ -18,7 +18,7 @@ class AiohttpAnswer:
     def __init__(self, made: Any, method: str) -> None:
         self.made = made
         # a redirect may have turned the request into a GET, which is no call
-        self.status_code = made.status if made.method == method else HTTPStatus.SEE_OTHER
+        self.status_code = made.status if made.method.upper() == method else HTTPStatus.SEE_OTHER
         self.headers = made.headers
 
     @property

@@ -54,7 +54,7 @@ def _packed(exceeded: BudgetExceeded) -> str:
 
 
 def _unpacked(text: str) -> BudgetExceeded:
-    backend, reason, spent, reserved, limit, start, end, could_cost, *call = json.loads(text)
+    backend, reason, spent, reserved, limit, start, end, could_cost, most, name, worst_case = json.loads(text)
     return BudgetExceeded(
         backend,
         reason,
@@ -64,7 +64,9 @@ def _unpacked(text: str) -> BudgetExceeded:
         datetime.fromisoformat(start),
         datetime.fromisoformat(end) if end else None,
         None if could_cost is None else Decimal(could_cost),
-        *call,
+        most,
+        name,
+        None if worst_case is None else Decimal(worst_case),
     )
 
 

@@ -27,8 +27,8 @@ _CLAIM = "llmmetrics"
 """The request extension with which the first door claims an attempt, so that it counts once."""
 
 claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
-"""The URL of the request that a door is sending in this context. The doors below it (see `adapter.nested`) pass the
-request through, and the connections of it are metered ones (see `unmetered`)."""
+"""The URL of the request that a door is sending in this context. The doors below it (`AdaptedRequest.passes`) pass the
+request on, and its connections are metered ones (`unmetered`)."""
 
 
 def send(

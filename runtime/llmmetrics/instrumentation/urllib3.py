@@ -43,6 +43,11 @@ def _response_class() -> Any:
     return HTTPResponse
 
 
+def _is_open(made: Any) -> bool:
+    """Return whether this is urllib3's own answer, which reads from a connection."""
+    return hasattr(made, "_raw_read")
+
+
 def _is_known() -> bool:
     """Return whether this is urllib3 2: version 1 makes its answers elsewhere."""
     return hasattr(_response_class(), "_raw_read")
@@ -65,7 +70,7 @@ def _metered(original: Callable[..., Any], chosen: Callable[[Any], tuple[Engine 
         open_answer = {**options, "preload_content": False}
         onward = lambda _: _PoolAnswer(original(self, conn, method, url, **open_answer))  # noqa: E731
         made = sending.send(meter, backend, request, _followed, onward).made
-        if options.get("preload_content", True):
+        if options.get("preload_content", True) and _is_open(made):
             made._body = made.read(decode_content=options.get("decode_content", True))  # noqa: SLF001
         return made
 
@@ -118,7 +123,14 @@ class _PoolAnswer:
         self.status_code = int(made.status)
         self.headers = made.headers
 
-    is_closed = False
+    @property
+    def is_closed(self) -> bool:
+        """Whether all of the body is there, as in a recorder's answer."""
+        return not _is_open(self.made)
+
+    @property
+    def content(self) -> bytes:
+        return bytes(self.made.data)
 
     @property
     def stream(self) -> Any:

@@ -125,6 +125,15 @@ def budget_gauge() -> GaugeMetricFamily:
     )
 
 
+def booked_gauge() -> GaugeMetricFamily:
+    """Make the gauge of what the spend of each limited backend consists of."""
+    return GaugeMetricFamily(
+        "llmmetrics_budget_booked_usd",
+        "Spend of the current window in USD, by how sure it is",
+        labels=("backend", "basis"),
+    )
+
+
 def window_gauge() -> GaugeMetricFamily:
     """Make the gauge of the start and end of each spend window."""
     return GaugeMetricFamily(

@@ -103,13 +103,13 @@ class AsgiApp:
         # rendering takes milliseconds per thousand series: not on the event loop
         from anyio import to_thread
 
-        given = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
+        request_headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
         status, headers, body = await to_thread.run_sync(
             page,
             self._registry,
             scope["method"],
-            given.get("accept", ""),
-            given.get("accept-encoding", ""),
+            request_headers.get("accept", ""),
+            request_headers.get("accept-encoding", ""),
             scope.get("query_string", b"").decode("latin1"),
         )
         raw = [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in headers]

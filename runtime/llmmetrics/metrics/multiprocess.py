@@ -36,10 +36,10 @@ class MultiProcessCollector:
         for families in registered():
             families.prepare()
         sweep(self._path)
-        found: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+        metrics: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
         for families in registered():
-            found = families.with_budgets(found)
-        yield from found
+            metrics = families.with_budgets(metrics)
+        yield from metrics
         if registered():
             # the version of this process: the others have the same, except for minutes after a refresh
             yield catalogue_gauge(catalogue_version())

@@ -23,6 +23,7 @@ from llmmetrics.metrics.definitions import (
     MULTIPROCESS_MODES,
     ROWS,
     FamilyRow,
+    booked_gauge,
     budget_gauge,
     catalogue_gauge,
     window_gauge,
@@ -47,6 +48,8 @@ class Spend(NamedTuple):
     limit: int
     blocked: bool
     window: Window
+    booked: Mapping[Any, int]
+    """What is spent, by basis: how sure it is."""
 
 
 PICO = 10**12
@@ -126,14 +129,16 @@ class Families:
                 ]
             yield metric
         if spends:
-            gauge, edges = budget_gauge(), window_gauge()
+            gauge, booked, edges = budget_gauge(), booked_gauge(), window_gauge()
             for backend, spend in spends.items():
                 gauge.add_metric([backend, "current"], spend.spent / PICO)
                 gauge.add_metric([backend, "max"], spend.limit / PICO)
+                for basis, amount in spend.booked.items():
+                    booked.add_metric([backend, basis], amount / PICO)
                 if spend.window.resets_at is not None:
                     edges.add_metric([backend, "start"], spend.window.start.timestamp())
                     edges.add_metric([backend, "end"], spend.window.end.timestamp())
-            yield from (gauge, edges)
+            yield from (gauge, booked, edges)
 
     def collect(self) -> Iterator[Metric]:
         self.prepare()
@@ -143,7 +148,7 @@ class Families:
 
     def describe(self) -> Iterable[Metric]:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
-        return [*ours, budget_gauge(), window_gauge(), catalogue_gauge()]
+        return [*ours, budget_gauge(), booked_gauge(), window_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""

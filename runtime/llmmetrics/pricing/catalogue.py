@@ -192,21 +192,21 @@ class Catalogue:
         tier: str | None = None,
     ) -> Price | None:
         """Return the price of the first of these models that has one."""
-        found = (self.price(model, url, provider, now, tier) for model in models if model)
-        return next(filter(None, found), None)
+        prices = (self.price(model, url, provider, now, tier) for model in models if model)
+        return next(filter(None, prices), None)
 
     def seller(self, url: str) -> str | None:
         """Return the catalogue's id of the seller at a URL; None if it is unknown."""
         try:
-            found: str = self._snapshot().find_provider(None, None, url).id
+            seller: str = self._snapshot().find_provider(None, None, url).id
         except LookupError:
             return None
-        return found
+        return seller
 
     def window(self, model: str, url: str, provider: str | None) -> int | None:
         """Return the size of a model's context window, in tokens; None if it is unknown."""
-        _, found = self._model(model, url, provider)
-        return None if found is None else found.context_window
+        _, listed = self._model(model, url, provider)
+        return None if listed is None else listed.context_window
 
     def sellers(self, model: str | None = None) -> frozenset[str]:
         """Return the ids of all sellers, or of those that sell this model."""
@@ -220,30 +220,30 @@ class Catalogue:
         return frozenset(model.id for each in there for model in each.models)
 
     def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
-        seller, found = self._model(model, url, provider)
+        seller, listed = self._model(model, url, provider)
         if seller is not None and (by_piece := pieces.prices(seller.id, model)):
             return Listing([_Always(by_piece)])
-        if found is None:
+        if listed is None:
             return None
-        rows = found.prices if isinstance(found.prices, list) else [_Always(found.prices)]
+        rows = listed.prices if isinstance(listed.prices, list) else [_Always(listed.prices)]
         if tier is None or (seller.id, tier) in _SAME:
             return Listing(rows)
         # if the seller has no entry of its own, the model is another seller's, and so are its tiers
-        own = any(found is each for each in seller.models)
+        own = any(listed is each for each in seller.models)
         variants = [
             each
-            for each in (found.price_variants or () if own else ())
+            for each in (listed.price_variants or () if own else ())
             if any(each.when == {when: tier} for when in _WHENS)
         ]
         return Listing(rows, variants, strict=True)
 
     def _model(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         """The seller and its model, also where the name says the maker first."""
-        seller, found = self._named(model, url, provider)
+        seller, listed = self._named(model, url, provider)
         short = _GOOGLES.sub("", model)
-        if found is None and short != model and (seller is None or seller.id == "google"):
+        if listed is None and short != model and (seller is None or seller.id == "google"):
             return self._named(short, url, provider)
-        return seller, found
+        return seller, listed
 
     def _named(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         snapshot = self._snapshot()
@@ -252,8 +252,8 @@ class Catalogue:
                 seller = snapshot.find_provider(model.lower(), *where)
             except LookupError:
                 continue
-            found = seller.find_model(model, all_providers=snapshot.providers)
-            if found is None and seller.id in _MAKERS:
-                found = snapshot.find_provider(None, _MAKERS[seller.id], None).find_model(model)
-            return seller, found
+            listed = seller.find_model(model, all_providers=snapshot.providers)
+            if listed is None and seller.id in _MAKERS:
+                listed = snapshot.find_provider(None, _MAKERS[seller.id], None).find_model(model)
+            return seller, listed
         return None, None

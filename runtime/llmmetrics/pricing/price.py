@@ -96,8 +96,8 @@ def cost_of(charges: Iterable[Charge], price: Callable[[str | None], Price | Non
     """Add the cost of a call's parts, in attodollars; None if one of them has no price."""
     total = 0
     for charge in charges:
-        found = price(charge.model)
-        part = found.of(charge.usage) if found else None
+        part_price = price(charge.model)
+        part = part_price.of(charge.usage) if part_price else None
         if part is None:
             return None
         total += part

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from llmmetrics.pricing.max_output import max_output
 from llmmetrics.pricing.price import Price
 from llmmetrics.wire import model_of, prompt_names
 from llmmetrics.wire.estimation.estimate import family_of
@@ -73,17 +74,24 @@ class WorstCase(NamedTuple):
     @property
     def cost(self) -> int:
         """The whole cost."""
-        return self.prompt + self.token * self.output
+        return self.cost_of(self.output)
+
+    def cost_of(self, output: int) -> int:
+        """Return the cost with so many output tokens in each answer."""
+        return self.prompt + self.token * output
 
     def output_for(self, amount: int) -> int | None:
         """Return the highest output limit with a cost of at most `amount`; None if no token fits."""
         return None if self.token == 0 or self.prompt + self.token > amount else (amount - self.prompt) // self.token
 
 
-def worst_case(price: Price, format: Format, body: bytes, window: int | None, *models: str | None) -> WorstCase:
+def worst_case(
+    price: Price, format: Format, body: bytes, window: int | None, *models: str | None, most: int | None = None
+) -> WorstCase:
     """Return the highest possible cost of a request.
 
-    `window` is the model's context window in tokens, None if it is not known. A token of text has at least one byte,
+    `window` is the model's context window in tokens, None if it is not known; `most` is the most output tokens of a
+    model without a documented maximum. A token of text has at least one byte,
     so that the request's size limits its prompt. The formulas of the provider, by `models`, limit the media in it; the
     window limits the content that the request only refers to. Each token is priced as the most expensive of its kind.
     """
@@ -93,7 +101,9 @@ def worst_case(price: Price, format: Format, body: bytes, window: int | None, *m
     if isinstance(fields, dict) and _INLINE.search(body):
         prompt = max(prompt, len(body) + _media(fields, format, models, known))
     units = price.at(prompt)
-    output = 0 if format.output_limits == NO_COMPLETION else most_output(format, fields) or known
+    output = 0
+    if format.output_limits != NO_COMPLETION:
+        output = most_output(format, fields) or max_output(*models) or most or known
     answers = max(_at(fields, format.answer_counts), default=1)
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
     return WorstCase(

@@ -20,6 +20,9 @@ from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
 NOTHING = Body(b"", b"", 0)
 
+COMPLETE = "absent"
+"""The `reason` of a complete answer without usage."""
+
 
 class Sent(NamedTuple):
     """The parts of a request that its tokens depend on."""
@@ -178,13 +181,13 @@ def _answered(
         reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
         if UNCOUNTED in reading.usage.buckets:
-            out.known, out.reason = False, out.unread or "absent"
+            out.known, out.reason = False, out.unread or COMPLETE
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
         out.unread = "usage"
     gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
-    _estimate(out, reading.usage, body, sent, out.unread or ("absent" if complete else "cancelled" if gone else "cut"))
+    _estimate(out, reading.usage, body, sent, out.unread or (COMPLETE if complete else "cancelled" if gone else "cut"))
     return shown
 
 

@@ -98,14 +98,14 @@ class Backends:
 
     def at(self, origin: Origin, path: str) -> tuple[Configured, ...]:
         """Return the backends whose BaseUrl is the longest match, in the order of the file."""
-        found = [each for each in self.all if each.matches(origin, path)]
-        longest = max((len(each.path) for each in found), default=0)
-        return tuple(each for each in found if len(each.path) == longest)
+        matching = [each for each in self.all if each.matches(origin, path)]
+        longest = max((len(each.path) for each in matching), default=0)
+        return tuple(each for each in matching if len(each.path) == longest)
 
     def on(self, host: str) -> str | None:
         """Return the backend of a host; None for this machine, whose name many programs share."""
-        found = (each.name for each in self.all if each.origin and each.origin.host == host)
-        return None if host == "localhost" else next(found, None)
+        names = (each.name for each in self.all if each.origin and each.origin.host == host)
+        return None if host == "localhost" else next(names, None)
 
     def on_port(self, host: str, port: int) -> str | None:
         """Return the backend at this host and port, of this machine too."""
@@ -114,11 +114,11 @@ class Backends:
 
     def named(self, name: str) -> tuple[Configured, ...]:
         """Return the backend with this name. Raises `ConfigError` if there is none."""
-        found = tuple(each for each in self.all if each.name == name)
-        if not found:
+        backends = tuple(each for each in self.all if each.name == name)
+        if not backends:
             known = ", ".join(repr(each.name) for each in self.all) or "there are none"
             raise ConfigError(f"backend={name!r} is not configured: use one of the settings' Backends ({known})")
-        return found
+        return backends
 
     def own_price(self, name: str, model: str) -> Price | None:
         """Return the configured price of a model at the backend with this name."""

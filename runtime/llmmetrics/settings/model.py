@@ -61,6 +61,13 @@ class OnUnknownPrice(StrEnum):
     WARN = "warn"
 
 
+class OnUnknownUsage(StrEnum):
+    """What is booked for a call that was sent, and whose answer does not say what it used, or did not come."""
+
+    WORST_CASE = "worst_case"
+    ESTIMATE = "estimate"
+
+
 class OnBudgetExceeded(StrEnum):
     """How a refusal reaches the caller."""
 
@@ -146,10 +153,19 @@ class Budget(Section):
     durability: Annotated[Durability, _enum(Durability)] = Durability.NORMAL
     on_ledger_error: Annotated[OnLedgerError, _enum(OnLedgerError)] = OnLedgerError.REFUSE
     on_unknown_price: Annotated[OnUnknownPrice, _enum(OnUnknownPrice)] = OnUnknownPrice.REFUSE
+    on_unknown_usage: Annotated[OnUnknownUsage | None, _enum(OnUnknownUsage)] = None
+    """None: `worst_case` in mode `strict`, `estimate` in the others."""
     on_budget_exceeded: Annotated[OnBudgetExceeded | None, _enum(OnBudgetExceeded)] = None
     """None: `respond` for an SDK, `raise` for plain httpx code."""
     spend_alerts: tuple[Share, ...] = ()
     """Shares of a limit: 0.8 is 80 %."""
+
+    @property
+    def books_worst_cases(self) -> bool:
+        """Whether a call of unknown usage is booked at its worst case."""
+        if self.on_unknown_usage is None:
+            return self.mode is BudgetMode.STRICT
+        return self.on_unknown_usage is OnUnknownUsage.WORST_CASE
 
 
 class Backend(Prices):
@@ -167,6 +183,8 @@ class Backend(Prices):
     """Whether to request the usage of streams in OpenAI-compatible formats, and hide it from the caller."""
     max_spend_usd: Limit | None = None
     """USD in one window; None: no limit."""
+    worst_output_tokens: int | None = Field(default=None, ge=1)
+    """The most output tokens of a call whose request has no limit and whose model has no documented maximum."""
     spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY
     """By default Monthly: neither the guide nor the contract names a default."""
     spend_reset_day_of_week: Annotated[Weekday, _enum(Weekday)] = Weekday.MONDAY

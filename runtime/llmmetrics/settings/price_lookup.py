@@ -56,8 +56,8 @@ class PriceLookup:
 
     def listed(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
         """Return the price file's price, else the catalogue's."""
-        if self.sheet is not None and (found := self.filed(place, models, tier)):
-            return found
+        if self.sheet is not None and (price := self.filed(place, models, tier)):
+            return price
         # inlined `catalogued`, because every call comes here
         return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
 

@@ -83,8 +83,8 @@ class Prices(Section):
     @property
     def usd(self) -> dict[str, Decimal]:
         """The prices that are set, by bucket."""
-        given = {bucket: getattr(self, name) for name, bucket in BUCKETS.items()}
-        return {bucket: amount for bucket, amount in given.items() if amount is not None}
+        amounts = {bucket: getattr(self, name) for name, bucket in BUCKETS.items()}
+        return {bucket: amount for bucket, amount in amounts.items() if amount is not None}
 
     @property
     def price(self) -> Price | None:

@@ -99,17 +99,17 @@ class PriceBook:
     def price(self, backend: str, model: str, answered: str | None = None, tier: str | None = None) -> Price | None:
         """Return the price of a call to this backend that requested `model`; None if no price is known."""
         own, filed = self._configured.get(backend, {}), self._filed.get(backend, {})
-        if found := own.get(model) or own.get(_ANY):
-            return found
+        if price := own.get(model) or own.get(_ANY):
+            return price
         for name in (answered, model):
-            if name and (found := filed.get(_name(name, tier))):
-                return found
+            if name and (price := filed.get(_name(name, tier))):
+                return price
         seller = self._seller(backend)
         if seller == _LOCAL:
             return None
-        found = self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)
+        price = self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)
         # a fee that no count shows: such a call has no known cost
-        return None if found and found.request_fee else found
+        return None if price and price.request_fee else price
 
     def known(self) -> dict[str, Any]:
         """Export what was learnt, as plain values for JSON."""

@@ -64,8 +64,8 @@ class Script:
 
     def stream(self, pieces: Iterable[str], *, for_model: str | None = None, **answer: Any) -> Self:
         """Answer one request with these pieces; in a stream each is an event."""
-        given = tuple(pieces)
-        return self._add(Step(_answer(text="".join(given), pieces=given, **answer), None, for_model))
+        texts = tuple(pieces)
+        return self._add(Step(_answer(text="".join(texts), pieces=texts, **answer), None, for_model))
 
     def fail(self, fault: Fault, times: int = 1, *, for_model: str | None = None, **answer: Any) -> Self:
         """Fail a number of requests. `answer` has fields of the answer that a fault cuts in the body."""
@@ -127,10 +127,10 @@ def _names() -> Iterator[str]:
     return (each.name for each in fields(Answer))
 
 
-def _answer(**given: Any) -> Answer:
+def _answer(**values: Any) -> Answer:
     known = list(_names())
-    for name in given.keys() - set(known):
+    for name in values.keys() - set(known):
         near = get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
         raise TypeError(f"an answer has no field {name}: {hint}")
-    return Answer(**given)
+    return Answer(**values)

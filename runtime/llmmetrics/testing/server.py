@@ -151,35 +151,35 @@ class _ProviderHandler(BaseHTTPRequestHandler):
             continue
         return b"".join(parts)
 
-    def _send(self, made: Reply) -> None:
+    def _send(self, answer: Reply) -> None:
         closing = self.server.provider.closing
-        if made.delay and closing.wait(made.delay):
+        if answer.delay and closing.wait(answer.delay):
             self.close_connection = True
             return
-        if made.reset:
+        if answer.reset:
             # a linger time of 0 makes close() send a reset
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._hang_up()
             return
-        self.send_response(made.status)
-        for name, value in made.headers:
+        self.send_response(answer.status)
+        for name, value in answer.headers:
             self.send_header(name, value)
-        if made.stream:
+        if answer.stream:
             self.send_header("transfer-encoding", "chunked")
         else:
-            self.send_header("content-length", str(sum(map(len, made.chunks))))
+            self.send_header("content-length", str(sum(map(len, answer.chunks))))
         self.end_headers()
-        self._send_body(made)
+        self._send_body(answer)
 
-    def _send_body(self, made: Reply) -> None:
-        for chunk in made.passing:
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if made.stream else chunk)
-        if made.cut_after is not None:
+    def _send_body(self, answer: Reply) -> None:
+        for chunk in answer.passing:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if answer.stream else chunk)
+        if answer.cut_after is not None:
             self._hang_up()
-        elif made.stall_after is not None:
+        elif answer.stall_after is not None:
             self.server.provider.closing.wait()
             self.close_connection = True
-        elif made.stream:
+        elif answer.stream:
             self.wfile.write(b"0\r\n\r\n")
 
     def _hang_up(self) -> None:

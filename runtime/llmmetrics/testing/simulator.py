@@ -40,13 +40,13 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
     require_expressible(shape.errors, script)
     if script.instead:
         kind, body = script.instead
-        made = Reply(200, (("content-type", kind),), (body,))
+        whole = Reply(200, (("content-type", kind),), (body,))
     elif script.http >= 400:
         refused = refusal(shape.errors, script)
-        made = _json(refused.http, refused.body, refused.headers)
+        whole = _json(refused.http, refused.body, refused.headers)
     else:
-        made = _answer(shape, request, replace(spoilt, **dict(script.changes)))
-    return _spoil(made, shape, request, script)
+        whole = _answer(shape, request, replace(spoilt, **dict(script.changes)))
+    return _spoil(whole, shape, request, script)
 
 
 def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:
@@ -78,18 +78,18 @@ def _json(status: int, body: Any, headers: Headers = ()) -> Reply:
     return Reply(status, (("content-type", "application/json"), *headers), (json.dumps(body).encode(),))
 
 
-def _spoil(made: Reply, shape: Shape, request: Request, fault: Fault) -> Reply:
+def _spoil(whole: Reply, shape: Shape, request: Request, fault: Fault) -> Reply:
     """Apply a fault to a reply."""
-    chunks = made.chunks
+    chunks = whole.chunks
     if fault.malformed:
-        chunks = tuple(chunk[: len(chunk) // 2] + (b"\n\n" if made.stream else b"") for chunk in chunks)
+        chunks = tuple(chunk[: len(chunk) // 2] + (b"\n\n" if whole.stream else b"") for chunk in chunks)
     elif fault.in_band:
-        chunks = _in_band(made, shape, request, fault)
+        chunks = _in_band(whole, shape, request, fault)
     return Reply(
-        made.status,
-        made.headers,
+        whole.status,
+        whole.headers,
         chunks,
-        made.stream,
+        whole.stream,
         delay=fault.delay,
         reset=fault.reset,
         cut_after=_within(chunks, fault.cut_after),
@@ -104,10 +104,10 @@ def _within(chunks: tuple[bytes, ...], after: int | None) -> int | None:
     return after if after is None else min(after, len(chunks) - 1)
 
 
-def _in_band(made: Reply, shape: Shape, request: Request, fault: Fault) -> tuple[bytes, ...]:
-    if made.stream:
+def _in_band(whole: Reply, shape: Shape, request: Request, fault: Fault) -> tuple[bytes, ...]:
+    if whole.stream:
         # the second element of an array may be its last
-        most = 1 if _is_array(made.chunks) else 2
-        begun = made.chunks[: min(most, len(made.chunks) - 1)]
+        most = 1 if _is_array(whole.chunks) else 2
+        begun = whole.chunks[: min(most, len(whole.chunks) - 1)]
         return (*begun, shape.failed(request, refusal(shape.within or shape.errors, fault)))
     return (json.dumps(shape.errors.in_band(refusal(shape.errors, fault).body)).encode(),)

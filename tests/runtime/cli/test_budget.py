@@ -122,6 +122,7 @@ def test_show_as_json(ledger, settings, budget):
     assert document["budgets"][0] == {
         "backend": "openai",
         "spent_usd": "0.000000001",
+        "booked_usd": {"known": "0.000000001", "estimated": "0", "worst_case": "0", "pending": "0"},
         "reserved_usd": "0",
         "limit_usd": "10",
         "window_start": "2026-11-23T23:00:00+00:00",
@@ -210,6 +211,50 @@ def test_history(ledger, settings, budget):
     assert {each["backend"] for each in everybody["windows"]} == {"openai", "gone", "claude"}
 
 
+def worst_case(ledger, backend, usd, *, at=NOW):
+    ledger.settle(backend, CallId(f"lost-{at}", 0), int(usd * PICO), Basis.WORST_CASE, at, DAILY.window(at))
+
+
+def test_show_says_how_sure_the_spend_is(ledger, settings, budget):
+    spend(ledger, "openai", 1.25)
+    worst_case(ledger, "openai", 2)
+    _, out, _ = budget("show", settings)
+    accounts, parts = out.split("\n\n")
+    assert cells(accounts)[1][:2] == ["openai", "3.25"]
+    assert cells(parts) == [
+        ["backend", "known USD", "estimated USD", "worst case USD", "pending USD"],
+        ["openai", "1.25", "0", "2", "0"],
+    ]
+
+
+def test_worst_cases_are_taken_back_and_recorded(ledger, settings, budget):
+    spend(ledger, "openai", 1.25, hold=2)
+    worst_case(ledger, "openai", 3)
+    code, out, err = budget("release", settings, "--backend", "openai", "--unknown", "--yes")
+    assert (code, err) == (0, "")
+    assert cells(out)[1][:3] == ["openai", "3", "2026-11-24 12:30 UTC"]
+    shown = json.loads(budget("show", settings, "--json")[1])["budgets"][0]
+    assert (shown["spent_usd"], shown["reserved_usd"]) == ("1.25", "2")
+    history = json.loads(budget("history", settings, "--json")[1])
+    (recorded,) = history["releases"]
+    assert (recorded["backend"], recorded["taken_off_usd"], recorded["at"]) == ("openai", "3", NOW.isoformat())
+    assert recorded["by"].startswith(f"{getpass.getuser()}@")
+    assert history["resets"] == []
+
+
+def test_pruning(ledger, settings, budget, monkeypatch):
+    for days in (0, 40, 400):
+        spend(ledger, "openai", 1, at=NOW - timedelta(days=days))
+    code, _, err = budget("prune", settings, "--before", "2026-01-31")
+    assert (code, "needs a confirmation" in err) == (1, True)
+    code, out, _ = budget("prune", settings, "--before", "2026-01-31", "--yes")
+    assert (code, out) == (0, "1 windows were deleted\n")
+    assert len(ledger.history("openai")) == 2
+    for wrong in ("yesterday", "2027-01-01"):
+        code, _, err = budget("prune", settings, "--before", wrong, "--yes")
+        assert (code, wrong in err) == (1, True)
+
+
 @pytest.mark.parametrize("action", ["show", "reset", "history"])
 def test_a_backend_that_has_no_budget(ledger, settings, budget, action):
     spend(ledger, "openai", 1)
@@ -270,7 +315,17 @@ def test_a_ledger_that_cannot_be_asked(budget, ledger, said):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["show"], ["reset", "--yes"], ["history", "--json"], ["shw", "x"], ["show", "a", "b"], ["show", "x", "--yes"]],
+    [
+        [],
+        ["show"],
+        ["reset", "--yes"],
+        ["history", "--json"],
+        ["shw", "x"],
+        ["show", "a", "b"],
+        ["show", "x", "--yes"],
+        ["release", "x"],
+        ["prune", "x"],
+    ],
 )
 def test_a_wrong_call_exits_with_2(arguments):
     with pytest.raises(SystemExit) as caught:

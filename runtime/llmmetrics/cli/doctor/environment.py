@@ -70,9 +70,9 @@ SDKS = (
 
 def sdks() -> Iterator[Finding]:
     """Check every LLM SDK of this Python: whether its calls are metered."""
-    found = [finding for sdk in SDKS if (finding := _sdk(sdk))]
-    yield from found
-    if not found:
+    findings = [finding for sdk in SDKS if (finding := _sdk(sdk))]
+    yield from findings
+    if not findings:
         yield warning(
             "no LLM SDK that llmmetrics knows is installed",
             "if your application uses one, run the doctor with your application's Python",

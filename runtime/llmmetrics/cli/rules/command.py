@@ -36,10 +36,10 @@ def run(paths: Sequence[str]) -> Exit:
     if unreadable:
         return Exit.CANNOT_LOOK
     program = promtool.installed()
-    found = list(findings(documents, program))
-    for each in found:
+    everything = list(findings(documents, program))
+    for each in everything:
         sys.stdout.write(_written(each))
-    if found:
+    if everything:
         return Exit.FINDINGS
     count = sum(len(each.queries) for each in documents.values())
     how = "checked, and evaluated by promtool" if program else "checked; install promtool to evaluate them too"
@@ -56,10 +56,10 @@ def findings(documents: Mapping[str, Document], program: str | None) -> Iterator
     paths: list[str] = []
     for path, document in documents.items():
         checked = [checker.check(each) for each in document.queries]
-        found = [*document.found, *(one for each in checked for one in each.found)]
-        if program and document.checked_by and not found:
-            found = [Placed("", each) for each in promtool.loads(program, document.checked_by, path)]
-        yield from (Found(path, each) for each in found)
+        wrong = [*document.found, *(one for each in checked for one in each.found)]
+        if program and document.checked_by and not wrong:
+            wrong = [Placed("", each) for each in promtool.loads(program, document.checked_by, path)]
+        yield from (Found(path, each) for each in wrong)
         everything += checked
         paths += [path] * len(checked)
     if program:
@@ -67,8 +67,8 @@ def findings(documents: Mapping[str, Document], program: str | None) -> Iterator
             yield Found(paths[index], placed(everything[index].query, finding))
 
 
-def _written(found: Found) -> str:
-    path, (where, finding, expression) = found
+def _written(located: Found) -> str:
+    path, (where, finding, expression) = located
     line = finding._replace(
         what=shown(f"{path}, {where}: {finding.what}" if where else f"{path}: {finding.what}"), do=shown(finding.do)
     )

@@ -106,13 +106,13 @@ def _rows(shape: VectorShape) -> list[dict[str, str]]:
     return [dict(each) for each in shape.series or ()]
 
 
-def _value(row: Mapping[str, str], target: str, given: str, source: str, pattern: str) -> str:
+def _value(row: Mapping[str, str], target: str, template: str, source: str, pattern: str) -> str:
     """Compute what `label_replace` writes; if it depends on unknown values, a distinct text for each of them."""
-    if given in ("$1", "${1}"):
+    if template in ("$1", "${1}"):
         return row.get(source, "")
-    if "$" not in given and pattern in ("", ".*", "(.*)"):
-        return given
-    return f"{given} of {row.get(source, '')}, {row.get(target, '')}"
+    if "$" not in template and pattern in ("", ".*", "(.*)"):
+        return template
+    return f"{template} of {row.get(source, '')}, {row.get(target, '')}"
 
 
 def _absent(reading: ExpressionReading, node: Call) -> VectorShape:

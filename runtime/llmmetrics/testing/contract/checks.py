@@ -80,18 +80,18 @@ def types(page: Page) -> Iterator[Wrong]:
     """Check that every family has its type, on a line before its samples."""
     for name in sorted(families_on(page)):
         family = FAMILIES[name]
-        said = printed(page, family)
+        printed_name = printed(page, family)
         # OpenMetrics has no counter without `_total`
         allowed = (family.type, "unknown") if name == COST and page.openmetrics else (family.type,)
-        do = f"write `# TYPE {said} {allowed[-1]}` before its samples"
-        found = page.types.get(said)
-        if found is None:
+        do = f"write `# TYPE {printed_name} {allowed[-1]}` before its samples"
+        type_line = page.types.get(printed_name)
+        if type_line is None:
             yield Wrong(f"{name} has no TYPE line", page.format, do)
-        elif found.text not in allowed:
-            where = f"{page.format}, line {found.line}"
-            yield Wrong(f"{name} is a {found.text}, not a {family.type}", where, do)
-        elif any(each.line < found.line for each in _samples(page, family)):
-            yield Wrong(f"the TYPE line of {name} follows its samples", f"{page.format}, line {found.line}", do)
+        elif type_line.text not in allowed:
+            where = f"{page.format}, line {type_line.line}"
+            yield Wrong(f"{name} is a {type_line.text}, not a {family.type}", where, do)
+        elif any(each.line < type_line.line for each in _samples(page, family)):
+            yield Wrong(f"the TYPE line of {name} follows its samples", f"{page.format}, line {type_line.line}", do)
 
 
 def _samples(page: Page, family: Family) -> Iterator[Sample]:
@@ -140,9 +140,9 @@ def buckets(page: Page) -> Iterator[Wrong]:
             series = tuple(each for each in sample.labels if each[0] != "le")
             at.setdefault(series, sample)
             bounds.setdefault(series, set()).add(_bound(sample))
-    for series, found in bounds.items():
-        if found != set(BUCKETS):
-            shown = " ".join(f"{each:g}" for each in sorted(found))
+    for series, present in bounds.items():
+        if present != set(BUCKETS):
+            shown = " ".join(f"{each:g}" for each in sorted(present))
             do = f"use {' '.join(f'{each:g}' for each in BUCKETS)} (with llmmetrics: remove DurationBuckets)"
             yield found_in(page, at[series], f"the buckets of {at[series].name} are {shown}", do)
 
@@ -206,8 +206,8 @@ CHECKS: Mapping[str, Check] = {
 
 def check(name: str, scrapes: Scrapes) -> list[Wrong]:
     """Run one check. Report a finding of both formats once, and only the first of many similar ones."""
-    found = {each.what: each for each in reversed(list(CHECKS[name](scrapes)))}
-    wrong = list(reversed(found.values()))
+    first_of_each = {each.what: each for each in reversed(list(CHECKS[name](scrapes)))}
+    wrong = list(reversed(first_of_each.values()))
     if len(wrong) > MOST:
         more = f"and {len(wrong) - MOST} more of this kind"
         wrong[MOST:] = [Wrong(more, name, "they may have one cause")]

@@ -105,19 +105,19 @@ def _until_eof(page: Page, lines: list[str]) -> None:
 
 
 def _comment(page: Page, number: int, line: str) -> None:
-    found = _COMMENT.fullmatch(line)
-    if found is None:
+    match = _COMMENT.fullmatch(line)
+    if match is None:
         # any other comment is ignored
         if line.startswith(("# HELP", "# TYPE")):
             page.problems.append(Problem(number, f"{line[:80]!r} does not name a metric"))
         return
-    kind, name, quoted, text = found.groups()
-    said: Mapping[str, dict[str, Said]] = {"HELP": page.helps, "TYPE": page.types}
-    if kind in said:
+    kind, name, quoted, text = match.groups()
+    lines_of: Mapping[str, dict[str, Said]] = {"HELP": page.helps, "TYPE": page.types}
+    if kind in lines_of:
         name = name if quoted is None else _plain(quoted)
-        if name in said[kind]:
+        if name in lines_of[kind]:
             page.problems.append(Problem(number, f"a second {kind} line for {name}"))
-        said[kind].setdefault(name, Said(text or "", number))
+        lines_of[kind].setdefault(name, Said(text or "", number))
 
 
 def _sample(page: Page, number: int, line: str) -> None:
@@ -150,4 +150,4 @@ def _sample(page: Page, number: int, line: str) -> None:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\\.", lambda found: _ESCAPES.get(found[0], found[0]), text) if "\\" in text else text
+    return re.sub(r"\\.", lambda match: _ESCAPES.get(match[0], match[0]), text) if "\\" in text else text

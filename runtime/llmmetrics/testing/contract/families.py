@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.budgets.budget import REASONS
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.definitions import ROWS
 from llmmetrics.reading.error_types import ErrorType, Status
@@ -37,8 +38,10 @@ _VALUES: Mapping[str, Sequence[str]] = {
     "token_type": TOKEN_TYPES,
     "limit_type": ("current", "max"),
     "edge": ("start", "end"),
+    "basis": [each.value for each in Basis],
 }
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
+_BOOKED = ("llmmetrics_budget_booked_usd", "gauge", ("backend", "basis"))
 _WINDOW = ("llmmetrics_budget_window_timestamp_seconds", "gauge", ("backend", "edge"))
 _CATALOGUE = ("llmmetrics_price_catalog_info", "gauge", ("version",))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
@@ -54,6 +57,7 @@ def _family(name: str, type: str, labels: tuple[str, ...]) -> Family:
 _ALL = (
     *(_family(row.name, row.type.__name__.lower(), tuple(row.labels)) for row in ROWS.values()),
     _family(*_BUDGET),
+    _family(*_BOOKED),
     _family(*_WINDOW),
     _family(*_CATALOGUE),
 )

@@ -53,8 +53,8 @@ def histograms(scrapes: Scrapes) -> Iterator[Wrong]:
             if family is not None and family.type == "histogram":
                 series = tuple(each for each in sample.labels if each[0] != "le")
                 parts[family.name, series][sample.name.rpartition("_")[2]].append(sample)
-        for (name, _), found in parts.items():
-            yield from _histogram(page, name, found)
+        for (name, _), samples in parts.items():
+            yield from _histogram(page, name, samples)
 
 
 def _histogram(page: Page, name: str, parts: Mapping[str, list[Sample]]) -> Iterator[Wrong]:
@@ -94,22 +94,22 @@ def gauges(scrapes: Scrapes) -> Iterator[Wrong]:
                 yield found_in(page, sample, f"{sample} is {sample.value:g}", "use 1 or 0")
             if sample.name == "llm_backend_budget_usd":
                 limits[has.get("backend", "")][has.get("limit_type", "")] = sample
-        for backend, found in limits.items():
-            for one in {"current", "max"} - found.keys():
+        for backend, by_type in limits.items():
+            for one in {"current", "max"} - by_type.keys():
                 do = "export both for a backend with a limit, and neither for one without"
-                some = next(iter(found.values()))
+                some = next(iter(by_type.values()))
                 yield found_in(page, some, f"the budget of {backend} has no limit_type={one!r}", do)
 
 
 def _sums(page: Page, name: str, by: tuple[str, ...], **only: tuple[str, ...]) -> Sums:
     """Add the samples of a name with these label values, grouped by other labels."""
-    found: dict[Key, float] = defaultdict(float)
+    sums: dict[Key, float] = defaultdict(float)
     for sample in page.samples:
         if sample.name == name:
             has = dict(sample.labels)
             if all(has.get(label) in allowed for label, allowed in only.items()):
-                found[tuple(has.get(label, "") for label in by)] += sample.value
-    return found
+                sums[tuple(has.get(label, "") for label in by)] += sample.value
+    return sums
 
 
 class Equal(NamedTuple):

@@ -69,11 +69,11 @@ def chat_chunks(request: Request, answer: Answer) -> Iterator[Doc]:
 
 def chat_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     """Yield a streamed chat completion."""
-    asked = _asks_for_usage(request)
+    wants_usage = _asks_for_usage(request)
     doc: Doc = {}
     for doc in chat_chunks(request, answer):
-        yield sse({**doc, "usage": None} if asked else doc)
-    if asked and answer.usage:
+        yield sse({**doc, "usage": None} if wants_usage else doc)
+    if wants_usage and answer.usage:
         yield sse({**doc, "choices": [], "usage": usage(answer)})
     yield b"data: [DONE]\n\n"
 
@@ -86,8 +86,8 @@ def _completion(request: Request, answer: Answer) -> Doc:
 
 def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     base: Doc = {"id": "cmpl-1", "object": "text_completion", "created": CREATED, "model": model(request, answer)}
-    asked = _asks_for_usage(request)
-    if asked:
+    wants_usage = _asks_for_usage(request)
+    if wants_usage:
         base["usage"] = None
 
     def chunk(text: str, finish: str | None = None) -> bytes:
@@ -97,7 +97,7 @@ def _completion_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     for piece in answer.deltas:
         yield chunk(piece)
     yield chunk("", "stop")
-    if asked and answer.usage:
+    if wants_usage and answer.usage:
         yield sse({**base, "choices": [], "usage": usage(answer)})
     yield b"data: [DONE]\n\n"
 
