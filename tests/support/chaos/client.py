@@ -180,6 +180,7 @@ def rehearse():
 
 def main():
     rehearse()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     children = set()
@@ -190,6 +191,7 @@ def main():
             answer = os.fork()
             if not answer:
                 os.setpgrp()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
                 os.dup2(os.open(command["start"]["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
                 os.dup2(2, 1)
                 faulthandler.register(signal.SIGUSR1)
@@ -204,6 +206,8 @@ def main():
             with suppress(ProcessLookupError):
                 os.killpg(command["pid"], getattr(signal, command["signal"]))
         else:
+            # wait for the end of a process, at most so long
+            signal.sigtimedwait([signal.SIGCHLD], command["ended"])
             answer = {}
             for pid in list(children):
                 gone, status = os.waitpid(pid, os.WNOHANG)

@@ -15,6 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 from llmmetrics.budgets.ledgers import Balance, open_ledger
 from llmmetrics.errors import LedgerError
 from llmmetrics.metrics.registry import PICO
@@ -53,6 +56,8 @@ class Result(NamedTuple):
     lost: int
     calls: int
     unknown: int
+    over: int = 0
+    """What was billed beyond the limit."""
 
 
 class Zygote:
@@ -139,9 +144,9 @@ class Trial:
         }
         self._pids[name] = self._zygote(start=spec)
 
-    def running(self) -> list[str]:
-        """Return the names of the processes that run."""
-        self._ended |= {int(pid): status for pid, status in self._zygote(ended=True).items()}
+    def running(self, patience: float = 0) -> list[str]:
+        """Return the names of the processes that run; wait for the end of one, at most so many seconds."""
+        self._ended |= {int(pid): status for pid, status in self._zygote(ended=patience).items()}
         return [name for name, pid in self._pids.items() if pid not in self._ended]
 
     def signal(self, name: str, which: str) -> None:
@@ -174,8 +179,12 @@ class Trial:
 
     def on(self, server: RedisServer) -> int:
         """Return what a replica has of the spend."""
-        with closing(open_ledger(server.url, namespace=NAMESPACE)) as ledger:
-            return sum(row.spent for row in ledger.history("b"))
+        with closing(Redis.from_url(server.url, decode_responses=True)) as replica:
+            with suppress(RedisError):
+                # only in a cluster
+                replica.readonly()
+            fields = replica.hgetall(f"llmmetrics:{{{NAMESPACE}:b}}:meta")
+        return sum(int(value.split()[0]) for name, value in fields.items() if name.startswith("w|"))
 
     def killed_master(self) -> None:
         """Note when a master is killed: calls have to go on soon."""
@@ -212,7 +221,7 @@ class Trial:
     def _wait(self) -> None:
         """Wait for the end of the processes; say where they hang, and kill them."""
         try:
-            until(lambda: not self.running(), "the end of the processes", PATIENCE)
+            until(lambda: not self.running(0.2), "the end of the processes", PATIENCE)
         except AssertionError as exc:
             hanging = self.running()
             for which in ("SIGUSR1", "SIGKILL"):
@@ -239,6 +248,7 @@ class Trial:
             self._lost,
             len(attempts),
             sum(len(unknown(facts)) for facts in every),
+            max(max(bill(facts) - facts.limit, 0) for facts in every),
         )
 
     def _facts(self, window: Window, attempts: Sequence[Attempt], reports: Mapping[str, str]) -> Facts:
