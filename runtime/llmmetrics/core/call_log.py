@@ -92,6 +92,22 @@ def strayed(origin: Origin, backend: str) -> tuple[str, str]:
     )
 
 
+def inherited(run: str) -> tuple[str, str]:
+    """Write the warning that a forked process does not have its parent's run; return its topic and text."""
+    return f"run {run}", (
+        f"the run {run!r} is in the memory of the parent process: it does not limit the calls of this process, "
+        "which was forked off. Give it a name, llmmetrics.spending(name=...), to share it"
+    )
+
+
+def outside() -> tuple[str, str]:
+    """Write the warning that a thread calls without a run while one is open; return its topic and text."""
+    return "outside runs", (
+        "a call was made in a thread that belongs to no run, while a run is open: the run does not limit it. Pass the "
+        "thread's function through run.bind(function), or use llmmetrics.spending(scope='process')"
+    )
+
+
 def line(record: CallRecord, telemetry: Telemetry) -> str:
     """Format a record as a line of key=value, without content; a value with special characters is quoted as JSON."""
     usage = record.usage
