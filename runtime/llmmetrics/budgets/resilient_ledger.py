@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
-from llmmetrics.budgets.ledgers.base import ReplacedError
+from llmmetrics.budgets.ledgers.base import Pending, ReplacedError
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
@@ -121,6 +121,31 @@ class ResilientLedger:
         self._note(key, window, _Seen.of(balance))
         return balance
 
+    # answers that come later
+
+    def defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str) -> Booked:
+        """Do as `Ledger.defer`, for the amount of an entry."""
+        return self._ask(self._defer, entry, id, answer, note)
+
+    def _defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str) -> Booked:
+        window = self._window_of(entry.key, entry.admitted)
+        known = self.seen(entry.key, window)
+        booked = self.ledger.defer(entry.key, id, entry.amount, entry.admitted, window, answer, note)
+        self._booked(entry, window, known, booked)
+        return booked
+
+    def pending(self, answer: CallId) -> Pending | None:
+        """Do as `Ledger.pending`."""
+        return self._ask(self.ledger.pending, answer)
+
+    def pending_counts(self) -> Mapping[str, int]:
+        """Do as `Ledger.pending_counts`."""
+        return self._ask(self.ledger.pending_counts)
+
+    def advance(self, mark: str, to: int) -> int:
+        """Do as `Ledger.advance`."""
+        return self._ask(self.ledger.advance, mark, to)
+
     def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
         """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:
@@ -149,11 +174,16 @@ class ResilientLedger:
         window = self._window_of(entry.key, entry.admitted)
         known = self.seen(entry.key, window)
         booked = self._settle(entry)
+        self._booked(entry, window, known, booked)
+        return booked.spent
+
+    def _booked(self, entry: Entry, window: Window, known: _Seen, booked: Booked) -> None:
+        """Note the answer to a booking that the ledger was never asked for."""
         answer, ours = _Seen.of(booked), int(entry.amount > 0 and booked.first and not booked.replaced)
         if answer._replace(bookings=answer.bookings - ours) < known:
             # it has lost something: remember what it should have, so that this booking does not hide that
-            self._note(entry.key, window, known._replace(bookings=known.bookings + ours))
-        return booked.spent
+            answer = known._replace(bookings=known.bookings + ours)
+        self._note(entry.key, window, answer)
 
     def _settle(self, entry: Entry) -> Booked:
         answer = self._book(entry)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from llmmetrics.pricing import pieces
+from llmmetrics.pricing import pieces, surcharges
 from llmmetrics.pricing.price import PER_THOUSAND, Price, filled
+from llmmetrics.pricing.surcharges import NONE
 
 # bucket → the catalogue's names of its price; the first existing one applies
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -65,6 +67,13 @@ _MAKERS = {"aws": "anthropic"}
 _GOOGLES = re.compile(r"^(?:publishers/google/models/|google/|models/)", re.IGNORECASE)
 """What Google's OpenAI endpoints put before a model's name."""
 
+_REGIONS = (
+    (re.compile(r"^(https?://)[a-z]{2}\.api\.openai\.com"), r"\1api.openai.com"),
+    (re.compile(r"^(https?://)api\.(?:eu|us)\.mistral\.ai"), r"\1api.mistral.ai"),
+    (re.compile(r"^(https?://)(?:us-|ca-)?api\.together\.ai"), r"\1api.together.xyz"),
+)
+"""Hosts that the catalogue does not know, and those of the same seller that it knows."""
+
 # https://console.groq.com/docs/flex-processing: "Pricing matches the on-demand tier"
 _SAME = frozenset({("groq", "flex")})
 """Tiers with the standard price: seller and tier."""
@@ -79,7 +88,11 @@ _WHENS = ("service_tier", "processing", "speed")
 class Listing:
     """One model at one seller, in one tier; its prices converted once."""
 
-    def __init__(self, rows: Sequence[Any], variants: Sequence[Any] = (), *, strict: bool = False) -> None:
+    def __init__(
+        self, rows: Sequence[Any], variants: Sequence[Any] = (), *, strict: bool = False, factor: Fraction = NONE
+    ) -> None:
+        self._factor = factor
+        """What the region multiplies the prices of tokens with."""
         self._rows = rows
         """Prices with conditions: the last one whose condition holds applies, else the first one."""
         self._variants = variants
@@ -105,7 +118,8 @@ class Listing:
             fields = dict(vars(self._rows[row].prices))
             for i in reversed(active):
                 fields |= {name: value for name, value in vars(self._variants[i].prices).items() if value is not None}
-            self._made[key] = from_catalogue(fields)
+            price = from_catalogue(fields)
+            self._made[key] = price if self._factor == NONE else price.times(self._factor)
         return self._made[key]
 
 
@@ -154,7 +168,7 @@ class Catalogue:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str | None, str, str | None], Listing | None] = {}
+        self._known: dict[tuple[str, str | None, str, str | None, str | None], Listing | None] = {}
         self._of: Any = None
         """The snapshot of `_known`."""
 
@@ -167,18 +181,24 @@ class Catalogue:
         return _snapshots()()
 
     def price(
-        self, model: str, url: str, provider: str | None, now: Callable[[], datetime], tier: str | None = None
+        self,
+        model: str,
+        url: str,
+        provider: str | None,
+        now: Callable[[], datetime],
+        tier: str | None = None,
+        geo: str | None = None,
     ) -> Price | None:
         """Return a model's price at the moment `now()`; None if no price is known."""
         if (snapshot := _snapshots()()) is not self._of:
             self._known, self._of = {}, snapshot
-        key = (url, provider, model, tier)
+        key = (url, provider, model, tier, geo)
         try:
             listing = self._known[key]
         except KeyError:
             if len(self._known) > 4096:
                 self._known.clear()
-            listing = self._known[key] = self._find(model, url, provider, tier)
+            listing = self._known[key] = self._find(model, url, provider, tier, geo)
         if listing is None:
             return None
         return listing.only or listing.at(now())
@@ -190,9 +210,10 @@ class Catalogue:
         provider: str | None,
         now: Callable[[], datetime],
         tier: str | None = None,
+        geo: str | None = None,
     ) -> Price | None:
         """Return the price of the first of these models that has one."""
-        prices = (self.price(model, url, provider, now, tier) for model in models if model)
+        prices = (self.price(model, url, provider, now, tier, geo) for model in models if model)
         return next(filter(None, prices), None)
 
     def seller(self, url: str) -> str | None:
@@ -202,6 +223,11 @@ class Catalogue:
         except LookupError:
             return None
         return seller
+
+    def by_piece(self, model: str, url: str, provider: str | None) -> bool:
+        """Return whether a model has prices by piece, which depend on what is asked for."""
+        seller, _ = self._model(model, url, provider)
+        return seller is not None and pieces.sells(seller.id, model)
 
     def window(self, model: str, url: str, provider: str | None) -> int | None:
         """Return the size of a model's context window, in tokens; None if it is unknown."""
@@ -219,7 +245,9 @@ class Catalogue:
         there = [each for each in every if each.id == seller] or every
         return frozenset(model.id for each in there for model in each.models)
 
-    def _find(self, model: str, url: str, provider: str | None, tier: str | None) -> Listing | None:
+    def _find(self, model: str, url: str, provider: str | None, tier: str | None, geo: str | None) -> Listing | None:
+        if (factor := surcharges.factor_of(url, model, geo)) is None:
+            return None
         seller, listed = self._model(model, url, provider)
         if seller is not None and (by_piece := pieces.prices(seller.id, model)):
             return Listing([_Always(by_piece)])
@@ -227,7 +255,7 @@ class Catalogue:
             return None
         rows = listed.prices if isinstance(listed.prices, list) else [_Always(listed.prices)]
         if tier is None or (seller.id, tier) in _SAME:
-            return Listing(rows)
+            return Listing(rows, factor=factor)
         # if the seller has no entry of its own, the model is another seller's, and so are its tiers
         own = any(listed is each for each in seller.models)
         variants = [
@@ -235,7 +263,7 @@ class Catalogue:
             for each in (listed.price_variants or () if own else ())
             if any(each.when == {when: tier} for when in _WHENS)
         ]
-        return Listing(rows, variants, strict=True)
+        return Listing(rows, variants, strict=True, factor=factor)
 
     def _model(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         """The seller and its model, also where the name says the maker first."""
@@ -247,6 +275,8 @@ class Catalogue:
 
     def _named(self, model: str, url: str, provider: str | None) -> tuple[Any, Any]:
         snapshot = self._snapshot()
+        for host, other in _REGIONS:
+            url = host.sub(other, url)
         for where in ((None, url), (provider, None), (None, None)):
             try:
                 seller = snapshot.find_provider(model.lower(), *where)

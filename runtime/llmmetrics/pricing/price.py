@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from llmmetrics.wire.format import Charge
-from llmmetrics.wire.usage import PIECES, Usage
+from llmmetrics.wire.usage import CACHED, FEES, PIECES, Usage
 
 ATTO = 10**18
 """Attodollars in a dollar: a price for a million tokens may have 12 decimals."""
@@ -55,6 +56,11 @@ class Price:
             return None
         return cost
 
+    def times(self, factor: Fraction) -> Price:
+        """Return the price with other prices of tokens; what is billed by piece stays as it is."""
+        tiers = tuple((threshold, _times(units, factor)) for threshold, units in self.tiers)
+        return Price(_times(self.units, factor), tiers, self.request_fee)
+
     def knows(self, usage: Usage) -> bool:
         """Return whether any bucket of a usage has a price."""
         return not self.at(usage.prompt).keys().isdisjoint(usage.buckets)
@@ -63,6 +69,18 @@ class Price:
         """Compute the cost of the buckets that have a price, in attodollars."""
         units = self.at(usage.prompt)
         return sum(units.get(name, 0) * n for name, n in usage.buckets.items())
+
+    def halved(self) -> Price:
+        """Return half the price of fresh and written tokens. Reads from a cache and fees keep theirs."""
+        return Price(_half(self.units), tuple((start, _half(units)) for start, units in self.tiers), self.request_fee)
+
+
+def _half(units: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: n if name in FEES or name in CACHED else -(-n // 2) for name, n in units.items()}
+
+
+def _times(units: Mapping[str, int], factor: Fraction) -> Mapping[str, int]:
+    return {name: unit if name in PIECES else round(unit * factor) for name, unit in units.items()}
 
 
 _KINDS = ("audio", "image", "video")

@@ -20,7 +20,7 @@ from llmmetrics.wire.format import (
     wire_cost,
 )
 from llmmetrics.wire.framing.frames import Doc
-from llmmetrics.wire.tiers import tier_of
+from llmmetrics.wire.tiers import region_of, tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
 
@@ -64,6 +64,7 @@ def read(body: Doc) -> Reading:
         error=body.get("error"),
         # https://docs.anthropic.com/en/docs/build-with-claude/fast-mode
         tier=tier_of(usage.get("service_tier"), usage.get("speed")),
+        geo=region_of(usage.get("inference_geo")),
     )
 
 
@@ -154,6 +155,7 @@ FORMATS = (
         hosts=_HOSTS,
         example="/v1/messages",
         note="`input_tokens` does not include the cache; a refusal before any output is free",
+        geo_name=("inference_geo",),
         tier_names=TIER,
     ),
     Format(

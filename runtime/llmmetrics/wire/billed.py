@@ -284,38 +284,37 @@ _JOBS = (
     _uncounted(
         "openai.jobs",
         r"/fine_tuning/(?:jobs(?:/[^/]+/resume)?|alpha/graders/run)/?$|/evals/[^/]+/runs/?$|/containers/?$"
-        r"|/threads/(?:[^/]+/)?runs(?:/[^/]+/submit_tool_outputs)?/?$|(?<!/messages)/batches/?$"
         r"|/agents/sessions(?:/[^/]+/events)?/?$|/content_provenance_checks/?$|/agents/automations/[^/]+/invocations/?$"
         r"|/(?:realtime/calls|live/sessions)(?:/[^/]+/(?:accept|fork))?/?$",
         "/v1/fine_tuning/jobs",
-        "fine-tuning, evaluations, batches, assistants' runs, agents, containers, sessions over WebRTC",
+        "fine-tuning, evaluations, agents, containers, sessions over WebRTC",
         frozenset({"openai", "azure", "groq", "together"}),
         openai.refusal,
     ),
     _uncounted(
         "anthropic.jobs",
-        r"/v1/(?:messages/batches|sessions(?:/[^/]+/events)?|deployments/[^/]+/run|dreams)/?$",
-        "/v1/messages/batches",
-        "batches and managed agents",
+        r"/v1/(?:sessions(?:/[^/]+/events)?|deployments/[^/]+/run|dreams)/?$",
+        "/v1/sessions",
+        "managed agents",
         frozenset({"anthropic"}),
         anthropic.refusal,
     ),
     _uncounted(
         "google.jobs",
-        r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$|:(?:batchGenerateContent|asyncBatchEmbedContent|uploadToFileSearchStore|importFile)$"
+        r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$|:(?:uploadToFileSearchStore|importFile)$"
         r"|/(?:cachedContents|tuningJobs|tunedModels|batchPredictionJobs|triggers/[^/]+/executions)/?$",
-        "/v1beta/models/MODEL:batchGenerateContent",
-        "batches, tuning, caches, indexes, predictions of other models",
+        "/v1beta/cachedContents",
+        "tuning, caches, indexes, predictions of other models",
         _GOOGLE,
         gemini.refusal,
     ),
     _uncounted(
         "mistral.jobs",
-        r"/v1/(?:batch/jobs|fine_tuning/jobs(?:/[^/]+/start)?|(?:chat/)?classifications|libraries/[^/]+/documents(?:/[^/]+/reprocess)?"
+        r"/v1/(?:fine_tuning/jobs(?:/[^/]+/start)?|(?:chat/)?classifications|libraries/[^/]+/documents(?:/[^/]+/reprocess)?"
         r"|workflows/(?:registrations/)?[^/]+/execute|workflows/schedules/[^/]+/trigger"
         r"|audio/(?:agents|sessions)|context/search-indexes(?:/.+)?|observability/.+/live-judging|connectors/[^/]+/tools/[^/]+/call)/?$",
-        "/v1/batch/jobs",
-        "batches, fine-tuning, classifiers, libraries, workflows",
+        "/v1/classifications",
+        "fine-tuning, classifiers, libraries, workflows",
         frozenset({"mistral"}),
         openai.refusal,
     ),

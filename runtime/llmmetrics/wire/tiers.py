@@ -1,4 +1,4 @@
-"""The service tier of a call, if it has a price of its own."""
+"""The service tier and the region of a call, if they have a price of their own."""
 
 from __future__ import annotations
 
@@ -30,6 +30,24 @@ def tier_of(*names: Any) -> str | None:
         if isinstance(value, str) and value and (name := value.lower()) not in STANDARD:
             return name if _NAME.fullmatch(name) else "other"
     return None
+
+
+_WORLD = frozenset({"global", "not_available"})
+
+
+def region_of(value: Any) -> str | None:
+    """Return a region with a price of its own: https://platform.claude.com/docs/en/manage-claude/data-residency."""
+    # a recording may have a placeholder there
+    known = isinstance(value, str) and value not in _WORLD and _NAME.fullmatch(value)
+    return value if known else None
+
+
+def asked_region(format: Format, body: bytes) -> str | None:
+    """Return the region that a request names in its body, also the whole world; None if it names none."""
+    if format.geo_name is None or f'"{format.geo_name[0]}"'.encode() not in body:
+        return None
+    value = value_at(parse(body), format.geo_name)
+    return value if isinstance(value, str) and value else None
 
 
 def asked_tier(format: Format, body: bytes) -> str | None:

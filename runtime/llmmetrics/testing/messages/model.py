@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,12 +28,8 @@ class Request:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty if it is not one."""
-        try:
-            value = json.loads(self.body)
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        """The body as an object, or the text fields of a form; empty if it is neither."""
+        return dict(wire.asked_fields(self.body))
 
     @cached_property
     def place(self) -> str:
@@ -61,7 +56,7 @@ class Request:
         format = self.claim.format
         if "stream" in format.path.groupindex:
             return self.claim.stream
-        return self.json.get("stream", format.always_streams) is True
+        return self.json.get("stream", format.always_streams) in (True, "true")
 
     @property
     def messages(self) -> list[dict[str, str]]:
