@@ -53,7 +53,7 @@ class Scenario(NamedTuple):
     """USD; by default about half of what the processes would spend."""
 
 
-LONG: Mapping[str, Any] = {"processes": 8, "calls": 200, "pace": 0.3, "limit": "0.03"}
+LONG: Mapping[str, Any] = {"processes": 8, "calls": 300, "pace": 0.3, "limit": "0.03"}
 SAFE: Mapping[str, Any] = {"budget": {"Durability": "replicated"}}
 
 ONE = ("sqlite",)
