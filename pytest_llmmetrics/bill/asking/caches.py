@@ -122,7 +122,7 @@ def simulate(demands: Sequence[Demand]) -> list[Served]:
         rules, before = rules_for(demand.model), earlier.setdefault(demand.model, [])
         entries = held.setdefault(demand.model, [])
         common = max((_common(each, demand) for each in before), key=lambda each: each[0], default=(0.0, ""))
-        scale = demand.prompt / total if (total := sum(each.tokens for each in demand.passages)) else 1.0
+        scale = demand.prompt / total if (total := sum(each.tokens for each in demand.parts)) else 1.0
         if rules is None:
             read = common[0] * scale
         elif rules.marks:
@@ -139,7 +139,7 @@ def simulate(demands: Sequence[Demand]) -> list[Served]:
 def _common(old: Demand, new: Demand) -> tuple[float, str]:
     """Return the tokens of the common prefix, and where it ends; an empty place: one is a prefix of the other."""
     tokens = 0.0
-    for one, other in zip(old.passages, new.passages, strict=False):
+    for one, other in zip(old.parts, new.parts, strict=False):
         if one.text != other.text:
             position = _first_difference(one.text, other.text)
             form = volatile_at(other.text, position) or volatile_at(one.text, position)
@@ -167,9 +167,9 @@ _LIFETIMES = {"5m": 300, "30m": 1800, "1h": 3600}
 
 def _at_marks(rules: CacheRules, demand: Demand, entries: list[_Entry], scale: float) -> float:
     """Read and write at the marks of a request; return the tokens that are read."""
-    texts = tuple(each.text for each in demand.passages)
+    texts = tuple(each.text for each in demand.parts)
     sums = [0.0]
-    for each in demand.passages:
+    for each in demand.parts:
         sums.append(sums[-1] + each.tokens * scale)
     ends = _ends(rules, demand)
     read = 0
@@ -188,8 +188,8 @@ def _at_marks(rules: CacheRules, demand: Demand, entries: list[_Entry], scale: f
 
 def _ends(rules: CacheRules, demand: Demand) -> list[tuple[int, int]]:
     """Return the marks of a request: the number of blocks before each, and its lifetime in seconds."""
-    marked = [(n + 1, each.mark) for n, each in enumerate(demand.passages) if each.mark]
+    marked = [(n + 1, each.mark) for n, each in enumerate(demand.parts) if each.mark]
     own = demand.automatic or ("5m" if rules.implicit and not demand.explicit else "")
-    if own and demand.passages:
-        marked.append((len(demand.passages), own))
+    if own and demand.parts:
+        marked.append((len(demand.parts), own))
     return [(end, max(_LIFETIMES.get(mark, rules.seconds), rules.seconds)) for end, mark in marked[-rules.marks :]]
