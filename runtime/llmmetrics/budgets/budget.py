@@ -138,7 +138,8 @@ class SpendLimits:
         self._on_alert = on_alert
         self.alerts = Worker("llmmetrics-alerts")
         """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
-        self._guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
+        self.guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
+        """The ledger, as it is asked for this process."""
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
@@ -150,11 +151,6 @@ class SpendLimits:
             families["ledger_errors"].labels(kind)
         families["ledger_errors"].labels("damaged").inc(journal.skipped)
         processes.on_fork(self._forked)
-
-    @property
-    def guard(self) -> ResilientLedger:
-        """The ledger, as it is asked for this process."""
-        return self._guard
 
     # before a call
 
@@ -174,12 +170,12 @@ class SpendLimits:
         entry = Entry(backend, CallId(self._owner, line.number()), amount, now)
         limit = None if shadow else line.limit
         try:
-            standing = self._guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
+            standing = self.guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
         except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
             if amount and not isinstance(exc, NotAskedError):
-                self._guard.abandon(entry)
+                self.guard.abandon(entry)
             else:
                 line.unused.append(entry.id.number)
             return self._refused(line, window, "ledger")
@@ -208,7 +204,7 @@ class SpendLimits:
 
     def _worst_case(self, line: SpendLimit, window: Window) -> int | None:
         try:
-            return self._guard.balance(line.backend, window).worst_case
+            return self.guard.balance(line.backend, window).worst_case
         except LedgerError:
             return None
 
@@ -240,7 +236,7 @@ class SpendLimits:
 
     def settle(self, entry: Entry) -> None:
         """Book an entry, also one of an answer that came later."""
-        spent, line = self._guard.settle(entry), self.lines.get(entry.key)
+        spent, line = self.guard.settle(entry), self.lines.get(entry.key)
         if line is not None and spent is not None:
             self._spent(line, entry.admitted, spent)
 
@@ -254,7 +250,7 @@ class SpendLimits:
 
         Raises `LedgerError`.
         """
-        booked = self._guard.defer(entry, admitted.id if admitted and admitted.amount else None, answer, note)
+        booked = self.guard.defer(entry, admitted.id if admitted and admitted.amount else None, answer, note)
         line = self.lines.get(entry.key)
         if admitted is not None and line is not None:
             self.in_flight.pop((admitted.key, admitted.id), None)
@@ -266,7 +262,7 @@ class SpendLimits:
         for share in self._settings.spend_alerts:
             if share in line.alerted or spent < share * line.limit:
                 continue
-            claimed = self._guard.claim_alert(line.backend, window, str(share))
+            claimed = self.guard.claim_alert(line.backend, window, str(share))
             if claimed is None:
                 return
             line.alerted.add(share)
@@ -297,11 +293,11 @@ class SpendLimits:
 
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
-        self._guard.catch_up()
+        self.guard.catch_up()
         self._expire()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:
-                self._guard.renew(entry, self._settings.lease_seconds)
+                self.guard.renew(entry, self._settings.lease_seconds)
 
     def _expire(self) -> None:
         """Look whether leases of processes that died have ended: without calls, nothing else would."""
@@ -312,20 +308,20 @@ class SpendLimits:
             if line.window is not None and line.reserved > ours[line.backend]:
                 with suppress(LedgerError):
                     window = line.at(self._clock.now())
-                    self._stands(line, window, self._guard.balance(line.backend, window))
+                    self._stands(line, window, self.guard.balance(line.backend, window))
 
     def retire(self) -> None:
         """Tell the ledger, at the end, that this owner has settled all of its calls."""
         if not self.in_flight:
             for line in filter(lambda each: each.used, self.lines.values()):
-                self._guard.retire(line.backend, self._owner)
+                self.guard.retire(line.backend, self._owner)
 
     def spends(self) -> dict[str, Spend]:
         """Read what each backend has spent in the window of this moment. Raises `LedgerError`."""
         now, spends = self._clock.now(), {}
         for line in self.lines.values():
             window = line.at(now)
-            balance = self._guard.balance(line.backend, window)
+            balance = self.guard.balance(line.backend, window)
             self._stands(line, window, balance)
             blocked = balance.spent >= line.limit and self._settings.mode is not BudgetMode.SHADOW
             spends[line.backend] = Spend(balance.spent, line.limit, blocked, window, balance.by_basis)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from llmmetrics import wire
+from llmmetrics.reading import sockets
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
 from llmmetrics.wire import ANY, Claim, FetchClaim, Format
@@ -54,7 +55,7 @@ def route_of(place: Place, backends: Backends) -> Route:
     found = backends.named(backend) if backend else backends.at(origin, path)
     # who configures a backend of no known provider says that it is one all the same
     whose = (found[0].provider or ANY) if found else provider_of(origin)
-    claim = wire.claim(method, host, path, whose)
+    claim = sockets.claim(host, path) if method == sockets.METHOD else wire.claim(method, host, path, whose)
     fetch = None if claim else wire.fetch(method, host, path, whose)
     upload = None if claim else wire.upload(method, host, path, whose)
     provider = provider_name(origin, claim.format if claim else fetch.format if fetch else upload)

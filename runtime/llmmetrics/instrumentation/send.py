@@ -39,7 +39,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := meter.admit(call)):
+    if isinstance(call, Call) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -69,7 +69,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if call is not None and call.series.limited and isinstance(call, Call) and (exceeded := await meter.aadmit(call)):
+    if isinstance(call, Call) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)

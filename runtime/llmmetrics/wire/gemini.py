@@ -75,7 +75,8 @@ def tokens(usage: Doc) -> Usage:
     return usage_of(buckets)
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """Read an answer."""
     usage = mapping(body.get("usageMetadata"))
     known = any(name in usage for name in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount"))
     used = tokens(usage) if known else None
@@ -126,7 +127,7 @@ FORMATS = (
         path=re.compile(_MODEL + r":(?:(?P<stream>streamG)|g)enerateContent$"),
         fields=("usageMetadata", "modelVersion", "error"),
         members=("candidates", "promptFeedback", "usageMetadata"),
-        read=_read,
+        read=read,
         ended=_last,
         prompt_names=_PROMPT,
         refusal=refusal,
@@ -145,7 +146,7 @@ FORMATS = (
         path=re.compile(_MODEL + r":(?:embedContent|batchEmbedContents)$"),
         fields=("usageMetadata", "error"),
         members=("embedding", "embeddings"),
-        read=_read,
+        read=read,
         prompt_names=PromptNames(texts=("content", "requests")),
         refusal=refusal,
         output_limits=NO_COMPLETION,
