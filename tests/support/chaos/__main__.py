@@ -112,10 +112,6 @@ def main() -> None:
         amounts = (max(result.lost for result in own), max(result.over for result in own))
         numbers = [f"{count:9}" for count in counts] + [f"{amount / PICO:9.6f}" for amount in amounts]
         say(f"{name:36} {kind:8} {mode:10} {' '.join(numbers)}")
-    wrong = sum(bool(result.violations) for result in own)
-        counts = sum(result.calls for result in own), sum(result.unknown for result in own)
-        lost = max(result.lost for result in own) / PICO
-        say(f"{name:36} {kind:8} {mode:10} {len(own):5} {wrong:5} {counts[0]:7} {counts[1]:7} {lost:10.6f}")
     wrong = sum(bool(result.violations) for own in results.values() for result in own)
     say(f"{len(every)} runs, {wrong} wrong")
     sys.exit(wrong > 0)
