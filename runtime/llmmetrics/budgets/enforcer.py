@@ -81,9 +81,7 @@ def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) 
     for backend, matched in zip(settings.backends, backends.all, strict=True):
         if backend.max_spend_usd is None or matched.price:
             continue
-        whose = [
-            f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.listed(matched, (model,))
-        ]
+        whose = [f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.knows(matched, model)]
         if matched.local and not matched.models and price_lookup.sheet is None:
             whose = ["a model that runs at home"]
         for what in whose:

@@ -65,11 +65,13 @@ def unpriced(series: CallSeries, outcome: Outcome, url: str) -> tuple[str, str]:
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:
         what += f" in the service tier {outcome.tier!r}"
+    wanted = "CostPerMillionInputTokens and CostPerMillionOutputTokens"
     if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
         what += f", or of its {', '.join(sorted(fees))}"
+        wanted = "their prices"
     return f"price of {what}", (
-        f"no price is known for {what}: such calls count no cost. Set CostPerMillionInputTokens and "
-        "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
+        f"no price is known for {what}: such calls count no cost. Set {wanted} "
+        "on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
     )
 
 

@@ -113,7 +113,7 @@ class Engine:
         for model in backend.models:
             series = self._series.new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
-            if backend.price or self.price_lookup.listed(backend, (model,)):
+            if backend.price or self.price_lookup.knows(backend, model):
                 self.families.priced(series.backend, series.model)
 
     # for the transports

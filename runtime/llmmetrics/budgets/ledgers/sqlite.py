@@ -68,7 +68,7 @@ class SqliteLedger:
         uptime: float,
         lease: float,
     ) -> Standing:
-        key, moment = self._prefix + key, milliseconds(at)
+        key, moment, amount = self._prefix + key, milliseconds(at), min(amount, MOST + 1)
         start, end = bounds(window)
 
         def see(db: sqlite3.Connection) -> Standing | None:
@@ -89,11 +89,12 @@ class SqliteLedger:
                     (limit, key, end, start),
                 )
             admitted = limit is None or (spent < limit and spent + reserved + amount <= limit)
-            known = bool(amount) and rows.row_of(db, key, id) is not None
-            if admitted and amount and not known and not rows.is_settled(db, key, id):
-                rows.hold(db, key, id, min(amount, MOST), moment, BOOT, uptime + lease, lease)
+            known = False
+            if admitted and amount and rows.reserve(db, key, id, amount, moment, BOOT, uptime + lease, lease):
                 self._due[key] = min(self._due[key], uptime + lease)
                 reserved += amount
+            elif amount:
+                known = rows.row_of(db, key, id) is not None
             return Standing(admitted or known, spent, reserved, expired, generation, bookings)
 
         return (None if amount else self._file.read(see)) or self._file.write(write)
@@ -115,7 +116,7 @@ class SqliteLedger:
         key, moment = self._prefix + key, milliseconds(at)
 
         def write(db: sqlite3.Connection) -> Booked:
-            rows.opened(db, key, window)
+            # a window that is opened after it holds it
             first, replaced = self._settle(db, key, id, amount, basis, moment)
             return _booked(rows.opened(db, key, window), first, replaced)
 
