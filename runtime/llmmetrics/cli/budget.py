@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
-from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
+from llmmetrics.budgets.accounts import Account, budget_rows, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
 from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
 from llmmetrics.cli.budget_tables import (
@@ -130,7 +130,7 @@ def _show(books: _Books) -> int:
 
 
 def _history(books: _Books) -> int:
-    rows = books.chosen(books.ledger.history())
+    rows = books.chosen(budget_rows(books.ledger))
     corrections = books.ledger.corrections(books.asked.backend)
     if books.asked.json:
         resets, releases = ([each for each in corrections if each.kind == kind] for kind in ("reset", "release"))
