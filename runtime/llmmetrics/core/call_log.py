@@ -51,6 +51,7 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
+        request_body=call.request_body,
     )
 
 

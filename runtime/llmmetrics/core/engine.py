@@ -14,7 +14,7 @@ from llmmetrics import wire
 from llmmetrics.budgets.budget import SpendAlert, pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run_budget import RunLedger, SharedRunLedger
+from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
@@ -189,7 +189,7 @@ class Engine:
         except Exception as exc:
             self.swallow("book", exc)
 
-    def shared_runs(self) -> RunLedger:
+    def shared_runs(self) -> SharedRunLedger:
         """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
         if self.enforcer is None:
             # no backend has a limit

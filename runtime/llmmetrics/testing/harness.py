@@ -1,7 +1,7 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
-from llmmetrics.testing import prices
+from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
@@ -22,6 +22,7 @@ __all__ = [
     "Target",
     "TestBudget",
     "Unpriced",
+    "asking",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
