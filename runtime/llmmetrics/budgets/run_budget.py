@@ -106,7 +106,7 @@ class SharedRunLedger:
         return self._limits.guard.balance(key, window)
 
     def keep(self, run: str, now: datetime, until: datetime) -> None:
-        """Keep a run until a moment, or longer if another process has said so; over, it begins again."""
+        """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""
         before = self._limits.guard.advance(f"{ENDS}{run}", milliseconds(until))
         if before < milliseconds(now):
             self._forget(run)
