@@ -8,6 +8,7 @@ from typing import NamedTuple
 from llmmetrics.budgets.answers import is_file
 from llmmetrics.budgets.enforcer import schedule_of
 from llmmetrics.budgets.ledgers import Basis, Ledger, WindowRow
+from llmmetrics.budgets.run_budget import RUN
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window
@@ -38,8 +39,8 @@ def of_settings(ledger: Ledger, settings: Settings, clock: Clock) -> Sequence[Ac
 
 
 def budget_rows(ledger: Ledger) -> Sequence[WindowRow]:
-    """Read the windows of budgets, the newest first, without those of uploaded files."""
-    return [row for row in ledger.history() if not is_file(row.key)]
+    """Read the windows of backends, the newest first, without those of runs and of uploaded files."""
+    return [row for row in ledger.history() if not row.key.startswith(RUN) and not is_file(row.key)]
 
 
 def of_ledger(ledger: Ledger, clock: Clock) -> Sequence[Account]:

@@ -24,6 +24,7 @@ from llmmetrics.cli.budget_tables import (
     window_fields,
     window_table,
 )
+from llmmetrics.cli.budget_tags import days_of, sum_fields, sums_table
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import when
 from llmmetrics.errors import ConfigError
@@ -52,6 +53,10 @@ class BudgetQuestion(NamedTuple):
     yes: bool
     before: str | None
     """The date of `prune`."""
+    by: str | None = None
+    """The tag whose sums `show` prints."""
+    window: str | None = None
+    """The month or day of these sums."""
 
 
 class _Books(NamedTuple):
@@ -120,6 +125,12 @@ def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
 
 
 def _show(books: _Books) -> int:
+    if (tag := books.asked.by) is not None:
+        sums = books.ledger.tallies(tag, *days_of(books.asked.window, books.clock.now()))
+        if books.asked.json:
+            return books.print(values=sum_fields(sums))
+        sys.stdout.writelines(sums_table(tag, sums))
+        return 0
     accounts = books.accounts()
     if books.asked.json:
         return books.print(budgets=map(account_fields, accounts))

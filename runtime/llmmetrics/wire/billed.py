@@ -284,7 +284,7 @@ _JOBS = (
     _uncounted(
         "openai.jobs",
         r"/fine_tuning/(?:jobs(?:/[^/]+/resume)?|alpha/graders/run)/?$|/evals/[^/]+/runs/?$|/containers/?$"
-        r"|/agents/sessions(?:/[^/]+/events)?/?$|/content_provenance_checks/?$|/agents/automations/[^/]+/invocations/?$"
+        r"|/video/generations/jobs/?$|/agents/sessions(?:/[^/]+/events)?/?$|/content_provenance_checks/?$|/agents/automations/[^/]+/invocations/?$"
         r"|/(?:realtime/calls|live/sessions)(?:/[^/]+/(?:accept|fork))?/?$",
         "/v1/fine_tuning/jobs",
         "fine-tuning, evaluations, agents, containers, sessions over WebRTC",
