@@ -19,6 +19,7 @@ from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, Families, Spend
@@ -42,6 +43,9 @@ SCRAPE = 0.5
 
 RECURRENCE = 1.0
 """Seconds between two looks at what waits; a tenth of a lease, where that is less."""
+
+SWEEP = 60.0
+"""Seconds between two looks for named runs whose time is over."""
 
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
@@ -77,9 +81,7 @@ def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) 
     for backend, matched in zip(settings.backends, backends.all, strict=True):
         if backend.max_spend_usd is None or matched.price:
             continue
-        whose = [
-            f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.listed(matched, (model,))
-        ]
+        whose = [f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.knows(matched, model)]
         if matched.local and not matched.models and price_lookup.sheet is None:
             whose = ["a model that runs at home"]
         for what in whose:
@@ -146,7 +148,8 @@ class Enforcer:
         }
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
-        self._families, self._swallow = host.families, host.swallow
+        self._families, self._swallow, self._clock = host.families, host.swallow, host.clock
+        self._sweeps_at = float("-inf")
         self.answers: AnswerStore = LedgerAnswers(self.budget)
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
@@ -251,6 +254,14 @@ class Enforcer:
         if flush := self._flush():
             flush()
         self.budget.recur()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete the named runs whose time is over, now and then."""
+        if self._clock.monotonic() >= self._sweeps_at:
+            self._sweeps_at = self._clock.monotonic() + SWEEP
+            with suppress(LedgerError):
+                SharedRunLedger(self.budget).sweep(self._clock.now())
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:

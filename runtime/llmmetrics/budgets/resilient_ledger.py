@@ -146,6 +146,18 @@ class ResilientLedger:
         """Do as `Ledger.advance`."""
         return self._ask(self.ledger.advance, mark, to)
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        """Do as `Ledger.marks`."""
+        return self._ask(self.ledger.marks, prefix)
+
+    def forget(self, name: str) -> None:
+        """Do as `Ledger.forget`."""
+        with self._lock:
+            # what it had is no loss
+            self._seen = {about: seen for about, seen in self._seen.items() if about[0] != name}
+            self._recent = deque((each for each in self._recent if each.key != name), maxlen=REMEMBERED)
+        self._ask(self.ledger.forget, name)
+
     def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
         """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:

@@ -51,6 +51,15 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
+        request_body=call.request_body,
+    )
+
+
+def unknown_path(backend: str, url: str) -> tuple[str, str]:
+    """Write the warning that a limited backend gets a request that no table knows; return its topic and text."""
+    return f"path {url}", (
+        f"POST {url} is neither a call nor known to be free: nothing of it is counted for {backend!r}. It is refused "
+        "when the budget is spent. Register a format for it (docs/formats.md), or send it past the meter"
     )
 
 
@@ -65,11 +74,13 @@ def unpriced(series: CallSeries, outcome: Outcome, url: str) -> tuple[str, str]:
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:
         what += f" in the service tier {outcome.tier!r}"
+    wanted = "CostPerMillionInputTokens and CostPerMillionOutputTokens"
     if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
         what += f", or of its {', '.join(sorted(fees))}"
+        wanted = "their prices"
     return f"price of {what}", (
-        f"no price is known for {what}: such calls count no cost. Set CostPerMillionInputTokens and "
-        "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
+        f"no price is known for {what}: such calls count no cost. Set {wanted} "
+        "on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
     )
 
 

@@ -224,6 +224,11 @@ class Catalogue:
             return None
         return seller
 
+    def by_piece(self, model: str, url: str, provider: str | None) -> bool:
+        """Return whether a model has prices by piece, which depend on what is asked for."""
+        seller, _ = self._model(model, url, provider)
+        return seller is not None and pieces.sells(seller.id, model)
+
     def window(self, model: str, url: str, provider: str | None) -> int | None:
         """Return the size of a model's context window, in tokens; None if it is unknown."""
         _, listed = self._model(model, url, provider)

@@ -2,7 +2,7 @@
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.system.boot import shift_uptime
-from llmmetrics.testing import prices
+from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
@@ -23,6 +23,7 @@ __all__ = [
     "Target",
     "TestBudget",
     "Unpriced",
+    "asking",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",

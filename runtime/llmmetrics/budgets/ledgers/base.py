@@ -273,6 +273,14 @@ class Ledger(Protocol):
         """Forget the settled ids of an owner that ends and has settled all of its calls."""
         ...
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        """Read the high-water marks whose names begin with this."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Delete all that the key of this name has, and the mark of this name: a run is over."""
+        ...
+
     def close(self) -> None:
         """Close files and connections."""
         ...

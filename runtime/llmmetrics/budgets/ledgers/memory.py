@@ -373,6 +373,15 @@ class MemoryLedger:
         with self._lock:
             self._keys[key].settled.pop(owner, None)
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        with self._lock:
+            return {mark: to for mark, to in self._marks.items() if mark.startswith(prefix)}
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._keys.pop(name, None)
+            self._marks.pop(name, None)
+
     def close(self) -> None:
         """Do nothing: there is no file."""
 

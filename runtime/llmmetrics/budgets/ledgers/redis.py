@@ -193,6 +193,18 @@ class RedisLedger:
         self._command("DEL", self._key(key, f"owner:{owner}"))
         self._command("HDEL", self._key(key, "meta"), f"o|{owner}")
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        marks = self._command("HGETALL", f"{self._shared}marks")
+        return {mark: int(to) for mark, to in marks.items() if mark.startswith(prefix)}
+
+    def forget(self, name: str) -> None:
+        owners = self._command("HKEYS", self._key(name, "owners"))
+        for kind in (*lua.KEYS, *(f"owner:{owner}" for owner in owners)):
+            self._command("DEL", self._key(name, kind))
+        self._command("SREM", f"{self._shared}backends", name)
+        self._command("HDEL", f"{self._shared}marks", name)
+        self._keys.pop(name, None)
+
     def close(self) -> None:
         self._servers.close()
 

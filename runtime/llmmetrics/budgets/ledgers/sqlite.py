@@ -315,6 +315,26 @@ class SqliteLedger:
         row = (self._prefix + key, owner)
         self._file.write(lambda db: db.execute("DELETE FROM settled_ranges WHERE key = ? AND owner = ?", row))
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        whose = self._prefix + prefix
+        selected = self._file.read(
+            lambda db: db.execute(
+                "SELECT mark, line FROM marks WHERE substr(mark, 1, length(?)) = ?", (whose, whose)
+            ).fetchall()
+        )
+        return {mark.removeprefix(self._prefix): to for mark, to in selected}
+
+    def forget(self, name: str) -> None:
+        key = self._prefix + name
+
+        def write(db: sqlite3.Connection) -> None:
+            for table in ("window_sums", "quarter_hours", "reservations", "settled_ranges", "alerts", "corrections"):
+                db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+            db.execute("DELETE FROM marks WHERE mark = ?", (key,))
+
+        self._file.write(write)
+        self._due.pop(key, None)
+
     def close(self) -> None:
         self._file.close()
 
