@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
@@ -206,6 +206,11 @@ class Enforcer:
         else:
             task()
 
+    def add_tagged(self, tags: Iterable[tuple[str, str]], cost: int) -> None:
+        """Add a cost in attodollars to the ledger's sums by tag."""
+        self.worker.start()
+        self.budget.tag_sums.add(tags, cost, self._clock.now())
+
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
         return self._asked(self.budget.spends) or {}
@@ -265,7 +270,7 @@ class Enforcer:
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
-    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs", ledger.name, ledger.reach)
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs and tags", ledger.name, ledger.reach)
     if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
         log.warning(
             "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "
