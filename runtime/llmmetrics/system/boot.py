@@ -18,8 +18,10 @@ BOOT = _boot()
 """The id of this start of the machine; empty where the system has none."""
 
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 def uptime() -> float:
     """Return seconds since the machine started, with the time that it slept where the system counts it."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
     # monotonic: perf_counter may begin with the process
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
