@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
@@ -42,7 +42,7 @@ SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
 
 RECURRENCE = 1.0
-"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+"""Seconds between two looks at what waits; a tenth of a lease, where that is less."""
 
 SWEEP = 60.0
 """Seconds between two looks for named runs whose time is over."""
@@ -154,7 +154,7 @@ class Enforcer:
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        interval = min(self.settings.lease_seconds / 10, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
@@ -205,6 +205,11 @@ class Enforcer:
             self.worker.submit(task)
         else:
             task()
+
+    def add_tagged(self, tags: Iterable[tuple[str, str]], cost: int) -> None:
+        """Add a cost in attodollars to the ledger's sums by tag."""
+        self.worker.start()
+        self.budget.tag_sums.add(tags, cost, self._clock.now())
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
@@ -265,7 +270,7 @@ class Enforcer:
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
-    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs", ledger.name, ledger.reach)
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs and tags", ledger.name, ledger.reach)
     if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
         log.warning(
             "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "

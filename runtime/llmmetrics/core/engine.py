@@ -88,7 +88,8 @@ class Engine:
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
-        if limited:
+        attribution = self.settings.attribution
+        if limited or (attribution.keys and self.settings.budget.ledger is not None):
             self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
         self._guarded("warm", self.price_lookup.catalogue.warm)
@@ -212,9 +213,11 @@ class Engine:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
 
-    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage, cost: int | None) -> None:
+    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count tokens and a cost (attodollars) by the tags of a call."""
-        self._tagged.add(tuple(tags), backend, usage, cost)
+        self._tagged.add(tags, backend, usage, cost)
+        if self.enforcer is not None and cost:
+            self.enforcer.add_tagged(tags, cost)
 
     def give_back(self, request: UnknownRequest) -> None:
         """Tell the budget that a request is over, of which nothing is booked."""
@@ -256,7 +259,7 @@ class Engine:
         if call.runs:
             call.tokens = usage.total if usage else 0
         if call.tags:
-            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
