@@ -42,7 +42,7 @@ SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
 
 RECURRENCE = 1.0
-"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+"""Seconds between two looks at what waits; a tenth of a lease, where that is less."""
 
 SWEEP = 60.0
 """Seconds between two looks for named runs whose time is over."""
@@ -154,7 +154,7 @@ class Enforcer:
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        interval = min(self.settings.lease_seconds / 10, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
