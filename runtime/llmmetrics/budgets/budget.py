@@ -149,7 +149,7 @@ class SpendLimits:
             if admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
             return
-        self.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
+        self.settle(Entry(admitted.key, admitted.id, min(amount, MOST), admitted.admitted, basis))
 
     def settle(self, entry: Entry) -> None:
         """Book an entry, also one of an answer that came later."""
