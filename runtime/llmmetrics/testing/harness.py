@@ -1,6 +1,7 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation.import_hooks import when as when_imported
 from llmmetrics.testing import prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
@@ -31,4 +32,5 @@ __all__ = [
     "prices",
     "set_owner",
     "target_of",
+    "when_imported",
 ]
