@@ -104,14 +104,14 @@ def _connect(original: Any, answer: Answer) -> Any:
         if self.proxy is not None or not _is_ours(self.host, self.port):
             original(self)
             return
-        self.sock = _Socket(self, answer)
+        self.sock = _FakeSocket(self, answer)
         # no warning of a certificate that nothing has checked
         self.is_verified = True
 
     return connect
 
 
-class _Socket:
+class _FakeSocket:
     """A socket that answers what is written to it."""
 
     def __init__(self, connection: Any, answer: Answer) -> None:
@@ -129,7 +129,7 @@ class _Socket:
         self._written = b""
         reply = self._answer(request)
         _raise_as_urllib3(reply, self._connection)
-        return io.BufferedReader(_Body(reply))
+        return io.BufferedReader(_FakeBody(reply))
 
     def settimeout(self, _: Any) -> None:
         """Ignore it: a fault decides what times out."""
@@ -143,7 +143,7 @@ class _Socket:
         """Do nothing: there is no connection."""
 
 
-class _Body(io.RawIOBase):
+class _FakeBody(io.RawIOBase):
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._left = _pieces(reply)
@@ -192,7 +192,7 @@ def _aiohttp(module: Any, answer: Answer) -> Iterator[tuple[type[Any], str, Any]
             return await original(self, req, *args, **options)
         loop = asyncio.get_running_loop()
         protocol = self._factory()
-        protocol.connection_made(_Transport(protocol, answer, req, loop))
+        protocol.connection_made(_FakeTransport(protocol, answer, req, loop))
         # what a fault has left cannot be used again
         protocol.force_close()
         return module.Connection(self, req.connection_key, protocol, loop)
@@ -200,7 +200,7 @@ def _aiohttp(module: Any, answer: Answer) -> Iterator[tuple[type[Any], str, Any]
     yield module.BaseConnector, "connect", connect
 
 
-class _Transport(asyncio.Transport):
+class _FakeTransport(asyncio.Transport):
     """A transport that answers what is written to it."""
 
     def __init__(self, protocol: Any, answer: Answer, req: Any, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core.call import Call
@@ -85,7 +85,8 @@ class Answers:
         host.families.has_answers(self.counts)
 
     @property
-    def _store(self) -> AnswerStore:
+    def store(self) -> AnswerStore:
+        """Where ids are kept: the ledger, or this process."""
         enforcer = self._host.enforcer
         return self._process if enforcer is None else enforcer.answers
 
@@ -130,7 +131,7 @@ class Answers:
             # counted by its call: never again when it is fetched
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
-            self._store.advance(_counted(answer), self._store.advance(_counted(answer), 0) + 1)
+            self.store.advance(_counted(answer), self.store.advance(_counted(answer), 0) + 1)
             return
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
@@ -139,8 +140,8 @@ class Answers:
         try:
             # an id that was counted and comes again is a new answer
             mark = answer.owner if call.format.batch else _counted(answer)
-            current = answer._replace(number=self._store.advance(mark, 0))
-            self._store.keep(current, Kept(series.backend, at, amount, note), entry)
+            current = answer._replace(number=self.store.advance(mark, 0))
+            self.store.keep(current, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
             # without its id, no answer can replace what is booked
             call.amount, call.basis = amount, self._unsure
@@ -177,27 +178,27 @@ class Answers:
             note = json.dumps({"batch": answer.owner, "state": later.state})
             row = Kept(of_files(fetch.route.label(None)), self._host.clock.now(), 0, note)
             for file in later.results:
-                self._store.keep(_key(fetch.route, file, "file"), row)
+                self.store.keep(_key(fetch.route, file, "file"), row)
 
     def _count(self, fetch: Fetch, answer: AnswerKey, later: LaterAnswer, reading: Reading) -> None:
         """Count one answer, or the end of a batch that has no results."""
         verdict = verdict_of(later.state, used=reading.usage is not None)
         if later.empty:
             verdict = FetchVerdict.RELEASE
-        times = self._store.advance(_counted(answer), 0)
-        answer = answer._replace(number=self._store.advance(answer.owner, 0) if fetch.format.batch else times)
-        kept = self._store.find(answer)
+        times = self.store.advance(_counted(answer), 0)
+        answer = answer._replace(number=self.store.advance(answer.owner, 0) if fetch.format.batch else times)
+        kept = self.store.find(answer)
         if kept is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
             # counted before, or by its call, or not ours
             return
-        if self._store.advance(_counted(answer), times + 1) > times:
+        if self.store.advance(_counted(answer), times + 1) > times:
             # another process counts it just now
             return
         row = kept or self._stranger(fetch, reading.model)
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
-        self._store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
+        self.store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
         self._add(parts, fetch.route.url)
         if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
             self._host.families["without_usage"].labels("absent").inc()
@@ -208,7 +209,7 @@ class Answers:
     def _results(self, fetch: Fetch, *, whole: bool) -> None:
         assert fetch.reader is not None
         results = results_of(fetch.reader, fetch.buffer, whole=whole)
-        file = self._store.find(_key(fetch.route, fetch.claim.id, "file"))
+        file = self.store.find(_key(fetch.route, fetch.claim.id, "file"))
         answer, state = _key(fetch.route, fetch.claim.id), AnswerState.COMPLETED
         if file is not None:
             note = json.loads(file.note)
@@ -217,16 +218,16 @@ class Answers:
 
     def _lines(self, fetch: Fetch, answer: AnswerKey, state: AnswerState, results: Results) -> None:
         """Count the results that no read has counted before. Those of a batch that was not seen count as well."""
-        mark = self._store.advance(answer.owner, 0)
-        kept = self._store.find(answer._replace(number=mark))
+        mark = self.store.advance(answer.owner, 0)
+        kept = self.store.find(answer._replace(number=mark))
         if results.start > mark or (kept is None and not results.readings):
             # what is between was not read: it stays pending
             return
-        mark = self._store.advance(answer.owner, results.end)
+        mark = self.store.advance(answer.owner, results.end)
         if mark >= results.end and not (kept and results.complete):
             return
         part = answer._replace(number=mark)
-        row = self._store.find(part) or kept or self._stranger(fetch, None)
+        row = self.store.find(part) or kept or self._stranger(fetch, None)
         parts = [
             self._part(fetch, row, reading, BATCH)
             for end, reading in results.readings
@@ -235,8 +236,8 @@ class Answers:
         amount = self._amount(row, parts)
         if not results.complete:
             left = max(row.amount - amount, 0)
-            self._store.keep(part._replace(number=results.end), row._replace(amount=left))
-        self._store.settle(part, row._replace(amount=amount))
+            self.store.keep(part._replace(number=results.end), row._replace(amount=left))
+        self.store.settle(part, row._replace(amount=amount))
         self._add(parts, fetch.route.url)
         if results.complete:
             self._over(row, state)
@@ -252,7 +253,7 @@ class Answers:
         id = fields.get("id") if isinstance(fields, dict) else None
         if isinstance(id, str) and upload.cost is not None:
             row = Kept(of_files(upload.route.label(None)), self._host.clock.now(), 0, upload.cost.note())
-            self._store.keep(_key(upload.route, id, "upload"), row)
+            self.store.keep(_key(upload.route, id, "upload"), row)
 
     # what both share
 

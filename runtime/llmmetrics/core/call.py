@@ -12,6 +12,7 @@ from typing import Protocol
 from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -64,6 +65,16 @@ class Call:
     """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
+    gated = False
+    """Whether the runs have a say: it belongs to one, or has to."""
+    runs: tuple[Run, ...] = ()
+    """The runs that it belongs to."""
+    holds: list[Hold]
+    """What its runs have reserved for it."""
+    sent = True
+    """False for a request that was not sent, or is no call."""
+    tokens = 0
+    """Prompt and completion tokens."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False
@@ -124,7 +135,7 @@ class Call:
             self._close()
 
     def _close(self) -> None:
-        if self.admitted is not None or self.later is not None:
+        if self.admitted is not None or self.later is not None or self.runs:
             self.meter.book(self)
         try:
             self.series.end()
@@ -135,7 +146,7 @@ class Call:
         """Forget the call: the request was not an LLM call (a redirect hop)."""
         try:
             if self._open.pop() == processes.pid:
-                self.amount = 0
+                self.amount, self.sent = 0, False
                 self._close()
         except IndexError:
             return

@@ -11,21 +11,24 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, pico
+from llmmetrics.budgets.amounts import pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
-from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.context import NOTHING, CallContext, current
-from llmmetrics.core.fetch import Fetch, Passage, Upload
-from llmmetrics.core.health import BackendHealth
+from llmmetrics.core.fetch import Fetch, Passage, UnknownRequest, Upload
+from llmmetrics.core.health import BackendHealth, Circuit
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
+from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
@@ -82,10 +85,12 @@ class Engine:
         self._alone_told = False
         self.enforcer: Enforcer | None = None
         self.answers = Answers(self)
+        self._gate = RunGate(self)
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
-        if limited:
+        attribution = self.settings.attribution
+        if limited or (attribution.keys and self.settings.budget.ledger is not None):
             self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
         self._guarded("warm", self.price_lookup.catalogue.warm)
@@ -110,7 +115,7 @@ class Engine:
         for model in backend.models:
             series = self._series.new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
-            if backend.price or self.price_lookup.listed(backend, (model,)):
+            if backend.price or self.price_lookup.knows(backend, model):
                 self.families.priced(series.backend, series.model)
 
     # for the transports
@@ -132,7 +137,7 @@ class Engine:
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.begin()
-            if context is not NOTHING:
+            if context is not NOTHING or self._gate.required or any_open():
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -145,27 +150,61 @@ class Engine:
             return Fetch(self, route, route.fetch)
         name = route.label(None)
         self.families["unmetered"].labels(name).inc()
-        if route.upload is not None and self.enforcer is not None and name in self.enforcer.budget.lines:
-            return Upload(self, route, route.upload, self.enforcer.pricing(name, route))
+        if self.enforcer is None or name not in self.enforcer.budget.lines:
+            return None
+        if route.upload is not None:
+            return Upload(self, route, route.upload, self.enforcer.bounds.pricing(name, route))
+        if route.unknown:
+            self.say(*call_log.unknown_path(name, route.url))
+            return UnknownRequest(self, route, name)
         return None
 
-    def admit(self, call: Call) -> BudgetExceeded | None:
+    def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
+        return _noted(call, self._admit(call))
 
-    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+    async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
-        return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
+        call.asynchronous = True
+        asked = self.enforcer
+        return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
+
+    def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
+        """Ask the runs of a call, then the budget of its backend."""
+        if isinstance(call, UnknownRequest):
+            return None if self.enforcer is None else self.enforcer.admit(call)
+        try:
+            if call.gated and (refusal := self._gate.admit(call)):
+                return refusal
+        except Exception as exc:
+            self.swallow("run", exc)
+        if self.enforcer is None or not call.series.limited:
+            return None
+        refusal = self.enforcer.admit(call)
+        if refusal and call.runs:
+            self._gate.release(call)
+        return refusal
 
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call, and keep the id of an answer that comes later."""
         try:
+            if call.runs:
+                book = partial(self._gate.book, call)
+                book() if self.enforcer is None else self.enforcer.in_turn(call, book)
             if call.later is not None:
                 self.answers.ended(call)
             elif self.enforcer is not None:
                 self.enforcer.book(call)
         except Exception as exc:
             self.swallow("book", exc)
+
+    def shared_runs(self) -> SharedRunLedger:
+        """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
+        if self.enforcer is None:
+            # no backend has a limit
+            self.fund(Enforcer(self.settings, {}, self, None))
+        assert self.enforcer is not None, "it was just set"
+        return SharedRunLedger(self.enforcer.budget)
 
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:
         """Count what a fetch has brought."""
@@ -175,9 +214,19 @@ class Engine:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
 
-    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage, cost: int | None) -> None:
+    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count tokens and a cost (attodollars) by the tags of a call."""
-        self._tagged.add(tuple(tags), backend, usage, cost)
+        self._tagged.add(tags, backend, usage, cost)
+        if self.enforcer is not None and cost:
+            self.enforcer.add_tagged(tags, cost)
+
+    def give_back(self, request: UnknownRequest) -> None:
+        """Tell the budget that a request is over, of which nothing is booked."""
+        try:
+            if self.enforcer is not None:
+                self.enforcer.book(request)
+        except Exception as exc:
+            self.swallow("book", exc)
 
     def series_of(self, backend: str, model: str) -> CallSeries:
         """Return the series of a backend and model."""
@@ -198,16 +247,20 @@ class Engine:
         call.later = outcome.later
         if usage is None:
             cost, call.amount = None, 0
+            # a run books for a pending answer what is reserved for it
+            call.unknown = "pending" if outcome.pending else None
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
                 self.unpriced(series, outcome, call.route.url)
-            if call.admitted is not None:
+            if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
         if call.tags:
-            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -228,8 +281,11 @@ class Engine:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
-        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         call.tags = self._tagged.of(context.tags)
+        call.runs = self._gate.of(context)
+        if call.runs or self._gate.required:
+            call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
@@ -316,7 +372,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
     if call.trial is not None:
         call.trial.refused = refusal

@@ -118,6 +118,9 @@ ROWS: dict[str, FamilyRow] = {
     "tagged_tokens": FamilyRow(
         "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
     ),
+    "outside_runs": FamilyRow(
+        "llmmetrics_calls_outside_runs_total", Counter, "Calls of a thread without a run, while a run was open", ()
+    ),
     "failovers": FamilyRow(
         "llmmetrics_failovers_total",
         Counter,

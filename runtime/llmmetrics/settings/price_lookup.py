@@ -76,6 +76,12 @@ class PriceLookup:
         """Return the catalogue's price of the first of these names that it has."""
         return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
 
+    def knows(self, place: Place, model: str) -> bool:
+        """Return whether calls to a model have a known price, by tokens or by piece."""
+        if self.listed(place, (model,)) is not None:
+            return True
+        return not place.local and self.catalogue.by_piece(model, place.url, place.seller)
+
     def window(self, place: Place, model: str | None) -> int | None:
         """Return the model's context window in tokens; None if the catalogue has none."""
         return None if place.local or model is None else self.catalogue.window(model, place.url, place.seller)

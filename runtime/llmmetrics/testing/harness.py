@@ -2,7 +2,8 @@
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation.import_hooks import when as when_imported
-from llmmetrics.testing import prices
+from llmmetrics.system.boot import shift_uptime
+from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
@@ -23,6 +24,7 @@ __all__ = [
     "Target",
     "TestBudget",
     "Unpriced",
+    "asking",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
@@ -31,6 +33,7 @@ __all__ = [
     "next_reset",
     "prices",
     "set_owner",
+    "shift_uptime",
     "target_of",
     "when_imported",
 ]
