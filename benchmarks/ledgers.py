@@ -1,7 +1,9 @@
 """Measures what a budget's ledger adds to a call, reserve + settle, next to its allowed maximum.
 
-The median of blocks, in microseconds, and their quartiles. Redis is a server of the benchmark's own, compared with two
-bare calls of the same client; the processes that share an SQLite file are asked for their longest wait.
+The median of blocks, in microseconds, and their quartiles. What is compared is measured in turns, so that a busy
+machine slows both: SQLite with the same work in bare sqlite3, Redis with two empty scripts of the same client, and each
+ledger that has 5,000 open reservations with one that has none. Processes that share a file are asked for their longest
+wait.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import multiprocessing
 import shutil
 import socket
+import sqlite3
 import statistics
 import subprocess
 import tempfile
@@ -61,9 +64,75 @@ def show(name: str, times: list[float], target: str = "") -> float:
     return middle
 
 
-def both(name: str, ledger: Ledger, rounds: int, calls: int, target: str = "") -> None:
-    show(f"{name}, strict", blocks(lambda each: pair(ledger, 10, each), rounds, calls), target)
-    show(f"{name}, documented", blocks(lambda each: pair(ledger, 0, each), rounds, calls))
+def strict(ledger: Ledger) -> Callable[[str], object]:
+    return lambda each: pair(ledger, 10, each)
+
+
+def documented(ledger: Ledger) -> Callable[[str], object]:
+    return lambda each: pair(ledger, 0, each)
+
+
+def in_turns(rounds: int, calls: int, **acts: Callable[[str], object]) -> dict[str, list[float]]:
+    """Measure several acts, a block of each in every round."""
+    times: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(rounds):
+        for name, act in acts.items():
+            times[name] += blocks(act, 1, calls)
+    return times
+
+
+def ratio(name: str, ours: list[float], other: list[float], most: float) -> None:
+    """Show how many times as long as the other our act takes: the median over the rounds."""
+    middle = statistics.median(one / two for one, two in zip(ours, other, strict=True))
+    print(f"{name:44} {middle:9.2f}{'':18}at most {most}")
+
+
+def raw_sqlite(path: Path, durability: str) -> Callable[[str], object]:
+    """Make the least that reserves and settles in an SQLite file: two transactions, a sum of what is reserved."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = wal")
+    db.execute(f"PRAGMA synchronous = {durability}")
+    db.execute("CREATE TABLE sums (name TEXT PRIMARY KEY, spent INTEGER, reserved INTEGER) WITHOUT ROWID")
+    db.execute("CREATE TABLE held (id INTEGER PRIMARY KEY, amount INTEGER)")
+    db.execute("INSERT INTO sums VALUES ('backend', 0, 0)")
+
+    def act(id: str) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        spent, reserved = db.execute("SELECT spent, reserved FROM sums WHERE name = 'backend'").fetchone()
+        if spent + reserved + 10 <= LIMIT:
+            db.execute("INSERT INTO held VALUES (?, 10)", (int(id),))
+            db.execute("UPDATE sums SET reserved = reserved + 10 WHERE name = 'backend'")
+        db.execute("COMMIT")
+        db.execute("BEGIN IMMEDIATE")
+        (amount,) = db.execute("DELETE FROM held WHERE id = ? RETURNING amount", (int(id),)).fetchone()
+        db.execute("UPDATE sums SET spent = spent + 7, reserved = reserved - ? WHERE name = 'backend'", (amount,))
+        db.execute("COMMIT")
+
+    return act
+
+
+def sqlite(directory: Path, durability: str, rounds: int, calls: int) -> None:
+    """Compare our file with a bare one."""
+    ledger = open_ledger(f"sqlite:///{directory / durability}.db", namespace="bench", durability=durability)
+    raw = raw_sqlite(directory / f"raw-{durability}.db", durability)
+    times = in_turns(rounds, calls, raw=raw, strict=strict(ledger), documented=documented(ledger))
+    for name in times:
+        show(f"sqlite {durability}, {name}", times[name])
+    ratio(f"sqlite {durability}, strict / raw", times["strict"], times["raw"], 2.0)
+    ratio(f"sqlite {durability}, documented / raw", times["documented"], times["raw"], 1.3)
+
+
+OPEN = 5000
+
+
+def crowded(name: str, url: str, rounds: int, calls: int) -> None:
+    """Compare a ledger that has many open reservations with one that has none."""
+    empty, full = (open_ledger(url, namespace=f"bench-{n}") for n in (0, OPEN))
+    for n in range(OPEN):
+        full.reserve("backend", WINDOW, 1, LIMIT, CallId("open", n), NOW, UPTIME, 10**6)
+    times = in_turns(rounds, calls, empty=strict(empty), full=strict(full))
+    show(f"{name}, {OPEN} open reservations, strict", times["full"])
+    ratio(f"{name}, {OPEN} open / none", times["full"], times["empty"], 1.2)
 
 
 def waits(url: str, calls: int, start: object, queue: object) -> None:
@@ -120,7 +189,7 @@ def ready(client: Redis) -> None:
 
 
 def compare(url: str, rounds: int, calls: int) -> None:
-    """Measure our ledger and two bare calls of the same client, in turns."""
+    """Compare our ledger with two empty scripts of the same client."""
     client = Redis.from_url(url)
     ready(client)
     ledger = open_ledger(url, namespace="bench")
@@ -130,15 +199,11 @@ def compare(url: str, rounds: int, calls: int) -> None:
         bare()
         bare()
 
-    plain, strict, documented = [], [], []
-    for _ in range(rounds):
-        plain += blocks(twice, 1, calls)
-        strict += blocks(lambda each: pair(ledger, 10, each), 1, calls)
-        documented += blocks(lambda each: pair(ledger, 0, each), 1, calls)
-    two = show("redis, two bare calls", plain)
-    ours = show("redis, strict", strict, "at most 1.25 x two bare calls")
-    show("redis, documented", documented)
-    print(f"{'redis, strict / two bare calls':44} {ours / two:9.2f}")
+    times = in_turns(rounds, calls, bare=twice, strict=strict(ledger), documented=documented(ledger))
+    show("redis, two empty scripts", times["bare"])
+    for name in ("strict", "documented"):
+        show(f"redis, {name}", times[name])
+        ratio(f"redis, {name} / two empty scripts", times[name], times["bare"], 1.25)
 
 
 def main() -> None:
@@ -146,19 +211,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     print(f"{'microseconds, reserve + settle':44} {'median':>9} [quartiles]")
-    both("memory", open_ledger("memory://", namespace="bench"), rounds, 2000, "at most 2")
+    memory = open_ledger("memory://", namespace="bench")
+    show("memory, strict", blocks(strict(memory), rounds, 2000), "at most 2")
+    show("memory, documented", blocks(documented(memory), rounds, 2000))
+    crowded("memory", "memory://", rounds, 2000)
     with tempfile.TemporaryDirectory() as directory:
-        for durability, target in (("normal", "at most 60"), ("full", "")):
-            url = f"sqlite:///{Path(directory) / durability}.db"
-            both(
-                f"sqlite {durability}", open_ledger(url, namespace="bench", durability=durability), rounds, 200, target
-            )
+        for durability in ("normal", "full"):
+            sqlite(Path(directory), durability, rounds, 200)
+        crowded("sqlite", f"sqlite:///{Path(directory) / 'crowded'}.db", rounds, 200)
         contended(f"sqlite:///{Path(directory) / 'shared'}.db", 100 * rounds)
         with redis_server(directory) as url:
             if url is None:
                 print("redis: not measured, no redis-server is installed: apt install redis-server")
             else:
                 compare(url, rounds, 100)
+                crowded("redis", url, rounds, 100)
 
 
 if __name__ == "__main__":

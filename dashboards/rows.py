@@ -158,6 +158,7 @@ def meter() -> Sequence[Any]:
             ("llmmetrics_folded_models_total", "model other"),
         )
     )
+    outside = query(q.positive("llmmetrics_calls_outside_runs_total", q.JOBS, "job"), "outside a run")
     return (
         number("Processes scraped", 4, COUNT, *up, steps=UP, decimals=0, alarm="down"),
         number("Estimated tokens", 4, RATIO, estimated, steps=ESTIMATED, decimals=1),
@@ -165,7 +166,7 @@ def meter() -> Sequence[Any]:
         *numbers,
         graph("Calls without usage", 7, COUNT, usage, bars=True, nothing="none"),
         graph("What went wrong in the meter", 7, COUNT, *wrong, bars=True, nothing="none"),
-        graph("Counted elsewhere", 6, COUNT, *elsewhere, bars=True, nothing="none"),
+        graph("Counted elsewhere", 6, COUNT, *elsewhere, outside, bars=True, nothing="none"),
         number("Price catalogue", 4, COUNT, catalog, height=8, decimals=0, name=True),
     )
 

@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from llmmetrics.budgets.budget import SpendAlert
+from llmmetrics.budgets.run import Run
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.failover import afirst, first
+from llmmetrics.core.spending import spending
 from llmmetrics.core.tag_middleware import AsgiTags, WsgiTags
 from llmmetrics.core.tags import tags
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, LlmMetricsError, NoBackendAvailable
@@ -29,6 +31,7 @@ __all__ = [
     "LlmMetricsError",
     "Meter",
     "NoBackendAvailable",
+    "Run",
     "Settings",
     "SpendAlert",
     "Status",
@@ -39,6 +42,7 @@ __all__ = [
     "first",
     "instrument",
     "read_exchange",
+    "spending",
     "tags",
     "uninstrument",
 ]

@@ -7,8 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-Reason = Literal["limit", "unknown_price", "ledger"]
-"""Why a call was refused: the budget is spent, no price is known, or the ledger cannot be reached."""
+Reason = Literal["limit", "unknown_price", "ledger", "run"]
+"""Why a call was refused: a budget is spent, no price is known, no ledger can be reached, a run is at its limit."""
 
 
 class LlmMetricsError(Exception):
@@ -23,6 +23,13 @@ class LedgerError(LlmMetricsError):
     """An operation of the ledger failed. The message says which ledger, and what to do."""
 
 
+_UNITS = {
+    "usd": ("spent", "cost", "$", ""),
+    "calls": ("made", "make", "", " calls"),
+    "tokens": ("used", "use", "", " tokens"),
+}
+"""What a run has done with each unit, what a call could do, the sign before an amount and the word after it."""
+
 _RAISE = "Raise MaxSpendUsd, or run `llmmetrics budget reset`"
 
 _RELEASE = ". If the provider's bill has less, `llmmetrics budget release --unknown` takes worst cases back"
@@ -36,6 +43,9 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
     `max_tokens` the highest output limit with which it would have fit; None if no limit helps. `output_limit` is the
     name of that limit in the request, such as `generationConfig.maxOutputTokens`; None if the format has none.
     `worst_case` is the part of `spent` that calls of unknown outcome may have cost at most; None if it is not known.
+
+    `run` is the name of the run whose limit is reached (reason `run`), and `unit` is what that limit counts: `usd`,
+    `calls` or `tokens`. All amounts are in this unit.
     """
 
     def __init__(
@@ -51,8 +61,10 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         max_tokens: int | None = None,
         output_limit: str | None = None,
         worst_case: Decimal | None = None,
+        run: str | None = None,
+        unit: str = "usd",
     ) -> None:
-        call = (could_cost, max_tokens, output_limit, worst_case)
+        call = (could_cost, max_tokens, output_limit, worst_case, run, unit)
         super().__init__(backend, reason, spent, reserved, limit, window_start, resets_at, *call)
         self.backend = backend
         self.reason = reason
@@ -65,8 +77,12 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         self.max_tokens = max_tokens
         self.output_limit = output_limit
         self.worst_case = worst_case
+        self.run = run
+        self.unit = unit
 
     def __str__(self) -> str:
+        if self.reason == "run":
+            return self._of_run()
         if self.reason == "unknown_price":
             return (
                 f"refused: no price is known for this call at {self.backend!r}, which has a budget. Set "
@@ -90,6 +106,20 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
             )
         until = f"; it accepts calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
         return f"refused: {self.backend!r} {spent}{until}. {_RAISE}{release}"
+
+    def _of_run(self) -> str:
+        """Say which run refuses the call, and what would let it through."""
+        if self.run is None:
+            return (
+                f"refused: this call to {self.backend!r} belongs to no run, and LlmSettings.Attribution.RequireRun is "
+                "set. Make it inside llmmetrics.spending(...), and in other threads through run.bind(function)"
+            )
+        past, could, sign, counted = _UNITS[self.unit]
+        reserved = f" and {sign}{self.reserved} reserved for calls in flight" if self.reserved else ""
+        at = f"the run {self.run!r} has {past} {sign}{self.spent}{reserved} of its {sign}{self.limit}{counted}"
+        call = f", and this call to {self.backend!r} could {could} {sign}{self.could_cost}" if self.could_cost else ""
+        lower = f"set {self.output_limit} to {self.max_tokens} or less, or " if self.max_tokens is not None else ""
+        return f"refused: {at}{call}. To let it through, {lower}raise {self.unit}= of llmmetrics.spending"
 
     def _remedy(self, could_cost: Decimal) -> str:
         """Say what lets this call through: a lower bound on its output, the next window, or neither."""

@@ -35,6 +35,7 @@ NOTHING = {
     "llmmetrics_internal_errors_total": "nothing goes wrong inside",
     "llmmetrics_reservations_expired_total": "no call dies",
     "llmmetrics_failovers_total": "the demo has no failover",
+    "llmmetrics_calls_outside_runs_total": "the demo has no runs",
     "llm_tagged_": "the calls of the demo have no tags",
 }
 """The panels that may be empty or 0, and why."""

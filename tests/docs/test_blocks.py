@@ -56,6 +56,7 @@ BEFORE = {
 
 BEDROCK = "aws-bedrock-compatible"  # on loopback; Amazon's own hosts are aws-bedrock
 METERED = {
+    "docs/later.md": {"openai"},
     "docs/instrumenting.md": {BEDROCK},
     "docs/sdks.md": {"openai", "azure", "anthropic", "google", "mistral", "cohere", "groq", "ollama", BEDROCK},
 }

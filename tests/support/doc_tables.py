@@ -12,6 +12,7 @@ from llmmetrics import wire
 from llmmetrics.budgets.budget import LEDGER_ERRORS
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.errors import Reason
+from llmmetrics.reading import endpoints
 from llmmetrics.reading.endings import VERDICTS, Ending, Shown
 from llmmetrics.reading.error_types import CODES, STATUSES, ErrorType, Status
 from llmmetrics.settings.model import (
@@ -101,17 +102,26 @@ LISTS: dict[tuple[str, str], type[StrEnum]] = {
 
 
 def formats() -> str:
-    """Each wire format: a path, the names of its output limit, what is special about it."""
+    """Each wire format: a path, how it is billed, the names of its output limit, what is special about it."""
     rows = []
     for each in sorted(wire.FORMATS, key=lambda row: row.id):
         limits = ", ".join(f"`{'.'.join(place)}`" for place in each.output_limits or ())
-        rows.append((f"`{each.id}`", f"`{each.example}`", limits or "no completion", each.note))
-    return _table(("format", "a path", "output limit", "what is special about it"), rows)
+        if each.output_limits == wire.NO_COMPLETION:
+            limits = "no completion"
+        rows.append((f"`{each.id}`", f"`{each.example}`", each.billing.value, limits, each.note))
+    return _table(("format", "a path", "billed", "output limit", "what is special about it"), rows)
+
+
+def free_paths() -> str:
+    """What each provider's free paths are for."""
+    rows = [(f"`{each.provider}`", each.what) for each in endpoints.FREE]
+    return _table(("provider", "free"), sorted(rows))
 
 
 TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("counting.md", "endings"): endings,
     ("formats.md", "formats"): formats,
+    ("formats.md", "free paths"): free_paths,
     ("metrics.md", "statuses"): statuses,
     ("metrics.md", "error types"): error_types,
     ("metrics.md", "reasons"): partial(listed, get_args(Reason)),

@@ -80,12 +80,13 @@ def forgotten(format):
         "refusal: write the provider's JSON body of an error": format.refusal is None,
         "output_limits: name the fields that limit the completion, or NO_COMPLETION": format.output_limits is None,
         "prompt_names: name the request's fields that hold the prompt": simulated_too
-        and not any(format.prompt_names or ()),
+        and not (format.batch or any(format.prompt_names or ())),
         "shape: add a row to llmmetrics/testing/shapes": simulated_too and shape is None,
     }
     if shape and example and example.format.id == format.id:
         lacks |= {
             "completion_names: name the answer's fields that hold generated text": format.output_limits
+            and not format.deferred
             and not completion_tokens(simulated(format, Answer(_TEXT)), format),
             "error: let `read` return the error that its shape sends inside a 200": any(
                 not see(format, simulated(format, faults.ERROR_IN_200, stream=stream)).reading.error

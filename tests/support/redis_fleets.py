@@ -31,6 +31,11 @@ class Fleet:
         """The server behind the relay, which is a master at the start."""
         return self.servers[0]
 
+    @property
+    def replica(self) -> RedisServer:
+        """The replica of the first server."""
+        return self.servers[len(self.servers) // 2]
+
     def client(self, server: RedisServer) -> closing[Redis]:
         return closing(Redis.from_url(server.url, decode_responses=True, socket_timeout=2))
 

@@ -75,7 +75,7 @@ VARIANTS: dict[str, Row] = {
 SIMULATED = [each for each in wire.FORMATS if each.billing in {wire.Billing.READ, wire.Billing.FREE}]
 """The formats whose answers the simulated provider has: with usage, or free."""
 
-FORMATS: dict[str, Row] = {each.id: plain(each) for each in SIMULATED} | VARIANTS
+FORMATS: dict[str, Row] = {each.id: plain(each) for each in SIMULATED if not each.deferred} | VARIANTS
 
 HOSTS = {"mistral.conversations": "api.mistral.ai", "decisions": "api.openai.com"}
 """The hosts of formats that are claimed at their providers alone."""

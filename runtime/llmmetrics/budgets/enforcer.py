@@ -7,47 +7,54 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
+from llmmetrics.budgets.amounts import pico_up, usd
+from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
+from llmmetrics.budgets.budget import SpendLimits
+from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Basis, Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
+from llmmetrics.budgets.spend_limit import SpendLimit
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
-from llmmetrics.metrics.registry import PICO, CallSeries, Families, Spend
-from llmmetrics.pricing.max_output import shows_all
-from llmmetrics.pricing.price import ATTO, Price
-from llmmetrics.pricing.surcharges import dearest_geo
-from llmmetrics.pricing.worst_case import WorstCase, most_of, output_limit, worst_case
+from llmmetrics.metrics.registry import PICO, Families, Spend
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.reading.endings import End
-from llmmetrics.reading.outcome import COMPLETE
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
-from llmmetrics.settings.price_lookup import Place, PriceLookup
+from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
-from llmmetrics.wire import asked_fields
-from llmmetrics.wire.format import Billing, Format
-from llmmetrics.wire.framing.body_buffer import BodyBuffer
-from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
+from llmmetrics.wire.format import Billing
 
 log = logging.getLogger("llmmetrics")
+
+C = TypeVar("C", bound="BudgetedCall")
 
 SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
 
 RECURRENCE = 1.0
-"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+"""Seconds between two looks at what waits; a tenth of a lease, where that is less."""
+
+SWEEP = 60.0
+"""Seconds between two looks for named runs whose time is over."""
 
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
 
+
+T = TypeVar("T")
 
 _FREE = WorstCase(0, 0, 0)
 
@@ -77,9 +84,7 @@ def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) 
     for backend, matched in zip(settings.backends, backends.all, strict=True):
         if backend.max_spend_usd is None or matched.price:
             continue
-        whose = [
-            f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.listed(matched, (model,))
-        ]
+        whose = [f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.knows(matched, model)]
         if matched.local and not matched.models and price_lookup.sheet is None:
             whose = ["a model that runs at home"]
         for what in whose:
@@ -95,6 +100,7 @@ class BudgetHost(Protocol):
     clock: Clock
     families: Families
     price_lookup: PriceLookup
+    backends: Backends
     dropped: deque[Callable[[End], None]]
 
     def swallow(self, where: str, exception: Exception) -> None:
@@ -104,25 +110,11 @@ class BudgetHost(Protocol):
         """Count the calls that the garbage collector ended."""
 
 
-class BudgetedCall(Protocol):
+class BudgetedCall(BoundedCall, Protocol):
     """What an enforcer reads of a call, and what it notes there."""
 
-    series: CallSeries
-    format: Format
-    model: str | None
-    request_body: bytes
-    request_size: int
     admitted: Entry | None
-    amount: int | None
-    known_amount: int
-    basis: Basis
-    unknown: str | None
-    buffer: BodyBuffer
     asynchronous: bool
-
-    @property
-    def route(self) -> Place:
-        """Where the call goes."""
 
     def discard(self) -> None:
         """Forget the call."""
@@ -157,13 +149,15 @@ class Enforcer:
             for name, each in limited.items()
             if each.max_spend_usd is not None
         }
-        self._most_output = {name: each.worst_output_tokens for name, each in limited.items()}
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
-        self._families, self._price_lookup, self._swallow = host.families, host.price_lookup, host.swallow
-        self._strict = self.settings.mode is BudgetMode.STRICT
+        self._families, self._swallow, self._clock = host.families, host.swallow, host.clock
+        self._sweeps_at = float("-inf")
+        self.answers: AnswerStore = LedgerAnswers(self.budget)
+        self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
+        self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        interval = min(self.settings.lease_seconds / 10, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
@@ -185,14 +179,13 @@ class Enforcer:
         call.admitted = answer
         return None
 
-    async def aadmit(self, call: BudgetedCall) -> BudgetExceeded | None:
-        """Ask for a call of an async caller, without blocking its event loop."""
-        call.asynchronous = True
+    async def aadmit(self, call: C, admit: Callable[[C], BudgetExceeded | None]) -> BudgetExceeded | None:
+        """Do `admit`, which asks the ledger, for an async caller without blocking its event loop."""
         if not self.ledger.blocking:
-            return self.admit(call)
+            return admit(call)
         from anyio import to_thread
 
-        asked = self.worker.submit(partial(self.admit, call))
+        asked = self.worker.submit(partial(admit, call))
         try:
             return await to_thread.run_sync(asked.result)
         except BaseException:
@@ -205,77 +198,60 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = self._to_book(call, entry)
-        if call.asynchronous and self.ledger.blocking:
-            self.worker.submit(partial(self.budget.book, entry, amount, basis))
-        else:
-            self.budget.book(entry, amount, basis)
+        reserved, worst_cases = entry.amount, self.settings.books_worst_cases
+        amount, basis = self.bounds.to_book(call, reserved, worst_cases=worst_cases)
+        self.in_turn(call, partial(self.budget.book, entry, amount, basis))
 
-    def _to_book(self, call: BudgetedCall, entry: Entry) -> tuple[int, Basis]:
-        if call.amount is None:
-            return max(entry.amount, call.known_amount), Basis.WORST_CASE
-        if call.unknown is None or not self.settings.books_worst_cases:
-            return call.amount, call.basis
-        worst = self._most(call)
-        if worst is None:
-            # the answer had a price
-            return max(entry.amount, call.amount), Basis.WORST_CASE
-        most = entry.amount or pico_up(worst.cost)
-        if call.unknown == COMPLETE and shows_all(call.model):
-            # a token has at least a byte
-            most = min(most, pico_up(worst.cost_of(call.buffer.body().total)))
-        return max(most, call.amount), Basis.WORST_CASE
+    def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
+        """Do what asks the ledger: at once, or on the worker's thread if the caller is an event loop."""
+        if call.asynchronous and self.ledger.blocking:
+            self.worker.submit(task)
+        else:
+            task()
+
+    def add_tagged(self, tags: Iterable[tuple[str, str]], cost: int) -> None:
+        """Add a cost in attodollars to the ledger's sums by tag."""
+        self.worker.start()
+        self.budget.tag_sums.add(tags, cost, self._clock.now())
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
+        return self._asked(self.budget.spends) or {}
+
+    def pending_amount(self, call: BudgetedCall) -> int:
+        """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
+        reserved = call.admitted.amount if call.admitted else 0
+        if not self.settings.books_worst_cases:
+            return self.bounds.estimate(call)
+        return reserved or (pico_up(self.bounds.worst(call).cost) if call.admitted else 0)
+
+    def pending_answers(self) -> Mapping[str, int] | None:
+        """Count the pending answers by backend; None of a ledger that does not answer at once."""
+        return self._asked(self.answers.counts)
+
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
         try:
-            if not self.ledger.blocking:
-                return self.budget.spends()
-            return self.worker.submit(self.budget.spends).result(SCRAPE)
+            return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
-            return {}
+            return None
         except FutureTimeoutError:
             self._families["ledger_errors"].labels("slow").inc()
-            return {}
+            return None
 
     def _worst(self, call: BudgetedCall) -> WorstCase | None:
-        """Return what is reserved for a call before it is sent; None if no price is known."""
+        """Return what is reserved for a call before it is sent; outside `strict` 0. None: no price is known."""
         if call.format.billing is Billing.FREE:
             return _FREE
-        if self._strict or call.format.bound is not None:
-            most = self._most(call)
-            return most if self._strict or most is None else _FREE
-        return None if self._price(call) is None else _FREE
-
-    def _most(self, call: BudgetedCall) -> WorstCase | None:
-        """Return the most that a call may cost; None if no price is known."""
-        if call.format.bound is not None:
-            asked = {**asked_fields(call.request_body), "model": call.model}
-            return most_of(call.format.bound(asked, call.request_size), partial(self._part_price, call))
-        price = self._price(call)
-        if price is None:
+        if not self.strict and call.format.bound is None and call.format.batch is None:
+            return None if self.bounds.price(call) is None else _FREE
+        worst = self.bounds.worst(call)
+        if not worst.priced:
             return None
-        window = self._price_lookup.window(call.route, call.model)
-        most = self._most_output.get(call.series.backend)
-        return worst_case(price, call.format, call.request_body, window, call.model, most=most)
-
-    def _region(self, call: BudgetedCall) -> str | None:
-        """Return the region that makes a call cost most."""
-        if call.format.geo_name is None:
-            return None
-        return region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
-
-    def _price(self, call: BudgetedCall) -> Price | None:
-        tier = asked_tier(call.format, call.request_body)
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, self._region(call))
-
-    def _part_price(self, call: BudgetedCall, model: str | None) -> Price | None:
-        """Return the price of a part of a call, by the name that the part has in the price list."""
-        return call.series.price or self._price_lookup.listed(call.route, (model, call.model))
+        return worst if self.strict else _FREE
 
     def _explained(self, refusal: BudgetExceeded, worst: WorstCase | None, call: BudgetedCall) -> BudgetExceeded:
         """Say in a strict refusal what the call could have cost, and with which output limit it would fit."""
-        if not self._strict or refusal.reason != "limit" or worst is None:
+        if not self.strict or refusal.reason != "limit" or worst is None:
             return refusal
         left = refusal.limit - refusal.spent - refusal.reserved
         name = output_limit(call.format, call.request_body)
@@ -286,10 +262,18 @@ class Enforcer:
         if flush := self._flush():
             flush()
         self.budget.recur()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete the named runs whose time is over, now and then."""
+        if self._clock.monotonic() >= self._sweeps_at:
+            self._sweeps_at = self._clock.monotonic() + SWEEP
+            with suppress(LedgerError):
+                SharedRunLedger(self.budget).sweep(self._clock.now())
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
-    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited), ledger.name, ledger.reach)
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs and tags", ledger.name, ledger.reach)
     if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
         log.warning(
             "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "
@@ -312,7 +296,7 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
             dropped.popleft()(End.DROPPED)
     worker.close(GOODBYE)
     # a callback may make calls, which the ledger's thread books
-    budget.alerts.close(GOODBYE)
+    budget.alerts.worker.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()

@@ -17,7 +17,7 @@ from llmmetrics.settings.loading import UnreadableSettingsError, load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import SystemClock
-from llmmetrics.wire.usage import Usage, usage_of
+from llmmetrics.wire.usage import PIECES, Usage, usage_of
 
 
 class PriceQuestion(NamedTuple):
@@ -56,7 +56,7 @@ def run(question: PriceQuestion) -> Exit:
     if price is None:
         return _unknown(question, _hint(question, settings, price_lookup))
     if question.input is None or question.output is None:
-        source, rows = f"{source}, prices of {now:%Y-%m-%d}", [*_list(price)]
+        source, tables = f"{source}, prices of {now:%Y-%m-%d}", [[*_list(price)], [*_pieces(price)]]
         if price.request_fee:
             source += f", and up to {money(dollars(price.request_fee))} USD for each request"
     else:
@@ -66,9 +66,10 @@ def run(question: PriceQuestion) -> Exit:
         total = price.of(usage)
         if total is None:
             return _unknown(question, _lacking(price, usage))
-        rows = [*_bill(price, usage, total)]
+        tables = [[*_bill(price, usage, total)]]
     sys.stdout.write(f"{_what(question)}: {source}\n")
-    sys.stdout.writelines(aligned(rows))
+    for rows in filter(None, tables):
+        sys.stdout.writelines(aligned(rows))
     return Exit.FINE
 
 
@@ -131,12 +132,34 @@ def _did_you_mean(what: str, names: Iterable[str]) -> str:
 
 def _list(price: Price) -> Iterator[tuple[str, ...]]:
     """Make the rows of a price list, in USD per million tokens, with a column for each longer prompt."""
+    if price.units and price.units.keys() <= _UNITS.keys():
+        return
     starts = [start for start, _ in reversed(price.tiers)]
     yield ("bucket", "USD per million", *(f"prompts over {start:,} tokens" for start in starts))
     tables = [price.units, *(price.at(start + 1) for start in starts)]
     for bucket in ("input", "cache_read", "cache_write", "output"):
         units = (table.get(bucket) for table in tables)
         yield (bucket, *(money(None if unit is None else dollars(unit * 10**6)) for unit in units))
+
+
+_UNITS = {
+    "image": "1,000 images",
+    "page": "1,000 pages",
+    "annotated_page": "1,000 pages with annotations",
+    "character": "a million characters",
+    "audio_ms": "an hour",
+    "video_second": "a second",
+}
+
+
+def _pieces(price: Price) -> Iterator[tuple[str, ...]]:
+    """Make the rows of what is billed by piece."""
+    sold = [(bucket, what) for bucket, what in _UNITS.items() if bucket in price.units]
+    if sold:
+        yield ("bucket", "USD", "for")
+    for bucket, what in sold:
+        # a millisecond's price is rounded down to an attodollar
+        yield (bucket, money(round(dollars(price.units[bucket] * PIECES[bucket]), 9).normalize()), what)
 
 
 def _bill(price: Price, usage: Usage, total: int) -> Iterator[tuple[str, ...]]:

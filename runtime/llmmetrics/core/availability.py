@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.engine import Engine
+from llmmetrics.core.health import Circuit
 from llmmetrics.metrics.registry import PICO, Spend
 
 

@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -22,6 +24,7 @@ from llmmetrics.system.clock import Clock
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
+from llmmetrics.wire.later import LaterAnswer
 
 
 class CallKeeper(Protocol):
@@ -38,7 +41,7 @@ class CallKeeper(Protocol):
         """Count a finished call; `duration` is in seconds."""
 
     def book(self, call: Call) -> None:
-        """Book the cost of a finished call that a budget admitted."""
+        """Book the cost of a finished call, and keep the id of an answer that comes later."""
 
 
 class Call:
@@ -54,10 +57,24 @@ class Call:
     """Lower bound, in pico-dollars, of a cost that is only partly known."""
     basis = Basis.KNOWN
     """How sure `amount` is."""
+    later: LaterAnswer | None = None
+    """The answer that comes later, or that was made in the background."""
+    batch: BatchCost | None = None
+    """What the requests of a batch may cost, if its backend has a budget."""
     unknown: str | None = None
     """Why its usage is not known."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
+    gated = False
+    """Whether the runs have a say: it belongs to one, or has to."""
+    runs: tuple[Run, ...] = ()
+    """The runs that it belongs to."""
+    holds: list[Hold]
+    """What its runs have reserved for it."""
+    sent = True
+    """False for a request that was not sent, or is no call."""
+    tokens = 0
+    """Prompt and completion tokens."""
     trial: Trial | None = None
     """The try of a failover that it belongs to."""
     retry = False
@@ -118,7 +135,7 @@ class Call:
             self._close()
 
     def _close(self) -> None:
-        if self.admitted is not None:
+        if self.admitted is not None or self.later is not None or self.runs:
             self.meter.book(self)
         try:
             self.series.end()
@@ -129,7 +146,7 @@ class Call:
         """Forget the call: the request was not an LLM call (a redirect hop)."""
         try:
             if self._open.pop() == processes.pid:
-                self.amount = 0
+                self.amount, self.sent = 0, False
                 self._close()
         except IndexError:
             return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Protocol
 
-from llmmetrics.core.call import Call
+from llmmetrics.core.routes import Route
+from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.price import Price, attodollars, cost_of
 from llmmetrics.reading.outcome import Outcome
 from llmmetrics.settings.price_lookup import PriceLookup
@@ -13,7 +15,21 @@ from llmmetrics.wire.format import Charge
 from llmmetrics.wire.usage import Usage
 
 
-def call_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int | None:
+class PricedCall(Protocol):
+    """What decides the price of a call, or of an answer that was fetched."""
+
+    @property
+    def route(self) -> Route: ...
+
+    @property
+    def series(self) -> CallSeries: ...
+
+    @property
+    def model(self) -> str | None:
+        """The model that was asked for."""
+
+
+def call_cost(price_lookup: PriceLookup, call: PricedCall, outcome: Outcome, usage: Usage) -> int | None:
     """Compute a call's cost in attodollars; None if no price is known."""
     if is_free(outcome):
         return 0
@@ -35,7 +51,7 @@ def is_free(outcome: Outcome) -> bool:
     return outcome.wire_cost is not None and not outcome.wire_cost
 
 
-def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: Usage) -> int:
+def least_cost(price_lookup: PriceLookup, call: PricedCall, outcome: Outcome, usage: Usage) -> int:
     """Compute a lower bound of a cost that is only partly known, in attodollars: its tokens at standard prices."""
     listed = _listed(price_lookup, call, outcome, None)
     charges = outcome.charges or (Charge(None, usage),)
@@ -43,7 +59,7 @@ def least_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome, usage: U
     return sum(price.least(used) for price, used in prices if price)
 
 
-def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decimal | None:
+def wire_cost(price_lookup: PriceLookup, call: PricedCall, outcome: Outcome) -> Decimal | None:
     """Return the cost on the wire, in dollars; None if there is none, or the user's own price applies."""
     if is_free(outcome):
         return outcome.wire_cost
@@ -54,7 +70,7 @@ def wire_cost(price_lookup: PriceLookup, call: Call, outcome: Outcome) -> Decima
 
 
 def _listed(
-    price_lookup: PriceLookup, call: Call, outcome: Outcome, tier: str | None
+    price_lookup: PriceLookup, call: PricedCall, outcome: Outcome, tier: str | None
 ) -> Callable[[str | None], Price | None]:
     """Return a price lookup by a part's model, else by the model that answered or was requested."""
     names, listed, geo = (outcome.model, call.model), price_lookup.listed, outcome.geo

@@ -51,6 +51,15 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
+        request_body=call.request_body,
+    )
+
+
+def unknown_path(backend: str, url: str) -> tuple[str, str]:
+    """Write the warning that a limited backend gets a request that no table knows; return its topic and text."""
+    return f"path {url}", (
+        f"POST {url} is neither a call nor known to be free: nothing of it is counted for {backend!r}. It is refused "
+        "when the budget is spent. Register a format for it (docs/formats.md), or send it past the meter"
     )
 
 
@@ -65,11 +74,13 @@ def unpriced(series: CallSeries, outcome: Outcome, url: str) -> tuple[str, str]:
     what = f"{series.model!r} at {series.backend!r}"
     if outcome.tier:
         what += f" in the service tier {outcome.tier!r}"
+    wanted = "CostPerMillionInputTokens and CostPerMillionOutputTokens"
     if outcome.usage and (fees := FEES & outcome.usage.buckets.keys()):
         what += f", or of its {', '.join(sorted(fees))}"
+        wanted = "their prices"
     return f"price of {what}", (
-        f"no price is known for {what}: such calls count no cost. Set CostPerMillionInputTokens and "
-        "CostPerMillionOutputTokens on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
+        f"no price is known for {what}: such calls count no cost. Set {wanted} "
+        "on a backend with this ModelName, or name a PriceFile (docs/prices.md)"
     )
 
 
@@ -87,6 +98,22 @@ def strayed(origin: Origin, backend: str) -> tuple[str, str]:
     return f"try of {backend}", (
         f"a try of the backend {backend!r} sent a request to {origin}, which is not its BaseUrl: it is counted "
         f"as {backend!r}. Check the client that the function of this try uses"
+    )
+
+
+def inherited(run: str) -> tuple[str, str]:
+    """Write the warning that a forked process does not have its parent's run; return its topic and text."""
+    return f"run {run}", (
+        f"the run {run!r} is in the memory of the parent process: it does not limit the calls of this process, "
+        "which was forked off. Give it a name, llmmetrics.spending(name=...), to share it"
+    )
+
+
+def outside() -> tuple[str, str]:
+    """Write the warning that a thread calls without a run while one is open; return its topic and text."""
+    return "outside runs", (
+        "a call was made in a thread that belongs to no run, while a run is open: the run does not limit it. Pass the "
+        "thread's function through run.bind(function), or use llmmetrics.spending(scope='process')"
     )
 
 

@@ -13,6 +13,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from llmmetrics.budgets.run import Run
 from llmmetrics.core.trial import Trial
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ class CallContext(NamedTuple):
 
     trial: Trial | None = None
     tags: Mapping[str, str] = MappingProxyType({})
+    runs: tuple[Run, ...] = ()
 
 
 NOTHING = CallContext()

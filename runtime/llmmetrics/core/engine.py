@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -11,23 +11,28 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, pico
+from llmmetrics.budgets.amounts import pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core import call_log, record
+from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
-from llmmetrics.core.circuit import Circuit
 from llmmetrics.core.context import NOTHING, CallContext, current
-from llmmetrics.core.health import BackendHealth
+from llmmetrics.core.fetch import Fetch, Passage, UnknownRequest, Upload
+from llmmetrics.core.health import BackendHealth, Circuit
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
+from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
+from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
-from llmmetrics.metrics.registry import Families, families_in
+from llmmetrics.metrics.registry import CallSeries, Families, families_in
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -79,10 +84,13 @@ class Engine:
         self.families.before_collect(self._scraped)
         self._alone_told = False
         self.enforcer: Enforcer | None = None
+        self.answers = Answers(self)
+        self._gate = RunGate(self)
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
-        if limited:
+        attribution = self.settings.attribution
+        if limited or (attribution.keys and self.settings.budget.ledger is not None):
             self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
         self._guarded("warm", self.price_lookup.catalogue.warm)
@@ -107,13 +115,13 @@ class Engine:
         for model in backend.models:
             series = self._series.new_series(backend.name, model)
             self.families["without_price"].labels(series.backend, series.model)
-            if backend.price or self.price_lookup.listed(backend, (model,)):
+            if backend.price or self.price_lookup.knows(backend, model):
                 self.families.priced(series.backend, series.model)
 
     # for the transports
 
-    def begin(self, place: Place, body: bytes) -> Call | None:
-        """Begin a call; None if the request is not an LLM call, so that it passes untouched."""
+    def begin(self, place: Place, body: bytes) -> Call | Passage | None:
+        """Begin a call, or the passage of what is no call; None: the request passes untouched."""
         try:
             if self.dropped:
                 self.flush()
@@ -122,36 +130,107 @@ class Engine:
                 place = context.trial.place(self, place)
             route = self._routes.get(place) or self._series.new_route(place)
             if route.claim is None:
-                self.families["unmetered"].labels(route.label(None)).inc()
-                return None
+                return self._passage(route)
             asked = wire.asked(route.claim, body)
             model = asked[0]
             name = route.only or route.label(model)
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
             series.begin()
-            if context is not NOTHING:
+            if context is not NOTHING or self._gate.required or any_open():
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
             return None
         return call
 
-    def admit(self, call: Call) -> BudgetExceeded | None:
-        """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return _noted(call, None if self.enforcer is None else self.enforcer.admit(call))
+    def _passage(self, route: Route) -> Passage | None:
+        """Follow a request that is no call: what it fetches, or a file of a batch for a limited backend."""
+        if route.fetch is not None:
+            return Fetch(self, route, route.fetch)
+        name = route.label(None)
+        self.families["unmetered"].labels(name).inc()
+        if self.enforcer is None or name not in self.enforcer.budget.lines:
+            return None
+        if route.upload is not None:
+            return Upload(self, route, route.upload, self.enforcer.bounds.pricing(name, route))
+        if route.unknown:
+            self.say(*call_log.unknown_path(name, route.url))
+            return UnknownRequest(self, route, name)
+        return None
 
-    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+    def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
+        """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
+        return _noted(call, self._admit(call))
+
+    async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
-        return _noted(call, None if self.enforcer is None else await self.enforcer.aadmit(call))
+        call.asynchronous = True
+        asked = self.enforcer
+        return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
+
+    def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
+        """Ask the runs of a call, then the budget of its backend."""
+        if isinstance(call, UnknownRequest):
+            return None if self.enforcer is None else self.enforcer.admit(call)
+        try:
+            if call.gated and (refusal := self._gate.admit(call)):
+                return refusal
+        except Exception as exc:
+            self.swallow("run", exc)
+        if self.enforcer is None or not call.series.limited:
+            return None
+        refusal = self.enforcer.admit(call)
+        if refusal and call.runs:
+            self._gate.release(call)
+        return refusal
 
     def book(self, call: Call) -> None:
-        """Book the cost of an admitted call."""
+        """Book the cost of an admitted call, and keep the id of an answer that comes later."""
         try:
-            if self.enforcer is not None:
+            if call.runs:
+                book = partial(self._gate.book, call)
+                book() if self.enforcer is None else self.enforcer.in_turn(call, book)
+            if call.later is not None:
+                self.answers.ended(call)
+            elif self.enforcer is not None:
                 self.enforcer.book(call)
         except Exception as exc:
             self.swallow("book", exc)
+
+    def shared_runs(self) -> SharedRunLedger:
+        """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
+        if self.enforcer is None:
+            # no backend has a limit
+            self.fund(Enforcer(self.settings, {}, self, None))
+        assert self.enforcer is not None, "it was just set"
+        return SharedRunLedger(self.enforcer.budget)
+
+    def fetched(self, fetch: Fetch, *, whole: bool) -> None:
+        """Count what a fetch has brought."""
+        self.answers.fetched(fetch, whole=whole)
+
+    def uploaded(self, upload: Upload) -> None:
+        """Note what a batch of an uploaded file may cost."""
+        self.answers.uploaded(upload)
+
+    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
+        """Count tokens and a cost (attodollars) by the tags of a call."""
+        self._tagged.add(tags, backend, usage, cost)
+        if self.enforcer is not None and cost:
+            self.enforcer.add_tagged(tags, cost)
+
+    def give_back(self, request: UnknownRequest) -> None:
+        """Tell the budget that a request is over, of which nothing is booked."""
+        try:
+            if self.enforcer is not None:
+                self.enforcer.book(request)
+        except Exception as exc:
+            self.swallow("book", exc)
+
+    def series_of(self, backend: str, model: str) -> CallSeries:
+        """Return the series of a backend and model."""
+        return self._series.series.get((backend, model)) or self._series.new_series(backend, model or UNKNOWN)
 
     def close(self) -> None:
         """Book what is still open, and close the ledger. Later calls are not counted correctly."""
@@ -165,18 +244,23 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
+        call.later = outcome.later
         if usage is None:
             cost, call.amount = None, 0
+            # a run books for a pending answer what is reserved for it
+            call.unknown = "pending" if outcome.pending else None
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
             if cost is None:
-                self._unpriced(call, outcome)
-            if call.admitted is not None:
+                self.unpriced(series, outcome, call.route.url)
+            if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
         if call.tags:
-            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, 0 if usage is None else cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -197,17 +281,20 @@ class Engine:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
-        """Note the tags of a call and the try that it belongs to; log a request to a host that is not its backend's."""
+        """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         call.tags = self._tagged.of(context.tags)
+        call.runs = self._gate.of(context)
+        if call.runs or self._gate.required:
+            call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):
                 self.say(*call_log.strayed(route.origin, context.trial.backend))
 
-    def _unpriced(self, call: Call, outcome: Outcome) -> None:
+    def unpriced(self, series: CallSeries, outcome: Outcome, url: str) -> None:
         """Count and log that a call has no known price."""
-        self.families["without_price"].labels(call.series.backend, call.series.model).inc()
-        self.say(*call_log.unpriced(call.series, outcome, call.route.url))
+        self.families["without_price"].labels(series.backend, series.model).inc()
+        self.say(*call_log.unpriced(series, outcome, url))
 
     def _stale(self, exception: Exception) -> None:
         """Count and log that the catalogue could not be fetched."""
@@ -285,7 +372,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
     if call.trial is not None:
         call.trial.refused = refusal

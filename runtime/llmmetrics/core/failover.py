@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 
 from llmmetrics.core import engine as engines
 from llmmetrics.core.availability import circuit_of, moment, spends
-from llmmetrics.core.circuit import retry_after
 from llmmetrics.core.context import current
 from llmmetrics.core.engine import Engine, HasEngine
+from llmmetrics.core.health import retry_after
 from llmmetrics.core.trial import Trial
 from llmmetrics.errors import ConfigError, NoBackendAvailable
 from llmmetrics.metrics.registry import Spend
@@ -157,7 +157,8 @@ class Failover:
         name = trial.backend
         if trial.refused is not None:
             self.pass_over(name, trial.refused.reason, trial.refused.resets_at)
-            return True
+            # the limit of a run holds for all backends
+            return trial.refused.reason != "run"
         if trial.healthy is not False:
             return False
         now = self.engine.clock.monotonic()

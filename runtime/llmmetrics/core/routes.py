@@ -6,9 +6,11 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from llmmetrics import wire
+from llmmetrics.reading import sockets
+from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
-from llmmetrics.wire import ANY, Claim
+from llmmetrics.wire import ANY, Claim, FetchClaim, Format
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 
 Place = tuple[str, str, str, int | None, bytes, str | None]
@@ -31,6 +33,12 @@ class Route(NamedTuple):
     """Whether it runs on the user's machines, so that no catalogue has a price."""
     only: str | None
     """The `backend` label, if it does not depend on the model."""
+    fetch: FetchClaim | None = None
+    """What it fetches, if it is not an LLM call."""
+    upload: Format | None = None
+    """The format whose batches read the files that are uploaded there."""
+    unknown: bool = False
+    """Whether it is a POST of which no table says whether it is billed."""
 
     def label(self, model: str | None) -> str:
         """Choose the `backend` label: the backend that has this model, else the first backend, else the provider."""
@@ -49,10 +57,14 @@ def route_of(place: Place, backends: Backends) -> Route:
     path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
     found = backends.named(backend) if backend else backends.at(origin, path)
     # who configures a backend of no known provider says that it is one all the same
-    claim = wire.claim(method, host, path, (found[0].provider or ANY) if found else provider_of(origin))
-    provider = provider_name(origin, claim.format if claim else None)
+    whose = (found[0].provider or ANY) if found else provider_of(origin)
+    claim = sockets.claim(host, path) if method == sockets.METHOD else wire.claim(method, host, path, whose)
+    fetch = None if claim else wire.fetch(method, host, path, whose)
+    upload = None if claim else wire.upload(method, host, path, whose)
+    provider = provider_name(origin, claim.format if claim else fetch.format if fetch else upload)
     if not found:
-        return Route(claim, origin, f"{origin}{path}", provider, (), None, provider in LOCAL, provider)
+        local = provider in LOCAL
+        return Route(claim, origin, f"{origin}{path}", provider, (), None, local, provider, fetch, upload)
     first = found[0]
     return Route(
         claim,
@@ -63,4 +75,7 @@ def route_of(place: Place, backends: Backends) -> Route:
         first.seller,
         first.local,
         first.name if len(found) == 1 else None,
+        fetch,
+        upload,
+        method == "POST" and fetch is None and billing_of(host, path, whose) is None,
     )

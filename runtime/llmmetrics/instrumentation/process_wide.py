@@ -14,7 +14,7 @@ from typing import Any
 
 from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import aiohttp, botocore, import_hooks, unmetered, urllib3
+from llmmetrics.instrumentation import aiohttp, botocore, import_hooks, unmetered, urllib3, websockets
 from llmmetrics.instrumentation.httpx import Metered
 from llmmetrics.instrumentation.send import FAMILIES, asend, send, streams
 
@@ -22,7 +22,11 @@ _METHOD = "_send_single_request"
 
 Patches = Callable[[Any, Callable[[], Engine | None]], Iterator[tuple[type[Any], str, Any]]]
 
-DOORS: dict[str, Patches] = {aiohttp.MODULE: aiohttp.patches, urllib3.MODULE: urllib3.patches}
+DOORS: dict[str, Patches] = {
+    aiohttp.MODULE: aiohttp.patches,
+    urllib3.MODULE: urllib3.patches,
+    **dict.fromkeys(websockets.MODULES, websockets.patches),
+}
 """A module of a library, and what its door replaces in it."""
 
 _lock = Lock()

@@ -54,7 +54,7 @@ def _packed(exceeded: BudgetExceeded) -> str:
 
 
 def _unpacked(text: str) -> BudgetExceeded:
-    backend, reason, spent, reserved, limit, start, end, could_cost, most, name, worst_case = json.loads(text)
+    backend, reason, spent, reserved, limit, start, end, could_cost, most, name, worst_case, *run = json.loads(text)
     return BudgetExceeded(
         backend,
         reason,
@@ -67,6 +67,7 @@ def _unpacked(text: str) -> BudgetExceeded:
         most,
         name,
         None if worst_case is None else Decimal(worst_case),
+        *run,
     )
 
 

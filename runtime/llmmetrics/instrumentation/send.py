@@ -14,8 +14,9 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
+from llmmetrics.core.fetch import Passage, UnknownRequest, Upload
 from llmmetrics.errors import BudgetExceeded
-from llmmetrics.instrumentation import refusal, stream_usage
+from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import HELD
 from llmmetrics.wire.framing.multipart import without_uploads
@@ -32,29 +33,31 @@ request on, and its connections are metered ones (`unmetered`)."""
 
 
 def send(
-    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Call], Any], onward: Callable[[Any], Any]
+    meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Any], Any], onward: Callable[[Any], Any]
 ) -> Any:
     """Meter one attempt: `onward` sends the request, and a `stream` follows the answer's body."""
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := meter.admit(call)):
+    if (
+        isinstance(call, Call | UnknownRequest)
+        and (call.series.limited or call.gated)
+        and (exceeded := meter.admit(call))
+    ):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
-    sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
+    sent = request if call is None else _to_send(call, request)
     try:
         response = onward(sent)
     except BaseException as exc:
         _failed(call, exc)
         raise
     finally:
-        # the same request may be sent again, as another attempt
-        request.extensions.pop(_CLAIM, None)
-        claimed.set(None)
+        _release(call, request)
     if call is not None:
         _follow(call, response, stream)
-        if sent is not request:
+        if sent is not request and isinstance(call, Call):
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
 
@@ -69,33 +72,53 @@ async def asend(
     """Meter one attempt of an async client, as `send` does."""
     if _CLAIM in request.extensions:
         return await onward(request)
-    call = _begin(meter, backend, request)
-    if call is not None and call.series.limited and (exceeded := await meter.aadmit(call)):
+    call = _begin(meter, backend, request, asynchronous=True)
+    if (
+        isinstance(call, Call | UnknownRequest)
+        and (call.series.limited or call.gated)
+        and (exceeded := await meter.aadmit(call))
+    ):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
-    sent = stream_usage.to_send(call, request) if call is not None and call.series.injects else request
+    sent = request if call is None else _to_send(call, request)
     try:
         response = await onward(sent)
     except BaseException as exc:
         _failed(call, exc)
         raise
     finally:
-        request.extensions.pop(_CLAIM, None)
-        claimed.set(None)
+        _release(call, request)
     if call is not None:
         _follow(call, response, stream)
-        if sent is not request:
+        if sent is not request and isinstance(call, Call):
             stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
-def _failed(call: Call | None, exception: BaseException) -> None:
+def _to_send(call: Call | Passage, request: Any) -> Any:
+    """Return the request to send: with a request for stream usage if set; the body of an upload is read on its way."""
+    if isinstance(call, Call):
+        return stream_usage.to_send(call, request) if call.series.injects else request
+    if isinstance(call, Upload):
+        upload.watch(call, library_of(request, "Request"), request)
+    return request
+
+
+def _release(call: Call | Passage | None, request: Any) -> None:
+    """End the claim: the same request may be sent again, as another attempt."""
+    request.extensions.pop(_CLAIM, None)
+    claimed.set(None)
+    if isinstance(call, Upload):
+        upload.unwatch(request)
+
+
+def _failed(call: Call | Passage | None, exception: BaseException) -> None:
     if call is not None:
         call.finish(End.RAISED, exception)
 
 
-def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
+def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Passage | None:
     url = request.url
     try:
         body = request.content
@@ -105,7 +128,8 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | None:
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
-        if body.startswith(b"--"):
+        call.asynchronous = asynchronous
+        if isinstance(call, Call) and (not body or body.startswith(b"--")):
             call.request_size = _length(request.headers)
     return call
 
@@ -143,7 +167,7 @@ def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
     )
 
 
-def _refuse(meter: Engine, call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
+def _refuse(meter: Engine, call: Call | Passage, request: Any, exceeded: BudgetExceeded) -> Any:
     """Make the answer to a refused call. Nothing was sent, so no request is counted."""
     call.discard()
     how = meter.settings.budget.on_budget_exceeded
@@ -163,7 +187,7 @@ def library_of(thing: object, *names: str) -> Any:
     return None
 
 
-def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> None:
+def _follow(call: Call | Passage, response: Any, stream: Callable[[Any, Any], Any]) -> None:
     """Follow the answer to its end: through its stream, or at once if a mock has already read it.
 
     A response that does not have its library's attributes is not counted.
@@ -189,7 +213,7 @@ def _follow(call: Call, response: Any, stream: Callable[[Any, Call], Any]) -> No
 class _Stream:
     """A body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call) -> None:
+    def __init__(self, inner: Any, call: Call | Passage) -> None:
         self._inner = inner
         self._call = call
 
@@ -220,7 +244,7 @@ class _Stream:
 class _AsyncStream:
     """An async body that is followed while the caller reads it."""
 
-    def __init__(self, inner: Any, call: Call) -> None:
+    def __init__(self, inner: Any, call: Call | Passage) -> None:
         self._inner = inner
         self._call = call
 

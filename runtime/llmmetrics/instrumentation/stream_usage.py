@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from llmmetrics.core.call import Call
-from llmmetrics.wire.stream_usage import Hider, asking
+from llmmetrics.reading.stream_usage import Hider, asking
 
 
 def to_send(call: Call, request: Any) -> Any:

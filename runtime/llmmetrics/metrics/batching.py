@@ -53,6 +53,13 @@ class Batches:
         if len(self._finished) >= self._batch:
             self.flush()
 
+    def later(self, prompt: int, completion: int, cost: int | None) -> None:
+        """Count the tokens and the cost (attodollars, None if unknown) of an answer whose call was counted before."""
+        for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
+            child.inc(tokens)
+        if cost is not None:
+            self.priced().inc(cost / ATTO)
+
     def priced(self) -> Any:
         """Create the cost child, at 0. Without a known price it must not exist: 0 would mean that calls are free."""
         return self._cost.labels(*self._labels)

@@ -100,11 +100,26 @@ ROWS: dict[str, FamilyRow] = {
     "ledger_errors": FamilyRow(
         "llmmetrics_ledger_errors_total", Counter, "Failed operations of the budgets' ledger", ("kind",)
     ),
+    "answers": FamilyRow(
+        "llmmetrics_answers_total",
+        Counter,
+        "Answers that came after their call (background answers, runs, batches), by how they ended",
+        ("backend", "outcome"),
+    ),
+    "forgotten_answers": FamilyRow(
+        "llmmetrics_forgotten_answers_total",
+        Counter,
+        "Pending answers that a process without a ledger has forgotten, because there were too many",
+        ("backend",),
+    ),
     "tagged_cost": FamilyRow(
         "llm_tagged_cost_usd_total", Counter, "Estimated cost in USD by tag", ("key", "value", "backend")
     ),
     "tagged_tokens": FamilyRow(
         "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
+    ),
+    "outside_runs": FamilyRow(
+        "llmmetrics_calls_outside_runs_total", Counter, "Calls of a thread without a run, while a run was open", ()
     ),
     "failovers": FamilyRow(
         "llmmetrics_failovers_total",
@@ -140,6 +155,13 @@ def window_gauge() -> GaugeMetricFamily:
         "llmmetrics_budget_window_timestamp_seconds",
         "Start of the current spend window and of the next one, in seconds since 1970",
         labels=("backend", "edge"),
+    )
+
+
+def pending_gauge() -> GaugeMetricFamily:
+    """Make the gauge of the answers that are still to come."""
+    return GaugeMetricFamily(
+        "llmmetrics_pending_answers", "Answers that were asked for and are still to be fetched", labels=("backend",)
     )
 
 

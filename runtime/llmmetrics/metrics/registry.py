@@ -26,6 +26,7 @@ from llmmetrics.metrics.definitions import (
     booked_gauge,
     budget_gauge,
     catalogue_gauge,
+    pending_gauge,
     window_gauge,
 )
 from llmmetrics.metrics.names import check_exposition, exact
@@ -54,6 +55,9 @@ class Spend(NamedTuple):
 
 PICO = 10**12
 
+OUTCOMES = ("completed", "failed", "cancelled", "expired")
+"""How an answer ends that comes later."""
+
 
 @dataclass(slots=True)
 class CallSeries:
@@ -72,6 +76,8 @@ class CallSeries:
     """Whether its backend has a budget."""
     injects: bool = False
     """Whether requests for streams get a request for usage added."""
+    later: Callable[[int, int, int | None], None] | None = None
+    """Counts the tokens and the cost of an answer that was fetched."""
 
 
 class Families:
@@ -83,6 +89,7 @@ class Families:
         self.buckets = tuple(buckets)
         self._listeners: list[WeakMethod[Callable[[], None]]] = []
         self._budgets: list[WeakMethod[Callable[[], Mapping[str, Spend]]]] = []
+        self._pending: list[WeakMethod[Callable[[], Mapping[str, int]]]] = []
         self._known: set[str] = set()
         self._in_flight: dict[str, list[None]] = {}
         """A list as long as a backend has requests in flight."""
@@ -117,6 +124,19 @@ class Families:
         """Call a bound method at every scrape for the spend of the backends, as long as its object lives."""
         self._budgets.append(WeakMethod(spends))
 
+    def has_answers(self, pending: Callable[[], Mapping[str, int]]) -> None:
+        """Call a bound method at every scrape for the pending answers of the backends, as long as its object lives."""
+        self._pending.append(WeakMethod(pending))
+
+    def _pending_answers(self) -> Iterator[Metric]:
+        """Make the gauge of the answers that are still to come, if a backend had one."""
+        counts = [ask() for reference in self._pending if (ask := reference())]
+        if backends := {backend: n for count in counts for backend, n in count.items()}:
+            gauge = pending_gauge()
+            for backend, n in backends.items():
+                gauge.add_metric([backend], n)
+            yield gauge
+
     def with_budgets(self, metrics: Iterable[Metric]) -> Iterator[Metric]:
         """Add the ledger's current state to the families: the spend of each window; blocked backends are unhealthy."""
         answers = [ask() for reference in self._budgets if (ask := reference())]
@@ -139,6 +159,7 @@ class Families:
                     edges.add_metric([backend, "start"], spend.window.start.timestamp())
                     edges.add_metric([backend, "end"], spend.window.end.timestamp())
             yield from (gauge, booked, edges)
+        yield from self._pending_answers()
 
     def collect(self) -> Iterator[Metric]:
         self.prepare()
@@ -148,11 +169,12 @@ class Families:
 
     def describe(self) -> Iterable[Metric]:
         ours = (exact(metric) for family in self._all.values() for metric in family.describe())
-        return [*ours, budget_gauge(), booked_gauge(), window_gauge(), catalogue_gauge()]
+        return [*ours, budget_gauge(), booked_gauge(), window_gauge(), pending_gauge(), catalogue_gauge()]
 
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""
-        return CallSeries(backend, model, self._tally(backend, model).add, *self._active(backend), price)
+        tally = self._tally(backend, model)
+        return CallSeries(backend, model, tally.add, *self._active(backend), price, later=tally.later)
 
     def _active(self, backend: str) -> tuple[Callable[[], object], Callable[[], object]]:
         """Return how to count one more and one less request in flight of a backend."""
@@ -186,6 +208,8 @@ class Families:
             self["errors"].labels(backend, each.value)
         self["active"].labels(backend)
         self["retries"].labels(backend)
+        for state in OUTCOMES:
+            self["answers"].labels(backend, state)
         health = self["health"].labels(backend)
         if self.multiprocess:
             # an old timestamp, so that a new worker does not override the others

@@ -24,7 +24,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "cache_write_1h": ("cache_write_1h_mtok",),
     "output": ("output_mtok",),
     "reasoning": ("output_reasoning_mtok",),
-    **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image")},
+    **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image", "video")},
     "web_search": ("web_searches_kcount",),
     "file_search": ("storage_searches_kcount",),
     "page": ("input_document_kpages",),
@@ -223,6 +223,11 @@ class Catalogue:
         except LookupError:
             return None
         return seller
+
+    def by_piece(self, model: str, url: str, provider: str | None) -> bool:
+        """Return whether a model has prices by piece, which depend on what is asked for."""
+        seller, _ = self._model(model, url, provider)
+        return seller is not None and pieces.sells(seller.id, model)
 
     def window(self, model: str, url: str, provider: str | None) -> int | None:
         """Return the size of a model's context window, in tokens; None if it is unknown."""

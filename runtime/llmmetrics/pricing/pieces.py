@@ -41,6 +41,12 @@ _SELLERS: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
 )
 
 
+def sells(seller: str, model: str) -> bool:
+    """Return whether a seller has prices by piece of a model, in any size or quality."""
+    names = (pattern.partition("/")[0] for pattern, *_ in _SELLERS.get(seller, ()))
+    return any(re.fullmatch(name, model, re.IGNORECASE) for name in names)
+
+
 def prices(seller: str, model: str) -> Any:
     """Return the prices by piece of a model at a seller, with the catalogue's kind of names; None if it has none."""
     for pattern, name, usd in _SELLERS.get(seller, ()):

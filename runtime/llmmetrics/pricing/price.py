@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from llmmetrics.wire.format import Charge
-from llmmetrics.wire.usage import PIECES, Usage
+from llmmetrics.wire.usage import CACHED, FEES, PIECES, Usage
 
 ATTO = 10**18
 """Attodollars in a dollar: a price for a million tokens may have 12 decimals."""
@@ -70,6 +70,14 @@ class Price:
         units = self.at(usage.prompt)
         return sum(units.get(name, 0) * n for name, n in usage.buckets.items())
 
+    def halved(self) -> Price:
+        """Return half the price of fresh and written tokens. Reads from a cache and fees keep theirs."""
+        return Price(_half(self.units), tuple((start, _half(units)) for start, units in self.tiers), self.request_fee)
+
+
+def _half(units: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: n if name in FEES or name in CACHED else -(-n // 2) for name, n in units.items()}
+
 
 def _times(units: Mapping[str, int], factor: Fraction) -> Mapping[str, int]:
     return {name: unit if name in PIECES else round(unit * factor) for name, unit in units.items()}
@@ -83,7 +91,7 @@ ELSE: dict[str, tuple[str, ...]] = {
     **{f"cache_read_{kind}": ("cache_read", f"input_{kind}", "input") for kind in _KINDS},
     "cache_write": ("input",),
     "cache_write_1h": ("cache_write", "input"),
-    **dict.fromkeys(("reasoning", "output_audio", "output_image"), ("output",)),
+    **dict.fromkeys(("reasoning", "output_audio", "output_image", "output_video"), ("output",)),
 }
 """Buckets whose price a bucket without its own price takes; the first existing one applies. Fees take none."""
 

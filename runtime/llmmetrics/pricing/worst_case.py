@@ -70,6 +70,10 @@ class WorstCase(NamedTuple):
     """Of one output token, in each of the requested answers."""
     output: int
     """Output tokens of one answer."""
+    tokens: int = 0
+    """Of the prompt and all answers."""
+    priced: bool = True
+    """Whether a price is known; without one the amounts are 0."""
 
     @property
     def cost(self) -> int:
@@ -85,10 +89,13 @@ class WorstCase(NamedTuple):
         return None if self.token == 0 or self.prompt + self.token > amount else (amount - self.prompt) // self.token
 
 
+UNPRICED = WorstCase(0, 0, 0, priced=False)
+
+
 def worst_case(
-    price: Price, format: Format, body: bytes, window: int | None, *models: str | None, most: int | None = None
+    price: Price | None, format: Format, body: bytes, window: int | None, *models: str | None, most: int | None = None
 ) -> WorstCase:
-    """Return the highest possible cost of a request.
+    """Return the highest possible cost of a request, and its tokens. `price` is None if none is known.
 
     `window` is the model's context window in tokens, None if it is not known; `most` is the most output tokens of a
     model without a documented maximum. A token of text has at least one byte,
@@ -100,16 +107,19 @@ def worst_case(
     prompt = max(len(body), known) if _ELSEWHERE.search(body) else len(body)
     if isinstance(fields, dict) and _INLINE.search(body):
         prompt = max(prompt, len(body) + _media(fields, format, models, known))
-    units = price.at(prompt)
+    units = price.at(prompt) if price else {}
     output = 0
     if format.output_limits != NO_COMPLETION:
         output = most_output(format, fields) or max_output(*models) or most or known
     answers = max(_at(fields, format.answer_counts), default=1)
     searches = MOST_SEARCHES if _SEARCHES.search(body) else 0
+    fee = price.request_fee if price else 0
     return WorstCase(
-        _dearest(units, PROMPT) * prompt + _dearest(units, TOOLS) * searches + price.request_fee,
+        _dearest(units, PROMPT) * prompt + _dearest(units, TOOLS) * searches + fee,
         _dearest(units, COMPLETION) * answers,
         output,
+        prompt + output * answers,
+        price is not None,
     )
 
 

@@ -54,6 +54,7 @@ _BESIDE = frozenset(
     {
         *("error", "service_tier", "serviceTier", "performanceConfig"),
         *("tool_usage", "tools", "prompt_eval_cached_count"),
+        *("id", "status", "background"),
     }
 )
 """Optional fields of a stream: if present, they are next to the usage, so the reader does not search for them."""
@@ -156,9 +157,12 @@ def _fill(merged: dict[str, Any], earlier: Doc, format: Format) -> None:
             continue
         known = merged.get(name)
         if known is None:
-            merged[name] = value
+            merged[name] = dict(value) if isinstance(value, dict) else value
         elif isinstance(known, dict) and isinstance(value, dict):
-            merged[name] = {**{key: each for key, each in value.items() if each is not None}, **known}
+            # in place: a copy for every event would take a time that grows with the square of the stream's length
+            for key, each in value.items():
+                if each is not None:
+                    known.setdefault(key, each)
 
 
 @dataclass(frozen=True, slots=True)

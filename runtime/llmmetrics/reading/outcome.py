@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, last_members, last_value, parse
+from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, is_stream, last_members, last_value, parse
+from llmmetrics.wire.later import AnswerState, LaterAnswer
 from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
 
@@ -55,6 +57,13 @@ class Outcome:
     """The service tier, if it has a price of its own."""
     geo: str | None = None
     """The region, if it has a price of its own."""
+    later: LaterAnswer | None = None
+    """The answer that comes later, or that was made in the background."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the usage comes later."""
+        return self.later is not None and self.later.state is AnswerState.OPEN
 
 
 def outcome_of(
@@ -113,7 +122,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     if type(body) is not dict:
         return None
     try:
-        model, usage, charges, cost, error, tier, geo = format.read(body)
+        model, usage, charges, cost, error, tier, geo, later = format.read(body)
     except MalformedUsageError:
         return None
     if usage is None or error or not (usage.prompt or usage.completion):
@@ -126,8 +135,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
             cost = header_cost(headers)
     out = Outcome()
     out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
-    if geo is not None:
-        out.geo = geo
+    out.geo, out.later = geo, later
     return out
 
 
@@ -181,6 +189,10 @@ def _answered(
     elif shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
+    if reading.later is not None and not seen.foreign and _comes_later(reading.later, sent, body, complete=complete):
+        out.later = reading.later
+        if out.pending or reading.usage is None:
+            return shown
     if complete and not seen.malformed_usage:
         reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
@@ -193,6 +205,16 @@ def _answered(
     gone = VERDICTS[shown, ending] is CallVerdict.CANCELLED
     _estimate(out, reading.usage, body, sent, out.unread or (COMPLETE if complete else "cancelled" if gone else "cut"))
     return shown
+
+
+_BACKGROUND = re.compile(rb'"background"\s*:\s*true')
+
+
+def _comes_later(later: LaterAnswer, sent: Sent, body: Body, *, complete: bool) -> bool:
+    """Return whether an answer goes on after its call; one whose stream breaks off does so only in the background."""
+    if complete and not is_stream(body.head or body.tail):
+        return later.state is AnswerState.OPEN or later.background
+    return later.background or later.lasts or _BACKGROUND.search(sent.body) is not None
 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:

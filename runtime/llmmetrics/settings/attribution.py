@@ -13,10 +13,12 @@ TagKey = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,49}$")]
 
 
 class Attribution(Section):
-    """Which tags are counted."""
+    """Which tags are counted, and whether each call belongs to a run."""
 
     keys: tuple[TagKey, ...] = ()
     max_values: int = Field(default=50, ge=1)
     """How many values of a key have metrics of their own; the rest is counted as `other`."""
     hash: bool = False
     """Whether only a hash of each value is stored, exported and logged."""
+    require_run: bool = False
+    """Whether calls that belong to no run of `llmmetrics.spending` are refused."""

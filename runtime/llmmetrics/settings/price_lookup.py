@@ -12,6 +12,14 @@ from llmmetrics.pricing.price import Price
 if TYPE_CHECKING:
     from llmmetrics.settings.price_file import PriceSheet
 
+BATCH = "batch"
+"""The tier of batches. Where no price of it is listed, it is half the standard price, as each vendor's pages say.
+
+https://platform.openai.com/docs/guides/batch, https://docs.anthropic.com/en/docs/build-with-claude/batch-processing,
+https://ai.google.dev/gemini-api/docs/batch-api, https://docs.mistral.ai/capabilities/batch,
+https://console.groq.com/docs/batch
+"""
+
 Models = Sequence[str | None]
 """Names of one model, the preferred one first."""
 
@@ -59,11 +67,20 @@ class PriceLookup:
         if self.sheet is not None and (price := self.filed(place, models, tier)):
             return price
         # inlined `catalogued`, because every call comes here
-        return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier, geo)
+        price = None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier, geo)
+        if price is None and tier == BATCH and (standard := self.listed(place, models, None, geo)):
+            return standard.halved()
+        return price
 
     def catalogued(self, place: Place, models: Models, tier: str | None = None) -> Price | None:
         """Return the catalogue's price of the first of these names that it has."""
         return None if place.local else self.catalogue.first(models, place.url, place.seller, self._now, tier)
+
+    def knows(self, place: Place, model: str) -> bool:
+        """Return whether calls to a model have a known price, by tokens or by piece."""
+        if self.listed(place, (model,)) is not None:
+            return True
+        return not place.local and self.catalogue.by_piece(model, place.url, place.seller)
 
     def window(self, place: Place, model: str | None) -> int | None:
         """Return the model's context window in tokens; None if the catalogue has none."""

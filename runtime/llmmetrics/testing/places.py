@@ -19,9 +19,10 @@ def is_llm_host(host: str, port: int | None = None) -> bool:
 
 
 def is_llm_request(method: str, host: str, port: int | None, path: str) -> bool:
-    """Return whether a request goes to a provider, or is an LLM call to any host."""
-    known = provider_of(Origin("https", host.lower(), port)) is not None
-    return known or host.lower() in _configured() or wire.claim(method, host, path) is not None
+    """Return whether a request goes to a provider, or is an LLM call to any host, or fetches the answer of one."""
+    if provider_of(Origin("https", host.lower(), port)) is not None or host.lower() in _configured():
+        return True
+    return wire.claim(method, host, path) is not None or wire.fetch(method, host, path, wire.ANY) is not None
 
 
 def _configured() -> set[str]:

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
+from llmmetrics.testing.jobs import Jobs
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, is_call, reply
 
@@ -44,6 +45,7 @@ class Script:
         """The answer to requests without a scripted reply; None: an error."""
         self.problems: list[str] = []
         self._served = served
+        self._jobs = Jobs()
         self._steps: list[Step] = []
         self._lock = Lock()
 
@@ -87,8 +89,10 @@ class Script:
 
     def answer(self, request: Request) -> Reply:
         """Take the reply to a request. Raises `UnscriptedError`, or `CannotExpressError` for an impossible fault."""
+        if (fetched := self._jobs.fetch(request)) is not None:
+            return fetched
         if not is_call(request):
-            return reply(request)
+            return self._jobs.defer(request, reply(request), reply)
         with self._lock:
             self.requests.append(request)
             step = next((each for each in self._steps if each.for_model in (None, request.model)), None)
@@ -99,7 +103,8 @@ class Script:
                 raise UnscriptedError(self._problem(f"{_asked(request)} was not scripted"))
             step = Step(self.otherwise)
         try:
-            return reply(request, step.fault or step.answer, step.answer)
+            made, what = reply(request, step.fault or step.answer, step.answer), step
+            return self._jobs.defer(request, made, lambda each: reply(each, what.fault or what.answer, what.answer))
         except CannotExpressError as exc:
             raise CannotExpressError(self._problem(str(exc))) from None
 

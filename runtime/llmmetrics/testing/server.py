@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmmetrics.testing.faults import CannotExpressError
+from llmmetrics.testing.jobs import Jobs
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.simulator import ANSWER, reply
 
@@ -31,6 +32,7 @@ class LoopbackProvider:
         self.requests: list[Request] = []
         self.closing = Event()
         self._lock = Lock()
+        self._jobs = Jobs()
         self._steps: dict[str, deque[Answer | Fault]] = {}
         try:
             self._server = _ProviderServer((host, port), self)
@@ -56,10 +58,14 @@ class LoopbackProvider:
             return self._answering(request)
         with self._lock:
             self.requests.append(request)
+        if (fetched := self._jobs.fetch(request)) is not None:
+            return fetched
+        with self._lock:
             longest = sorted((path for path in self._steps if request.path.startswith(path)), key=len, reverse=True)
             steps = next((self._steps[path] for path in longest if self._steps[path]), None)
             step = steps.popleft() if steps and request.method == "POST" else self.default
-        return reply(request, step, self.default if isinstance(self.default, Answer) else ANSWER)
+        spoilt = self.default if isinstance(self.default, Answer) else ANSWER
+        return self._jobs.defer(request, reply(request, step, spoilt), lambda each: reply(each, step, spoilt))
 
     def close(self) -> None:
         """Stop at once: interrupt delays and stalls, close connections."""

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
-from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine, alive
+from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.price import Price
 from llmmetrics.reading.outcome import Outcome
@@ -42,7 +42,7 @@ class _UnpricedEngine(Engine):
     def _new_catalogue(self) -> Catalogue:
         return _NoPrices()
 
-    def _unpriced(self, call: Call, outcome: Outcome) -> None:
+    def unpriced(self, series: CallSeries, outcome: Outcome, url: str) -> None:
         """Log nothing: no call has a price here."""
 
 

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 from llmmetrics.wire import (
     anthropic,
+    batches,
     bedrock,
     billed,
     cohere,
     gemini,
     interactions,
+    jobs,
     ollama,
     openai,
-    rerank,
     vertex,
     watsonx,
 )
@@ -30,30 +31,9 @@ from llmmetrics.wire.framing.frames import DONE, Doc, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = [
-    "DONE",
-    "FORMATS",
-    "NO_COMPLETION",
-    "Asked",
-    "Billing",
-    "Charge",
-    "Claim",
-    "Format",
-    "PromptNames",
-    "Reading",
-]
-__all__ += [
-    "ANY",
-    "asked",
-    "asked_fields",
-    "claim",
-    "count",
-    "mapping",
-    "model_of",
-    "prompt_names",
-    "register",
-    "usage_of",
-]
+__all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "Asked", "Billing", "Charge", "Claim", "FetchClaim", "Format"]
+__all__ += ["PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping", "model_of"]
+__all__ += ["prompt_names", "register", "upload", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -66,8 +46,9 @@ FORMATS: list[Format] = [
     *bedrock.FORMATS,
     *vertex.FORMATS,
     *interactions.FORMATS,
-    *rerank.FORMATS,
+    *batches.FORMATS,
     *billed.FORMATS,
+    *jobs.FORMATS,
 ]
 """All wire formats; the first whose path matches reads the call."""
 
@@ -116,12 +97,51 @@ def claim(method: str, host: str, path: str, provider: str | None = None) -> Cla
     if method != "POST":
         return None
     for each in FORMATS:
-        if each.providers and provider != ANY and provider not in each.providers:
+        if not _speaks(each, provider):
             continue
         if match := each.path.search(host + path):
             groups = match.groupdict()
             return Claim(each, groups.get("model"), groups.get("stream") is not None)
     return None
+
+
+def _speaks(format: Format, provider: str | None) -> bool:
+    """Return whether a format is claimed at a provider."""
+    return not format.providers or provider == ANY or provider in format.providers
+
+
+class FetchClaim(NamedTuple):
+    """The format of an answer that is fetched, and the id that the path names."""
+
+    format: Format
+    id: str
+    """The id of the answer, or of a file with results."""
+    results: bool
+    """Whether the body is a file of results, a line for each request of a batch."""
+
+
+def fetch(method: str, host: str, path: str, provider: str | None = None) -> FetchClaim | None:
+    """Return what a request to this path (without its query) fetches or cancels, or None. `provider` as for `claim`."""
+    if method not in ("GET", "POST"):
+        return None
+    place = host + path
+    for each in FORMATS:
+        if not _speaks(each, provider):
+            continue
+        if each.fetched is not None and (match := each.fetched.search(place)):
+            if method == "POST" and "cancel" not in path:
+                continue
+            return FetchClaim(each, match["id"], results=False)
+        if each.batch and each.batch.results and method == "GET" and (match := each.batch.results.search(place)):
+            return FetchClaim(each, match["id"], results=True)
+    return None
+
+
+def upload(method: str, host: str, path: str, provider: str | None = None) -> Format | None:
+    """Return the format whose batches read the files that are uploaded to this path, or None."""
+    rows = (each for each in FORMATS if method == "POST" and each.batch and each.batch.uploads)
+    rows = (each for each in rows if _speaks(each, provider))
+    return next((each for each in rows if each.batch.uploads.search(host + path)), None)  # type: ignore[union-attr]
 
 
 def model_of(format: Format, fields: Mapping[str, Any]) -> str | None:
@@ -134,8 +154,22 @@ _START = len(_MODEL_FIRST)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
+def _batch_model(claimed: Claim, body: bytes) -> str | None:
+    """Return the model of a batch: the path's or the body's, else the one that all of its requests ask for."""
+    fields = parse(body)
+    if claimed.model is not None or not isinstance(fields, dict) or claimed.format.batch is None:
+        return claimed.model
+    if named := model_of(claimed.format, fields):
+        return named
+    models = {each.body.get("model") for each in claimed.format.batch.requests(fields, None)}
+    model = models.pop() if len(models) == 1 else None
+    return model if isinstance(model, str) else None
+
+
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
+    if claimed.format.batch is not None:
+        return _batch_model(claimed, body), False
     if claimed.model is not None:
         # on a deployment path the field `stream` is in the body
         return claimed.model, claimed.stream or _STREAM.search(body) is not None

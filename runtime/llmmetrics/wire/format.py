@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.hosts import Hosts
+from llmmetrics.wire.later import Batch, LaterAnswer
 from llmmetrics.wire.usage import Usage, usage_of
 
 
@@ -36,6 +37,8 @@ class Reading(NamedTuple):
     """The service tier that answered, if it has a price of its own."""
     geo: str | None = None
     """The region that answered, if it has a price of its own."""
+    later: LaterAnswer | None = None
+    """What the body says of an answer that comes later, or that was made in the background."""
 
 
 FREE = Reading(usage=usage_of({}), wire_cost=Decimal(0))
@@ -144,6 +147,13 @@ class Format(NamedTuple):
     """The model reads the text of the request as it is, without a frame of tokens for messages."""
     families: tuple[ModelFamily, ...] = ()
     """The vendor's models, each family with what it adds to an estimate."""
+    fetched: re.Pattern[str] | None = None
+    """Searched in host and path of a GET, or of a POST that cancels, of an answer that comes later. The group `id` is
+    the answer's id."""
+    deferred: bool = False
+    """Every answer comes later, so that none carries its usage."""
+    batch: Batch | None = None
+    """How a batch is read, if an answer of the format is one."""
 
 
 NO_COMPLETION: tuple[Place, ...] = ()

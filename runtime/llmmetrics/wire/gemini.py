@@ -66,16 +66,17 @@ def tokens(usage: Doc) -> Usage:
         f"input_{name}": max(inward.get(name, 0) - cache.get(name, 0), 0) for name in ("audio", "image", "video")
     }
     buckets |= {f"cache_read_{name}": n for name, n in cache.items()}
-    buckets |= {f"output_{name}": outward.get(name, 0) for name in ("audio", "image")}
+    buckets |= {f"output_{name}": outward.get(name, 0) for name in ("audio", "image", "video")}
     buckets["cache_read"] = max(cached - sum(cache.values()), 0)
     buckets["input"] = max(prompt - sum(n for name, n in buckets.items() if not name.startswith("output")), 0)
     buckets["input"] += count(usage.get("toolUsePromptTokenCount"))
-    buckets["output"] = max(output - buckets["output_audio"] - buckets["output_image"], 0)
+    buckets["output"] = max(output - sum(outward.values()), 0)
     buckets["reasoning"] = count(usage.get("thoughtsTokenCount"))
     return usage_of(buckets)
 
 
-def _read(body: Doc) -> Reading:
+def read(body: Doc) -> Reading:
+    """Read an answer."""
     usage = mapping(body.get("usageMetadata"))
     known = any(name in usage for name in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount"))
     used = tokens(usage) if known else None
@@ -126,7 +127,7 @@ FORMATS = (
         path=re.compile(_MODEL + r":(?:(?P<stream>streamG)|g)enerateContent$"),
         fields=("usageMetadata", "modelVersion", "error"),
         members=("candidates", "promptFeedback", "usageMetadata"),
-        read=_read,
+        read=read,
         ended=_last,
         prompt_names=_PROMPT,
         refusal=refusal,
@@ -145,7 +146,7 @@ FORMATS = (
         path=re.compile(_MODEL + r":(?:embedContent|batchEmbedContents)$"),
         fields=("usageMetadata", "error"),
         members=("embedding", "embeddings"),
-        read=_read,
+        read=read,
         prompt_names=PromptNames(texts=("content", "requests")),
         refusal=refusal,
         output_limits=NO_COMPLETION,

@@ -19,6 +19,7 @@ from llmmetrics.wire.format import (
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import plus
+from llmmetrics.wire.later import AnswerState, LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage
 
@@ -69,11 +70,21 @@ def read(body: Doc) -> Reading:
         wire_cost=wire_cost(usage),
         error=body.get("error"),
         tier=tier_of(body.get("service_tier")),
+        later=None if known and not body.get("background") else _later(body, used=known),
     )
 
 
+def _later(body: Doc, *, used: bool) -> LaterAnswer | None:
+    """Read the state of an interaction that was asked for in the background."""
+    id, word = text(body.get("id")), body.get("status")
+    # it waits for the caller's next interaction, which is another one
+    state = AnswerState.COMPLETED if word == "requires_action" else state_of(word, used=used)
+    return LaterAnswer(id, state, body.get("background") is True) if id and state else None
+
+
 def _part(event: Doc) -> Doc:
-    return {**mapping(event.get("interaction")), "error": event.get("error")}
+    update = {"id": event.get("interaction_id"), "status": event.get("status"), "usage": event.get("usage")}
+    return {**update, **mapping(event.get("interaction")), "error": event.get("error")}
 
 
 FORMATS = (
@@ -81,7 +92,7 @@ FORMATS = (
         id="gemini.interactions",
         vendor="gemini",
         path=re.compile(r"/v\d\w*/interactions/?$"),
-        fields=("usage", "model", "service_tier", "error"),
+        fields=("usage", "model", "service_tier", "id", "status", "background", "error"),
         members=("steps", "outputs", "status"),
         read=read,
         part=_part,
@@ -91,7 +102,9 @@ FORMATS = (
         output_limits=(("generation_config", "max_output_tokens"),),
         completion_names=COMPLETION_NAMES | {"arguments", "code"},
         example="/v1beta/interactions",
-        note="as `gemini.generate`, with other names, and with counts of searches",
+        note="as `gemini.generate`, with other names, and with counts of searches; with `background`, in the answer "
+        "that is fetched",
         tier_names=(("service_tier",),),
+        fetched=re.compile(r"/v\d\w*/interactions/(?P<id>[^/]+)(?:/cancel)?/?$"),
     ),
 )

@@ -28,6 +28,7 @@ from llmmetrics.wire.format import (
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
+from llmmetrics.wire.later import LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
@@ -175,6 +176,8 @@ def _choice_usage(body: Doc) -> Doc:
 def _responded(body: Doc) -> Reading:
     """What a response says, with the tools that ran inside it."""
     reading = read(body)
+    if body.get("background") or (reading.usage is None and body.get("status")):
+        reading = reading._replace(later=_background(body, used=reading.usage is not None))
     tools = body.get("tool_usage")
     if reading.usage is None or type(tools) is not dict:
         return reading
@@ -187,6 +190,14 @@ def _responded(body: Doc) -> Reading:
     # without its model, what it costs is unknown
     images = Charge(model, drawn if model else plus(drawn, {"tool_use": 1}))
     return reading._replace(usage=add((own, drawn)), charges=(Charge(None, own), images))
+
+
+def _background(body: Doc, *, used: bool) -> LaterAnswer | None:
+    """Read the state of a response: https://platform.openai.com/docs/guides/background."""
+    id, state = text(body.get("id")), state_of(body.get("status"), used=used)
+    # in a piece of a long answer, the last id may be that of an item
+    known = id is not None and id.startswith("resp") and state is not None
+    return LaterAnswer(id or "", state, body.get("background") is True) if known and state else None
 
 
 def _embeddings(body: Doc) -> Reading:
@@ -308,7 +319,7 @@ FORMATS = (
         id="openai.responses",
         vendor="openai",
         path=re.compile(_DEPLOYMENT + r"/responses(?:/compact)?/?$"),
-        fields=("usage", "model", "tool_usage", "tools", "service_tier", "error"),
+        fields=("usage", "model", "tool_usage", "tools", "service_tier", "id", "status", "background", "error"),
         members=("output", "status"),
         read=_responded,
         part=_response,
@@ -318,8 +329,9 @@ FORMATS = (
         output_limits=(("max_output_tokens",),),
         completion_names=_RESPONSE,
         example="/v1/responses",
-        note="the usage stands in the last event",
+        note="the usage stands in the last event; with `background`, in the answer that is fetched",
         tier_names=TIER,
+        fetched=re.compile(r"/responses/(?P<id>[^/]+)(?:/cancel)?/?$"),
     ),
     Format(
         id="openai.completions",

@@ -90,7 +90,7 @@ def test_every_door_refuses(made, door):
         3,
         START.replace(hour=0, minute=0),
         START.replace(day=25, hour=0, minute=0),
-        *(None, None, None, 0),
+        *(None, None, None, 0, None, "usd"),
     )
 
 

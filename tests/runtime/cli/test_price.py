@@ -56,6 +56,19 @@ def test_a_price_that_nobody_knows_is_a_dash(capsys):
     assert listed(capsys)[2]["output"] == "-"
 
 
+@pytest.mark.parametrize(
+    ("model", "lines"),
+    [
+        ("whisper-1", ["bucket    USD   for", "audio_ms  0.36  an hour"]),
+        ("tts-1-hd", ["bucket     USD  for", "character  30   a million characters"]),
+        ("dall-e-3/hd/1024x1024", ["bucket  USD  for", "image   80   1,000 images"]),
+    ],
+)
+def test_what_is_sold_by_piece_has_its_price_for_as_many(capsys, model, lines):
+    assert price(model, "--provider", "openai", counts=[]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == lines
+
+
 def test_a_model_alone_that_nobody_knows(capsys):
     assert price("gpt-4o-mni", counts=[]) == 2
     assert "did you mean gpt-4o-mini" in capsys.readouterr().err

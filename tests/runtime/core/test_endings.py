@@ -204,7 +204,7 @@ def test_closed_without_reading_a_refusal(client, url, provider, counted, count,
 def test_exception_before_the_headers(client, url, provider, counted, count, lib, fault, status, error_type, prompt):
     provider.script(fault)
     with pytest.raises(lib.TransportError):
-        client.post(url, json=JSON, timeout=0.3)
+        client.post(url, json=JSON, timeout=1)
     assert counted() == {status: 1}
     assert count("llm_errors_total", error_type=error_type) == count("llm_errors_total") == 1
     assert count("llm_tokens_total", token_type="prompt") == ESTIMATED
@@ -239,7 +239,7 @@ def test_what_was_never_sent_used_nothing(client, counted, count, lib, url, prov
 def test_exception_after_the_headers(client, url, provider, counted, count, lib, fault, status, error_type, body):
     provider.script(fault)
     with pytest.raises(lib.TransportError):
-        client.post(url, json=body, timeout=0.3)
+        client.post(url, json=body, timeout=1)
     assert counted() == {status: 1}
     assert count("llm_errors_total", error_type=error_type) == count("llm_errors_total") == 1
     assert count("llmmetrics_calls_without_usage_total", reason="cut") == 1

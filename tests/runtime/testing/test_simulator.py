@@ -63,7 +63,8 @@ def metered(provider, registry):
 def test_every_format_of_the_runtime_has_a_shape():
     formats = {each.id for each in SIMULATED}
     assert formats == {each.id for each in SHAPES}
-    assert formats == {name.partition(" ")[0] for name in FORMATS}
+    # test_jobs.py has those whose every answer comes later
+    assert {each.id for each in SIMULATED if not each.deferred} == {name.partition(" ")[0] for name in FORMATS}
 
 
 @pytest.mark.parametrize("value", SAID)
@@ -78,7 +79,8 @@ def test_a_format_whose_path_says_stream_has_a_streamed_row():
 
 
 def test_every_shape_answers_something():
-    assert {id(shape(name)) for name in FORMATS} == set(map(id, SHAPES))
+    deferred = {each.id for each in wire.FORMATS if each.deferred}
+    assert {id(shape(name)) for name in FORMATS} == {id(each) for each in SHAPES if each.id not in deferred}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_strict_budget_reads_its_output_limit_and_refuses_in_its_own_body(setu
 
 
 def test_it_has_a_row_in_the_documentation():
-    assert "| `acme.talk` | `/acme/talk` | `bounds.most` | an example |" in doc_tables.formats()
+    assert "| `acme.talk` | `/acme/talk` | read | `bounds.most` | an example |" in doc_tables.formats()
 
 
 def test_its_path_is_simulated():

@@ -102,14 +102,16 @@ def main() -> None:
                 say(f"{row.name}, {row.kind}, {row.mode}, seed {row.seed}: {text}")
         for future in futures:
             future.result()
-    say(
-        f"{'scenario':36} {'ledger':8} {'mode':10} {'runs':>5} {'wrong':>5} {'calls':>7} {'unknown':>7} {'most lost':>10}"
-    )
+    heads = ("runs", "wrong", "calls", "unknown", "most lost", "most over")
+    say(f"{'scenario':36} {'ledger':8} {'mode':10} {' '.join(f'{head:>9}' for head in heads)}")
     for (name, kind, mode), own in sorted(results.items()):
-        wrong = sum(bool(result.violations) for result in own)
-        counts = sum(result.calls for result in own), sum(result.unknown for result in own)
-        lost = max(result.lost for result in own) / PICO
-        say(f"{name:36} {kind:8} {mode:10} {len(own):5} {wrong:5} {counts[0]:7} {counts[1]:7} {lost:10.6f}")
+        counts = (
+            *(len(own), sum(bool(result.violations) for result in own)),
+            *(sum(result.calls for result in own), sum(result.unknown for result in own)),
+        )
+        amounts = (max(result.lost for result in own), max(result.over for result in own))
+        numbers = [f"{count:9}" for count in counts] + [f"{amount / PICO:9.6f}" for amount in amounts]
+        say(f"{name:36} {kind:8} {mode:10} {' '.join(numbers)}")
     wrong = sum(bool(result.violations) for own in results.values() for result in own)
     say(f"{len(every)} runs, {wrong} wrong")
     sys.exit(wrong > 0)

@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -78,6 +79,7 @@ class Client:
 
             def call(planned):
                 name, fault, stream = planned
+                time.sleep(self.spec["pace"])
                 try:
                     send({"x-call": name, "x-fault": fault}, stream=stream, early=fault == "early")
                 except Exception as exc:
@@ -94,6 +96,7 @@ class Client:
 
             async def work():
                 for name, fault, stream in plan:
+                    await asyncio.sleep(self.spec["pace"])
                     try:
                         await send({"x-call": name, "x-fault": fault}, stream=stream, early=fault == "early")
                     except Exception as exc:
@@ -169,6 +172,7 @@ def rehearse():
                     "width": 1,
                     "tokens": 1,
                     "retries": 0,
+                    "pace": 0,
                 }
             )
     assert threading.active_count() == 1
@@ -176,6 +180,7 @@ def rehearse():
 
 def main():
     rehearse()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     children = set()
@@ -186,6 +191,7 @@ def main():
             answer = os.fork()
             if not answer:
                 os.setpgrp()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
                 os.dup2(os.open(command["start"]["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
                 os.dup2(2, 1)
                 faulthandler.register(signal.SIGUSR1)
@@ -200,6 +206,8 @@ def main():
             with suppress(ProcessLookupError):
                 os.killpg(command["pid"], getattr(signal, command["signal"]))
         else:
+            # wait for the end of a process, at most so long
+            signal.sigtimedwait([signal.SIGCHLD], command["ended"])
             answer = {}
             for pid in list(children):
                 gone, status = os.waitpid(pid, os.WNOHANG)

@@ -78,3 +78,16 @@ def hold(what: str, seconds: float) -> Callable[[Trial], None]:
         release()
 
     return disturb
+
+
+def fail_over(trial: Trial) -> None:
+    """Hold back what the replica reads, kill the master when half of the limit is billed, and let another take over."""
+    fleet = trial.store.fleet
+    trial.until_billed(trial.chance.uniform(0.1, 0.3))
+    fleet.relay.replica_delay = trial.chance.uniform(0.1, 1)
+    trial.until_billed(trial.chance.uniform(0.4, 0.6), seconds=5)
+    if trial.scenario.budget.get("Durability") != "replicated":
+        trial.note_loss(known=trial.on(fleet.replica))
+    trial.killed_master()
+    trial.store.fail_over()
+    fleet.relay.replica_delay = 0

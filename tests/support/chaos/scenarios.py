@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from support.chaos import disturbances as do
 
@@ -44,7 +44,17 @@ class Scenario(NamedTuple):
     pids: bool = False
     """Whether the processes have a pid namespace of their own."""
     budget: Mapping[str, object] = MappingProxyType({})
+    processes: int = 4
+    calls: int = 10
+    """Of each process."""
+    pace: float = 0
+    """Seconds between two calls of a thread or task."""
+    limit: str = "0.005"
+    """USD; by default about half of what the processes would spend."""
 
+
+LONG: Mapping[str, Any] = {"processes": 8, "calls": 300, "pace": 0.3, "limit": "0.03"}
+SAFE: Mapping[str, Any] = {"budget": {"Durability": "replicated"}}
 
 ONE = ("sqlite",)
 OTHER = ("redis",)
@@ -85,13 +95,10 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         "network slow": Scenario(MIXED, do.hold("slow", 2.0), OTHER),
         "replica promoted": Scenario(MIXED, do.once("promote"), OTHER),
         # many servers
-        "sentinel fails over": Scenario(SLOW, do.lose("fail_over"), ("sentinel",)),
-        "sentinel fails over, replicated": Scenario(
-            SLOW, do.once("fail_over"), ("sentinel",), budget={"Durability": "replicated"}
-        ),
         "cluster resharded": Scenario(SLOW, do.often("reshard"), ("cluster",)),
-        "cluster fails over, replicated": Scenario(
-            SLOW, do.once("fail_over"), ("cluster",), budget={"Durability": "replicated"}
-        ),
+        "sentinel fails over": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG),
+        "sentinel fails over, replicated": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG, **SAFE),
+        "cluster fails over": Scenario(SLOW, do.fail_over, ("cluster",), ("strict",), **LONG),
+        "cluster fails over, replicated": Scenario(SLOW, do.fail_over, ("cluster",), ("strict",), **LONG, **SAFE),
     }
 )

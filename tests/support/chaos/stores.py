@@ -139,12 +139,11 @@ class FleetStore:
         self.url = fleet.url
 
     def fail_over(self) -> None:
-        """Kill the master; start it again, as a replica, when another one has taken its place."""
-        servers = self.fleet.servers
-        masters = [server for server in servers if self.fleet.role(server) == "master"]
-        masters[0].kill()
-        until(lambda: any(self.fleet.role(s) == "master" for s in servers if s not in masters), "a new master", 30)
-        masters[0].start()
+        """Kill the first master; start it again, as a replica, when its replica has taken its place."""
+        first, replica = self.fleet.first, self.fleet.replica
+        first.kill()
+        until(lambda: self.fleet.role(replica) == "master", "a new master", 30)
+        first.start()
 
     def reshard(self) -> None:
         """Move every slot of the first master to the second, one after the other."""

@@ -15,6 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 from llmmetrics.budgets.ledgers import Balance, open_ledger
 from llmmetrics.errors import LedgerError
 from llmmetrics.metrics.registry import PICO
@@ -25,19 +28,21 @@ from support.chaos.judging import Attempt, Facts, bill, unknown, violations
 from support.chaos.provider import A_TOKEN, PRICE, TOKENS, Provider
 from support.chaos.scenarios import Scenario
 from support.chaos.stores import SqliteStore, store
-from support.servers import until
+from support.servers import RedisServer, until
 
-PROCESSES, CALLS, WIDTH = 4, 10, 3
+WIDTH = 3
+"""Threads or tasks of a process."""
 LEASE = 2.0
 WORST = TOKENS * A_TOKEN
-LIMIT = Decimal("0.005")
-"""USD, about half of what the processes would spend."""
 SDKS = ("openai", "httpx", "httpx2")
-NAMESPACE = "chaos"
+NAMESPACE = "chaos1"
+"""In a cluster, its keys are on the first master."""
 PATIENCE = 40.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
+GO_ON = 10
+"""Seconds after which calls go on when a master was killed."""
 LAST = "end"
 """The process that makes no call and books what is left."""
 
@@ -51,6 +56,8 @@ class Result(NamedTuple):
     lost: int
     calls: int
     unknown: int
+    over: int = 0
+    """What was billed beyond the limit."""
 
 
 class Zygote:
@@ -102,6 +109,8 @@ class Trial:
         self._ended: dict[int, int] = {}
         self._killed: dict[str, float] = {}
         self._lost = 0
+        self._limit = int(Decimal(scenario.limit) * PICO)
+        self._master_killed: float | None = None
         self._offsets: dict[str, float] = {}
         self._begun = datetime.now(UTC)
         self._log = directory / "log"
@@ -118,11 +127,12 @@ class Trial:
             "seed": self.seed,
             "url": self._provider.url,
             "faults": dict(scenario.faults),
-            "limit": str(LIMIT),
+            "limit": scenario.limit,
             "period": scenario.period,
             "price": PRICE,
             "tokens": TOKENS,
-            "calls": 0 if name == LAST else CALLS,
+            "calls": 0 if name == LAST else scenario.calls,
+            "pace": scenario.pace,
             "width": WIDTH,
             "retries": 2,
             "offset": offset,
@@ -134,9 +144,9 @@ class Trial:
         }
         self._pids[name] = self._zygote(start=spec)
 
-    def running(self) -> list[str]:
-        """Return the names of the processes that run."""
-        self._ended |= {int(pid): status for pid, status in self._zygote(ended=True).items()}
+    def running(self, patience: float = 0) -> list[str]:
+        """Return the names of the processes that run; wait for the end of one, at most so many seconds."""
+        self._ended |= {int(pid): status for pid, status in self._zygote(ended=patience).items()}
         return [name for name, pid in self._pids.items() if pid not in self._ended]
 
     def signal(self, name: str, which: str) -> None:
@@ -150,14 +160,44 @@ class Trial:
 
     def some_calls(self) -> None:
         """Wait for some more calls, or for the end of all processes."""
-        target = len(self._provider.log) + self.chance.randint(1, PROCESSES * 3)
+        target = len(self._provider.log) + self.chance.randint(1, self.scenario.processes * 3)
         until(lambda: len(self._provider.log) >= target or not self.running(), "some calls", PATIENCE)
 
-    def note_loss(self) -> None:
-        """Note what the ledger has, before it is taken away."""
+    def until_billed(self, part: float, seconds: float = PATIENCE) -> None:
+        """Wait until so much of the limit is billed, or for so many seconds."""
+        with suppress(AssertionError):
+            until(lambda: self._billed() >= part * self._limit or not self.running(), "so many calls", seconds)
+
+    def _billed(self) -> int:
+        return sum(attempt.billed for attempt in self._provider.log[self._first :])
+
+    def note_loss(self, known: int = 0) -> None:
+        """Note what the ledger has, but for what is `known` elsewhere, before it is taken away."""
         state = self._balance(self._window(0))
         # a call that is settled between this look and the loss is lost as well
-        self._lost += state.spent + state.reserved + PROCESSES * WIDTH * WORST
+        self._lost += max(state.spent + state.reserved - known, 0) + self.scenario.processes * WIDTH * WORST
+
+    def on(self, server: RedisServer) -> int:
+        """Return what a replica has of the spend."""
+        with closing(Redis.from_url(server.url, decode_responses=True)) as replica:
+            with suppress(RedisError):
+                # only in a cluster
+                replica.readonly()
+            fields = replica.hgetall(f"llmmetrics:{{{NAMESPACE}:b}}:meta")
+        return sum(int(value.split()[0]) for name, value in fields.items() if name.startswith("w|"))
+
+    def killed_master(self) -> None:
+        """Note when a master is killed: calls have to go on soon."""
+        self._master_killed = time.monotonic()
+
+    def _went_on(self) -> Sequence[str]:
+        """Say how long calls did not go on after the master was killed, if that is too long."""
+        killed = self._master_killed
+        if killed is None or self._billed() > self._limit - self.scenario.processes * WIDTH * WORST:
+            return []
+        # half a second later, those that had been admitted before are sent
+        later = [attempt.at - killed for attempt in self._provider.log[self._first :] if attempt.at > killed + 0.5]
+        return [] if later and later[0] < GO_ON else [f"calls went on after {later[:1]} s"]
 
     # the run
 
@@ -169,7 +209,7 @@ class Trial:
         with store(self._kind, place) as self.store:
             if self.scenario.small_disk and isinstance(self.store, SqliteStore):
                 self.store.on_a_small_disk()
-            for n in range(PROCESSES):
+            for n in range(self.scenario.processes):
                 self.start(f"p{n}")
             if self.scenario.disturb:
                 with suppress(AssertionError):
@@ -181,7 +221,7 @@ class Trial:
     def _wait(self) -> None:
         """Wait for the end of the processes; say where they hang, and kill them."""
         try:
-            until(lambda: not self.running(), "the end of the processes", PATIENCE)
+            until(lambda: not self.running(0.2), "the end of the processes", PATIENCE)
         except AssertionError as exc:
             hanging = self.running()
             for which in ("SIGUSR1", "SIGKILL"):
@@ -202,12 +242,13 @@ class Trial:
         wrong = [text for facts in every for text in violations(facts)]
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}, see {self._log}" for name in failed]
         return Result(
-            wrong,
+            [*wrong, *self._went_on()],
             sum(map(bill, every)),
             sum(facts.spent or 0 for facts in every),
             self._lost,
             len(attempts),
             sum(len(unknown(facts)) for facts in every),
+            max(max(bill(facts) - facts.limit, 0) for facts in every),
         )
 
     def _facts(self, window: Window, attempts: Sequence[Attempt], reports: Mapping[str, str]) -> Facts:
@@ -217,7 +258,7 @@ class Trial:
             state = None
         return Facts(
             strict=self.mode == "strict",
-            limit=int(LIMIT * PICO),
+            limit=self._limit,
             worst=WORST,
             attempts=attempts,
             reports=reports,
@@ -246,7 +287,9 @@ class Trial:
         return WindowSchedule(ResetPeriod(self.scenario.period)).window(self._begun + timedelta(seconds=offset))
 
     def _balance(self, window: Window) -> Balance:
-        with closing(open_ledger(self.store.url, namespace=NAMESPACE)) as ledger:
+        # on a busy machine, a server may take long
+        patient = "" if self._kind == "sqlite" else "?socket_timeout=10"
+        with closing(open_ledger(f"{self.store.url}{patient}", namespace=NAMESPACE)) as ledger:
             return ledger.balance("b", window, SystemClock().uptime())
 
     def _reports(self) -> Mapping[str, str]:

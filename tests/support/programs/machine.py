@@ -59,7 +59,7 @@ class Machine:
 
     def waiting(self):
         """Return whether costs are still unbooked."""
-        return bool(self.meter.engine.enforcer.budget._guard._journal)
+        return bool(self.meter.engine.enforcer.budget.guard._journal)
 
 
 def main():

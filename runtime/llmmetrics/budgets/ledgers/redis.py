@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from llmmetrics.budgets.ledgers import lua
+from llmmetrics.budgets.ledgers import lua, lua_windows
 from llmmetrics.budgets.ledgers.base import (
     ANSWER,
     MOST,
+    QUARTER_HOUR,
     SCHEMA,
+    TALLY,
     V1,
     Balance,
     Basis,
@@ -21,11 +24,12 @@ from llmmetrics.budgets.ledgers.base import (
     Correction,
     Pending,
     Standing,
+    TagSum,
     WindowRow,
     bounds,
     milliseconds,
-    moment,
 )
+from llmmetrics.budgets.ledgers.base import moment as at_moment
 from llmmetrics.budgets.ledgers.redis_servers import RedisScript, RedisServers
 from llmmetrics.settings.windows import Window
 
@@ -51,10 +55,8 @@ class RedisLedger:
         whose = quote(namespace, safe="")
         self._prefix = f"llmmetrics:{{{whose}:"
         self._shared = f"llmmetrics:{{{whose}}}:"
-        self._keys: dict[str, list[str]] = {}
-        scripts = {name: lua.PRELUDE + body for name, body in lua.VERBS.items()}
-        scripts |= {"prune": lua.PRUNE, "note": lua.DEFER, "answered": lua.ANSWERED, "advance": lua.ADVANCE}
-        self._scripts = {name: RedisScript(text) for name, text in scripts.items()}
+        self._keys: dict[str, tuple[str, ...]] = {}
+        self._scripts = {name: RedisScript(text) for name, text in _SCRIPTS.items()}
 
     # a call
 
@@ -69,12 +71,11 @@ class RedisLedger:
         uptime: float,  # noqa: ARG002 - the server's clock counts
         lease: float,
     ) -> Standing:
-        start, end = bounds(window)
+        moment = milliseconds(at)
         bound = "none" if limit is None else limit
-        numbers = f"{start} {end} {min(amount, MOST)} {bound} {lease * 1000:.0f} {milliseconds(at)} {id[1]}"
-        admitted, spent, reserved, expired, generation, bookings = self._run(
-            "reserve", key, id, numbers, durable=amount > 0
-        )
+        numbers = f"{min(amount, MOST)} {bound} {lease * 1000:.0f} {moment} {id[1]}"
+        answer = self._run("reserve", key, id, window, moment, numbers, durable=amount > 0)
+        admitted, spent, reserved, expired, generation, bookings = answer
         return Standing(bool(admitted), int(spent), int(reserved), expired, int(generation), int(bookings))
 
     def renew(
@@ -86,15 +87,16 @@ class RedisLedger:
         uptime: float,  # noqa: ARG002 - as above
         lease: float,
     ) -> None:
-        numbers = f"- - {min(amount, MOST)} {lease * 1000:.0f} {milliseconds(at)} {id.number}"
-        self._run("renew", key, id, numbers)
+        moment = milliseconds(at)
+        numbers = f"{min(amount, MOST)} {lease * 1000:.0f} {moment} {id.number}"
+        self._run("renew", key, id, None, moment, numbers)
 
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
-        start, end = bounds(window)
         if id.owner.startswith(V1) and self._settled_before(key, id):
             amount = 0
-        numbers = f"{start} {end} {min(amount, MOST)} {basis.value} {milliseconds(at)} {id.number}"
-        booked = _booked(self._run("settle", key, id, numbers, durable=True))
+        moment = milliseconds(at)
+        numbers = f"{min(amount, MOST)} {basis.value} {moment} {id.number}"
+        booked = _booked(self._run("settle", key, id, window, moment, numbers, durable=True))
         if id.owner.startswith(ANSWER):
             self._about_answers("answered", id.owner)
         return booked
@@ -109,11 +111,11 @@ class RedisLedger:
         self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
     ) -> Booked:
         # three steps, as it may be in three slots: what stops in between leaves too much booked, and never too little
-        start, end = bounds(window)
-        row = json.dumps([key, str(min(amount, MOST)), milliseconds(at), note])
+        moment = milliseconds(at)
+        row = json.dumps([key, str(min(amount, MOST)), moment, note])
         self._about_answers("note", answer.owner, row, key)
-        numbers = f"{start} {end} {min(amount, MOST)} {milliseconds(at)}"
-        *about, over = self._run("defer", key, answer, numbers, durable=True)
+        numbers = f"{min(amount, MOST)} {moment}"
+        *about, over = self._run("defer", key, answer, window, moment, numbers, durable=True)
         if over:
             self._about_answers("answered", answer.owner)
         booked = _booked(about)
@@ -127,7 +129,7 @@ class RedisLedger:
         if row is None:
             return None
         key, amount, at, note = json.loads(row)
-        return Pending(key, int(amount), moment(at), note)
+        return Pending(key, int(amount), at_moment(at), note)
 
     def pending_counts(self) -> Mapping[str, int]:
         counts = self._command("HGETALL", f"{self._shared}pending")
@@ -141,23 +143,23 @@ class RedisLedger:
         return int(self._servers.run(self._scripts["advance"], [f"{self._shared}marks"], (mark, to), durable=True))
 
     def claim_alert(self, key: str, window: Window, share: str) -> bool:
-        (claimed,) = self._run("claim_alert", key, NO_CALL, _of(window), share)
+        (claimed,) = self._run("claim_alert", key, NO_CALL, window, 0, share)
         return bool(claimed)
 
     # what stands in it
 
     def balance(self, key: str, window: Window, uptime: float) -> Balance:  # noqa: ARG002 - as above
-        return Balance(*map(int, self._run("balance", key, NO_CALL, _of(window))))
+        return Balance(*map(int, self._run("balance", key, NO_CALL, window, 0, "")))
 
     def history(self, key: str | None = None) -> Sequence[WindowRow]:
         history = []
         for name in self._known(key):
             fields = self._command("HGETALL", self._key(name, "meta"))
             for field, value in fields.items():
-                if field.startswith("w|"):
+                if field.startswith(("w|", "p|")):
                     start, end = field[2:].split(":")
                     spent, *_, limit = value.split()
-                    window = Window(moment(int(start)), moment(int(end)))
+                    window = Window(at_moment(int(start)), at_moment(int(end)))
                     history.append(WindowRow(name, window, int(spent), None if limit == "none" else int(limit)))
         return sorted(history, key=lambda row: (row.window, row.key), reverse=True)
 
@@ -166,17 +168,17 @@ class RedisLedger:
         for name in self._known(key):
             for row in self._command("LRANGE", self._key(name, "corrections"), 0, -1):
                 kind, (at, by), amount = json.loads(row)
-                corrections.append(Correction(kind, name, moment(at), by, int(amount)))
+                corrections.append(Correction(kind, name, at_moment(at), by, int(amount)))
         return sorted(corrections, key=lambda each: each.at, reverse=True)
 
     # an operator's
 
     def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
-        (amount,) = self._run("reset", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
+        (amount,) = self._run("reset", key, NO_CALL, window, 0, json.dumps([milliseconds(now), by]))
         return int(amount)
 
     def release(self, key: str, window: Window, now: datetime, by: str) -> int:
-        (amount,) = self._run("release", key, NO_CALL, _of(window), json.dumps([milliseconds(now), by]))
+        (amount,) = self._run("release", key, NO_CALL, window, 0, json.dumps([milliseconds(now), by]))
         return int(amount)
 
     def prune(self, before: datetime) -> int:
@@ -192,7 +194,34 @@ class RedisLedger:
 
     def retire(self, key: str, owner: str) -> None:
         self._command("DEL", self._key(key, f"owner:{owner}"))
-        self._command("HDEL", self._key(key, "owners"), owner)
+        self._command("HDEL", self._key(key, "meta"), f"o|{owner}")
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        marks = self._command("HGETALL", f"{self._shared}marks")
+        return {mark: int(to) for mark, to in marks.items() if mark.startswith(prefix)}
+
+    def forget(self, name: str) -> None:
+        owners = self._command("HKEYS", self._key(name, "owners"))
+        for kind in (*lua.KEYS, *(f"owner:{owner}" for owner in owners)):
+            self._command("DEL", self._key(name, kind))
+        self._command("SREM", f"{self._shared}backends", name)
+        self._command("HDEL", f"{self._shared}marks", name)
+        self._keys.pop(name, None)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        hashes = {(each.tag, each.day): f"{self._shared}tags:{each.tag}:{each.day}" for each in sums}
+        places = {name: place for place, name in enumerate(hashes, 1)}
+        rows = [(places[each.tag, each.day], each.value, each.amount) for each in sums]
+        keys = [f"{self._shared}marks", *hashes.values()]
+        args = (f"{TALLY}{id.owner}", id.number, *(field for row in rows for field in row))
+        self._servers.run(self._scripts["tally"], keys, args, durable=True)
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        sums = Counter[str]()
+        for day in range(first, last + 1):
+            for value, amount in self._command("HGETALL", f"{self._shared}tags:{tag}:{day}").items():
+                sums[value] += int(amount)
+        return sums
 
     def close(self) -> None:
         self._servers.close()
@@ -212,23 +241,42 @@ class RedisLedger:
         # one hash tag for all keys of a limit: a cluster keeps them together
         return f"{self._prefix}{key}}}:{kind}"
 
-    def _run(self, verb: str, key: str, id: CallId, numbers: str, *more: str, durable: bool = False) -> list[Any]:
+    def _run(
+        self, verb: str, key: str, id: CallId, window: Window | None, at: int, numbers: str, *, durable: bool = False
+    ) -> list[Any]:
         shared = self._keys.get(key)
         if shared is None:
-            shared = [self._key(key, kind) for kind in lua.KEYS]
+            shared = tuple(self._key(key, kind) for kind in lua.KEYS)
             self._command("SADD", f"{self._shared}backends", key)
             self._keys[key] = shared
         owner, number = id
-        # in one argument: every argument costs as much as a command of the script
-        args = (f"{owner}:{number}", numbers, *more)
-        keys = (*shared, self._key(key, f"owner:{owner}"))
+        own = "{}:{}".format(*bounds(window)) if window is not None else ""
+        # few arguments: each costs as much as a command of the script
+        args = (f"{owner}:{number}", own, owner, at - at % QUARTER_HOUR, numbers)
+        keys = (*shared, f"{shared[0][:-4]}owner:{owner}")
         answer: list[Any] = self._servers.run(self._scripts[verb], keys, args, durable=durable)
+        if answer[0] == lua.OPEN:
+            self._servers.run(self._scripts["open"], shared, (own,), durable=False)
+            answer = self._servers.run(self._scripts[verb], keys, args, durable=durable)
         return answer
 
 
-def _of(window: Window) -> str:
-    start, end = bounds(window)
-    return f"{start} {end}"
+_SCRIPTS = {
+    "reserve": lua.RESERVE,
+    "renew": lua.RENEW,
+    "settle": lua.SETTLE,
+    "defer": lua.DEFER,
+    "balance": lua.BALANCE,
+    "claim_alert": lua.CLAIM_ALERT,
+    "open": lua_windows.OPEN_WINDOW,
+    "reset": lua_windows.RESET,
+    "release": lua_windows.RELEASE,
+    "prune": lua_windows.PRUNE,
+    "note": lua_windows.NOTE_ANSWER,
+    "answered": lua_windows.ANSWERED,
+    "advance": lua_windows.ADVANCE,
+    "tally": lua_windows.TALLY,
+}
 
 
 def _booked(answer: Sequence[Any]) -> Booked:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import RLock
 from typing import TypeVar
@@ -65,22 +65,31 @@ class SqliteFile:
 
     def read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         """Ask the file, without a transaction. Raises `LedgerError`."""
-        with self._lock, _checked(self.name):
-            return look(self._db())
+        try:
+            with self._lock:
+                return look(self._db())
+        except (sqlite3.Error, OSError) as exc:
+            raise _named(self.name, exc) from None
 
     def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, whole or not at all. Raises `LedgerError`."""
-        with self._lock, _checked(self.name), self._file_lock:
-            db = self._db()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                done = act(db)
-                db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
-            return done
+        try:
+            with self._lock, self._file_lock:
+                return self._transaction(act)
+        except (sqlite3.Error, OSError) as exc:
+            raise _named(self.name, exc) from None
+
+    def _transaction(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._db()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            done = act(db)
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        return done
 
     def close(self) -> None:
         """Close the file."""
@@ -145,30 +154,33 @@ def look(path: Path) -> None:
     Raises `ConfigError` and `LedgerError` as `SqliteFile` does.
     """
     name = f"sqlite:///{path}"
-    there = path if path.exists() else next(each for each in path.parents if each.exists())
-    with _checked(name):
-        if not os.access(there, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if there is not path:
-            if not there.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            return
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # as if no process wrote to it: otherwise even a reader leaves files
-        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
-            version_of(db, name)
-
-
-@contextmanager
-def _checked(name: str) -> Iterator[None]:
     try:
-        yield
-    except sqlite3.Error as exc:
-        hint = next((hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written")
-        raise LedgerError(f"{name}: {exc}: {hint}") from None
-    except OSError as exc:
-        raise LedgerError(f"{name}: {exc.strerror}: see that it can be read and written") from None
+        _look(path, name)
+    except (sqlite3.Error, OSError) as exc:
+        raise _named(name, exc) from None
+
+
+def _look(path: Path, name: str) -> None:
+    there = path if path.exists() else next(each for each in path.parents if each.exists())
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if there is not path:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    # as if no process wrote to it: otherwise even a reader leaves files
+    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+        version_of(db, name)
+
+
+def _named(name: str, exc: Exception) -> LedgerError:
+    """Say which file failed, how, and what to do."""
+    if isinstance(exc, OSError):
+        return LedgerError(f"{name}: {exc.strerror}: see that it can be read and written")
+    hint = next((hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written")
+    return LedgerError(f"{name}: {exc}: {hint}")
 
 
 _HINTS = {

@@ -55,14 +55,14 @@ _NEW_QUARTER_HOUR = "INSERT INTO quarter_hours VALUES (?, ?, max(?, 0), max(?, 0
 _PARTS = (Basis.ESTIMATED, Basis.WORST_CASE, Basis.PENDING)
 
 
-def opened(db: sqlite3.Connection, key: str, window: Window) -> Sums:
-    """Return a window's row. One that is new starts from what was spent in it: its settings have changed."""
+def opened(db: sqlite3.Connection, key: str, window: Window, bookings: int = 0) -> Sums:
+    """Return a window's row. One that is new starts from what was spent in it, in so many calls that are known."""
     start, end = bounds(window)
     row: Any = db.execute(WINDOW, (key, end, start)).fetchone()
     if row is None:
-        # total() and not sum(): it cannot overflow
+        # a sum that might pass 64 bits is an error of SQLite; total() is a float, and cannot
         exact = ", ".join(
-            f"CASE WHEN total({column}) >= {MOST} THEN {MOST} ELSE coalesce(sum({column}), 0) END"
+            f"CASE WHEN total({column}) > 9.1e18 THEN {MOST} ELSE min(coalesce(sum({column}), 0), {MOST}) END"
             for column in ("spent", "estimated", "worst_case", "pending")
         )
         parts = db.execute(
@@ -74,11 +74,11 @@ def opened(db: sqlite3.Connection, key: str, window: Window) -> Sums:
             (key, start, end),
         ).fetchone()
         db.execute(
-            'INSERT INTO window_sums (key, "end", start, spent, estimated, worst_case, pending, reserved) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, end, start, *parts, reserved),
+            'INSERT INTO window_sums (key, "end", start, spent, estimated, worst_case, pending, reserved, bookings) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, end, start, *parts, reserved, bookings),
         )
-        return Sums(parts[0], reserved, 0, 0, None)
+        return Sums(parts[0], reserved, 0, bookings, None)
     return Sums(*row)
 
 
@@ -108,6 +108,22 @@ def parts_of(amount: int, basis: str | None) -> tuple[int, int, int]:
     """Return an amount as what is estimated, worst case and pending of it."""
     first, second, third = (amount if basis == part else 0 for part in _PARTS)
     return first, second, third
+
+
+_HOLD = """INSERT OR IGNORE INTO reservations SELECT ?, ?, ?, ?, ?, NULL, ?, ?, ?
+  WHERE NOT EXISTS (SELECT 1 FROM (SELECT last FROM settled_ranges WHERE key = ? AND owner = ? AND first <= ?
+    ORDER BY first DESC LIMIT 1) WHERE last >= ?)"""
+
+
+def reserve(
+    db: sqlite3.Connection, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
+) -> bool:
+    """Reserve an amount, unless the call has a row or was settled; return whether it was done."""
+    row = (key, *id, amount, at, boot, ends, lease, key, *id, id.number)
+    if not db.execute(_HOLD, row).rowcount:
+        return False
+    db.execute(_RESERVE, (amount, key, at, at))
+    return True
 
 
 def hold(

@@ -2,6 +2,7 @@
 
 from llmmetrics.testing.shapes import (
     anthropic,
+    batches,
     bedrock,
     cohere,
     cohere_v1,
@@ -35,6 +36,7 @@ SHAPES: list[Shape] = [
     *ollama.SHAPES,
     *xai.SHAPES,
     *watsonx.SHAPES,
+    *batches.SHAPES,
 ]
 """The first row with the request's format and a matching path answers. A path may have any prefix."""
 

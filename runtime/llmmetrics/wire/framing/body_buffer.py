@@ -21,6 +21,10 @@ LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
 
 
+MOST_DECODED = 1 << 28
+"""Bytes that an encoded body may come to: to decode so many takes about half a second. No answer is as long."""
+
+
 class Body(NamedTuple):
     """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`."""
 
@@ -52,7 +56,7 @@ class BodyBuffer:
     _decoder: Decoder | None = None
     _inner: BodyBuffer | None = None
     _head = b""
-    _dropped = _size = 0
+    _dropped = _size = _decoded = 0
 
     def __init__(self, decoder: Decoder | None = None) -> None:
         self.chunks: deque[bytes] = deque()
@@ -112,6 +116,10 @@ class BodyBuffer:
             while chunks and decoder and inner and not self.broken:
                 for piece in decoder.decode(chunks.popleft()):
                     inner.feed(piece)
+                    self._decoded += len(piece)
+                    if self._decoded > MOST_DECODED:
+                        self.broken = UnknownEncodingError(f"the decoded body has more than {MOST_DECODED} bytes")
+                        break
         except Exception as exc:
             self.broken = exc
         chunks.clear()

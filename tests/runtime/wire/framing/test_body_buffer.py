@@ -13,6 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmmetrics.wire.framing import body_buffer
 from llmmetrics.wire.framing.body_buffer import HEAD, HELD, TAIL, BodyBuffer, keep
 from llmmetrics.wire.framing.encodings import PIECE, UnknownEncodingError, decoder_of
 
@@ -188,3 +189,13 @@ def test_a_cut_body_gives_what_came(encoding):
     body = fed(encoded[: len(encoded) // 2], 999, encoding).body()
     assert 0 <= body.total < len(data)
     assert data[: body.total].endswith(body.tail)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_a_bomb_is_decoded_up_to_a_limit(monkeypatch, encoding):
+    monkeypatch.setattr(body_buffer, "MOST_DECODED", 3 * TAIL)
+    bomb = ENCODE[encoding](b" " * 300 * TAIL)
+    buffer = fed(bomb, 100, encoding)
+    with pytest.raises(UnknownEncodingError, match="more than"):
+        buffer.body()
+    assert fed(ENCODE[encoding](b" " * 3 * TAIL), 100, encoding).body().total == 3 * TAIL

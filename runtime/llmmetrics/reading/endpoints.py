@@ -1,6 +1,6 @@
 """The paths of a POST that cost nothing, at each provider, and how any path is billed.
 
-Every path of the official SDKs is here or is claimed by a format; tests/runtime/wire/test_endpoints.py walks the SDKs.
+Every path of the official SDKs is here or is claimed by a format: tests/runtime/reading/test_endpoints.py walks them.
 Other methods (GET, DELETE, PUT, PATCH) are free. What is not known here is no call, and passes untouched.
 """
 

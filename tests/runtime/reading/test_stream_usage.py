@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmmetrics.wire.stream_usage import LONGEST, Hider, asking
+from llmmetrics.reading.stream_usage import LONGEST, Hider, asking
 
 
 def event(doc, end=b"\n\n"):

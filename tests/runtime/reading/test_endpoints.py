@@ -6,7 +6,7 @@ import pytest
 from support.sdk_paths import SDKS, posted
 
 from llmmetrics import wire
-from llmmetrics.wire.endpoints import FREE, billing_of
+from llmmetrics.reading.endpoints import FREE, billing_of
 from llmmetrics.wire.format import Billing
 
 LEAST = {"openai": 150, "anthropic": 60, "google.genai": 30, "mistralai": 50, "cohere": 20}

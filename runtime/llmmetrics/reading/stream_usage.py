@@ -26,7 +26,7 @@ def asking(body: bytes) -> bytes | None:
     try:
         # the standard library's reader: its writer gives back what it has read
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict):
         return None
@@ -40,24 +40,27 @@ class Hider:
     """Removes the usage from a stream that comes in any chunks; passes on whole events."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the whole events so far that were not returned yet."""
-        held = self._held + chunk
+        held = self._held
+        # what was held has no whole boundary
+        unseen = max(len(held) - 3, 0)
+        held += chunk
         events, start = [], 0
-        for boundary in _BOUNDARY.finditer(held):
-            events.append(_without_usage(held[start : boundary.end()]))
-            start = boundary.end()
-        self._held = held[start:]
-        if len(self._held) > LONGEST:
+        for end in [boundary.end() for boundary in _BOUNDARY.finditer(held, unseen)]:
+            events.append(_without_usage(bytes(held[start:end])))
+            start = end
+        del held[:start]
+        if len(held) > LONGEST:
             events.append(self.rest())
         return b"".join(events)
 
     def rest(self) -> bytes:
         """Return what is left at the end of the stream."""
-        held, self._held = self._held, b""
-        return held
+        held, self._held = self._held, bytearray()
+        return bytes(held)
 
 
 def _without_usage(event: bytes) -> bytes:

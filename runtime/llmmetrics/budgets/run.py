@@ -1,0 +1,177 @@
+"""A run: what its calls may come to, and what they came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import wraps
+from itertools import count
+from math import inf
+from threading import Lock
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from llmmetrics.budgets.amounts import usd
+from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Balance, Basis
+from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger
+from llmmetrics.system import processes
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Mode = Literal["strict", "documented", "shadow"]
+
+_names = count(1)
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Hold(NamedTuple):
+    """What a run has reserved for a call."""
+
+    run: Run
+    entries: Sequence[Entry]
+
+
+class RunRow(NamedTuple):
+    """What a run's calls to one backend and model came to, in this process. Amounts are in USD."""
+
+    backend: str
+    model: str
+    calls: int
+    tokens: int
+    known: Decimal
+    estimated: Decimal
+    worst_case: Decimal
+    """Booked at the worst case: the outcome of the call is unknown, or its price."""
+    pending: Decimal
+    """Of answers that come later."""
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What a run may spend. `limits` is by unit: pico-dollars, calls, tokens; `ttl` is in seconds."""
+
+    limits: Mapping[str, int]
+    mode: Mode = "strict"
+    name: str | None = None
+    ttl: float = inf
+
+
+class Run:
+    """A run. Its figures may be read at any time, also after its end; those of a named run are all processes'."""
+
+    def __init__(self, limits: RunLimits) -> None:
+        self.of = limits
+        self.name = limits.name or f"run-{next(_names)}"
+        self.open = 0
+        """How many blocks of it are open."""
+        self._pid = processes.pid
+        self._kept_until = _LONG_AGO
+        self._budget: RunBudget | None = None
+        self._rows: dict[tuple[str, str], Counter[str]] = {}
+        self._lock = Lock()
+        if limits.name is None:
+            self.keep_in(MemoryRunLedger(), inf)
+
+    # what users read
+
+    @property
+    def spent(self) -> Decimal:
+        """What its calls cost, in USD: estimates and worst cases are in it."""
+        return usd(self._spent("usd"))
+
+    @property
+    def remaining(self) -> Decimal | None:
+        """What is left of `usd`, without what is reserved for calls in flight; None without such a limit."""
+        limit = self.of.limits.get("usd")
+        if limit is None:
+            return None
+        balance = self._balances().get("usd")
+        return usd(max(limit - (balance.spent + balance.reserved if balance else 0), 0))
+
+    @property
+    def calls(self) -> int:
+        """How many calls were sent: attempts on the wire. Without `calls=`, those of this process."""
+        return self._spent("calls")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens its calls used, prompt and completion. Without `tokens=`, those of this process."""
+        return self._spent("tokens")
+
+    def report(self) -> Sequence[RunRow]:
+        """Return what its calls came to, by backend and model."""
+        return [
+            RunRow(*names, row["calls"], row["tokens"], *(usd(row[basis]) for basis in Basis))
+            for names, row in sorted(self._rows.items())
+        ]
+
+    def bind(self, function: F) -> F:
+        """Return a function that runs in this context, in any thread: for `Thread`, executors and callbacks.
+
+        Call it inside the block.
+        """
+        context = copy_context()
+
+        @wraps(function)
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            return context.copy().run(function, *args, **kwargs)
+
+        return bound  # type: ignore[return-value]
+
+    # for the engine
+
+    @property
+    def named(self) -> bool:
+        """Whether it is kept in the meter's ledger, over processes and machines."""
+        return self.of.name is not None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it belongs to the memory of a parent process."""
+        return not self.named and self._pid != processes.pid
+
+    def is_same(self, other: Run) -> bool:
+        """Return whether two objects are one run: a name stands for one run."""
+        return self is other or (self.named and self.of.name == other.of.name)
+
+    def keep(self, ledger: SharedRunLedger, now: datetime) -> None:
+        """Keep a named run for its time to live from now; asks the ledger four times in that time, at most."""
+        if now >= self._kept_until - timedelta(seconds=self.of.ttl * 0.75):
+            self._kept_until = now + timedelta(seconds=self.of.ttl)
+            ledger.keep(self.name, now, self._kept_until)
+
+    def keep_in(self, ledger: RunLedger, lease: float) -> None:
+        """Set the ledger, unless it has one."""
+        if self._budget is None:
+            self._budget = RunBudget(self.name, self.of.limits, ledger, lease, strict=self.of.mode == "strict")
+
+    def admit(self, worst: Amounts, at: datetime) -> Sequence[Entry] | RunRefusal:
+        """Reserve what a call may come to: return what to `book` it under, or the refusal. Raises `LedgerError`."""
+        assert self._budget is not None, "the engine sets the ledger of a named run"
+        return self._budget.admit(worst, at, limited=self.of.mode != "shadow")
+
+    def book(self, entries: Sequence[Entry], names: tuple[str, str], used: Amounts, basis: Basis) -> None:
+        """Book what a call to a backend and model came to."""
+        assert self._budget is not None, "the call was admitted"
+        self._budget.settle(entries, used, basis)
+        with self._lock:
+            row = self._rows.setdefault(names, Counter())
+            row.update({"calls": used.calls, "tokens": used.tokens, basis: used.usd})
+
+    def release(self, entries: Sequence[Entry]) -> None:
+        """Release what was reserved for a call that was not sent."""
+        assert self._budget is not None, "the call was admitted"
+        self._budget.settle(entries, Amounts(0, 0, 0))
+
+    def _balances(self) -> Mapping[str, Balance]:
+        return self._budget.balances() if self._budget else {}
+
+    def _spent(self, unit: str) -> int:
+        if balance := self._balances().get(unit):
+            return balance.spent
+        return sum(row[unit] for row in list(self._rows.values()))

@@ -1,0 +1,313 @@
+"""Answers that come later: keeps their ids when a call ends, and counts them, once, when they are fetched.
+
+`reading/later.py` has the table of what is counted; `budgets/answers.py` says where ids are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from llmmetrics.budgets.amounts import pico_up
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
+from llmmetrics.budgets.enforcer import Enforcer
+from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.core.call import Call
+from llmmetrics.core.call_cost import call_cost, least_cost
+from llmmetrics.core.fetch import Fetch, Upload
+from llmmetrics.core.routes import Route
+from llmmetrics.errors import LedgerError
+from llmmetrics.metrics.registry import CallSeries, Families
+from llmmetrics.reading.exchange import see
+from llmmetrics.reading.later import FetchVerdict, verdict_of
+from llmmetrics.reading.outcome import Outcome
+from llmmetrics.reading.results import Results, results_of
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.price_lookup import BATCH, PriceLookup
+from llmmetrics.system.clock import Clock
+from llmmetrics.wire.format import Reading, mapping
+from llmmetrics.wire.framing.frames import Doc, parse
+from llmmetrics.wire.later import AnswerState, LaterAnswer
+from llmmetrics.wire.usage import Usage
+
+
+class AnswerHost(Protocol):
+    """What this module needs of the engine."""
+
+    clock: Clock
+    families: Families
+    price_lookup: PriceLookup
+    backends: Backends
+    enforcer: Enforcer | None
+
+    def series_of(self, backend: str, model: str) -> CallSeries:
+        """Return the series of a backend and model."""
+
+    def swallow(self, where: str, exception: Exception) -> None:
+        """Count an internal error and log it once."""
+
+    def unpriced(self, series: CallSeries, outcome: Outcome, url: str) -> None:
+        """Count and log that a model has no known price."""
+
+    def tag(self, tags: Tags, backend: str, usage: Usage, cost: int | None) -> None:
+        """Count tokens and a cost (attodollars) by the tags of a call."""
+
+
+Tags = Sequence[tuple[str, str]]
+
+
+class _PricedAt(NamedTuple):
+    """Where a fetched answer is priced, as `call_cost` reads it of a call."""
+
+    route: Route
+    series: CallSeries
+    model: str | None
+
+
+class _Part(NamedTuple):
+    """Something to count: the series, the usage of an outcome, and its cost in attodollars."""
+
+    series: CallSeries
+    outcome: Outcome
+    cost: int | None
+    least: int
+    tags: Tags
+
+
+class Answers:
+    """Keeps and counts the answers of one meter."""
+
+    def __init__(self, host: AnswerHost) -> None:
+        self._host = host
+        self._process = ProcessAnswers(self._forgotten)
+        host.families.has_answers(self.counts)
+
+    @property
+    def store(self) -> AnswerStore:
+        """Where ids are kept: the ledger, or this process."""
+        enforcer = self._host.enforcer
+        return self._process if enforcer is None else enforcer.answers
+
+    def _forgotten(self, backend: str) -> None:
+        self._host.families["forgotten_answers"].labels(backend).inc()
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the pending answers by backend; nothing of a ledger that does not answer at once."""
+        enforcer = self._host.enforcer
+        counts = self._process.counts() if enforcer is None else enforcer.pending_answers()
+        return {} if counts is None else {**{each.name: 0 for each in self._host.backends.all}, **counts}
+
+    def _submit(self, task: Callable[[], object], *, asynchronous: bool) -> None:
+        """Do a task of the ledger: on its own thread, if it would block an event loop."""
+        enforcer = self._host.enforcer
+        if asynchronous and enforcer is not None and enforcer.ledger.blocking:
+            enforcer.worker.submit(partial(self._guarded, task))
+        else:
+            self._guarded(task)
+
+    def _guarded(self, task: Callable[[], object]) -> None:
+        try:
+            task()
+        except LedgerError:
+            # counted and logged by the ledger's guard: what is pending stays pending
+            return
+        except Exception as exc:
+            self._host.swallow("answers", exc)
+
+    # the call ends
+
+    def ended(self, call: Call) -> None:
+        """Keep the id of the answer that a call has asked for, and what is booked for it."""
+        self._submit(partial(self._ended, call), asynchronous=call.asynchronous)
+
+    def _ended(self, call: Call) -> None:
+        later, entry, enforcer, series = call.later, call.admitted, self._host.enforcer, call.series
+        assert later is not None
+        answer = _key(call.route, later.id)
+        at = self._host.clock.now() if entry is None else entry.admitted
+        if later.state is not AnswerState.OPEN:
+            # counted by its call: never again when it is fetched
+            if entry is not None and enforcer is not None:
+                enforcer.book(call)
+            self.store.advance(_counted(answer), self.store.advance(_counted(answer), 0) + 1)
+            return
+        amount = enforcer.pending_amount(call) if entry and enforcer else 0
+        mixed = call.format.batch is not None and call.model is None
+        model = (call.batch and call.batch.model) or "" if mixed else series.model
+        note = json.dumps({"model": model, "tags": call.tags})
+        try:
+            # an id that was counted and comes again is a new answer
+            mark = answer.owner if call.format.batch else _counted(answer)
+            current = answer._replace(number=self.store.advance(mark, 0))
+            self.store.keep(current, Kept(series.backend, at, amount, note), entry)
+        except LedgerError:
+            # without its id, no answer can replace what is booked
+            call.amount, call.basis = amount, self._unsure
+            if entry is not None and enforcer is not None:
+                enforcer.book(call)
+
+    # the answer is fetched
+
+    def fetched(self, fetch: Fetch, *, whole: bool) -> None:
+        """Count what a fetch has brought."""
+        task = partial(self._results, fetch, whole=whole) if fetch.reader else partial(self._answer, fetch)
+        self._submit(task, asynchronous=fetch.asynchronous)
+
+    def _answer(self, fetch: Fetch) -> None:
+        fields: Doc = {}
+        if fetch.whole is None:
+            reading = see(fetch.format, fetch.buffer.body(), fetch.buffer.headers).reading
+        else:
+            fetch.buffer.trim(0)
+            fields = mapping(parse(bytes(fetch.whole.data)))
+            reading = fetch.format.read(fields)
+        later = reading.later
+        if later is None and reading.usage is not None:
+            later = LaterAnswer(fetch.claim.id, AnswerState.COMPLETED)
+        if later is None or later.state is AnswerState.OPEN:
+            return
+        batch, answer = fetch.format.batch, _key(fetch.route, fetch.claim.id)
+        if batch is None or later.empty:
+            self._count(fetch, answer, later, reading)
+        elif inline := batch.inline(fields):
+            readings = [(n, each) for n, each in enumerate(map(batch.result, inline), 1) if each]
+            self._lines(fetch, answer, later.state, Results(readings, 0, len(inline), complete=True))
+        else:
+            note = json.dumps({"batch": answer.owner, "state": later.state})
+            row = Kept(of_files(fetch.route.label(None)), self._host.clock.now(), 0, note)
+            for file in later.results:
+                self.store.keep(_key(fetch.route, file, "file"), row)
+
+    def _count(self, fetch: Fetch, answer: AnswerKey, later: LaterAnswer, reading: Reading) -> None:
+        """Count one answer, or the end of a batch that has no results."""
+        verdict = verdict_of(later.state, used=reading.usage is not None)
+        if later.empty:
+            verdict = FetchVerdict.RELEASE
+        times = self.store.advance(_counted(answer), 0)
+        answer = answer._replace(number=self.store.advance(answer.owner, 0) if fetch.format.batch else times)
+        kept = self.store.find(answer)
+        if kept is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
+            # counted before, or by its call, or not ours
+            return
+        if self.store.advance(_counted(answer), times + 1) > times:
+            # another process counts it just now
+            return
+        row = kept or self._stranger(fetch, reading.model)
+        parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
+        if verdict is not FetchVerdict.UNKNOWN:
+            row = row._replace(amount=self._amount(row, parts))
+        self.store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
+        self._add(parts, fetch.route.url)
+        if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
+            self._host.families["without_usage"].labels("absent").inc()
+        self._over(row, later.state)
+
+    # the results of a batch
+
+    def _results(self, fetch: Fetch, *, whole: bool) -> None:
+        assert fetch.reader is not None
+        results = results_of(fetch.reader, fetch.buffer, whole=whole)
+        file = self.store.find(_key(fetch.route, fetch.claim.id, "file"))
+        answer, state = _key(fetch.route, fetch.claim.id), AnswerState.COMPLETED
+        if file is not None:
+            note = json.loads(file.note)
+            answer, state = AnswerKey(note["batch"]), AnswerState(note["state"])
+        self._lines(fetch, answer, state, results)
+
+    def _lines(self, fetch: Fetch, answer: AnswerKey, state: AnswerState, results: Results) -> None:
+        """Count the results that no read has counted before. Those of a batch that was not seen count as well."""
+        mark = self.store.advance(answer.owner, 0)
+        kept = self.store.find(answer._replace(number=mark))
+        if results.start > mark or (kept is None and not results.readings):
+            # what is between was not read: it stays pending
+            return
+        mark = self.store.advance(answer.owner, results.end)
+        if mark >= results.end and not (kept and results.complete):
+            return
+        part = answer._replace(number=mark)
+        row = self.store.find(part) or kept or self._stranger(fetch, None)
+        parts = [
+            self._part(fetch, row, reading, BATCH)
+            for end, reading in results.readings
+            if end > mark and reading.usage is not None
+        ]
+        amount = self._amount(row, parts)
+        if not results.complete:
+            left = max(row.amount - amount, 0)
+            self.store.keep(part._replace(number=results.end), row._replace(amount=left))
+        self.store.settle(part, row._replace(amount=amount))
+        self._add(parts, fetch.route.url)
+        if results.complete:
+            self._over(row, state)
+
+    # the file of a batch
+
+    def uploaded(self, upload: Upload) -> None:
+        """Note what a batch of an uploaded file may cost."""
+        self._submit(partial(self._uploaded, upload), asynchronous=upload.asynchronous)
+
+    def _uploaded(self, upload: Upload) -> None:
+        fields = parse(upload.buffer.body().tail)
+        id = fields.get("id") if isinstance(fields, dict) else None
+        if isinstance(id, str) and upload.cost is not None:
+            row = Kept(of_files(upload.route.label(None)), self._host.clock.now(), 0, upload.cost.note())
+            self.store.keep(_key(upload.route, id, "upload"), row)
+
+    # what both share
+
+    def _stranger(self, fetch: Fetch, model: str | None) -> Kept:
+        """Return what would be kept of an answer that was asked for elsewhere."""
+        note = json.dumps({"model": model or ""})
+        return Kept(fetch.route.label(model), self._host.clock.now(), 0, note)
+
+    def _amount(self, row: Kept, parts: Sequence[_Part]) -> int:
+        """Return what is booked for the parts of an answer. Where a price is missing, nothing pending is released."""
+        enforcer = self._host.enforcer
+        if enforcer is None or row.backend not in enforcer.budget.lines:
+            return 0
+        amount = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
+        return max(amount, row.amount) if any(part.cost is None for part in parts) else amount
+
+    def _part(self, fetch: Fetch, row: Kept, reading: Reading, tier: str | None) -> _Part:
+        outcome, usage, lookup = Outcome(), reading.usage, self._host.price_lookup
+        outcome.model, outcome.usage, outcome.charges = reading.model, usage, reading.charges
+        outcome.wire_cost, outcome.tier, outcome.geo = reading.wire_cost, tier or reading.tier, reading.geo
+        assert usage is not None
+        note = json.loads(row.note or "{}")
+        model = note.get("model") or reading.model
+        place = _PricedAt(fetch.route, self._host.series_of(row.backend, model or ""), model)
+        cost = call_cost(lookup, place, outcome, usage)
+        least = least_cost(lookup, place, outcome, usage) if cost is None else 0
+        return _Part(place.series, outcome, cost, least, [(key, value) for key, value in note.get("tags", ())])
+
+    def _add(self, parts: Sequence[_Part], url: str) -> None:
+        """Add the tokens and costs to the metrics."""
+        for series, outcome, cost, _, tags in parts:
+            usage = outcome.usage
+            if usage is not None and series.later is not None:
+                series.later(usage.prompt, usage.completion, cost)
+                if tags:
+                    self._host.tag(tags, series.backend, usage, cost)
+                if cost is None:
+                    self._host.unpriced(series, outcome, url)
+
+    @property
+    def _unsure(self) -> Basis:
+        """How sure an amount is that no usage has replaced."""
+        enforcer = self._host.enforcer
+        worst = enforcer is not None and enforcer.settings.books_worst_cases
+        return Basis.WORST_CASE if worst else Basis.ESTIMATED
+
+    def _over(self, row: Kept, state: AnswerState) -> None:
+        self._host.families["answers"].labels(row.backend, state.value).inc()
+
+
+def _counted(answer: AnswerKey) -> str:
+    """Return the mark that says how often an id was counted."""
+    return f"counted:{answer.owner}"
+
+
+def _key(route: Route, id: str, kind: str = "answer") -> AnswerKey:
+    return AnswerKey(f"{kind}:{provider_key(route.provider)}:{id}")

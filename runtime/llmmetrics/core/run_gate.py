@@ -1,0 +1,177 @@
+"""Holds a call against the runs that it belongs to: before it is sent, and after it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from threading import get_ident
+from typing import Protocol
+
+from llmmetrics.budgets.amounts import pico_up, usd
+from llmmetrics.budgets.answers import AnswerKey, Kept
+from llmmetrics.budgets.call_bounds import CallBounds
+from llmmetrics.budgets.enforcer import BudgetedCall
+from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Hold, Run
+from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
+from llmmetrics.core import call_log, spending
+from llmmetrics.core.answers import Answers
+from llmmetrics.core.context import CallContext
+from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, Reason
+from llmmetrics.metrics.registry import PICO, Families
+from llmmetrics.pricing.price import ATTO
+from llmmetrics.pricing.worst_case import WorstCase, output_limit
+from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.model import OnLedgerError, OnUnknownPrice, Settings
+from llmmetrics.settings.price_lookup import PriceLookup
+from llmmetrics.system.clock import Clock
+from llmmetrics.wire.format import Billing
+from llmmetrics.wire.later import AnswerState, LaterAnswer
+
+
+class RunCall(BudgetedCall, Protocol):
+    """What the gate reads of a call, and what it notes there."""
+
+    runs: tuple[Run, ...]
+    holds: list[Hold]
+    sent: bool
+    tokens: int
+    later: LaterAnswer | None
+
+
+class RunHost(Protocol):
+    """What the gate needs of the meter."""
+
+    settings: Settings
+    clock: Clock
+    families: Families
+    price_lookup: PriceLookup
+    backends: Backends
+    answers: Answers
+
+    def say(self, topic: str, message: str) -> None:
+        """Log a warning, once for each topic."""
+
+    def shared_runs(self) -> SharedRunLedger:
+        """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
+
+
+class RunGate:
+    """The runs' side of a meter."""
+
+    def __init__(self, host: RunHost) -> None:
+        self._host = host
+        self._budget = host.settings.budget
+        self._families = host.families
+        self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, self._kept)
+        self.required = host.settings.attribution.require_run
+
+    def _kept(self, key: AnswerKey) -> Kept | None:
+        # the store changes with the first limit
+        return self._host.answers.store.find(key)
+
+    def of(self, context: CallContext) -> tuple[Run, ...]:
+        """Return the open runs that a call of this context belongs to; count and log a call that may have lost its."""
+        return tuple(self._open(context))
+
+    def _open(self, context: CallContext) -> Iterator[Run]:
+        for run in (*spending.process_wide, *context.runs):
+            if run.inherited:
+                self._host.say(*call_log.inherited(run.name))
+            elif run.open:
+                yield run
+        if not context.runs and spending.open_in and get_ident() not in spending.open_in:
+            self._families["outside_runs"].inc()
+            self._host.say(*call_log.outside())
+
+    def admit(self, call: RunCall) -> BudgetExceeded | None:
+        """Reserve what a call may come to in each of its runs; return the refusal of the first that it does not fit.
+
+        After a refusal nothing is reserved.
+        """
+        if not call.runs:
+            return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
+        worst = self._bounds.worst(call)
+        for run in call.runs:
+            refusal = self._admit(call, run, worst)
+            if refusal is not None:
+                self.release(call)
+                return refusal
+        return None
+
+    def _admit(self, call: RunCall, run: Run, worst: WorstCase) -> BudgetExceeded | None:
+        priced = (
+            worst.priced or call.format.billing is Billing.FREE or "usd" not in run.of.limits or run.of.mode == "shadow"
+        )
+        if not priced and self._budget.on_unknown_price is OnUnknownPrice.REFUSE:
+            return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="unknown_price")
+        amounts = (
+            Amounts(0, 1, 0) if call.format.billing is Billing.FREE else Amounts(pico_up(worst.cost), 1, worst.tokens)
+        )
+        now = self._host.clock.now()
+        try:
+            if run.named:
+                shared = self._host.shared_runs()
+                run.keep_in(shared, self._budget.lease_seconds)
+                run.keep(shared, now)
+            answer = run.admit(amounts, now)
+        except (LedgerError, ConfigError) as exc:
+            if isinstance(exc, ConfigError):
+                self._host.say("runs", str(exc))
+            if self._budget.on_ledger_error is OnLedgerError.ADMIT:
+                return None
+            return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="ledger")
+        if isinstance(answer, RunRefusal):
+            return self._refused(call, run, answer, worst)
+        call.holds.append(Hold(run, answer))
+        return None
+
+    def release(self, call: RunCall) -> None:
+        """Release what the runs have reserved for a call that is not sent."""
+        while call.holds:
+            hold = call.holds.pop()
+            hold.run.release(hold.entries)
+
+    def book(self, call: RunCall) -> None:
+        """Book what a call came to in each of its runs."""
+        if not call.sent:
+            self.release(call)
+        names = (call.series.backend, call.series.model)
+        while call.holds:
+            run, entries = call.holds.pop()
+            reserved = entries[0].amount
+            strict = run.of.mode == "strict"
+            if call.later is not None and call.later.state is AnswerState.OPEN:
+                # what the answer comes to is not known here: another process may fetch it
+                amount, basis = reserved if strict else self._bounds.estimate(call), Basis.PENDING
+            else:
+                amount, basis = self._bounds.to_book(call, reserved, worst_cases=strict)
+            run.book(entries, names, Amounts(amount, 1, call.tokens), basis)
+
+    def _refused(
+        self, call: RunCall, run: Run | None, why: RunRefusal, worst: WorstCase | None = None, reason: Reason = "run"
+    ) -> BudgetExceeded:
+        self._families["refusals"].labels(call.series.backend, reason).inc()
+        spent, reserved, limit = (_shown(why.unit, amount) for amount in (why.spent, why.reserved, why.limit))
+        strict = run is not None and run.of.mode == "strict"
+        could = _could(why, worst, call) if strict and worst is not None else (None, None, None)
+        of_run = (run.name if run else None, why.unit)
+        return BudgetExceeded(
+            call.series.backend, reason, spent, reserved, limit, ALWAYS.start, None, *could, None, *of_run
+        )
+
+
+def _shown(unit: str, amount: int) -> Decimal:
+    return usd(amount) if unit == "usd" else Decimal(amount)
+
+
+def _could(why: RunRefusal, worst: WorstCase, call: RunCall) -> tuple[Decimal | None, int | None, str | None]:
+    """Return what a call could come to, with which output limit it would fit, and the name of that limit."""
+    left = why.limit - why.spent - why.reserved
+    name = output_limit(call.format, call.request_body)
+    if why.unit == "calls":
+        return None, None, None
+    if why.unit == "tokens":
+        most = left - (worst.tokens - worst.output)
+        return Decimal(worst.tokens), most if name and most > 0 else None, name
+    return usd(pico_up(worst.cost)), worst.output_for(left * ATTO // PICO) if name else None, name

@@ -1,0 +1,156 @@
+"""`llmmetrics.spending`: a `with` block, or a decorator, whose calls have a budget of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from threading import Lock, get_ident
+from typing import Literal, Self
+
+from llmmetrics.budgets.run import Mode, Run, RunLimits
+from llmmetrics.core.context import CallContext, Scope, current
+from llmmetrics.errors import ConfigError
+from llmmetrics.metrics.registry import PICO
+
+Reach = Literal["context", "process"]
+
+DAY = 86_400.0
+
+_LONGEST_TTL = 3650 * DAY
+
+LONGEST = 200
+"""Characters of a run's name."""
+
+_DOLLARS = 9_000_000
+"""The largest limit that every ledger can store exactly."""
+
+_SMALLEST = Decimal(1) / PICO
+
+process_wide: tuple[Run, ...] = ()
+"""The open runs of scope `process`."""
+
+open_in: Counter[int] = Counter()
+"""How many runs of scope `context` are open, by the thread in which they began."""
+
+_lock = Lock()
+
+
+def any_open() -> bool:
+    """Return whether a run is open anywhere in this process."""
+    return bool(process_wide or open_in)
+
+
+class Spending(Scope):
+    """The scope that `spending` makes; it gives the `Run`."""
+
+    def __init__(self, limits: RunLimits, reach: Reach) -> None:
+        super().__init__()
+        self._limits = limits
+        self._reach = reach
+        self._run = Run(limits)
+        self._thread = 0
+
+    def fresh(self) -> Self:
+        return type(self)(self._limits, self._reach)
+
+    def __enter__(self) -> Run:  # type: ignore[override]
+        # a name that is nested in itself is the same run
+        outer = next((run for run in current.get().runs if run.is_same(self._run)), self._run)
+        super().__enter__()
+        return outer
+
+    async def __aenter__(self) -> Run:  # type: ignore[override]
+        return self.__enter__()
+
+    def changed(self, context: CallContext) -> CallContext:
+        if self._reach == "process" or any(self._run.is_same(run) for run in context.runs):
+            return context
+        return context._replace(runs=(*context.runs, self._run))
+
+    def begin(self) -> None:
+        global process_wide  # noqa: PLW0603 - the runs that hold for every call of the process
+        with _lock:
+            self._run.open += 1
+            if self._run.open > 1:
+                return
+            if self._reach == "process":
+                process_wide = (*process_wide, self._run)
+            else:
+                self._thread = get_ident()
+                open_in[self._thread] += 1
+
+    def end(self) -> None:
+        global process_wide  # noqa: PLW0603 - see `begin`
+        with _lock:
+            self._run.open -= 1
+            if self._run.open:
+                return
+            if self._reach == "process":
+                process_wide = tuple(run for run in process_wide if run is not self._run)
+            else:
+                open_in[self._thread] -= 1
+                if not open_in[self._thread]:
+                    del open_in[self._thread]
+
+
+def spending(
+    usd: str | int | Decimal | None = None,
+    *,
+    calls: int | None = None,
+    tokens: int | None = None,
+    mode: Mode = "strict",
+    scope: Reach = "context",
+    name: str | None = None,
+    ttl: float = DAY,
+) -> Spending:
+    """Limit what the calls of a `with` block or of a decorated function may spend; `as` gives the `Run`.
+
+    `usd` is in dollars, `calls` counts attempts on the wire, `tokens` are prompt and completion; 0 refuses every call.
+    A call that could pass a limit is refused before it is sent: `BudgetExceeded` with the reason `run`. `mode`
+    `strict` reserves each call's worst case first, `documented` refuses once a limit is reached, `shadow` only counts.
+
+    Scope `context` follows `contextvars`: asyncio tasks and `asyncio.to_thread` belong to the run; other threads need
+    `run.bind(function)`. Scope `process` holds for every call of the process. Nested runs all hold. With a `name`, the
+    run is kept in the meter's ledger, over processes and machines, until it was not used for `ttl` seconds; else it is
+    in memory, and a fork does not inherit it. Raises `ConfigError` for a wrong argument.
+    """
+    limits = {"usd": _dollars(usd), "calls": _whole("calls", calls), "tokens": _whole("tokens", tokens)}
+    if mode not in ("strict", "documented", "shadow"):
+        raise ConfigError(f"spending(mode={mode!r}): use 'strict', 'documented' or 'shadow'")
+    if scope not in ("context", "process"):
+        raise ConfigError(f"spending(scope={scope!r}): use 'context' or 'process'")
+    if name is not None and not _is_name(name):
+        raise ConfigError(f"spending(name={name!r:.80}): a name should be 1 to {LONGEST} printable characters")
+    if not 0 < ttl <= _LONGEST_TTL:
+        raise ConfigError(f"spending(ttl={ttl!r}): use a number of seconds above 0, and at most ten years")
+    known = {unit: limit for unit, limit in limits.items() if limit is not None}
+    return Spending(RunLimits(known, mode, name, ttl), scope)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable()
+
+
+def _dollars(amount: object) -> int | None:
+    """Return an amount in pico-dollars."""
+    if amount is None:
+        return None
+    exact = isinstance(amount, str | int | Decimal) and not isinstance(amount, bool)
+    try:
+        dollars = Decimal(amount) if exact else Decimal("nan")  # type: ignore[arg-type]
+        if 0 <= dollars <= _DOLLARS and dollars == dollars.quantize(_SMALLEST):
+            return int(dollars * PICO)
+    except ArithmeticError:
+        pass
+    raise ConfigError(
+        f"spending(usd={amount!r:.80}): use dollars from 0 to {_DOLLARS} as text, an int or a Decimal, such as "
+        '"0.25"; a float is not exact'
+    )
+
+
+def _whole(argument: str, number: object) -> int | None:
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 10**15:
+        raise ConfigError(f"spending({argument}={number!r:.80}): use a whole number from 0 to 10**15")
+    return number

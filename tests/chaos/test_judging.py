@@ -1,0 +1,75 @@
+"""The judgement of a trial says of each thing that may go wrong that it has gone wrong, and of nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from support.chaos.judging import Attempt, Facts, bill, unknown, violations
+
+WORST = 500
+
+
+def facts(*attempts, spent, strict=True, **more):
+    return Facts(strict, 1000, WORST, attempts, more.pop("reports", {}), more.pop("killed", {}), spent, **more)
+
+
+def attempt(billed, call="p0.0", fault="ok", at=0.0):
+    return Attempt(call, fault, billed, at)
+
+
+FULL = attempt(1000)
+DOCUMENTED = {"strict": False}
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        facts(FULL, spent=1000),
+        # a ledger that has more than was billed is on the safe side
+        facts(FULL, spent=1500),
+        facts(attempt(1001), spent=1001, **DOCUMENTED),
+        facts(attempt(300, fault="timeout"), spent=0, **DOCUMENTED),
+        facts(attempt(300), spent=0, killed={"p0": 1}, **DOCUMENTED),
+        # its booking may have waited for the thread that sends it
+        facts(attempt(300, at=0.9), spent=0, killed={"p0": 1}, reports={"p0.0": "ok"}, **DOCUMENTED),
+        facts(attempt(1400), spent=600, lost=800),
+        facts(FULL, spent=None, unreadable=True),
+        facts(attempt(100, fault="busy"), spent=100, reports={"p0.0": "refused"}),
+        facts(spent=0),
+    ],
+)
+def test_what_may_be(fine):
+    assert violations(fine) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (facts(attempt(1001), spent=1001), "strict was passed"),
+        (facts(attempt(600), attempt(401, "p1.0"), spent=1001), "strict was passed"),
+        (facts(attempt(1001), spent=1001, lost=0, reserved=0), "strict was passed"),
+        (facts(attempt(1801), spent=1801, lost=800), "strict was passed"),
+        (facts(attempt(1001), spent=None, unreadable=True), "strict was passed"),
+        (facts(FULL, spent=999), "the ledger has 999 of 1000"),
+        (facts(FULL, spent=999, **DOCUMENTED), "the ledger has 999 of 1000"),
+        # in strict, a call of unknown outcome is booked
+        (facts(attempt(300, fault="timeout"), spent=0), "the ledger has 0 of 300"),
+        (facts(attempt(300), spent=0, killed={"p0": 1}), "the ledger has 0 of 300"),
+        # the worst case of one call at most, for each
+        (facts(attempt(300, fault="cut"), attempt(300, "p1.0"), spent=99, **DOCUMENTED), "the ledger has 99 of 600"),
+        (facts(attempt(300), spent=0, killed={"p1": 1}, **DOCUMENTED), "the ledger has 0 of 300"),
+        (facts(attempt(300, at=0.1), spent=0, killed={"p0": 1}, reports={"p0.0": "ok"}, **DOCUMENTED), "has 0 of 300"),
+        (facts(FULL, spent=199, lost=800), "the ledger has 199 of 1000"),
+        (facts(FULL, spent=1000, reserved=1), "1 stay reserved"),
+        (facts(FULL, spent=None), "cannot be read"),
+        (facts(FULL, spent=1000, reports={"p0.0": "refused"}), "refused and sent"),
+    ],
+)
+def test_what_must_not_be(wrong, says):
+    (text,) = violations(wrong)
+    assert says in text
+
+
+def test_a_child_is_killed_with_its_parent():
+    killed = facts(attempt(1, "p0-2.7"), attempt(1, "p0.1"), attempt(1, "p1-0.7"), spent=3, killed={"p0": 9})
+    assert unknown(killed) == {0, 1}
+    assert bill(killed) == 3

@@ -1,0 +1,130 @@
+"""Runs with a name: kept in the meter's ledger, shared by meters, processes and nested blocks."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from support.budget_setup import Clock
+from support.servers import redis_server
+
+from llmmetrics import BudgetExceeded, Meter, spending
+from llmmetrics.budgets.ledgers import open_ledger
+
+URL = "https://api.openai.com/v1/chat/completions"
+PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def ledger(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        with redis_server(tmp_path) as server:
+            yield server.url
+
+
+class Process:
+    """A meter of its own, as another process has it: $3 and 8 tokens a call."""
+
+    def __init__(self, ledger, *, limit=None, **budget):
+        own = {"MaxSpendUsd": limit} if limit else {}
+        self.clock, self.sent = Clock(), 0
+        self.meter = Meter.from_settings(
+            {"Budget": {"Ledger": ledger, **budget}, "Backends": [{"Name": "b", "ModelName": "m", **PRICE, **own}]},
+            registry=CollectorRegistry(),
+            clock=self.clock,
+        )
+        self.client = httpx.Client(transport=self.meter.transport(httpx.MockTransport(self.reply)))
+
+    def reply(self, _):
+        self.sent += 1
+        return httpx.Response(200, json={"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}})
+
+    def call(self):
+        return self.client.post(URL, json={"model": "m", "messages": [], "max_tokens": 3})
+
+
+def test_two_processes_share_a_run(ledger):
+    one, other = Process(ledger), Process(ledger, limit=100)
+    with spending(usd="10", calls=3, name="job") as run:
+        one.call()
+        with spending(usd="10", calls=3, name="job") as again:
+            other.call()
+        one.call()
+        assert (run.spent, run.calls, run.remaining) == (9, 3, 1)
+        assert again.spent == 9
+        with pytest.raises(BudgetExceeded) as caught:
+            other.call()
+    assert (caught.value.reason, caught.value.run, caught.value.unit) == ("run", "job", "usd")
+    one.meter.close()
+    third = Process(ledger)
+    with spending(usd="10", name="job"), pytest.raises(BudgetExceeded):
+        third.call()
+    with spending(usd="10", name="another job"):
+        third.call()
+
+
+def test_a_name_that_is_nested_in_itself_holds_once(ledger):
+    process = Process(ledger)
+    with spending(usd="7", name="job") as run, spending(usd="7", name="job"):
+        process.call()
+        process.call()
+    assert run.spent == 6
+
+
+def test_a_ledger_that_cannot_be_opened_refuses_named_runs_alone(tmp_path):
+    process = Process(f"sqlite:///{tmp_path}")
+    with spending(usd="7", name="job"), pytest.raises(BudgetExceeded) as caught:
+        process.call()
+    assert caught.value.reason == "ledger"
+    with spending(usd="7"):
+        process.call()
+    assert process.sent == 1
+
+
+def test_admit_lets_calls_through_while_the_ledger_is_away(tmp_path):
+    process = Process(f"sqlite:///{tmp_path}", OnLedgerError="admit")
+    with spending(usd="7", name="job"):
+        process.call()
+    assert process.sent == 1
+
+
+def test_the_run_of_a_meter_without_a_limit_is_booked_at_the_end(ledger):
+    process = Process(ledger)
+    with spending(name="job") as run:
+        process.call()
+    process.meter.close()
+    other = Process(ledger)
+    with spending(usd="4", name="job") as run:
+        with pytest.raises(BudgetExceeded):
+            other.call()
+        assert run.spent == 3
+
+
+def test_ten_thousand_runs_leave_nothing_in_the_ledger_after_their_time(tmp_path):
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    process = Process(ledger)
+    for number in range(200):
+        with spending(calls=5, name=f"job-{number}", ttl=60):
+            process.call()
+    with spending(calls=5, name="long", ttl=600):
+        process.call()
+    kept = open_ledger(ledger, namespace="default", durability="normal")
+    assert len(kept.history()) == 2 * 201
+    process.clock.advance(seconds=61)
+    process.meter.engine.enforcer._recur()
+    assert {row.key for row in kept.history()} == {"run:usd:long", "run:calls:long"}
+    assert list(kept.marks("")) == ["run-ends:long"]
+    with spending(calls=1, name="job-7"):
+        process.call()
+
+
+def test_a_run_that_is_used_is_kept(tmp_path):
+    process = Process(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for _ in range(4):
+        with spending(calls=4, name="job", ttl=60) as run:
+            process.call()
+        process.clock.advance(seconds=40)
+        process.meter.engine.enforcer._recur()
+    assert run.calls == 4
