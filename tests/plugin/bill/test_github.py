@@ -81,7 +81,7 @@ def test_no_expression_becomes_shell_or_script(path):
                 subprocess.run([program("bash", "bash"), "-n"], input=step["run"], text=True, check=False).returncode
                 == 0
             )
-        assert re.fullmatch(r"\.?[\w./-]+(@(release/)?v\d+)?", step.get("uses", "./"))
+        assert re.fullmatch(r"\.?[\w./-]+(@[0-9a-f]{40})?", step.get("uses", "./"))
 
 
 def test_the_scripts_javascript_parses(tmp_path):
