@@ -3,6 +3,7 @@
 from llmmetrics.core.engine import Engine
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
+from llmmetrics.testing.capped import capped
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request
@@ -23,6 +24,7 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
+    "capped",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
