@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, Kept, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.max_output import shows_all
@@ -69,11 +69,13 @@ class CallBounds:
 
     def price(self, call: BoundedCall) -> Price | None:
         """Return the price of a call that is billed by its usage; None if it is not known."""
+        if call.series.price is not None:
+            return call.series.price
         tier, region = asked_tier(call.format, call.request_body), None
         if call.format.geo_name is not None:
             # the region that makes it cost most
             region = region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, region)
+        return self._price_lookup.listed(call.route, (call.model,), tier, region)
 
     def worst(self, call: BoundedCall) -> WorstCase:
         """Return the most that a call may come to; note what a batch may."""

@@ -14,12 +14,15 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.amounts import pico_up, usd
 from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
+from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
+from llmmetrics.budgets.spend_limit import SpendLimit
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, Families, Spend
@@ -42,7 +45,7 @@ SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
 
 RECURRENCE = 1.0
-"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+"""Seconds between two looks at what waits; a tenth of a lease, where that is less."""
 
 SWEEP = 60.0
 """Seconds between two looks for named runs whose time is over."""
@@ -154,7 +157,7 @@ class Enforcer:
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        interval = min(self.settings.lease_seconds / 10, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
@@ -293,7 +296,7 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
             dropped.popleft()(End.DROPPED)
     worker.close(GOODBYE)
     # a callback may make calls, which the ledger's thread books
-    budget.alerts.close(GOODBYE)
+    budget.alerts.worker.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()

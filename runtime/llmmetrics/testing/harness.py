@@ -1,6 +1,7 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.capped import capped
@@ -33,5 +34,6 @@ __all__ = [
     "next_reset",
     "prices",
     "set_owner",
+    "shift_uptime",
     "target_of",
 ]

@@ -118,9 +118,10 @@ class SqliteLedger:
         key, moment = self._prefix + key, milliseconds(at)
 
         def write(db: sqlite3.Connection) -> Booked:
-            # a window that is opened after it holds it
             first, replaced = self._settle(db, key, id, amount, basis, moment)
-            return _booked(rows.opened(db, key, window), first, replaced)
+            # a window that is opened after it holds it
+            sums = rows.opened(db, key, window, int(first and not replaced and amount > 0))
+            return _booked(sums, first, replaced)
 
         return self._file.write(write)
 
