@@ -40,7 +40,7 @@ gate: $(READY) ## compare the cost of the examples' LLM calls with the committed
 	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate --llm-gate-inconclusive=warn $(ARGS)
 
 bench: $(READY) ## measure what metering, the plugin, a metered suite and the ledgers add
-	$(BIN)/python benchmarks/added.py $(ARGS)
+	$(BIN)/python benchmarks/ratios.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
 	$(BIN)/python benchmarks/ledgers.py $(ARGS)
 	$(BIN)/python benchmarks/suite.py

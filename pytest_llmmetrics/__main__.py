@@ -1,4 +1,4 @@
-"""`llmmetrics-gate`: compares, merges and shows report files.
+"""`llmmetrics-gate`: compares, merges and shows report files, and settles a conflicted baseline.
 
 Exit status: 0 passed, 2 usage error, 10 regression, 11 inconclusive.
 """
@@ -10,17 +10,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 
 from pytest_llmmetrics.bill.documents import DocumentError, read, write
 from pytest_llmmetrics.bill.figures import Cost, money
-from pytest_llmmetrics.bill.gate import INCONCLUSIVE, verdict_of
+from pytest_llmmetrics.bill.gate import INCONCLUSIVE, listed, verdict_of
 from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
 from pytest_llmmetrics.bill.modes import MODES
 from pytest_llmmetrics.bill.offline.comparing import compared
 from pytest_llmmetrics.bill.offline.merging import merged
 from pytest_llmmetrics.bill.offline.repricing import repriced
+from pytest_llmmetrics.bill.offline.resolving import parents, resolved
 from pytest_llmmetrics.bill.rendering import html, markdown, summary
+from pytest_llmmetrics.bill.rendering.texts import visible
 from pytest_llmmetrics.bill.report import Report
 
 UNREAD = 141
@@ -33,15 +36,16 @@ WRONG = 2
 def diff(args: argparse.Namespace) -> int:
     """Compare two reports."""
     rules = Rules(limits_of(args.limit or ()), args.mode)
+    base, head = read(Report, args.base), read(Report, args.head)
     try:
-        verdict = compared(read(Report, args.base), read(Report, args.head), rules)
+        verdict = compared(base, head, rules)
     except DocumentError as exc:
         return _complain(exc, INCONCLUSIVE)
     if args.markdown:
-        print("\n".join([markdown.MARKER, *markdown.judged(verdict)]))  # noqa: T201 - the command's output
+        print(markdown.fitted([markdown.MARKER, *markdown.judged(verdict, advice=False)]))  # noqa: T201 - the command's output
         return verdict.code
-    for text, kind in summary.of_verdict(verdict, args.base.name):
-        print(f"{text}:" if kind == "title" else text)  # noqa: T201
+    for text, kind in summary.of_verdict(verdict, ""):
+        print(visible(f"{text}:" if kind == "title" else text))  # noqa: T201
     return verdict.code
 
 
@@ -77,9 +81,20 @@ def reprice(args: argparse.Namespace) -> int:
     before, after = Cost(), Cost()
     for test, each in sorted(tests.items(), key=lambda item: (-item[1].after.total, item[0])):
         before, after = before + each.before, after + each.after
-        print(f"{money(each.before)} → {money(each.after)}  {test}")  # noqa: T201
+        print(f"{money(each.before)} → {money(each.after)}  {visible(test)}")  # noqa: T201
     change = markdown.percent(before.total, after.total)
     print(f"{money(before)} → {money(after)}{change}  all tests, at the same number of tokens")  # noqa: T201
+    return 0
+
+
+def resolve(args: argparse.Namespace) -> int:
+    """Settle the conflicts of a baseline after a merge."""
+    made, both = resolved(*parents(args.baseline))
+    write(args.baseline, made.text())
+    print(f"{args.baseline}: {len(made.rows)} rows, settled: run the tests with --llm-gate, then git add it")  # noqa: T201
+    if both:
+        text = f"both sides have changed {listed(both)}: the smaller row is kept"
+        print(visible(f"{text}; if the gate finds more, check it and fix it"))  # noqa: T201
     return 0
 
 
@@ -121,6 +136,8 @@ def parser() -> argparse.ArgumentParser:
     each = command(page)
     each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
     each.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="the file to write")
+    each = command(resolve)
+    each.add_argument("baseline", type=Path, metavar="BASELINE", help="the conflicted file, such as llm-costs.json")
     each = command(reprice)
     each.add_argument("report", type=Path, metavar="REPORT", help="a report, as JSON")
     each.add_argument(
@@ -149,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     args = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # a console of another encoding has no arrow and no minus sign
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code: int = args.act(args)
     except (DocumentError, LimitError) as exc:

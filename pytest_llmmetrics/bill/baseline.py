@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pytest_llmmetrics.bill import slots
+from pytest_llmmetrics.bill.asking.side import Count
 from pytest_llmmetrics.bill.documents import line
 from pytest_llmmetrics.bill.report import SCHEMA, price_key
-from pytest_llmmetrics.bill.rows import Count, Row, added
+from pytest_llmmetrics.bill.rows import Row, added
 
 ACTS = ("create", "fix", "trim")
 
@@ -19,7 +21,8 @@ class Baseline(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    """1: without the asked side; it is read, and `create` or `fix` writes it again."""
     book: str = ""
     estimator: Count = 0
     """The oldest version of the estimator that made an estimate in it; 0: unknown."""
@@ -27,24 +30,49 @@ class Baseline(BaseModel):
     sellers: dict[str, str | None] = {}
     rows: list[Row] = []
 
+    @model_validator(mode="before")
+    @classmethod
+    def _out_of_slots(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or not isinstance(fields.get("rows"), dict):
+            return fields
+        priced = [each for each in slots.entries(fields.get("prices")) if isinstance(each, dict)]
+        return {
+            **fields,
+            "rows": slots.entries(fields.get("rows")),
+            "prices": {each.get("price"): each["digest"] for each in priced if "digest" in each},
+            "sellers": {each.get("backend"): each.get("seller") for each in priced if "seller" in each},
+        }
+
     def by_test(self) -> dict[str, list[Row]]:
         """Return the rows by test."""
         return by_test(self.rows)
 
+    @property
+    def old(self) -> bool:
+        """Whether rows have no asked side, because an older version has written them."""
+        return is_old(self.rows)
+
     def text(self) -> str:
-        """Return the document: sorted, one line per row, so that the changes of two branches merge."""
-        head = {
-            "schema": SCHEMA,
-            "book": self.book,
-            "estimator": self.estimator,
-            "prices": self.prices,
-            "sellers": self.sellers,
-        }
-        lines = [
-            f'"{name}": {line(dict(sorted(it.items())) if isinstance(it, dict) else it)},' for name, it in head.items()
-        ]
-        rows = [line(row.plain()) for row in sorted(self.rows, key=lambda row: row.key)]
-        return "\n".join(["{", *lines, '"rows": [', ",\n".join(rows), "]", "}", ""])
+        """Return the document: see `slots`. What may change on two branches stands apart: no two such lines touch."""
+        priced = {}
+        for row in self.rows:
+            key = price_key(row)
+            digest = {"digest": self.prices[key]} if key in self.prices else {}
+            seller = {"seller": self.sellers[row.backend]} if row.backend in self.sellers else {}
+            priced[key] = {"price": key, **digest, "backend": row.backend, **seller}
+        rows = sorted(self.rows, key=lambda row: row.key)
+        return "\n".join(
+            [
+                "{",
+                f'"schema": {SCHEMA},',
+                f'"book": {line(self.book)},',
+                *slots.written("prices", slots.PRICES, sorted(priced.items())),
+                *slots.written("rows", slots.ROWS, ((row.test, row.plain()) for row in rows)),
+                f'"estimator": {self.estimator}',
+                "}",
+                "",
+            ]
+        )
 
 
 class Changes(NamedTuple):
@@ -53,6 +81,8 @@ class Changes(NamedTuple):
     created: list[str]
     fixed: list[str]
     trimmed: list[str]
+    upgraded: list[str]
+    """Their rows have the asked side now; nothing else in them has changed."""
 
 
 def by_test(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -66,6 +96,20 @@ def by_test(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def plain(rows: Iterable[Row]) -> list[Row]:
     """Return rows as a baseline has them, without cost."""
     return [Row(**{name: getattr(row, name) for name in Row.model_fields}) for row in added(rows)]
+
+
+def is_old(rows: Iterable[Row]) -> bool:
+    """Tell whether these rows have no asked side, because an older version has written them."""
+    return any(row.calls and row.asked is None for row in rows)
+
+
+def same(before: Iterable[Row], after: Iterable[Row]) -> bool:
+    """Tell whether rows are equal, in what both sides know."""
+    was, now = plain(before), plain(after)
+    if is_old(was):
+        unknown = {"asked": None, "stale": 0, "scripted": 0}
+        was, now = ([row.model_copy(update=unknown) for row in side] for side in (was, now))
+    return was == now
 
 
 def amended(
@@ -82,7 +126,7 @@ def amended(
     `create` adds new tests, `fix` rewrites tests of the baseline, `trim` removes tests that no longer exist.
     """
     rows = old.by_test()
-    changes = Changes([], [], [])
+    changes = Changes([], [], [], [])
     other = old.estimator != header.estimator
     for test in sorted(passed):
         now = plain(measured.get(test, ()))
@@ -90,7 +134,10 @@ def amended(
             if now and "create" in acts:
                 rows[test] = now
                 changes.created.append(test)
-        elif "fix" in acts and (now != plain(rows[test]) or (other and any(row.estimated for row in now))):
+        elif {"create", "fix"} & set(acts) and is_old(rows[test]) > is_old(now) and same(rows[test], now):
+            rows[test] = now
+            changes.upgraded.append(test)
+        elif "fix" in acts and (now != plain(rows[test]) or (other and any(row.estimated or row.asked for row in now))):
             rows[test] = now
             changes.fixed.append(test)
     if "trim" in acts:
@@ -101,7 +148,8 @@ def amended(
         return old, changes
     kept = [row for each in rows.values() for row in each]
     used = set(map(price_key, kept))
-    left = {row.test for row in old.rows if row.estimated} & rows.keys() - set(changes.fixed)
+    measured_again = {*changes.fixed, *changes.upgraded}
+    left = {row.test for row in old.rows if row.estimated or row.asked} & rows.keys() - measured_again
     sellers = {**old.sellers, **header.sellers}
     new = Baseline(
         book=header.book,

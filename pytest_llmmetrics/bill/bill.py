@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from llmmetrics.testing.harness import ESTIMATOR, prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics.bill import history
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
+from pytest_llmmetrics.bill.figures import asked_price
 from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
 from pytest_llmmetrics.bill.measured import Measured
+from pytest_llmmetrics.bill.offline import history
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.rendering import summary
-from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, digests, price_key, priced
-from pytest_llmmetrics.bill.rows import added
+from pytest_llmmetrics.bill.rendering.texts import visible
+from pytest_llmmetrics.bill.report import SCHEMA, Gate, Rates, Reason, Report, digests, price_key, priced
+from pytest_llmmetrics.bill.rows import Remarks, added
 
 USAGE_ERROR = 4
 """pytest's exit code for a usage error."""
@@ -53,7 +55,6 @@ class Bill:
         self.notices: list[str] = []
         for each in measured:
             book.learn_known(each.known)
-        self.stale = sorted({each for one in measured for each in one.stale})
         self.tests = {test: outcome for one in measured for test, outcome in sorted(one.tests.items())}
         self.report: Report | None = None
 
@@ -88,18 +89,9 @@ class Bill:
     # collect the results
 
     def _reasons(self) -> list[Reason]:
-        reasons = [
+        return [
             Reason(what=f"the worker {name} crashed, and its measured calls are lost: run the tests again")
             for name in sorted(self.crashed)
-        ]
-        passed = {test for test, outcome in self.tests.items() if outcome == "passed"}
-        return reasons + [
-            Reason(
-                test=test,
-                what=f"a replayed answer was recorded for a different request ({what} differs): record it again",
-            )
-            for test, what in self.stale
-            if test in passed
         ]
 
     def _agreed(self) -> Baseline:
@@ -132,9 +124,13 @@ class Bill:
             key: self.book.price(row.backend, row.model, row.answered or None, row.tier or None)
             for key, row in every.items()
         }
+        asked = {price_key(row): row for row in map(asked_price, every.values())}
+        for key, row in asked.items():
+            known.setdefault(key, self.book.price(row.backend, row.model))
+        windows = {key: self.book.window(row.backend, row.model) for key, row in asked.items()}
         rates = {key: Rates.model_validate(prices.plain(price)) for key, price in known.items() if price}
         return Report(
-            schema=1,
+            schema=SCHEMA,
             book=self.book.version,
             estimator=ESTIMATOR,
             priced_at=f"{self.book.at:%Y-%m-%dT%H:%M:%SZ}",
@@ -145,26 +141,25 @@ class Bill:
             outside=priced(outside, known),
             reruns=priced(again, known),
             doubts=reasons,
+            remarks=self._remarks(),
+            windows={key: n for key, n in windows.items() if n},
         )
+
+    def _remarks(self) -> dict[str, Remarks]:
+        every = [item for one in self.measured for item in one.remarks.items()]
+        return {test: remarks for test, remarks in sorted(every, key=lambda item: item[0]) if test in self.tests}
 
     # write and judge
 
     def _amend(self, agreed: Baseline, report: Report) -> Baseline:
-        # --llm-gate-inconclusive other than block: doubtful rows are written too
-        doubtful = {test for test, _ in self.stale} if self.options.rules.inconclusive == "block" else set()
-        if left := sorted(doubtful & set(report.passed)):
-            some = f"{', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
-            self.notices.append(
-                f"not written to the baseline, because their answers were recorded for different requests: {some}"
-            )
         header = Baseline(
-            schema=1,
+            schema=SCHEMA,
             book=report.book,
             estimator=report.estimator,
             prices=digests(report),
             sellers=report.sellers,
         )
-        passed = set(report.passed) - doubtful
+        passed = set(report.passed)
         new, self.changes = amended(
             agreed,
             self.options.acts,
@@ -185,7 +180,7 @@ class Bill:
         return new
 
     def _vanished(self, agreed: Baseline) -> set[str]:
-        """Return the baseline's tests that no longer exist: their file is gone, or was collected whole without them."""
+        """Return the baseline's tests that do not exist any more: their file is gone, or was collected without them."""
         collected = {test for one in self.measured for test in one.collected}
         files = {test.partition("::")[0] for test in collected}
         gone = set()
@@ -204,13 +199,10 @@ class Bill:
             for one in self.measured
             for test, what in sorted(one.exceeded.items())
         ]
-        if vanished := sorted(self._vanished(agreed)):
-            notices.append(
-                f"in the baseline, but no longer in the tests (--llm-baseline=trim removes them): {', '.join(vanished)}"
-            )
+        gone = self._vanished(agreed) | (set() if base is None else self._vanished(base))
         others = [(each.estimator, each.rows) for each in (agreed, base) if each is not None]
         if incomparable := other_estimates(report.estimator, *others):
-            notices.append(f"{incomparable}; --llm-baseline=fix updates the baseline")
+            report.doubts.append(Reason(what=f"{incomparable}: --llm-baseline=fix updates the baseline"))
         return Gate(
             agreed=agreed.rows if readable else None,
             base=None if base is None else base.rows,
@@ -221,6 +213,8 @@ class Bill:
             inconclusive=rules.inconclusive,
             drift=drifted((base or agreed).prices, digests(report), ((base or agreed).book, report.book)),
             notices=notices,
+            new_limits=[str(limit) for limit in rules.new],
+            gone=sorted(gone),
         )
 
     def _write(self, report: Report) -> None:
@@ -244,6 +238,9 @@ class Bill:
 
     def lines(self) -> Iterable[tuple[str, str]]:
         """Yield the terminal's lines, each with its markup."""
+        return ((visible(text), kind) for text, kind in self._lines())
+
+    def _lines(self) -> Iterable[tuple[str, str]]:
         if self.report is not None and self._has_results:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
@@ -259,6 +256,12 @@ class Bill:
         yield from ((problem, "red") for problem in self.problems)
 
 
+def run_url(environ: Mapping[str, str]) -> str:
+    """Return the page of this workflow run on GitHub, which has its artifacts; empty: there is none."""
+    parts = [environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+
+
 def _rendered(report: Report, suffix: str) -> str:
     """Render a report in the format of this suffix. A format's module is imported on first use."""
     if suffix == ".json":
@@ -266,7 +269,7 @@ def _rendered(report: Report, suffix: str) -> str:
     if suffix == ".md":
         from pytest_llmmetrics.bill.rendering import markdown
 
-        return markdown.comment(report)
+        return markdown.comment(report, run_url(os.environ))
     from pytest_llmmetrics.bill.rendering import html
 
     return html.page(report)

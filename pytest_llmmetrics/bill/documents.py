@@ -25,21 +25,21 @@ def parsed(kind: type[D], text: str, name: str) -> D:
     """Parse a document. Raises `DocumentError`, whose message starts with `name`."""
     what = kind.__name__.lower()
     if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
-        raise DocumentError(
-            f"{name} has merge-conflict markers: keep the rows of both sides, then run --llm-baseline=fix"
-        )
+        raise DocumentError(f"{name} has merge-conflict markers: run llmmetrics-gate resolve {name}, then the tests")
     try:
         fields = json.loads(text)
+    except RecursionError:
+        raise DocumentError(f"{name} is nested too deep: restore it from version control, or write a new one") from None
     except ValueError as exc:
         raise DocumentError(
             f"{name} is not JSON ({exc}): restore it from version control, or write a new one"
         ) from None
     if not isinstance(fields, dict) or "schema" not in fields:
         raise DocumentError(f"{name} is not a {what} of pytest-llmmetrics: it has no key 'schema'")
-    known = 1
+    known = 2
     if not isinstance(fields["schema"], int) or fields["schema"] > known:
         raise DocumentError(
-            f"{name} has the schema {fields['schema']!r}, and this pytest-llmmetrics reads schema {known}: install the "
+            f"{name} has the schema {fields['schema']!r}, and this pytest-llmmetrics reads up to {known}: install the "
             "version that wrote it, or a newer one"
         )
     try:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from llmmetrics.testing import prices
+from pytest_llmmetrics.bill.asking.side import AskedSide, total
 from pytest_llmmetrics.bill.rows import Row
 
 MINUS = "\N{MINUS SIGN}"
@@ -46,6 +47,13 @@ class Figures(NamedTuple):
     estimated_tokens: int
     """How many prompt and completion tokens are estimates."""
     cost: Cost
+    estimated_prompt: int = 0
+    stale: int = 0
+    scripted: int = 0
+    asked: AskedSide | None = None
+    """What the calls ask for; None: a row does not say it, or there are no calls."""
+    asked_cost: Cost = Cost()
+    """The asked prompt and the answered completion, at the price of the model that was asked for."""
 
     @property
     def tokens(self) -> int:
@@ -55,6 +63,23 @@ class Figures(NamedTuple):
     def cached_ratio(self) -> float:
         """The part of the prompt that was read from a cache, 0 to 1."""
         return self.cached / self.prompt if self.prompt else 0.0
+
+    @property
+    def counts(self) -> tuple[str, str]:
+        """The prompt and the completion, in words: an estimate has a ~."""
+        prompt = "~" if self.estimated_prompt else ""
+        completion = "~" if self.estimated_tokens > self.estimated_prompt else ""
+        return f"{prompt}{self.prompt:,}", f"{completion}{self.completion:,}"
+
+    @property
+    def all_tokens(self) -> str:
+        """The tokens in words: an estimate has a ~."""
+        return f"{'~' if self.estimated_tokens else ''}{self.tokens:,}"
+
+    @property
+    def asked_prompt(self) -> str:
+        """The prompt tokens that are asked for, in words: they are always an estimate."""
+        return f"~{self.asked.prompt:,}" if self.asked and self.asked.prompt else "-"
 
     @property
     def per_call(self) -> float:
@@ -69,9 +94,24 @@ def cost_of(row: Row, price: prices.Price | None) -> Cost:
     return Cost(wire + (known or 0), estimated or 0, int(known is None or estimated is None))
 
 
+def asked_price(row: Row) -> Row:
+    """Return the row whose price is that of the model that was asked for, whatever answered."""
+    return row.model_copy(update={"answered": "", "tier": ""})
+
+
+def _asked_cost(row: Row, price_of: PriceOf) -> Cost:
+    """Return the cost of what a row asks for; the completion is the answered one."""
+    if row.asked is None or not row.asked.prompt:
+        return Cost()
+    answered = prices.usage({**row.tokens}).completion + prices.usage({**row.estimated}).completion
+    cost = prices.cost(price_of(asked_price(row)), {"input": row.asked.prompt, "output": answered})
+    return Cost(unknown=1) if cost is None else Cost(estimated=cost)
+
+
 def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
     """Sum these rows."""
     every = list(rows)
+    whole = all(row.asked is not None for row in every if row.calls)
     usages = [prices.usage(buckets) for row in every for buckets in (row.tokens, row.wire_tokens, row.estimated)]
     return Figures(
         calls=sum(row.calls for row in every),
@@ -83,6 +123,11 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
         cached=sum(each.cache_read for each in usages),
         estimated_tokens=sum(prices.usage(row.estimated).total for row in every),
         cost=sum((cost_of(row, price_of(row)) for row in every), Cost()),
+        estimated_prompt=sum(prices.usage(row.estimated).prompt for row in every),
+        stale=sum(row.stale for row in every),
+        scripted=sum(row.scripted for row in every),
+        asked=total(row.asked for row in every) if whole else None,
+        asked_cost=sum((_asked_cost(row, price_of) for row in every), Cost()),
     )
 
 

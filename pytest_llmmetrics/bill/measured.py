@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_llmmetrics.bill.rows import Row
+from pytest_llmmetrics.bill.rows import Remarks, Row
 
 
 class Measured(BaseModel):
@@ -22,6 +22,8 @@ class Measured(BaseModel):
     exceeded: dict[str, str]
     """Tests that exceeded their `llm_limit`, with what they exceeded."""
     collected: list[str]
+    remarks: dict[str, Remarks] = {}
+    """By test: what its requests say of the prompt cache."""
 
     @property
     def anything(self) -> bool:

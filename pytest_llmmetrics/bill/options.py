@@ -16,6 +16,7 @@ SUFFIXES = (".json", ".md", ".html")
 
 MARKERS = (
     "llm_limit(usd, calls, tokens, attempts): the limits of this test's LLM calls: a test that exceeds one fails",
+    "llm_ignore(*paths): values of its requests that the fingerprint and the tokens leave out, such as 'metadata.run'",
     "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
 )
 
@@ -61,7 +62,16 @@ _LISTS = (
         "LIMIT",
         "by how much a test may exceed the baseline, such as 'cost 5%% 0.0001'; may be given several times",
     ),
+    (
+        "--llm-limit-new",
+        "llm_limits_new",
+        "LIMIT",
+        "the most that a test may use which is not in the baseline, such as 'cost 0.01'; may be given several times",
+    ),
 )
+
+_IGNORE = "values of requests that change from run to run, such as 'metadata.run': the gate does not compare them"
+
 
 _JUDGES = ("--llm-gate",)
 _JUDGES_OR_WRITES = ("--llm-gate", "--llm-baseline")
@@ -74,6 +84,7 @@ _NEEDS = {
     "--llm-gate-accepted": _JUDGES,
     "--llm-gate-inconclusive": _JUDGES_OR_WRITES,
     "--llm-limit": _JUDGES,
+    "--llm-limit-new": _JUDGES,
 }
 """Options that have no effect without one of these."""
 
@@ -89,6 +100,8 @@ class Options(NamedTuple):
     gate: bool
     gate_base: str
     rules: Rules
+    ignored: tuple[str, ...] = ()
+    """Paths of values in requests that are not compared."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -104,6 +117,7 @@ def add(parser: pytest.Parser) -> None:
         if ini:
             parser.addini(ini, what.replace("%%", "%"), type="linelist", default=[])
         group.addoption(option, action="append", metavar=metavar, default=None, help=what)
+    parser.addini("llm_ignore", _IGNORE, type="linelist", default=[])
 
 
 def wanted(config: pytest.Config) -> bool:
@@ -118,7 +132,7 @@ def given(config: pytest.Config) -> bool:
 
 def read(config: pytest.Config) -> Options:
     """Read the options. Raises `pytest.UsageError`."""
-    from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
+    from pytest_llmmetrics.bill.limits import LimitError, Rules, ceiling_of, limits_of
 
     values: dict[str, Any] = {}
     for option, ini, _, default, _ in _VALUES:
@@ -126,8 +140,10 @@ def read(config: pytest.Config) -> Options:
         values[option] = value if value is not None else config.getini(ini) if ini else default
     try:
         limits = limits_of(config.getini("llm_limits"), config.getoption("llm_limit", None) or ())
+        new = (*config.getini("llm_limits_new"), *(config.getoption("llm_limit_new", None) or ()))
+        ceilings = [ceiling_of(each) for each in new if each.strip()]
     except LimitError as exc:
-        raise pytest.UsageError(f"{exc} (in llm_limits or --llm-limit)") from None
+        raise pytest.UsageError(f"{exc} (in llm_limits, llm_limits_new, --llm-limit or --llm-limit-new)") from None
     for name in ("--llm-gate-mode", "--llm-gate-accepted", "--llm-gate-inconclusive"):
         if values[name] not in MODES:
             raise pytest.UsageError(f"{name}={values[name]}: there are {', '.join(MODES)}")
@@ -155,7 +171,9 @@ def read(config: pytest.Config) -> Options:
             values["--llm-gate-mode"],
             values["--llm-gate-accepted"],
             values["--llm-gate-inconclusive"],
+            ceilings,
         ),
+        tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
     )
 
 

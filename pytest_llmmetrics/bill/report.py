@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import Price
-from pytest_llmmetrics.bill.figures import cost_of
+from pytest_llmmetrics.bill.asking.side import Count
+from pytest_llmmetrics.bill.figures import asked_price, cost_of
 from pytest_llmmetrics.bill.modes import Mode
-from pytest_llmmetrics.bill.rows import Count, Money, Row, added
+from pytest_llmmetrics.bill.rows import Money, Remarks, Row, added
 
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
 
 
 class Priced(Row):
@@ -58,6 +59,10 @@ class Gate(BaseModel):
     mode: Mode = "block"
     accepted: Mode = "report"
     inconclusive: Mode = "block"
+    new_limits: list[str] = []
+    """The absolute limits of new tests."""
+    gone: list[str] = []
+    """The tests of the baselines that do not exist any more."""
     drift: list[str] = []
     notices: list[str] = []
 
@@ -67,7 +72,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
     book: str
     """The price book's version."""
     estimator: Count = 0
@@ -86,6 +91,10 @@ class Report(BaseModel):
     reruns: list[Priced] = []
     """Calls of earlier runs of a test that was run again: only the last run counts."""
     doubts: list[Reason] = []
+    remarks: dict[str, Remarks] = {}
+    """By test: what its requests say of the prompt cache."""
+    windows: dict[str, Count] = {}
+    """By `price_key`: the most tokens that a model can read and write."""
     gate: Gate | None = None
     _prices: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 
@@ -96,6 +105,10 @@ class Report(BaseModel):
             rates = self.prices.get(key)
             self._prices[key] = None if rates is None else prices.price_of(rates.model_dump())
         return self._prices[key]
+
+    def window_of(self, row: Row) -> int | None:
+        """Return the context window of the model that a row asks for, in tokens; None: unknown."""
+        return self.windows.get(price_key(asked_price(row)))
 
     @property
     def passed(self) -> list[str]:

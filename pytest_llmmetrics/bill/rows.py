@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmmetrics.testing import CallRecord, prices
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.attempts import calls_of
+from pytest_llmmetrics.bill.asking.side import AskedSide, Count, Tokens, total
 
-Count = Annotated[int, Field(ge=0)]
-Tokens = dict[str, Annotated[int, Field(gt=0)]]
 Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Key = tuple[str, str, str, str, str]
 
@@ -31,6 +30,8 @@ class SeenAttempt(NamedTuple):
     parts: tuple[Any, ...]
     wire_usd: Decimal | None
     tier: str | None = None
+    asked: AskedSide | None = None
+    """Of the attempts of a call, the last one has it."""
 
 
 def packed(record: CallRecord) -> tuple[Any, ...]:
@@ -45,7 +46,7 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
 
 def unpacked(values: tuple[Any, ...]) -> SeenAttempt:
     """Return the attempt of a packed tuple."""
-    seen = SeenAttempt._make(values)
+    seen = SeenAttempt(*values)
     return seen._replace(parts=tuple((model, prices.usage(dict(buckets))) for model, *buckets in seen.parts))
 
 
@@ -65,6 +66,12 @@ class Row(BaseModel):
     attempts: Count = 0
     unread: Count = 0
     """Successful calls whose answers have no usage."""
+    stale: Count = 0
+    """Calls that a recorder has answered with the answer to another request."""
+    scripted: Count = 0
+    """Calls whose usage the test has written itself: it proves nothing about what the provider counts."""
+    asked: AskedSide | None = None
+    """None: a row of a baseline without the asked side, or a part of a call."""
     errors: Tokens = {}
     """Failed attempts, by error type."""
     tokens: Tokens = {}
@@ -84,41 +91,68 @@ class Row(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-_COUNTS = ("calls", "attempts", "unread")
+class Remarks(BaseModel):
+    """What the requests of a test say of the prompt cache: they are no part of a row, but explain it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    difference: str = ""
+    """Where the prefixes of its calls differ."""
+    clock: str = ""
+    """Where a request says the present time."""
+
+    def with_one(self, difference: str, clock: str) -> Remarks:
+        """Add what another call says: the first in the order of the alphabet stays, whatever ended first."""
+        texts = ((self.difference, difference), (self.clock, clock))
+        first = [min(filter(None, pair), default="") for pair in texts]
+        return Remarks(difference=first[0], clock=first[1])
+
+
+_COUNTS = ("calls", "attempts", "unread", "stale", "scripted")
 _BUCKETS = ("errors", "tokens", "estimated", "wire_tokens")
 
 
 def added(rows: Iterable[Row]) -> list[Row]:
     """Sum the rows of each key; return them sorted."""
     sums: dict[Key, dict[str, Any]] = {}
+    asked: dict[Key, list[AskedSide | None]] = {}
     for row in rows:
-        total = sums.setdefault(row.key, {"wire_usd": None, **dict.fromkeys(_COUNTS, 0), **{b: {} for b in _BUCKETS}})
+        asked.setdefault(row.key, []).append(row.asked)
+        sum_ = sums.setdefault(row.key, {"wire_usd": None, **dict.fromkeys(_COUNTS, 0), **{b: {} for b in _BUCKETS}})
         for name in _COUNTS:
-            total[name] += getattr(row, name)
+            sum_[name] += getattr(row, name)
         for name in _BUCKETS:
             for bucket, n in getattr(row, name).items():
-                total[name][bucket] = total[name].get(bucket, 0) + n
+                sum_[name][bucket] = sum_[name].get(bucket, 0) + n
         if row.wire_usd is not None:
-            total["wire_usd"] = f"{Decimal(total['wire_usd'] or 0) + Decimal(row.wire_usd):f}"
+            sum_["wire_usd"] = f"{Decimal(sum_['wire_usd'] or 0) + Decimal(row.wire_usd):f}"
     merged = []
-    for (test, backend, model, answered, tier), total in sorted(sums.items()):
+    for key, values in sorted(sums.items()):
         for name in _BUCKETS:
-            total[name] = dict(sorted(total[name].items()))
-        merged.append(Row(test=test, backend=backend, model=model, answered=answered, tier=tier, **total))
+            values[name] = dict(sorted(values[name].items()))
+        names: dict[str, Any] = dict(zip(("test", "backend", "model", "answered", "tier"), key, strict=True))
+        merged.append(Row(**names, **values, asked=total(asked[key])))
     return merged
 
 
 def read_alone(rows: Iterable[Row]) -> list[Row]:
     """Return the rows without estimated tokens."""
-    return [row.model_copy(update={"estimated": {}}) for row in rows]
+    return [row.model_copy(update={"estimated": {}, "asked": None}) for row in rows]
 
 
-def rows_of(test: str, attempts: Iterable[SeenAttempt], book: PriceBook) -> list[Row]:
+def with_stale(rows: Iterable[Row], counts: Mapping[str, int]) -> list[Row]:
+    """Return the rows with the number of stale answers of each test, in its first row."""
+    left = dict(counts)
+    every = sorted(rows, key=lambda row: row.key)
+    return [row.model_copy(update={"stale": n}) if (n := left.pop(row.test, 0)) else row for row in every]
+
+
+def rows_of(test: str, attempts: Iterable[SeenAttempt], book: PriceBook, *, scripted: bool = False) -> list[Row]:
     """Make the rows of one test's attempts, which are in the order in which they ended."""
-    return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book))
+    return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book, scripted=scripted))
 
 
-def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook) -> Iterable[Row]:
+def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook, *, scripted: bool) -> Iterable[Row]:
     last = call[-1]
     # a call, with its failed attempts, belongs to the model that answered last
     where: dict[str, Any] = {
@@ -133,7 +167,8 @@ def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook) -> Iterab
         if each.error is not None:
             errors[each.error] = errors.get(each.error, 0) + 1
     unread = sum(each.status == "success" and not each.known for each in call)
-    yield Row(**where, calls=1, attempts=len(call), errors=errors, unread=unread)
+    counts: dict[str, Any] = {"unread": unread, "scripted": int(scripted and last.known and last.status == "success")}
+    yield Row(**where, calls=1, attempts=len(call), errors=errors, asked=last.asked, **counts)
     for each in call:
         here = where if each.answered is None or each is last else {**where, "answered": each.answered}
         here = {**here, "tier": each.tier or ""}

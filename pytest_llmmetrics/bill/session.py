@@ -7,8 +7,10 @@ session ends: nothing is read, written or imported during a test.
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,17 +19,21 @@ from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters, set_owner
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import options as bill_options
+from pytest_llmmetrics.bill.asking.pending import PendingRequests
+from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.enforcing import exceeded
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
-from pytest_llmmetrics.bill.rows import Row, SeenAttempt, added, packed, rows_of, unpacked
+from pytest_llmmetrics.bill.rows import Remarks, Row, SeenAttempt, added, packed, rows_of, unpacked, with_stale
 from pytest_llmmetrics.bill.stale import Watch
 
 if TYPE_CHECKING:
     from pytest_llmmetrics.bill.bill import Bill
 
 _KEY = "llmmetrics"
+_SIMULATING = {"llm_provider", "llm_server"}
+"""Fixtures whose replies a test writes itself."""
 
 
 class Recorder:
@@ -41,8 +47,11 @@ class Recorder:
         self.book = PriceBook()
         # flat tuples and strings, which the garbage collector does not track: tens of thousands of tracked objects
         # would start a collection of everything that the session holds
-        self.seen: list[tuple[Owner, tuple[Any, ...]]] = []
+        self.seen: list[tuple[int, Owner, tuple[Any, ...]]] = []
+        self._numbers = count()
         self.owners = owners_of(config)
+        self.requests = PendingRequests(options.ignored)
+        self.scripted: set[str] = set()
         self.outcomes: dict[str, str] = {}
         self.stale: list[tuple[Owner, str]] = []
         self.collected: list[str] = []
@@ -71,7 +80,9 @@ class Recorder:
 
     def _record(self, record: CallRecord) -> None:
         self.book.learn(record)
-        self.seen.append((named(record.owner), packed(record)))
+        owner, number = named(record.owner), next(self._numbers)
+        self.requests.add(owner, number, record)
+        self.seen.append((number, owner, packed(record)))
 
     # while the tests run
 
@@ -81,9 +92,22 @@ class Recorder:
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self) -> Generator[None, object, object]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         self._watch.look()
+        if not _SIMULATING.isdisjoint(getattr(item, "fixturenames", ())):
+            self.scripted.add(item.nodeid)
         return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        result = yield
+        self._read([item])
+        return result
+
+    def _read(self, items: Iterable[pytest.Item]) -> None:
+        """Read the requests of the tests that have ended."""
+        marks = [mark for item in items for mark in item.iter_markers("llm_ignore")]
+        self.requests.settle([str(path) for mark in marks for path in mark.args])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         before = self.outcomes.get(report.nodeid)
@@ -150,22 +174,29 @@ class Recorder:
             meter.flush()
 
     def _measure(self) -> Measured:
+        self._read(())
         seen: dict[Owner, list[SeenAttempt]] = {}
-        for owner, each in self.seen:
-            seen.setdefault(owner, []).append(unpacked(each))
+        remarks: dict[str, Remarks] = {}
+        for number, owner, each in self.seen:
+            asked = self.requests.read.get(number)
+            side = asked and AskedSide.model_validate_json(asked.side)
+            seen.setdefault(owner, []).append(unpacked(each)._replace(asked=side))
+            if asked and (asked.difference or asked.clock):
+                remarks[owner[0]] = remarks.get(owner[0], Remarks()).with_one(asked.difference, asked.clock)
         own: list[Row] = []
         again: list[Row] = []
         outside: list[Row] = []
         for (name, run), attempts in seen.items():
             where = outside if not run else own if run == self.owners.runs[name] else again
-            where.extend(rows_of(name, attempts, self.book))
+            where.extend(rows_of(name, attempts, self.book, scripted=name in self.scripted))
         return Measured(
             known=self.book.known(),
-            rows=own,
+            rows=with_stale(own, Counter(name for (name, run), _ in self.stale if run == self.owners.runs.get(name))),
             reruns=added(again),
             outside=added(outside),
             tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
             stale=sorted({(name, what) for (name, _), what in self.stale}),
+            remarks=remarks,
             exceeded=exceeded(self.config),
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
@@ -192,7 +223,7 @@ def start(config: pytest.Config) -> None:
         return
     recorder = Recorder(config, options)
     if options.gate and options.gate_base and not recorder.worker:
-        from pytest_llmmetrics.bill import history
+        from pytest_llmmetrics.bill.offline import history
 
         try:
             recorder.merge_base = history.merge_base(config.rootpath, options.gate_base)

@@ -1,12 +1,12 @@
-"""Why a cost has changed: more calls, more use per call, another model, another price. Pure; the parts sum exactly."""
+"""The parts of a cost change: calls, use per call, model, price. Pure; the parts sum exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from llmmetrics.testing.prices import Price
-from pytest_llmmetrics.bill.figures import MINUS, Figures, PriceOf, cost_of, figures
+from pytest_llmmetrics.bill.figures import PriceOf, cost_of
 from pytest_llmmetrics.bill.rows import Row
 
 
@@ -80,67 +80,3 @@ def _other_model(gone: Sequence[Row], came: Sequence[Row], now: PriceOf) -> Spli
     would = paid if any(each.unknown for each in at_old) else sum(each.total for each in at_old)
     calls = _of_calls(cost, gone, came)
     return Split(calls=calls, usage=would - cost - calls, model=paid - would)
-
-
-def causes(
-    before: Sequence[Row], after: Sequence[Row], parts: Split | None, price_of: PriceOf, reached: Collection[str] = ()
-) -> list[str]:
-    """Say what has changed: first the measures that exceed a limit, then the largest changes."""
-    if not before:
-        return ["new: not in the baseline"]
-    was, now = figures(before, price_of), figures(after, price_of)
-    parts = parts or Split()
-    changes: list[tuple[str, float, str]] = []
-    if models := _models(before, after):
-        changes.append(("cost", abs(parts.model) or 1, models))
-    if was.calls != now.calls:
-        changes.append(("calls", abs(parts.calls), f"calls {was.calls} → {now.calls}"))
-    if was.calls and now.calls and was.per_call != now.per_call:
-        failed = _errors(before, after)
-        changes.append(("attempts", 0, f"attempts per call {was.per_call:.2f} → {now.per_call:.2f}{failed}"))
-    used = _usage(was, now) if was.calls and now.calls else []
-    moved = sum(change for _, change, _ in used) or 1
-    changes += [(measure, abs(parts.usage) * change / moved, text) for measure, change, text in used]
-    return [text for _, _, text in sorted(changes, key=lambda each: (each[0] not in reached, -each[1]))]
-
-
-def _usage(was: Figures, now: Figures) -> list[tuple[str, float, str]]:
-    """Return the changes in one call's use: measure, relative change, words."""
-    changes = []
-    for name, total, later in (("prompt", was.prompt, now.prompt), ("completion", was.completion, now.completion)):
-        one, other = total / was.calls, later / now.calls
-        if one != other:
-            percent = (
-                f" ({(other - one) / one:+.0%})".replace("-", MINUS) if one and abs(other / one - 1) >= 0.01 else ""
-            )
-            text = f"{name} tokens per call {_number(one)} → {_number(other)}{percent}"
-            changes.append(("tokens", abs(other - one) / (one or other), text))
-    if was.cached_ratio != now.cached_ratio:
-        shift = abs(was.cached_ratio - now.cached_ratio)
-        text = f"prompt cache reads {was.cached_ratio:.0%} → {now.cached_ratio:.0%} of the prompt"
-        changes.append(("cached", shift, text))
-    return changes
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
-
-
-def _models(before: Sequence[Row], after: Sequence[Row]) -> str | None:
-    asked = [sorted({row.model for row in rows}) for rows in (before, after)]
-    if asked[0] != asked[1]:
-        return f"model {', '.join(asked[0])} → {', '.join(asked[1]) or 'none'}"
-    answered = [sorted({row.answered for row in rows if row.answered}) for rows in (before, after)]
-    if answered[0] != answered[1] and all(answered):
-        return f"answered by model {', '.join(answered[0])} → {', '.join(answered[1])}"
-    return None
-
-
-def _errors(before: Sequence[Row], after: Sequence[Row]) -> str:
-    total: dict[str, int] = {}
-    for rows, sign in ((before, -1), (after, 1)):
-        for row in rows:
-            for name, n in row.errors.items():
-                total[name] = total.get(name, 0) + sign * n
-    more = [f"{name} +{n}" for name, n in sorted(total.items()) if n > 0]
-    return f" ({', '.join(more)})" if more else ""

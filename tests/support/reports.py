@@ -27,7 +27,7 @@ def report(rows, *, agreed=None, outside=(), reruns=(), doubts=(), tests=None, *
     every = [*rows, *(agreed or ()), *outside, *reruns, *(gate.get("base") or ())]
     known = {price_key(each): book.price(each.backend, each.model, each.answered) for each in every}
     return Report(
-        schema=1,
+        schema=2,
         book="genai-prices 1.2.3",
         priced_at="2026-11-24T12:00:00Z",
         sellers=SELLERS,

@@ -27,18 +27,17 @@ def compared(base: Report, head: Report, rules: Rules) -> Verdict:
     then, later = digests(base), digests(head)
     reasons: Sequence[Reason] = head.doubts
     notices = [f"priced with {base.book} and {head.book}"] if base.book != head.book else []
-    if missing := sorted({row.test for row in base.rows} - head.tests.keys()):
-        notices.append(f"in BASE, but not in HEAD: {', '.join(missing)}")
     if incomparable := other_estimates(head.estimator, (base.estimator, base.rows)):
-        notices.append(f"{incomparable}: measure both with one version of llmmetrics")
+        reasons = [*reasons, Reason(what=f"{incomparable}: measure both with one version of llmmetrics")]
     return judge(
-        Sides(by_test(head.rows), by_test(base.rows), None, now, base.price_of),
-        head.passed,
+        Sides(by_test(head.rows), by_test(base.rows), None, now, base.price_of, head.window_of, head.remarks),
+        head.tests,
         rules,
         reasons=reasons,
         drift=drifted(then, later, (base.book, head.book)),
         notices=notices,
         estimates=not incomparable,
+        gone=base.tests.keys() - head.tests.keys(),
     )
 
 

@@ -7,8 +7,15 @@ from html import escape
 
 from pytest_llmmetrics.bill import baseline
 from pytest_llmmetrics.bill.figures import Cost, figures, money
+from pytest_llmmetrics.bill.rendering.texts import visible
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
+
+
+def safe(text: str) -> str:
+    """Escape a text for HTML; control characters are shown."""
+    return escape(visible(text))
+
 
 MOST = 12
 """The number of bars in a chart; the rest is one more bar."""
@@ -69,8 +76,8 @@ def _bar(name: str, was: Cost, now: Cost, scale: int, *, judged: bool) -> str:
     guess = _part(now.estimated, scale, "guess")
     lines += f'<span class="line now">{_part(now.known, scale)}{guess}</span>'
     return (
-        f'<div class="bar" role="listitem"><span class="test">{escape(name)}</span>'
-        f'<span class="value">{escape(value)}</span><span class="lines" aria-hidden="true">{lines}</span></div>'
+        f'<div class="bar" role="listitem"><span class="test">{safe(name)}</span>'
+        f'<span class="value">{safe(value)}</span><span class="lines" aria-hidden="true">{lines}</span></div>'
     )
 
 
@@ -103,15 +110,15 @@ def _grouped(buckets: Mapping[str, int]) -> dict[str, int]:
 
 def _stack(name: str, kinds: Mapping[str, int], scale: int) -> str:
     parts = "".join(
-        f'<i style="width:{100 * n / scale:.2f}%;background:var(--k{index})" title="{escape(kind)}: {n:,}"></i>'
+        f'<i style="width:{100 * n / scale:.2f}%;background:var(--k{index})" title="{safe(kind)}: {n:,}"></i>'
         for index, (kind, n) in enumerate(kinds.items())
         if n
     )
     listed = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items() if n) or "none"
     what = f"{name}: {listed}" if name else listed
-    return f'<div><p class="what">{escape(what)}</p><span class="line" aria-hidden="true">{parts}</span></div>'
+    return f'<div><p class="what">{safe(what)}</p><span class="line" aria-hidden="true">{parts}</span></div>'
 
 
 def _key(entries: Iterable[tuple[str, str]]) -> str:
-    spans = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for colour, name in entries)
+    spans = "".join(f'<span><i style="background:{colour}"></i>{safe(name)}</span>' for colour, name in entries)
     return f'<p class="key">{spans}</p>' if spans else ""

@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_llmmetrics.bill.gate import Verdict
+from pytest_llmmetrics.bill.rendering.texts import visible
 
-_LEVELS = {"regression": "error", "warning": "warning", "accepted": "notice"}
+_LEVELS = {"regression": "error", "warning": "warning", "unmeasured": "warning", "accepted": "notice"}
 
 
 def summarise(environ: Mapping[str, str], text: str) -> None:
@@ -38,7 +39,7 @@ def _command(level: str, test: str, title: str, text: str) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
 from pytest_llmmetrics.bill.rendering import charts
-from pytest_llmmetrics.bill.rendering.markdown import percent, signed
+from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
 
 _BADGES = {0: ("green", "Passed"), 10: ("red", "Blocked"), 11: ("amber", "Inconclusive")}
-_CHIPS = {"regression": "red", "warning": "amber", "accepted": "blue", "improved": "green"}
+_CHIPS = {"regression": "red", "warning": "amber", "unmeasured": "amber", "accepted": "blue", "improved": "green"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -55,7 +54,7 @@ def _head(report: Report, verdict: Verdict | None) -> str:
     if verdict is not None:
         colour, word = _BADGES[verdict.code]
         badge = f'<p class="badge {colour}">{word}</p>'
-    ran = f"{len(report.tests):,} test{'' if len(report.tests) == 1 else 's'} ran"
+    ran = f"{number(len(report.tests), 'test')} ran"
     with_calls = len(by_test(report.rows))
     judged = f", {verdict.judged:,} were judged" if verdict else ""
     return (
@@ -67,13 +66,16 @@ def _head(report: Report, verdict: Verdict | None) -> str:
 def _figures(report: Report, verdict: Verdict | None) -> str:
     now = figures(report.rows, report.price_of)
     was = verdict.total.before if verdict else None
-    moved = verdict.total.after.cost.total - was.cost.total if verdict and was else 0
-    change = f"{signed(moved)}{percent(was.cost.total, was.cost.total + moved)} against the baseline" if was else ""
+    change = ""
+    if verdict is not None and was is not None and not (was.cost.unknown or verdict.total.after.cost.unknown):
+        moved = verdict.total.after.cost.total - was.cost.total
+        change = f"{signed(moved)}{percent(was.cost.total, was.cost.total + moved)} against the baseline"
+    asked = f"{now.asked_prompt} asked for" if now.asked else ""
     cells = (
-        ("Cost", money(Cost(now.cost.known)), [*_states(now), change]),
+        ("Cost", money(Cost(now.cost.known, unknown=min(now.cost.unknown, 1))), [*_states(now), change]),
         ("Calls", f"{now.calls:,}", [f"{now.attempts:,} attempts"]),
-        ("Prompt tokens", f"{now.prompt:,}", [f"{now.cached:,} from cache ({now.cached_ratio:.0%})"]),
-        ("Completion tokens", f"{now.completion:,}", [_guessed(now)]),
+        ("Prompt tokens", now.counts[0], [asked, f"{now.cached:,} from cache ({now.cached_ratio:.0%})"]),
+        ("Completion tokens", now.counts[1], [_guessed(now)]),
         ("Errors", f"{now.errors:,}", [_unread(now)]),
     )
     return f'<dl class="figures">{"".join(_figure(*cell) for cell in cells)}</dl>'
@@ -96,8 +98,8 @@ def _unread(now: Figures) -> str:
 
 
 def _figure(name: str, value: str, more: Iterable[str]) -> str:
-    lines = "".join(f'<p class="more">{escape(each)}</p>' for each in more if each)
-    return f"<div><dt>{name}</dt><dd>{escape(value)}{lines}</dd></div>"
+    lines = "".join(f'<p class="more">{charts.safe(each)}</p>' for each in more if each)
+    return f"<div><dt>{name}</dt><dd>{charts.safe(value)}{lines}</dd></div>"
 
 
 def _findings(verdict: Verdict | None) -> str:
@@ -110,7 +112,9 @@ def _findings(verdict: Verdict | None) -> str:
     items += [_item("amber", "inconclusive", each.test or "the session", each.what) for each in verdict.inconclusive]
     notes = [*(f"{each}; both sides are priced at the new price" for each in verdict.drift), *verdict.notices]
     listed_notes = (
-        f'<ul class="notes small soft">{"".join(f"<li>{escape(each)}</li>" for each in notes)}</ul>' if notes else ""
+        f'<ul class="notes small soft">{"".join(f"<li>{charts.safe(each)}</li>" for each in notes)}</ul>'
+        if notes
+        else ""
     )
     nothing = '<p class="soft small">No test changed.</p>' if not items else ""
     listed = f'<ul class="findings">{"".join(items)}</ul>'
@@ -118,21 +122,21 @@ def _findings(verdict: Verdict | None) -> str:
 
 
 def _finding(change: Change) -> str:
-    moved = change.after.cost.total - change.before.cost.total
+    moved = difference(change)
     colour = _CHIPS.get(change.state, "grey")
     amount = signed(moved) if moved else ""
     return _item(colour, change.state, change.test or "all judged tests", "; ".join(change.causes), amount)
 
 
 def _item(colour: str, chip: str, test: str, cause: str, amount: str = "") -> str:
-    moved = f'<span class="moved">{escape(amount)}</span>' if amount else ""
+    moved = f'<span class="moved">{charts.safe(amount)}</span>' if amount else ""
     return (
-        f'<li><span class="chip {colour}">{chip}</span><span class="test">{escape(test)}</span>'
-        f'<span class="cause soft small">{escape(cause)}</span>{moved}</li>'
+        f'<li><span class="chip {colour}">{chip}</span><span class="test">{charts.safe(test)}</span>'
+        f'<span class="cause soft small">{charts.safe(cause)}</span>{moved}</li>'
     )
 
 
-_COLUMNS = ("Test", "Calls", "Attempts", "Prompt", "Completion", "Cached", "Errors", "Cost")
+_COLUMNS = ("Test", "Calls", "Attempts", "Asked prompt", "Prompt", "Completion", "Cached", "Errors", "Cost")
 
 
 def _table(report: Report) -> str:
@@ -146,7 +150,7 @@ def _table(report: Report) -> str:
     heads = "".join(
         f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>' for name in _COLUMNS
     )
-    body = "".join(_row(escape(test), each) for test, each in sums)
+    body = "".join(_row(charts.safe(test), each) for test, each in sums)
     total = _row(number(len(sums), "test"), figures(report.rows, report.price_of))
     return (
         '<section id="tests"><h2>Every test</h2><table class="sortable">'
@@ -155,8 +159,18 @@ def _table(report: Report) -> str:
 
 
 def _row(name: str, sums: Figures) -> str:
-    counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
-    cells = [_cell(column, n, f"{n:,}") for column, n in zip(_COLUMNS[1:-1], counts, strict=True)]
+    asked = sums.asked.prompt if sums.asked else 0
+    prompt, completion = sums.counts
+    counts = (
+        (sums.calls, f"{sums.calls:,}"),
+        (sums.attempts, f"{sums.attempts:,}"),
+        (asked, sums.asked_prompt),
+        (sums.prompt, prompt),
+        (sums.completion, completion),
+        (sums.cached, f"{sums.cached:,}"),
+        (sums.errors, f"{sums.errors:,}"),
+    )
+    cells = [_cell(column, n, text) for column, (n, text) in zip(_COLUMNS[1:-1], counts, strict=True)]
     cells.append(_cell(_COLUMNS[-1], sums.cost.total, money(sums.cost)))
     return f'<tr><td class="test">{name}</td>{"".join(cells)}</tr>'
 
@@ -173,7 +187,7 @@ def _outside(report: Report) -> str:
         ("earlier runs of tests that were run again, not counted", report.reruns),
     )
     items = [
-        _item("grey", f"{sums.calls:,} call{'' if sums.calls == 1 else 's'}", test, title, money(sums.cost))
+        _item("grey", number(sums.calls, "call"), test, title, money(sums.cost))
         for title, rows in groups
         for test, each in by_test(rows).items()
         for sums in (figures(each, report.price_of),)
@@ -185,10 +199,10 @@ def _outside(report: Report) -> str:
 
 def _prices(report: Report) -> str:
     unknown = sorted({row.model for row in report.rows if figures([row], report.price_of).cost.unknown})
-    more = f" No price is known for {escape(', '.join(unknown))}." if unknown else ""
+    more = f" No price is known for {charts.safe(', '.join(unknown))}." if unknown else ""
     rates = "; ".join(
-        f"{escape(name)} ${escape(rate.usd.get('input', '?'))} in, ${escape(rate.usd.get('output', '?'))} out"
+        charts.safe(f"{name} ${rate.usd.get('input', '?')} in, ${rate.usd.get('output', '?')} out")
         for name, rate in sorted(report.prices.items())[:8]
     )
     listed = f" USD per million tokens: {rates}." if rates else ""
-    return f"Priced with {escape(report.book)}, as of {escape(report.priced_at[:10])}.{listed}{more}"
+    return f"Priced with {charts.safe(report.book)}, as of {charts.safe(report.priced_at[:10])}.{listed}{more}"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, usd
-from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
+from pytest_llmmetrics.bill.gate import Change, Verdict, listed, verdict_of
+from pytest_llmmetrics.bill.rendering.texts import shortened, visible
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
@@ -22,27 +23,47 @@ _SIGNS = {
     "warning": "🟠",
     "reported": "⚪",
     "accepted": "🔵",
+    "unmeasured": "🟠",
     "improved": "🟢",
     "changed": "⚪",
+    "renamed": "⚪",
+    "moved": "⚪",
+    "parametrised": "⚪",
+    "new": "⚪",
 }
 
 
-def comment(report: Report) -> str:
-    """Render the comment on a report: its verdict, or else its calls."""
+LONGEST = 65_536
+"""The most characters of a comment on GitHub."""
+
+
+def comment(report: Report, link: str = "") -> str:
+    """Render the comment on a report: its verdict, or else its calls. `link` leads to the whole report."""
     verdict = verdict_of(report)
     body = _measured(report) if verdict is None else judged(verdict)
-    return "\n".join([MARKER, *body, "", *_prices(report), ""])
+    return fitted([MARKER, *body, "", *_prices(report), ""], link)
+
+
+def fitted(lines: Sequence[str], link: str = "") -> str:
+    """Join lines into a comment that GitHub takes: what is too long ends with a link to the whole report."""
+    text = "\n".join(lines)
+    # an emoji counts as two
+    if len(text.encode("utf-16-le")) // 2 <= LONGEST:
+        return text
+    kept = text[: LONGEST - 1000].rsplit("\n", 1)[0]
+    where = f"[the report of the run]({link})" if link else "the report, an artifact of the run"
+    return f"{kept}\n\nThe rest is in {where}.\n"
 
 
 def code(text: str) -> str:
     """Return a name as a code span for a table cell."""
-    flat = re.sub(r"\s+", " ", text.replace("`", "'").replace("|", "\\|"))
+    flat = re.sub(r"\s+", " ", visible(shortened(text)).replace("`", "'").replace("|", "\\|"))
     return f"`{flat}`"
 
 
 def words(text: str) -> str:
     """Escape text: no markup, no link, no mention."""
-    flat = re.sub(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", text))
+    flat = re.sub(r"([\\`*\[\]<>|~#&]|(?<!\w)_|_(?!\w))", r"\\\1", re.sub(r"\s+", " ", visible(text)))
     return re.sub(r"(@|://|www\.)", lambda match: match[0][0] + "&#8203;" + match[0][1:], flat)
 
 
@@ -65,12 +86,19 @@ def _headline(verdict: Verdict) -> str:
     return "## 🔵 LLM costs: passed, with an accepted change" if accepted else "## 🟢 LLM costs: passed"
 
 
-def judged(verdict: Verdict) -> Iterable[str]:
-    """Yield the comment's lines on a verdict."""
+def difference(change: Change) -> int:
+    """Return the change in cost; 0 if a side is unknown, or there is nothing to compare with."""
+    costs = (change.before.cost, change.after.cost)
+    apart = change.state in {"new", "unmeasured"} or any(each.unknown for each in costs)
+    return 0 if apart else costs[1].total - costs[0].total
+
+
+def judged(verdict: Verdict, *, advice: bool = True) -> Iterable[str]:
+    """Yield the comment's lines on a verdict. Without `advice`: there is no baseline to write."""
     yield _headline(verdict)
     yield ""
     changes = verdict.changes
-    moved = sum(each.after.cost.total for each in changes) - sum(each.before.cost.total for each in changes)
+    moved = sum(difference(each) for each in changes)
     tests = f"{number(verdict.judged, 'test')} judged"
     yield f"{tests}, {len(changes)} changed: {signed(moved)} for one run of them."
     if changes:
@@ -79,13 +107,17 @@ def judged(verdict: Verdict) -> Iterable[str]:
     if verdict.total.reached:
         yield ""
         yield f"**All tests together** exceed the limit of {', '.join(verdict.total.reached)}: {_cost(verdict.total)}."
-    if verdict.code == 10:
+    if verdict.code == 10 and advice:
         yield ""
         yield "If the change is intended, run `pytest --llm-baseline=create,fix` and commit the baseline with it."
     for title, lines in (
         ("Inconclusive", [f"{code(r.test) + ': ' if r.test else ''}{words(r.what)}" for r in verdict.inconclusive]),
         ("Prices, not judged", [words(each) for each in verdict.drift]),
         ("Notes", [words(each) for each in verdict.notices]),
+        (
+            "Not judged",
+            [f"{len(tests)} {outcome}: {words(listed(tests))}" for outcome, tests in sorted(verdict.unjudged.items())],
+        ),
     ):
         if lines:
             yield ""
@@ -95,17 +127,18 @@ def judged(verdict: Verdict) -> Iterable[str]:
 
 
 def _changes(changes: Sequence[Change]) -> Iterable[str]:
-    yield "| | test | calls | tokens | cost | cause |"
-    yield "|---|---|---|---|---|---|"
+    yield "| | test | calls | asked prompt | tokens | cost | cause |"
+    yield "|---|---|---|---|---|---|---|"
     for change in changes[:MOST]:
         was, now = change.before, change.after
         cells = (
             f"{_SIGNS[change.state]} {change.state}",
             code(change.test),
             _pair(f"{was.calls:,}", f"{now.calls:,}"),
-            _pair(f"{was.tokens:,}", f"{now.tokens:,}"),
+            _pair(was.asked_prompt, now.asked_prompt),
+            _pair(was.all_tokens, now.all_tokens),
             _cost(change),
-            "<br>".join(filter(None, (*(words(each) for each in change.causes), _parts(change.parts)))),
+            "<br>".join(filter(None, (*(words(shortened(each, 400)) for each in change.causes), _parts(change.parts)))),
         )
         yield f"| {' | '.join(cells)} |"
     if len(changes) > MOST:
@@ -118,7 +151,8 @@ def _pair(before: str, after: str) -> str:
 
 def _cost(change: Change) -> str:
     before, after = change.before.cost, change.after.cost
-    return _pair(money(before), money(after)) + percent(before.total, after.total)
+    known = not (before.unknown or after.unknown)
+    return _pair(money(before), money(after)) + (percent(before.total, after.total) if known else "")
 
 
 def _parts(parts: Split | None) -> str:
@@ -132,17 +166,18 @@ def _measured(report: Report) -> Iterable[str]:
     tests = {test: figures(rows, report.price_of) for test, rows in by_test(report.rows).items()}
     yield "## LLM costs"
     yield ""
-    used = f"{number(total.calls, 'call')}: {number(total.tokens, 'token')}, {money(total.cost)}"
+    tokens = f"{total.all_tokens} token{'' if total.tokens == 1 else 's'}"
+    used = f"{number(total.calls, 'call')}: {tokens}, {money(total.cost)}"
     yield f"{number(len(tests), 'test')} made {used}."
     if not tests:
         return
     yield ""
-    yield "| test | calls | attempts | prompt | completion | cached | errors | cost |"
-    yield "|---|--:|--:|--:|--:|--:|--:|--:|"
+    yield "| test | calls | attempts | asked prompt | prompt | completion | cached | errors | cost |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
     for test, f in dearest[:MOST]:
-        counts = (f.calls, f.attempts, f.prompt, f.completion, f.cached, f.errors)
-        yield f"| {code(test)} | {' | '.join(f'{n:,}' for n in counts)} | {money(f.cost)} |"
+        counts = (f"{f.calls:,}", f"{f.attempts:,}", f.asked_prompt, *f.counts, f"{f.cached:,}", f"{f.errors:,}")
+        yield f"| {code(test)} | {' | '.join(counts)} | {money(f.cost)} |"
     if len(dearest) > MOST:
         yield f"\n{len(dearest) - MOST} more tests are in the report."
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
-from pytest_llmmetrics.bill.figures import MINUS, Figures, figures, money, number, usd
-from pytest_llmmetrics.bill.gate import Change, Verdict
+from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
+from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
@@ -22,7 +23,7 @@ def of_report(report: Report, top: int) -> Iterable[Line]:
     dearest = sorted(tests.items(), key=lambda each: (-each[1].cost.total, -each[1].tokens, each[0]))
     shown = [(test, _cells(sums)) for test, sums in dearest[:top]]
     total = figures(report.rows, report.price_of)
-    shown.append((f"{len(tests)} test{'' if len(tests) == 1 else 's'}", _cells(total)))
+    shown.append((number(len(tests), "test"), _cells(total)))
     if report.outside:
         shown.append(("fixtures and session, outside the tests", _cells(figures(report.outside, report.price_of))))
     if report.reruns:
@@ -36,8 +37,8 @@ def of_report(report: Report, top: int) -> Iterable[Line]:
 
 
 def _cells(sums: Figures) -> Sequence[str]:
-    counts = (sums.calls, sums.attempts, sums.prompt, sums.completion, sums.cached, sums.errors)
-    return (*(f"{n:,}" for n in counts), money(sums.cost))
+    cells = (f"{sums.calls:,}", f"{sums.attempts:,}", *sums.counts, f"{sums.cached:,}", f"{sums.errors:,}")
+    return (*cells, money(sums.cost))
 
 
 def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
@@ -53,6 +54,10 @@ def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
 
 
 def _states(report: Report, total: Figures) -> Iterable[Line]:
+    if total.asked and total.asked.prompt:
+        segments = sorted(total.asked.segments.items(), key=lambda each: (-each[1], each[0]))
+        parts = ", ".join(f"{name} ~{n:,}" for name, n in segments[:4])
+        yield f"the requests ask for {total.asked_prompt} prompt tokens: {parts}", ""
     if total.estimated_tokens:
         yield (
             f"~ is an estimate: {total.estimated_tokens:,} of the tokens are estimated, because no usage was received",
@@ -60,18 +65,24 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         )
     if total.unread:
         yield f"{total.unread} successful calls have an answer without usage", "yellow"
+    for words, tests in (
+        ("replay an answer that was recorded for another request", {row.test for row in report.rows if row.stale}),
+        ("get an answer without usage", {row.test for row in report.rows if row.unread}),
+    ):
+        if tests:
+            yield f"{number(len(tests), 'test')} {words}: {listed(sorted(tests))}", "yellow"
     rows = (*report.rows, *report.outside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:
-        yield f"unknown: no price is known for {', '.join(models)}", "yellow"
+        yield f"unknown: no price is known for {', '.join(models)} (--llm-prices FILE sets it)", "yellow"
 
 
 def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
-    """Yield the changes of the baseline."""
+    """Yield the changes of the baseline, in one line for each act."""
     yield "LLM baseline", "title"
-    for what, tests in zip(("created", "fixed", "trimmed"), changes, strict=True):
-        for test in tests:
-            yield f"{what} {test}", ""
+    for what, tests in zip(Changes._fields, changes, strict=True):
+        if tests:
+            yield f"{what} {number(len(tests), 'test')}: {listed(tests)}", ""
     if any(changes):
         yield f"{sum(map(len, changes))} tests changed in {name}: commit it", "green"
     elif unchanged:
@@ -80,16 +91,24 @@ def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
         yield f"no test was written to {name}: it is up to date", ""
 
 
-_COLOURS = {"regression": "red", "warning": "yellow", "accepted": "cyan", "improved": "green"}
+_COLOURS = {
+    "regression": "red",
+    "warning": "yellow",
+    "unmeasured": "yellow",
+    "accepted": "cyan",
+    "improved": "green",
+}
+_QUIET = {"new", "renamed", "moved", "parametrised", "changed"}
+"""States that are no finding: a line for all of them, if nothing has changed besides."""
 
 
 def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
     """Yield the verdict of the gate."""
     yield "LLM gate", "title"
-    for change in verdict.changes:
-        yield f"{change.state}: {change.test}: {'; '.join(change.causes)}", _COLOURS.get(change.state, "")
-        if moved := cost_line(change):
-            yield f"    {moved}", ""
+    for group in grouped(verdict.changes):
+        # two are as short apart
+        for some in [group] if len(group) > 2 else [[each] for each in group]:
+            yield from _finding(some)
     if verdict.total.reached:
         measures = ", ".join(verdict.total.reached)
         yield (
@@ -102,23 +121,60 @@ def of_verdict(verdict: Verdict, name: str) -> Iterable[Line]:
         yield f"not judged: {text}", "yellow"
     for text in verdict.notices:
         yield f"note: {text}", ""
+    for outcome, tests in sorted(verdict.unjudged.items()):
+        yield f"not judged: {number(len(tests), f'{outcome} test')}: {listed(tests)}", "yellow"
     for reason in verdict.inconclusive:
         yield f"inconclusive: {reason.test + ': ' if reason.test else ''}{reason.what}", "yellow"
     yield conclusion(verdict, name), {0: "green", 10: "red"}.get(verdict.code, "yellow")
 
 
+MANY = 10
+"""So many changes are listed with all their causes; more are grouped by the first one."""
+
+
+def grouped(changes: Sequence[Change]) -> list[list[Change]]:
+    """Group the changes that have the same state and cause; the order stays."""
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        # the shares of the prompt differ from test to test
+        words = [re.sub(r" \([^)]*of the prompt\)", "", each) for each in change.causes[change.old is not None :]]
+        few = len(changes) <= MANY and change.state not in _QUIET
+        groups.setdefault((change.state, *(words if few else words[:1])), []).append(change)
+    return list(groups.values())
+
+
+def _finding(group: Sequence[Change]) -> Iterable[Line]:
+    """Yield the lines of tests that have changed in the same way."""
+    first, colour = group[0], _COLOURS.get(group[0].state, "")
+    if len(group) == 1:
+        yield f"{first.state}: {first.test}: {'; '.join(first.causes)}", colour
+    else:
+        words = "; ".join(first.causes[first.old is not None :]) or first.state
+        tests = listed([each.test for each in group])
+        yield f"{first.state}: {words}, in {len(group)} tests: {tests}", colour
+    before, after = (sum((getattr(each, side).cost for each in group), Cost()) for side in ("before", "after"))
+    if first.state not in {"new", "unmeasured"} and before != after:
+        yield f"    cost {money(before)} → {money(after)}{parts(first.parts) if len(group) == 1 else ''}", ""
+
+
 def conclusion(verdict: Verdict, name: str) -> str:
-    """Return the verdict in one sentence."""
+    """Return the verdict in one sentence. An empty name: there is no baseline to write."""
+    if verdict.code == 10 and not name:
+        return "blocked"
     if verdict.code == 10:
         return f"blocked: if the change is intended, run with --llm-baseline=create,fix and commit {name}"
     if verdict.code == 11:
-        return (
-            "inconclusive: the calls cannot be compared with the baseline (--llm-gate-inconclusive=report lets it pass)"
-        )
+        hint = " (--llm-gate-inconclusive=report lets it pass)" if name else ""
+        return f"inconclusive: the calls cannot be compared{hint}"
     if verdict.inconclusive:
         return f"passed, although inconclusive: {number(verdict.judged, 'test')} judged"
     accepted = len(verdict.of("accepted"))
     more = f"; {accepted} accepted, because this branch changes {name} too" if accepted else ""
+    new = sum(NEW in each.causes for each in verdict.of("new"))
+    hint = f": --llm-baseline=create adds {'it' if new == 1 else 'them'}" if name else ""
+    more += f"; {new} new{hint}" if new else ""
+    left = {outcome: len(tests) for outcome, tests in sorted(verdict.unjudged.items())}
+    more += f"; not judged: {', '.join(f'{n} {outcome}' for outcome, n in left.items())}" if left else ""
     return f"passed: {number(verdict.judged, 'test')} judged{more}"
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llmmetrics.budgets.enforcer import schedule_of
 from llmmetrics.budgets.ledgers import Basis, Ledger
+from llmmetrics.budgets.run_budget import RUN
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window
@@ -38,7 +39,7 @@ def of_settings(ledger: Ledger, settings: Settings, clock: Clock) -> Sequence[Ac
 
 def of_ledger(ledger: Ledger, clock: Clock) -> Sequence[Account]:
     """Read the account of every backend that the ledger knows. Its windows are those that callers have opened."""
-    rows, now = ledger.history(), clock.now()
+    rows, now = [row for row in ledger.history() if not row.key.startswith(RUN)], clock.now()
     open_now = [row for row in rows if row.window.holds(now)]
     accounts = [_account(ledger, row.key, row.window, row.limit, clock) for row in open_now]
     # the newest comes first, so that the last to be set is the newest

@@ -21,6 +21,7 @@ from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import MOST
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
+from llmmetrics.budgets.tag_sums import TagSums
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
@@ -140,6 +141,7 @@ class SpendLimits:
         """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
         self.guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         """The ledger, as it is asked for this process."""
+        self.tag_sums = TagSums()
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
@@ -294,6 +296,7 @@ class SpendLimits:
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
         self.guard.catch_up()
+        self.tag_sums.flush(self.guard)
         self._expire()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:

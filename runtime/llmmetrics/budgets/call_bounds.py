@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,6 +26,8 @@ from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import Batch
 from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
+
+log = logging.getLogger("llmmetrics")
 
 
 class BoundedCall(Protocol):
@@ -62,6 +65,7 @@ class CallBounds:
         self._backends = backends
         self._find = find
         """Finds what is kept of an answer or an uploaded file."""
+        self._unseen_told = False
 
     def price(self, call: BoundedCall) -> Price | None:
         """Return the price of a call that is billed by its usage; None if it is not known."""
@@ -111,6 +115,13 @@ class CallBounds:
         for file in batch.inputs(fields):
             row = self._find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
             seen = BatchCost.of(row.note) if row else None
+            if seen is None and not self._unseen_told:
+                self._unseen_told = True
+                log.warning(
+                    "what a batch at %r may cost is not known: no metered client has uploaded its file, or a price of "
+                    "its requests is not known. LlmSettings.Budget.OnUnknownPrice decides about it (docs/later.md)",
+                    call.series.backend,
+                )
             total = total.plus(seen) if total and seen else None
         return total if total and total.requests else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
-from llmmetrics.budgets.ledgers.base import Pending, ReplacedError
+from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
@@ -145,6 +145,22 @@ class ResilientLedger:
     def advance(self, mark: str, to: int) -> int:
         """Do as `Ledger.advance`."""
         return self._ask(self.ledger.advance, mark, to)
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        """Do as `Ledger.marks`."""
+        return self._ask(self.ledger.marks, prefix)
+
+    def forget(self, name: str) -> None:
+        """Do as `Ledger.forget`."""
+        with self._lock:
+            # what it had is no loss
+            self._seen = {about: seen for about, seen in self._seen.items() if about[0] != name}
+            self._recent = deque((each for each in self._recent if each.key != name), maxlen=REMEMBERED)
+        self._ask(self.ledger.forget, name)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        """Do as `Ledger.tally`."""
+        self._ask(self.ledger.tally, id, sums)
 
     def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
         """Do as `Ledger.claim_alert`; None if the ledger is away."""

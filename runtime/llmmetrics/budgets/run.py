@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import wraps
 from itertools import count
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from llmmetrics.budgets.budget import usd
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis
-from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal
+from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger
 from llmmetrics.system import processes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["strict", "documented", "shadow"]
 
 _names = count(1)
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Hold(NamedTuple):
@@ -68,6 +70,7 @@ class Run:
         self.open = 0
         """How many blocks of it are open."""
         self._pid = processes.pid
+        self._kept_until = _LONG_AGO
         self._budget: RunBudget | None = None
         self._rows: dict[tuple[str, str], Counter[str]] = {}
         self._lock = Lock()
@@ -135,6 +138,12 @@ class Run:
     def is_same(self, other: Run) -> bool:
         """Return whether two objects are one run: a name stands for one run."""
         return self is other or (self.named and self.of.name == other.of.name)
+
+    def keep(self, ledger: SharedRunLedger, now: datetime) -> None:
+        """Keep a named run for its time to live from now; asks the ledger four times in that time, at most."""
+        if now >= self._kept_until - timedelta(seconds=self.of.ttl * 0.75):
+            self._kept_until = now + timedelta(seconds=self.of.ttl)
+            ledger.keep(self.name, now, self._kept_until)
 
     def keep_in(self, ledger: RunLedger, lease: float) -> None:
         """Set the ledger, unless it has one."""

@@ -51,6 +51,15 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
+        request_body=call.request_body,
+    )
+
+
+def unknown_path(backend: str, url: str) -> tuple[str, str]:
+    """Write the warning that a limited backend gets a request that no table knows; return its topic and text."""
+    return f"path {url}", (
+        f"POST {url} is neither a call nor known to be free: nothing of it is counted for {backend!r}. It is refused "
+        "when the budget is spent. Register a format for it (docs/formats.md), or send it past the meter"
     )
 
 

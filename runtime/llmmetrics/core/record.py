@@ -49,6 +49,8 @@ class CallRecord:
     """The engine of the meter that counted the call."""
     owner: object = field(default=None, repr=False, compare=False)
     """The owner set by `llmmetrics.testing.set_owner` when the call began."""
+    request_body: bytes = field(default=b"", repr=False, compare=False)
+    """The request as it was sent; empty if it was a stream."""
 
 
 observers: tuple[Callable[[CallRecord], None], ...] = ()

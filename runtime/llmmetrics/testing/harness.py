@@ -1,7 +1,8 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
-from llmmetrics.testing import prices
+from llmmetrics.system.boot import shift_uptime
+from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
@@ -22,6 +23,7 @@ __all__ = [
     "Target",
     "TestBudget",
     "Unpriced",
+    "asking",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
@@ -30,5 +32,6 @@ __all__ = [
     "next_reset",
     "prices",
     "set_owner",
+    "shift_uptime",
     "target_of",
 ]

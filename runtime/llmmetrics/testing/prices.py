@@ -111,6 +111,11 @@ class PriceBook:
         # a fee that no count shows: such a call has no known cost
         return None if price and price.request_fee else price
 
+    def window(self, backend: str, model: str) -> int | None:
+        """Return the context window of a model at this backend, in tokens; None if it is not known."""
+        seller = self._seller(backend)
+        return None if seller == _LOCAL else self._catalogue.window(model, "", seller)
+
     def known(self) -> dict[str, Any]:
         """Export what was learnt, as plain values for JSON."""
         return {

@@ -1,7 +1,7 @@
-"""What is billed and is not text in, text out: images, sound, films, pages, agents, and jobs that nothing counts.
+"""What is billed and is not text in, text out: images, sound, films, pages, conversations, decisions.
 
 https://platform.openai.com/docs/api-reference, https://docs.mistral.ai/api, https://ai.google.dev/api; a comment marks
-other sources. `endpoints` has the paths that are free.
+other sources.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from math import ceil
 from typing import Any, Final
 
-from llmmetrics.wire import anthropic, bedrock, cohere, gemini, interactions, openai
+from llmmetrics.wire import gemini, interactions, openai
 from llmmetrics.wire.format import (
+    FREE,
     NO_COMPLETION,
     Billing,
     Charge,
@@ -122,6 +123,8 @@ def _film(body: Doc) -> Reading:
     """What a job says of its film. A job that failed is not billed."""
     model, seconds = text(body.get("model")), _number(body.get("seconds"), 0)
     error = body.get("error")
+    if body.get("status") == "failed":
+        return FREE._replace(model=model, error=error)
     if not seconds:
         return Reading(model, error=error)
     usage = usage_of({"video_second": seconds})
@@ -260,94 +263,6 @@ _GOOGLE = frozenset({"google", "google-vertex"})
 _OPENAI = frozenset({"openai", "azure"})
 
 
-def _uncounted(id: str, path: str, example: str, note: str, providers: frozenset[str], refusal: Any) -> Format:
-    """Build the row of paths that are billed, and of which neither request nor answer tells how much."""
-    return Format(
-        id=id,
-        vendor=id.partition(".")[0],
-        path=re.compile(path),
-        fields=("error",),
-        read=lambda body: Reading(error=body.get("error")),
-        billing=Billing.UNKNOWN,
-        providers=providers,
-        pieces=lambda _asked, _usage: (),
-        bound=lambda _asked, _size: (),
-        any_body=True,
-        output_limits=NO_COMPLETION,
-        refusal=refusal,
-        example=example,
-        note=note,
-    )
-
-
-_JOBS = (
-    _uncounted(
-        "openai.jobs",
-        r"/fine_tuning/(?:jobs(?:/[^/]+/resume)?|alpha/graders/run)/?$|/evals/[^/]+/runs/?$|/containers/?$"
-        r"|/agents/sessions(?:/[^/]+/events)?/?$|/content_provenance_checks/?$|/agents/automations/[^/]+/invocations/?$"
-        r"|/(?:realtime/calls|live/sessions)(?:/[^/]+/(?:accept|fork))?/?$",
-        "/v1/fine_tuning/jobs",
-        "fine-tuning, evaluations, agents, containers, sessions over WebRTC",
-        frozenset({"openai", "azure", "groq", "together"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "anthropic.jobs",
-        r"/v1/(?:sessions(?:/[^/]+/events)?|deployments/[^/]+/run|dreams)/?$",
-        "/v1/sessions",
-        "managed agents",
-        frozenset({"anthropic"}),
-        anthropic.refusal,
-    ),
-    _uncounted(
-        "google.jobs",
-        r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$|:(?:uploadToFileSearchStore|importFile)$"
-        r"|/(?:cachedContents|tuningJobs|tunedModels|batchPredictionJobs|triggers/[^/]+/executions)/?$",
-        "/v1beta/cachedContents",
-        "tuning, caches, indexes, predictions of other models",
-        _GOOGLE,
-        gemini.refusal,
-    ),
-    _uncounted(
-        "mistral.jobs",
-        r"/v1/(?:fine_tuning/jobs(?:/[^/]+/start)?|(?:chat/)?classifications|libraries/[^/]+/documents(?:/[^/]+/reprocess)?"
-        r"|workflows/(?:registrations/)?[^/]+/execute|workflows/schedules/[^/]+/trigger"
-        r"|audio/(?:agents|sessions)|context/search-indexes(?:/.+)?|observability/.+/live-judging|connectors/[^/]+/tools/[^/]+/call)/?$",
-        "/v1/classifications",
-        "fine-tuning, classifiers, libraries, workflows",
-        frozenset({"mistral"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "cohere.jobs",
-        r"/v1/(?:classify|summarize|embed-jobs|finetuning/finetuned-models)/?$|/v2/(?:batches|parse)/?$",
-        "/v1/embed-jobs",
-        "classifiers, summaries, parsed pages, batches, fine-tuning",
-        frozenset({"cohere"}),
-        cohere.refusal,
-    ),
-    _uncounted(
-        "together.jobs",
-        r"/v1/(?:fine-tunes|evaluation|queue/submit|deployments|compute/clusters(?:/storage/volumes)?"
-        r"|deployments/storage/volumes|rl/model-resources|rl/training-sessions(?:/[^/]+/operations/[^/]+)?"
-        r"|rl/model-resources/[^/]+/extend-expiry|shaping/prepare-for-fp4-inference)/?$"
-        r"|/v2/projects/[^/]+/endpoints(?:/[^/]+/(?:deployments|abExperiments|shadowExperiments|rollouts"
-        r"|rollouts/[^/]+/(?:start|resume|promote)))?/?$",
-        "/v1/fine-tunes",
-        "fine-tuning, evaluations, clusters and endpoints by the hour",
-        frozenset({"together"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "aws-bedrock.jobs",
-        r"/(?:async-invoke|model-invocation-job|model-customization-jobs)/?$",
-        "/async-invoke",
-        "films, batches, fine-tuning",
-        frozenset({"aws-bedrock"}),
-        bedrock.refusal,
-    ),
-)
-
 FORMATS = (
     Format(
         id="openai.images",
@@ -362,7 +277,6 @@ FORMATS = (
         bound=_image_bound,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
-        answer_counts=(("n",),),
         prompt_names=PromptNames(texts=("prompt",)),
         example="/v1/images/generations",
         note="tokens; of DALL·E and others by image",
@@ -406,7 +320,7 @@ FORMATS = (
         id="openai.video",
         vendor="openai",
         path=re.compile(r"/v\d/videos(?:/(?:edits|extensions|[^/]+/remix))?/?$"),
-        fields=("seconds", "size", "model", "error"),
+        fields=("seconds", "size", "status", "model", "error"),
         members=("id", "status"),
         read=_film,
         billing=Billing.PIECE,
@@ -479,5 +393,4 @@ FORMATS = (
         example="/v1/decisions",
         note="OpenAI's, Gemini's and Ollama's",
     ),
-    *_JOBS,
 )

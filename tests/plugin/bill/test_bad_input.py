@@ -43,12 +43,12 @@ def baseline(**more) -> str:
         ("{", "llm-costs.json is not JSON (*restore it from version control, or write a new one"),
         ("[]", "llm-costs.json is not a baseline of pytest-llmmetrics: it has no key 'schema'"),
         (
-            baseline(schema=2),
-            "llm-costs.json has the schema 2, and this pytest-llmmetrics reads schema 1: install the version*",
+            baseline(schema=3),
+            "llm-costs.json has the schema 3, and this pytest-llmmetrics reads up to 2: install the version*",
         ),
         (
             "<<<<<<< HEAD\n" + baseline(),
-            "llm-costs.json has merge-conflict markers: keep the rows of both sides, then run --llm-baseline=fix",
+            "llm-costs.json has merge-conflict markers: run llmmetrics-gate resolve llm-costs.json, then the tests",
         ),
         (baseline(rows=[LINE, LINE]), "llm-costs.json has two rows of test_it.py::test_it with *keep one, then run*"),
         (baseline(rows=[{**LINE, "calls": -1}]), "llm-costs.json is not a valid baseline: rows.0.calls: *"),
@@ -78,11 +78,11 @@ def test_a_baseline_that_cannot_be_used_proves_nothing(run, pytester, text, said
 
 
 def test_a_baseline_that_cannot_be_used_is_left_as_it_is(run, pytester):
-    text = baseline(schema=2)
+    text = baseline(schema=3)
     (pytester.path / "llm-costs.json").write_text(text, "utf8")
     done = run("--llm-baseline=create,fix,trim")
     assert done.ret == 11
-    done.stdout.fnmatch_lines(["llm-costs.json has the schema 2*"])
+    done.stdout.fnmatch_lines(["llm-costs.json has the schema 3*"])
     assert (pytester.path / "llm-costs.json").read_text("utf8") == text
     done = run("--llm-gate", "--llm-gate-inconclusive=report")
     assert done.ret == 0
@@ -99,7 +99,7 @@ def test_estimates_of_another_version_are_not_compared(run, pytester):
     done = run("--llm-gate", let_pass)
     assert done.ret == 0
     done.stdout.fnmatch_lines(
-        ["note: estimated tokens are not compared: theirs are by version 999 of*--llm-baseline=fix*"]
+        ["inconclusive: estimated tokens are not compared: theirs are by version 999 of*--llm-baseline=fix*"]
     )
     assert run("--llm-baseline=fix", let_pass).ret == 0
     assert json.loads(path.read_text("utf8"))["estimator"] == ESTIMATOR
@@ -164,7 +164,7 @@ def test_thresholds_in_the_ini_file(run, pytester):
     (pytester.path / "pyproject.toml").write_text('[tool.pytest]\nllm_limits = ["calls much% 1"]\n')
     done = run("--llm-gate")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*the limit 'calls much% 1' has 'much' instead of a number*(in llm_limits or*"])
+    done.stderr.fnmatch_lines(["*the limit 'calls much% 1' has 'much' instead of a number*(in llm_limits, *"])
 
 
 def git(where, *arguments):
@@ -260,7 +260,7 @@ def test_reports_of_two_machines(files, capsys):
     one = report([row("/home/ada/shop/test_a.py::test_a")])
     two = report([row(TEST)])
     with_path = files(one=one, two=two)
-    assert main(["diff", *with_path]) == 11
+    assert main(["diff", *with_path]) == 2
     assert "which is a path of one machine: run pytest from the repository's root" in capsys.readouterr().err
     assert main(["diff", *files(one=report([row("x.py::x")]), two=two)]) == 11
     assert "the two reports have no test in common" in capsys.readouterr().err
@@ -269,7 +269,7 @@ def test_reports_of_two_machines(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["diff", "ONE", "nowhere.json"], 11, "nowhere.json cannot be read: No such file"),
+        (["diff", "ONE", "nowhere.json"], 2, "nowhere.json cannot be read: No such file"),
         (["comment", "nowhere.json"], 2, "nowhere.json cannot be read: No such file"),
         (["diff", "ONE", "ONE", "--limit", "cost x%"], 2, "has 'x' instead of a number"),
         (["reprice", "ONE", "--model", "gpt-4o-mini"], 2, "is not OLD=NEW: write it as gpt-4o=gpt-4o-mini"),

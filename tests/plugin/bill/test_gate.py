@@ -45,7 +45,7 @@ WAS = {"input": 1000, "cache_read": 1000, "output": 50}
             "attempts per call 1.00 → 2.00 (rate_limit +1)",
         ),
         (row(T, tokens={**WAS, "output": 90}), "tokens", "completion tokens per call 50 → 90 (+80%)"),
-        (row(T, "gpt-4o", tokens=WAS), "cost", "model gpt-4o-mini → gpt-4o"),
+        (row(T, "gpt-4o", tokens=WAS), "cost", "model asked gpt-4o-mini → gpt-4o: \N{MULTIPLICATION SIGN}16.7"),
         (row(T, tokens={"input": 2000, "output": 50}), "cached", "prompt cache reads 50% → 0% of the prompt"),
     ],
 )
@@ -82,9 +82,6 @@ def test_modes(limit, mode, state, code):
 def test_fewer_calls_are_an_improvement():
     verdict = judged([row(T)], [row(T, calls=3)])
     assert (only(verdict).state, verdict.code) == ("improved", 0)
-    # and no calls at all
-    verdict = judged([row("b.py::b")], [row(T), row("b.py::b")], tests={T: "passed", "b.py::b": "passed"})
-    assert (only(verdict).state, verdict.code) == ("improved", 0)
 
 
 def test_only_what_ran_and_passed_is_judged():
@@ -93,10 +90,24 @@ def test_only_what_ran_and_passed_is_judged():
     assert (verdict.code, verdict.judged, verdict.changes) == (0, 1, ())
 
 
-def test_a_new_test_is_a_change_of_the_contract():
-    verdict = judged([row(T), row("b.py::b")], [row("b.py::b")])
-    assert verdict.code == 10
+def test_a_test_that_makes_no_calls_any_more_is_no_saving():
+    verdict = judged([row("b.py::b")], [row(T), row("b.py::b")], tests={T: "passed", "b.py::b": "passed"})
+    assert (only(verdict).state, verdict.code) == ("unmeasured", 0)
+    assert only(verdict).causes == ("no longer measured: 1 call before, none now",)
+    assert verdict.total.before == verdict.total.after
+
+
+def test_a_new_test_is_judged_by_absolute_limits():
+    now, agreed = [row(T), row("b.py::b")], [row("b.py::b")]
+    verdict = judged(now, agreed)
+    assert (only(verdict).state, verdict.code) == ("new", 0)
     assert only(verdict).causes == ("new: not in the baseline",)
+    assert verdict.total.before == verdict.total.after
+    assert judged(now, agreed, new_limits=["calls 1", "tokens 128"]).code == 0
+    verdict = judged(now, agreed, new_limits=["calls 1", "tokens 127"])
+    assert (verdict.code, only(verdict).reached) == (10, ("tokens",))
+    # a cost that nobody knows is over any limit
+    assert judged([row(T, "unpriced-7b")], [], new_limits=["cost 1"]).code == 10
 
 
 def test_the_total_has_limits_of_its_own():
@@ -113,11 +124,11 @@ def test_a_change_that_the_branch_wrote_down_is_accepted():
     now = [row(T, "gpt-4o")]
     verdict = judged(now, now, base=[row(T)])
     assert (only(verdict).state, verdict.code) == ("accepted", 0)
-    assert only(verdict).causes == ("model gpt-4o-mini → gpt-4o",)
+    assert only(verdict).causes == ("model asked gpt-4o-mini → gpt-4o: \N{MULTIPLICATION SIGN}16.7",)
     assert only(verdict).parts.model == only(verdict).after.cost.total - only(verdict).before.cost.total
     assert judged(now, now, base=[row(T)], accepted="block").code == 10
     # a new test, with its row
-    assert only(judged(now, now, base=[])).state == "accepted"
+    assert only(judged(now, now, base=[])).state == "new"
     # in the baseline, but different from the measured calls
     high = [row(T, "gpt-4o", calls=2)]
     assert only(judged(now, high, base=[row(T)])).state == "regression"
@@ -135,19 +146,47 @@ def test_estimates_of_another_version_are_not_compared():
     assert judged([dearer], [was], estimates=False).code == 10
 
 
-def test_doubts_are_inconclusive_unless_told_otherwise():
-    mute = row(T, unread=1, tokens={}, estimated={"input": 120})
-    unpriced = row(T, "unpriced-7b")
-    for verdict in (judged([mute], [mute]), judged([unpriced], [unpriced]), judged([], [row(T)])):
-        assert verdict.code == 11
-        assert len(verdict.inconclusive) == 1
-    assert judged([unpriced], [unpriced], inconclusive="report").code == 0
-    assert "no price is known for unpriced-7b at openai" in judged([unpriced], [unpriced]).inconclusive[0].what
-    # a regression comes first
-    assert judged([row(T, calls=2), unpriced.model_copy(update={"test": "b.py::b"})], [row(T)]).code == 10
-    # the estimate of a failed call is no doubt: a test of a timeout only has estimates
-    late = row(T, tokens={}, estimated={"input": 120}, errors={"timeout": 1})
-    assert judged([late], [late]).code == 0
+MUTE = row(T, unread=1, tokens={}, estimated={"input": 120})
+
+
+@pytest.mark.parametrize(
+    ("same", "words"),
+    [
+        (MUTE, "get an answer without usage"),
+        (row(T, "unpriced-7b"), "no price is known for unpriced-7b at openai"),
+        (row(T, stale=1), "recorded for another request"),
+        (row(T, scripted=1), "write the usage of their answers themselves"),
+    ],
+)
+def test_a_state_that_the_baseline_has_too_is_one_line(same, words):
+    verdict = judged([same], [same])
+    assert (verdict.code, verdict.changes, verdict.inconclusive) == (0, (), ())
+    (notice,) = verdict.notices
+    assert notice.startswith("1 test: ")
+    assert words in notice
+    assert notice.endswith(f": {T}")
+
+
+def test_a_new_state_is_a_finding():
+    verdict = judged([MUTE], [row(T)])
+    assert (only(verdict).state, verdict.code) == ("warning", 0)
+    assert "1 call (0 before) with an answer without usage: its tokens are estimates" in only(verdict).causes
+    verdict = judged([row(T, stale=1)], [row(T)])
+    assert (only(verdict).state, verdict.code) == ("warning", 0)
+
+
+def test_an_unknown_cost_is_never_less_than_a_known_one():
+    verdict = judged([row(T, "unpriced-7b")], [row(T)])
+    assert (only(verdict).state, verdict.code) == ("regression", 10)
+    assert any("the cost is not known any more" in each for each in only(verdict).causes)
+    # and a price that is known now is no regression
+    assert judged([row(T)], [row(T, "unpriced-7b")]).code == 0
+
+
+def test_no_call_where_the_baseline_has_some_is_inconclusive():
+    verdict = judged([], [row(T)])
+    assert (verdict.code, len(verdict.inconclusive)) == (11, 1)
+    assert judged([], [row(T)], inconclusive="report").code == 0
 
 
 @pytest.mark.parametrize("base", [None, [row("test_b.py::another")]])

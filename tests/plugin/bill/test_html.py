@@ -96,11 +96,11 @@ def test_sorting(tab, path):
     tab.open(path, 1280)
     first = tab.run(COLUMN.format(n=0))
     assert first[0] == "tests/test_summary.py::test_long_review"
-    tab.run(CLICK.format(n=3))
-    prompts = [int(text.replace(",", "")) for text in tab.run(COLUMN.format(n=3))]
+    tab.run(CLICK.format(n=4))
+    prompts = [int(text.replace(",", "").lstrip("~")) for text in tab.run(COLUMN.format(n=4))]
     assert prompts == sorted(prompts, reverse=True)
-    tab.run(CLICK.format(n=3))
-    prompts = [int(text.replace(",", "")) for text in tab.run(COLUMN.format(n=3))]
+    tab.run(CLICK.format(n=4))
+    prompts = [int(text.replace(",", "").lstrip("~")) for text in tab.run(COLUMN.format(n=4))]
     assert prompts == sorted(prompts)
     tab.run(CLICK.format(n=0))
     assert tab.run(COLUMN.format(n=0)) == sorted(first)

@@ -224,6 +224,14 @@ end
 return 1
 """
 
+TALLY = """
+if tonumber(ARGV[2]) <= tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+for n = 3, #ARGV, 3 do redis.call('HINCRBY', KEYS[1 + tonumber(ARGV[n])], ARGV[n + 1], ARGV[n + 2]) end
+return 1
+"""
+"""Keys: the marks, a hash for each tag and day. Arguments: mark, number; for each sum its hash, value and amount."""
+
 ADVANCE = """
 local before = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
 if tonumber(ARGV[2]) > before then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end

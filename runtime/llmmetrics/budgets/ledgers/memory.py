@@ -13,6 +13,7 @@ from llmmetrics.budgets.ledgers.base import (
     AT_ONCE,
     MOST,
     QUARTER_HOUR,
+    TALLY,
     Balance,
     Basis,
     Booked,
@@ -20,6 +21,7 @@ from llmmetrics.budgets.ledgers.base import (
     Correction,
     Pending,
     Standing,
+    TagSum,
     WindowRow,
     bounds,
     milliseconds,
@@ -197,6 +199,7 @@ class MemoryLedger:
         self._keys: dict[str, _Key] = defaultdict(_Key)
         self._answers: dict[CallId, Pending] = {}
         self._marks: dict[str, int] = {}
+        self._tags: Counter[tuple[str, str, int]] = Counter()
         self._alerts: set[tuple[str, Window, int, str]] = set()
         self._corrections: list[Correction] = []
         self._lock = Lock()
@@ -372,6 +375,30 @@ class MemoryLedger:
     def retire(self, key: str, owner: str) -> None:
         with self._lock:
             self._keys[key].settled.pop(owner, None)
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        with self._lock:
+            return {mark: to for mark, to in self._marks.items() if mark.startswith(prefix)}
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._keys.pop(name, None)
+            self._marks.pop(name, None)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        with self._lock:
+            if self._marks.get(f"{TALLY}{id.owner}", 0) < id.number:
+                self._marks[f"{TALLY}{id.owner}"] = id.number
+                for each in sums:
+                    self._tags[each[:3]] += each.amount
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        sums = Counter[str]()
+        with self._lock:
+            for (name, value, day), amount in self._tags.items():
+                if name == tag and first <= day <= last:
+                    sums[value] += amount
+        return sums
 
     def close(self) -> None:
         """Do nothing: there is no file."""

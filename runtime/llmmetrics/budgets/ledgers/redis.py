@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from llmmetrics.budgets.ledgers.base import (
     MOST,
     QUARTER_HOUR,
     SCHEMA,
+    TALLY,
     V1,
     Balance,
     Basis,
@@ -22,6 +24,7 @@ from llmmetrics.budgets.ledgers.base import (
     Correction,
     Pending,
     Standing,
+    TagSum,
     WindowRow,
     bounds,
     milliseconds,
@@ -193,6 +196,33 @@ class RedisLedger:
         self._command("DEL", self._key(key, f"owner:{owner}"))
         self._command("HDEL", self._key(key, "meta"), f"o|{owner}")
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        marks = self._command("HGETALL", f"{self._shared}marks")
+        return {mark: int(to) for mark, to in marks.items() if mark.startswith(prefix)}
+
+    def forget(self, name: str) -> None:
+        owners = self._command("HKEYS", self._key(name, "owners"))
+        for kind in (*lua.KEYS, *(f"owner:{owner}" for owner in owners)):
+            self._command("DEL", self._key(name, kind))
+        self._command("SREM", f"{self._shared}backends", name)
+        self._command("HDEL", f"{self._shared}marks", name)
+        self._keys.pop(name, None)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        hashes = {(each.tag, each.day): f"{self._shared}tags:{each.tag}:{each.day}" for each in sums}
+        places = {name: place for place, name in enumerate(hashes, 1)}
+        rows = [(places[each.tag, each.day], each.value, each.amount) for each in sums]
+        keys = [f"{self._shared}marks", *hashes.values()]
+        args = (f"{TALLY}{id.owner}", id.number, *(field for row in rows for field in row))
+        self._servers.run(self._scripts["tally"], keys, args, durable=True)
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        sums = Counter[str]()
+        for day in range(first, last + 1):
+            for value, amount in self._command("HGETALL", f"{self._shared}tags:{tag}:{day}").items():
+                sums[value] += int(amount)
+        return sums
+
     def close(self) -> None:
         self._servers.close()
 
@@ -245,6 +275,7 @@ _SCRIPTS = {
     "note": lua_windows.NOTE_ANSWER,
     "answered": lua_windows.ANSWERED,
     "advance": lua_windows.ADVANCE,
+    "tally": lua_windows.TALLY,
 }
 
 

@@ -13,6 +13,7 @@ from llmmetrics.budgets.ledgers.base import (
     ANSWER,
     MOST,
     QUARTER_HOUR,
+    TALLY,
     Balance,
     Basis,
     Booked,
@@ -20,6 +21,7 @@ from llmmetrics.budgets.ledgers.base import (
     Correction,
     Pending,
     Standing,
+    TagSum,
     WindowRow,
     bounds,
     milliseconds,
@@ -116,9 +118,10 @@ class SqliteLedger:
         key, moment = self._prefix + key, milliseconds(at)
 
         def write(db: sqlite3.Connection) -> Booked:
-            # a window that is opened after it holds it
             first, replaced = self._settle(db, key, id, amount, basis, moment)
-            return _booked(rows.opened(db, key, window), first, replaced)
+            # a window that is opened after it holds it
+            sums = rows.opened(db, key, window, int(first and not replaced and amount > 0))
+            return _booked(sums, first, replaced)
 
         return self._file.write(write)
 
@@ -314,6 +317,53 @@ class SqliteLedger:
     def retire(self, key: str, owner: str) -> None:
         row = (self._prefix + key, owner)
         self._file.write(lambda db: db.execute("DELETE FROM settled_ranges WHERE key = ? AND owner = ?", row))
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        whose = self._prefix + prefix
+        selected = self._file.read(
+            lambda db: db.execute(
+                "SELECT mark, line FROM marks WHERE substr(mark, 1, length(?)) = ?", (whose, whose)
+            ).fetchall()
+        )
+        return {mark.removeprefix(self._prefix): to for mark, to in selected}
+
+    def forget(self, name: str) -> None:
+        key = self._prefix + name
+
+        def write(db: sqlite3.Connection) -> None:
+            for table in ("window_sums", "quarter_hours", "reservations", "settled_ranges", "alerts", "corrections"):
+                db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+            db.execute("DELETE FROM marks WHERE mark = ?", (key,))
+
+        self._file.write(write)
+        self._due.pop(key, None)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        mark = f"{self._prefix}{TALLY}{id.owner}"
+
+        def write(db: sqlite3.Connection) -> None:
+            row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
+            if row and row[0] >= id.number:
+                return
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, id.number))
+            db.executemany(
+                "INSERT INTO tag_sums VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                f"amount = min(amount + excluded.amount, {MOST})",
+                [(self._prefix, each.tag, each.day, each.value, min(each.amount, MOST)) for each in sums],
+            )
+
+        self._file.write(write)
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        return dict(
+            self._file.read(
+                lambda db: db.execute(
+                    "SELECT value, sum(amount) FROM tag_sums WHERE namespace = ? AND tag = ? AND day BETWEEN ? AND ? "
+                    "GROUP BY value",
+                    (self._prefix, tag, first, last),
+                ).fetchall()
+            )
+        )
 
     def close(self) -> None:
         self._file.close()

@@ -8,6 +8,7 @@ counted.
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 from llmmetrics import wire
 from llmmetrics.wire.estimation.completion_text import completion_of
@@ -73,6 +74,11 @@ def prompt_tokens(request_body: bytes, format: Format, model: str | None = None)
     fields = parse(request_body)
     if not isinstance(fields, dict):
         return ceil(text_tokens(request_body.decode("utf8", "replace")))
+    return ceil(fields_tokens(fields, format, model))
+
+
+def fields_tokens(fields: dict[str, Any], format: Format, model: str | None = None) -> float:
+    """Estimate the prompt tokens of a request's JSON object."""
     family = family_of(model, wire.model_of(format, fields), format.vendor)
     parts = parts_of(fields, wire.prompt_names(format))
     tokens = text_tokens("".join(parts.texts)) * family.text + parts.tokens
@@ -81,7 +87,7 @@ def prompt_tokens(request_body: bytes, format: Format, model: str | None = None)
         tokens += (family.base if parts.turns else 0) + family.turn * parts.turns
         tokens += (family.tools if parts.tools else 0) + family.tool * parts.tools
         tokens += text_tokens("".join(parts.schemas)) * family.schema
-    return ceil(tokens)
+    return tokens
 
 
 def completion_tokens(body: Body, format: Format, model: str | None = None) -> int:

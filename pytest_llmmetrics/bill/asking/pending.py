@@ -1,0 +1,70 @@
+"""Keeps the requests of the running test, and reads them when it has ended: reading takes time, and memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from llmmetrics.testing import CallRecord
+from pytest_llmmetrics.attempts import calls_of
+from pytest_llmmetrics.bill.asking.reading import Demand, demand_of
+from pytest_llmmetrics.bill.asking.side import sides_of
+
+Owner = tuple[str, int]
+
+
+class _Sent(NamedTuple):
+    """An attempt whose request is not read yet."""
+
+    number: int
+    fingerprint: str
+    status: str
+    body: bytes
+    api: str
+    model: str
+    ended_at: datetime
+    seconds: float
+
+
+class ReadRequest(NamedTuple):
+    """What a call asks for, in texts alone: the garbage collector does not track them."""
+
+    side: str
+    """The asked side as JSON."""
+    difference: str
+    clock: str
+
+
+class PendingRequests:
+    """The requests that are not read yet; `read` is what has been read, by the attempt's number."""
+
+    def __init__(self, ignored: Sequence[str]) -> None:
+        self.ignored = ignored
+        self.read: dict[int, ReadRequest] = {}
+        # a lock would block an event loop: append and popleft need none
+        self._sent: deque[tuple[Owner, _Sent]] = deque()
+
+    def add(self, owner: Owner, number: int, record: CallRecord) -> None:
+        """Keep the request of a finished attempt."""
+        what = (record.fingerprint, record.status.value, record.request_body, record.api, record.model)
+        self._sent.append((owner, _Sent(number, *what, record.ended_at, record.duration)))
+
+    def settle(self, ignored: Sequence[str] = ()) -> None:
+        """Read every kept request; `ignored` are more paths to ignore, for these alone."""
+        owners: dict[Owner, list[_Sent]] = {}
+        while self._sent:
+            owner, sent = self._sent.popleft()
+            owners.setdefault(owner, []).append(sent)
+        paths = (*self.ignored, *ignored)
+        for attempts in owners.values():
+            calls = [(call[-1], _demand(call[-1], paths)) for call in calls_of(attempts)]
+            calls.sort(key=lambda each: each[1].at)
+            asked = sides_of([demand for _, demand in calls])
+            for (last, _), (side, difference, clock) in zip(calls, asked, strict=True):
+                self.read[last.number] = ReadRequest(side.model_dump_json(exclude_defaults=True), difference, clock)
+
+
+def _demand(sent: _Sent, ignored: Sequence[str]) -> Demand:
+    return demand_of(sent.body, sent.api, sent.model, sent.ended_at, sent.seconds, ignored)
