@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, Kept, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.max_output import shows_all
@@ -61,6 +62,7 @@ class CallBounds:
         find: Callable[[AnswerKey], Kept | None],
     ) -> None:
         self._most_output = {each.name: each.worst_output_tokens for each in settings.backends}
+        self._estimates = not settings.budget.books_worst_cases
         self._price_lookup = price_lookup
         self._backends = backends
         self._find = find
@@ -69,11 +71,13 @@ class CallBounds:
 
     def price(self, call: BoundedCall) -> Price | None:
         """Return the price of a call that is billed by its usage; None if it is not known."""
+        if call.series.price is not None:
+            return call.series.price
         tier, region = asked_tier(call.format, call.request_body), None
         if call.format.geo_name is not None:
             # the region that makes it cost most
             region = region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, region)
+        return self._price_lookup.listed(call.route, (call.model,), tier, region)
 
     def worst(self, call: BoundedCall) -> WorstCase:
         """Return the most that a call may come to; note what a batch may."""
@@ -104,7 +108,8 @@ class CallBounds:
 
     def pricing(self, backend: str, place: Place) -> BatchPricing:
         """Return what prices the requests of batches of a backend."""
-        return BatchPricing(self._price_lookup, place, lambda model: self._backends.own_price(backend, model))
+        own, most = partial(self._backends.own_price, backend), self._most_output.get(backend)
+        return BatchPricing(self._price_lookup, place, own, most, estimates=self._estimates)
 
     def _batch_cost(self, call: BoundedCall, batch: Batch) -> BatchCost | None:
         """Return what a batch may cost; None if that is not known: a file was not seen, or a price is not known."""

@@ -11,10 +11,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
-from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
+from llmmetrics.budgets.accounts import Account, budget_rows, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
 from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
-from llmmetrics.budgets.run_budget import RUN
 from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
@@ -142,7 +141,7 @@ def _show(books: _Books) -> int:
 
 
 def _history(books: _Books) -> int:
-    rows = books.chosen([row for row in books.ledger.history() if not row.key.startswith(RUN)])
+    rows = books.chosen(budget_rows(books.ledger))
     corrections = books.ledger.corrections(books.asked.backend)
     if books.asked.json:
         resets, releases = ([each for each in corrections if each.kind == kind] for kind in ("reset", "release"))

@@ -11,10 +11,11 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, pico
+from llmmetrics.budgets.amounts import pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
@@ -245,9 +246,9 @@ class Engine:
         series, usage = call.series, outcome.usage
         call.later = outcome.later
         if usage is None:
-            cost, call.amount = None, 0
-            # a run books for a pending answer what is reserved for it
-            call.unknown = "pending" if outcome.pending else None
+            # what a pending answer costs is not known yet: a run books what is reserved for it
+            cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
+            call.amount = 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
@@ -259,7 +260,7 @@ class Engine:
         if call.runs:
             call.tokens = usage.total if usage else 0
         if call.tags:
-            self.tag(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -268,7 +269,7 @@ class Engine:
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, cost))
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""

@@ -1,6 +1,7 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation.import_hooks import when as when_imported
 from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
@@ -34,4 +35,5 @@ __all__ = [
     "set_owner",
     "shift_uptime",
     "target_of",
+    "when_imported",
 ]

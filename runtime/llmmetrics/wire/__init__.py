@@ -22,7 +22,6 @@ from llmmetrics.wire import (
     jobs,
     ollama,
     openai,
-    runs,
     vertex,
     watsonx,
 )
@@ -47,7 +46,6 @@ FORMATS: list[Format] = [
     *bedrock.FORMATS,
     *vertex.FORMATS,
     *interactions.FORMATS,
-    *runs.FORMATS,
     *batches.FORMATS,
     *billed.FORMATS,
     *jobs.FORMATS,

@@ -1,6 +1,6 @@
-"""Jobs, agents and sessions: they are billed, and neither request nor answer says how much.
+"""Assistants' runs, whose usage comes later; and jobs, agents and sessions, of which nothing says how much is billed.
 
-On a backend with a limit, `OnUnknownPrice` decides about them. `reading.endpoints` has the paths that are free.
+On a backend with a limit, `OnUnknownPrice` decides about the latter. `reading.endpoints` has the paths that are free.
 """
 
 from __future__ import annotations
@@ -9,7 +9,23 @@ import re
 from typing import Any
 
 from llmmetrics.wire import anthropic, bedrock, cohere, gemini, openai
-from llmmetrics.wire.format import NO_COMPLETION, Billing, Format, Reading
+from llmmetrics.wire.format import NO_COMPLETION, Billing, Format, PromptNames, Reading, mapping, text
+from llmmetrics.wire.framing.frames import DONE, Doc
+from llmmetrics.wire.later import LaterAnswer, state_of
+
+_OVER = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
+
+
+def _run(body: Doc) -> Reading:
+    """Read a run. Its usage is the sum over its steps, and stands there when it is over."""
+    reading = openai.read(body)
+    id, state = text(body.get("id")), state_of(body.get("status"), used=reading.usage is not None)
+    later = LaterAnswer(id, state, lasts=True) if id and id.startswith("run_") and state else None
+    return reading._replace(later=later, error=mapping(body.get("error")) or None)
+
+
+def _run_part(event: Doc) -> Doc:
+    return event if event.get("object") == "thread.run" or "error" in event else {}
 
 
 def _jobs(id: str, path: str, example: str, note: str, providers: frozenset[str], refusal: Any) -> Format:
@@ -33,6 +49,29 @@ def _jobs(id: str, path: str, example: str, note: str, providers: frozenset[str]
 
 
 FORMATS = (
+    Format(
+        id="openai.runs",
+        # https://platform.openai.com/docs/api-reference/runs
+        vendor="openai",
+        providers=frozenset({"openai", "azure"}),
+        # with the outputs of tools, a run goes on: its usage is that of the whole run
+        path=re.compile(r"/threads(?:/[^/]+)?/runs(?:/[^/]+/submit_tool_outputs)?/?$"),
+        fields=("usage", "model", "id", "status", "error"),
+        members=("status", "object"),
+        read=_run,
+        part=_run_part,
+        ended=lambda event: event is DONE or (event.get("object") == "thread.run" and event.get("status") in _OVER),
+        prompt_names=PromptNames(
+            messages=("additional_messages", "thread"), system=("instructions", "additional_instructions")
+        ),
+        refusal=openai.refusal,
+        output_limits=(("max_completion_tokens",),),
+        completion_names=openai.COMPLETION | {"instructions"},
+        example="/v1/threads/runs",
+        note="the usage stands in the run that is fetched when it is over",
+        deferred=True,
+        fetched=re.compile(r"/threads/[^/]+/runs/(?P<id>[^/]+)(?:/cancel)?/?$"),
+    ),
     _jobs(
         "openai.jobs",
         r"/fine_tuning/(?:jobs(?:/[^/]+/resume)?|alpha/graders/run)/?$|/evals/[^/]+/runs/?$|/containers/?$"

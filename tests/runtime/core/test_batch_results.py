@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import BudgetExceeded, Meter
+from llmmetrics.budgets.accounts import budget_rows
 
 BASE = "https://api.openai.com/v1"
 
@@ -240,3 +241,10 @@ def test_no_price_of_the_catalogue_but_the_batch_price():
 
 def _body(model):
     return {"object": "chat.completion", "model": model, "usage": {"prompt_tokens": 10**6, "completion_tokens": 0}}
+
+
+def test_files_are_no_budgets(setup):
+    setup.create()
+    setup.poll()
+    setup.read()
+    assert {row.key for row in budget_rows(setup.meter.engine.enforcer.ledger)} == {"b"}
