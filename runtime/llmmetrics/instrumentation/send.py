@@ -31,6 +31,9 @@ claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
 """The URL of the request that a door is sending in this context. The doors below it (`AdaptedRequest.passes`) pass the
 request on, and its connections are metered ones (`unmetered`)."""
 
+_ADMITTED = (Call, UnknownRequest)
+"""What a budget is asked for. A tuple: a union would be made at every call."""
+
 
 def send(
     meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Any], Any], onward: Callable[[Any], Any]
@@ -39,11 +42,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if (
-        isinstance(call, Call | UnknownRequest)
-        and (call.series.limited or call.gated)
-        and (exceeded := meter.admit(call))
-    ):
+    if isinstance(call, _ADMITTED) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -73,11 +72,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if (
-        isinstance(call, Call | UnknownRequest)
-        and (call.series.limited or call.gated)
-        and (exceeded := await meter.aadmit(call))
-    ):
+    if isinstance(call, _ADMITTED) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -151,13 +146,12 @@ def _is_retry(headers: Any) -> bool:
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. They write the names in lower case.
     """
     # httpx decodes every header to look one up, and raises and catches an exception for an absent one
-    raw = getattr(headers, "raw", None)
-    for name, value in _raw(headers) if raw is None else raw:
-        if name == b"x-stainless-retry-count":
-            return bool(value != b"0")
-        if name == b"amz-sdk-request":
-            return bool(value.partition(b";")[0].removeprefix(b"attempt=") != b"1")
-    return False
+    pairs = getattr(headers, "raw", None)
+    raw: dict[bytes, bytes] = dict(_raw(headers) if pairs is None else pairs)
+    if (count := raw.get(b"x-stainless-retry-count")) is not None:
+        return count != b"0"
+    attempt = raw.get(b"amz-sdk-request")
+    return attempt is not None and attempt.partition(b";")[0].removeprefix(b"attempt=") != b"1"
 
 
 def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
