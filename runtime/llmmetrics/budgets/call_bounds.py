@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, Kept, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.max_output import shows_all

@@ -14,12 +14,15 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.amounts import pico_up, usd
 from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
+from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
 from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
+from llmmetrics.budgets.spend_limit import SpendLimit
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, Families, Spend
@@ -293,7 +296,7 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
             dropped.popleft()(End.DROPPED)
     worker.close(GOODBYE)
     # a callback may make calls, which the ledger's thread books
-    budget.alerts.close(GOODBYE)
+    budget.alerts.worker.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()

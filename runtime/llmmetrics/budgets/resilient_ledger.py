@@ -162,6 +162,13 @@ class ResilientLedger:
         """Do as `Ledger.tally`."""
         self._ask(self.ledger.tally, id, sums)
 
+    def worst_case(self, key: str, window: Window) -> int | None:
+        """Read what a window has booked as worst case; None if the ledger is away."""
+        try:
+            return self.balance(key, window).worst_case
+        except LedgerError:
+            return None
+
     def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
         """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:

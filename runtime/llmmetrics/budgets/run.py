@@ -14,7 +14,7 @@ from math import inf
 from threading import Lock
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from llmmetrics.budgets.budget import usd
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis
 from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger

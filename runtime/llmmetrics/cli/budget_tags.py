@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from llmmetrics.budgets.budget import usd
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.tag_sums import day_of
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import aligned, money
