@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from llmmetrics.budgets.amounts import pico_up
@@ -61,6 +62,7 @@ class CallBounds:
         find: Callable[[AnswerKey], Kept | None],
     ) -> None:
         self._most_output = {each.name: each.worst_output_tokens for each in settings.backends}
+        self._estimates = not settings.budget.books_worst_cases
         self._price_lookup = price_lookup
         self._backends = backends
         self._find = find
@@ -106,7 +108,8 @@ class CallBounds:
 
     def pricing(self, backend: str, place: Place) -> BatchPricing:
         """Return what prices the requests of batches of a backend."""
-        return BatchPricing(self._price_lookup, place, lambda model: self._backends.own_price(backend, model))
+        own, most = partial(self._backends.own_price, backend), self._most_output.get(backend)
+        return BatchPricing(self._price_lookup, place, own, most, estimates=self._estimates)
 
     def _batch_cost(self, call: BoundedCall, batch: Batch) -> BatchCost | None:
         """Return what a batch may cost; None if that is not known: a file was not seen, or a price is not known."""

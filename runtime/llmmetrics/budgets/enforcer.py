@@ -153,6 +153,7 @@ class Enforcer:
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
         self._families, self._swallow, self._clock = host.families, host.swallow, host.clock
         self._sweeps_at = float("-inf")
+        self._counts: Mapping[str, int] | None = None
         self.answers: AnswerStore = LedgerAnswers(self.budget)
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
@@ -216,7 +217,12 @@ class Enforcer:
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
-        return self._asked(self.budget.spends) or {}
+        found = self._asked(self._look)
+        self._counts = found and found[1]
+        return found[0] if found else {}
+
+    def _look(self) -> tuple[Mapping[str, Spend], Mapping[str, int]]:
+        return self.budget.spends(), self.answers.counts()
 
     def pending_amount(self, call: BudgetedCall) -> int:
         """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
@@ -226,10 +232,10 @@ class Enforcer:
         return reserved or (pico_up(self.bounds.worst(call).cost) if call.admitted else 0)
 
     def pending_answers(self) -> Mapping[str, int] | None:
-        """Count the pending answers by backend; None of a ledger that does not answer at once."""
-        return self._asked(self.answers.counts)
+        """Return the number of pending answers by backend, as `spends` has read it; None if the ledger was away."""
+        return self._counts
 
-    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
+    def _asked(self, ask: Callable[[], T]) -> T | None:
         try:
             return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:

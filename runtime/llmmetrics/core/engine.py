@@ -204,6 +204,7 @@ class Engine:
             # no backend has a limit
             self.fund(Enforcer(self.settings, {}, self, None))
         assert self.enforcer is not None, "it was just set"
+        self.enforcer.worker.start()
         return SharedRunLedger(self.enforcer.budget)
 
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:
@@ -246,9 +247,9 @@ class Engine:
         series, usage = call.series, outcome.usage
         call.later = outcome.later
         if usage is None:
-            cost, call.amount = None, 0
-            # a run books for a pending answer what is reserved for it
-            call.unknown = "pending" if outcome.pending else None
+            # what a pending answer costs is not known yet: a run books what is reserved for it
+            cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
+            call.amount = 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
@@ -260,7 +261,7 @@ class Engine:
         if call.runs:
             call.tokens = usage.total if usage else 0
         if call.tags:
-            self.tag(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -269,7 +270,7 @@ class Engine:
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, cost))
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""

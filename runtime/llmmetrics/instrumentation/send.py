@@ -31,8 +31,8 @@ claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
 """The URL of the request that a door is sending in this context. The doors below it (`AdaptedRequest.passes`) pass the
 request on, and its connections are metered ones (`unmetered`)."""
 
-_ADMITTED = (Call, UnknownRequest)
-"""What a budget is asked for. A tuple: a union would be made at every call."""
+_REFUSABLE = (Call, UnknownRequest)
+"""What a budget may refuse. A tuple: a union would be made at every call."""
 
 
 def send(
@@ -42,7 +42,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if isinstance(call, _ADMITTED) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
+    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -72,7 +72,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if isinstance(call, _ADMITTED) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
+    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)

@@ -90,9 +90,12 @@ def _sent_images(asked: Doc) -> int:
 
 
 def _image_bound(asked: Doc, _: int) -> tuple[Charge, ...]:
-    if charges := _image_pieces(asked, None):
-        return charges
+    pieces = _image_pieces(asked, None)
+    if pieces and pieces[0].model:
+        return pieces
+    # of a model of another name only its price says whether it is billed by image or by token
     most = {
+        "image": _number(asked.get("n"), 1),
         "input": len(str(asked.get("prompt") or "").encode()),
         "input_image": _sent_images(asked) * _INPUT_IMAGE_TOKENS,
         "output_image": _number(asked.get("n"), 1) * MOST_IMAGE_TOKENS,
@@ -175,7 +178,16 @@ _TOKENS_A_SECOND: Final = 20
 """Of sound, and as many of the words that are said in it."""
 
 
-def _heard_bound(_: Doc, size: int) -> tuple[Charge, ...]:
+_ELSEWHERE = ("url", "file_url", "file_id")
+"""Names of sounds that are not in the request."""
+
+_LARGEST: Final = 1 << 30
+"""Bytes: more than https://docs.mistral.ai/capabilities/audio and the others take."""
+
+
+def _heard_bound(asked: Doc, size: int) -> tuple[Charge, ...]:
+    if any(name in asked for name in _ELSEWHERE):
+        size = _LARGEST
     seconds = ceil(size / _BYTES_A_SECOND)
     tokens = seconds * _TOKENS_A_SECOND
     return (Charge(None, usage_of({"audio_ms": seconds * 1000, "input_audio": tokens, "output": tokens})),)
@@ -192,8 +204,17 @@ def _characters(asked: Doc, usage: Usage | None = None) -> tuple[Charge, ...]:
     return (Charge(None, usage_of({"character": len(said)})),) if usage is None and isinstance(said, str) else ()
 
 
-def _spoken_bound(asked: Doc, _: int) -> tuple[Charge, ...]:
-    return _characters(asked)
+_MOST_SPEECH: Final = 32_768
+"""Tokens of a sound: the longest text that https://developers.openai.com/api/docs/guides/text-to-speech takes, 2,000
+tokens, is ten minutes at 21 tokens a second."""
+
+
+def _spoken_bound(asked: Doc, size: int) -> tuple[Charge, ...]:
+    charges = _characters(asked)
+    if asked.get("stream_format") != "sse":
+        return charges
+    tokens = {"input": size, "output": _MOST_SPEECH}
+    return tuple(Charge(None, usage_of({**each.usage.buckets, **tokens})) for each in charges)
 
 
 # pages

@@ -81,7 +81,7 @@ class Process:
     def ask(self, rng, background, batches, requests):
         """Ask for answers; return their ids, and how many were refused."""
         ids, refused = [], 0
-        steps = ["background"] * background + ["batch"] * batches + ["now"] * background
+        steps = ["background"] * background + ["batch"] * batches + ["chat", "image", "sound"] * 2
         rng.shuffle(steps)
         for step in steps:
             try:
@@ -91,10 +91,14 @@ class Process:
                         model=MODEL, input="write", background=True, max_output_tokens=most
                     )
                     ids.append(("response", made.id))
-                elif step == "now":
+                elif step == "chat":
                     self.client.chat.completions.create(
                         model=MODEL, messages=[{"role": "user", "content": "hi"}], max_tokens=50
                     )
+                elif step == "image":
+                    self.client.images.generate(model="gpt-image-1", prompt="cat", size="1024x1024", quality="low")
+                elif step == "sound":
+                    self.client.audio.transcriptions.create(model="gpt-4o-transcribe", file=("a.wav", b"RIFF" * 100))
                 else:
                     ids.append(("batch", self.batch(requests).id))
             except openai.APIStatusError as exc:
