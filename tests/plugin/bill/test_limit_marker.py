@@ -190,7 +190,7 @@ def test_the_gate_names_the_marker_and_not_the_baseline(suite):
     done.stdout.fnmatch_lines(
         [
             "note: test_it.py::test_it exceeded its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged: *",
-            "passed: 1 test judged",
+            "passed: 1 test judged; not judged: 1 failed",
         ]
     )
     done.stdout.no_fnmatch_line("*--llm-baseline*")
