@@ -1,4 +1,7 @@
-"""The fixture `llm_clock`: moves the wall clock of the process, with time-machine. Monotonic time stays real."""
+"""The fixture `llm_clock`: moves the wall clock of the process, with time-machine, and the leases of reservations.
+
+Monotonic time stays real.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 
 from llmmetrics import ConfigError
-from llmmetrics.testing.harness import has_own_clock, meters, next_reset
+from llmmetrics.testing.harness import has_own_clock, meters, next_reset, shift_uptime
 from pytest_llmmetrics.budgets import meters_of
 
 
@@ -24,6 +27,8 @@ class LlmClock:
 
     def __init__(self) -> None:
         self._travel: time_machine.travel | None = None
+        self._forward = 0.0
+        """Seconds by which the time was moved forward, in all."""
 
     @property
     def now(self) -> datetime:
@@ -36,7 +41,12 @@ class LlmClock:
         if at.tzinfo is None:
             raise ValueError(f'{at.isoformat()} has no time zone: write "{at.isoformat()}+00:00" for UTC')
         _require_movable()
+        # leases end by another clock, which never goes back
+        self._forward += max((at - self.now).total_seconds(), 0)
+        forward = self._forward
         self.stop()
+        self._forward = forward
+        shift_uptime(forward)
         self._travel = time_machine.travel(at, tick=False)
         self._travel.start()
         return self.now
@@ -58,6 +68,8 @@ class LlmClock:
         if self._travel is not None:
             self._travel.stop()
             self._travel = None
+            self._forward = 0.0
+            shift_uptime(0)
 
 
 @contextmanager

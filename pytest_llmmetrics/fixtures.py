@@ -59,7 +59,7 @@ def llm_metrics(request: pytest.FixtureRequest, llm_meter: Meter) -> Iterator[Ll
 
 @pytest.fixture
 def llm_provider(request: pytest.FixtureRequest) -> Iterator[LlmProvider]:
-    """A simulated provider inside the client: answers every LLM request through httpx or httpx2 from its script."""
+    """A simulated provider inside the client: answers every LLM request through an HTTP library from its script."""
     if "httpx_mock" in request.fixturenames:
         pytest.fail(
             "llm_provider and httpx_mock both answer httpx requests: use only one of them in a test", pytrace=False

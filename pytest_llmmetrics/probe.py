@@ -59,7 +59,7 @@ class LlmMetrics:
         records = self.records
         if not records:
             raise AssertionError(
-                "no LLM call was metered: the code under test made no call, or not through httpx, httpx2 or boto3"
+                "no LLM call was metered: the code under test made no call, or not through a library that is metered"
             )
         return records[-1]
 

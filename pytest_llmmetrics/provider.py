@@ -1,4 +1,4 @@
-"""The simulated provider: answers LLM requests from a script, inside httpx and httpx2 or over loopback HTTP.
+"""The simulated provider: answers LLM requests from a script, inside the HTTP libraries or over loopback HTTP.
 
 respx replaces the pool of httpcore and httpcore2. The real transports stay in place and map its errors to the
 exceptions of their own library, during a stream too.
@@ -21,6 +21,7 @@ from respx.models import AllMockedAssertionError
 
 from llmmetrics.testing import Answer, Reply, Request, serve
 from llmmetrics.testing.harness import Script, is_llm_request
+from pytest_llmmetrics.stand_ins import standing_in
 
 __all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
 
@@ -29,8 +30,9 @@ CORES = ("httpcore", "httpcore2")
 
 @contextmanager
 def answering(script: Script) -> Iterator[None]:
-    """Answer every LLM request of this process through httpx or httpx2; let other requests pass."""
+    """Answer every LLM request of this process through httpx, httpx2, urllib3 or aiohttp; let other requests pass."""
     with ExitStack() as stack:
+        stack.enter_context(standing_in(script.answer))
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
             router.route().mock(side_effect=_answerer(script, router, import_module(core)))
@@ -85,7 +87,7 @@ class _ScriptedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class LlmProvider(Script):
-    """The fixture `llm_provider`: a `Script` for every LLM request of this process through httpx or httpx2."""
+    """The fixture `llm_provider`: a `Script` for every LLM request of this process through an HTTP library."""
 
 
 class LlmServer(Script):

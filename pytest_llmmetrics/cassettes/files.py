@@ -62,6 +62,12 @@ class Cassette:
         return str(self.metadata.get("match", "body"))
 
     @property
+    def opaque(self) -> tuple[str, ...]:
+        """The names whose random values are no secret."""
+        listed = self.metadata.get("opaque")
+        return tuple(str(each) for each in listed) if isinstance(listed, list) else ()
+
+    @property
     def repeat(self) -> bool:
         """Whether the last answer is replayed any number of times."""
         return self.metadata.get("repeat") is True

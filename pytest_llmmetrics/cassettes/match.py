@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from llmmetrics.testing.harness import Target, target_of
+from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.files import Cassette, Interaction
 from pytest_llmmetrics.cassettes.secrets import redact
 
@@ -51,10 +52,16 @@ class Question:
         return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}" + (f" (model {model})" if model else "")
 
 
-def question_of(request: Mapping[str, Any]) -> Question:
-    """Make a question of a recorded request."""
+def question_of(request: Mapping[str, Any], opaque: Collection[str] = ()) -> Question:
+    """Make a question of a recorded request, scrubbed like a new one: an old recording may hold more."""
     body = request.get("body") or b""
-    return Question(request["method"], request["uri"], body.encode() if isinstance(body, str) else body)
+    kind = request["headers"].get("content-type") or ""
+    kept = scrub.request_body(
+        body.encode() if isinstance(body, str) else body, str(kind[0] if isinstance(kind, list) else kind), opaque
+    )
+    return Question(
+        request["method"], scrub.url(request["uri"], opaque), kept.encode() if isinstance(kept, str) else kept or b""
+    )
 
 
 def differences(request: Question, recorded: Question, match: str) -> list[Difference]:
@@ -145,9 +152,9 @@ class Card(NamedTuple):
 class Deck:
     """The interactions of a test's cassettes, in order."""
 
-    def __init__(self, cassettes: Sequence[Cassette]) -> None:
+    def __init__(self, cassettes: Sequence[Cassette], opaque: Collection[str] = ()) -> None:
         self.cards = [
-            Card(each, n, interaction, question_of(interaction.request))
+            Card(each, n, interaction, question_of(interaction.request, opaque))
             for each in cassettes
             for n, interaction in enumerate(each.interactions)
         ]

@@ -46,8 +46,10 @@ class LlmCassette:
         )
         self._tried: list[str] = []
         self._cassettes = [each for name in self.wanted.names if (each := self._read(name))]
+        self._opaque = {*self.wanted.opaque, *(name for each in self._cassettes for name in each.opaque)}
         self.replay = Replay(
-            Deck(self._cassettes),
+            Deck(self._cassettes, self._opaque),
+            opaque=self._opaque,
             recording=self._target is not None,
             verifying=self.mode == "verify",
             pass_foreign="respx_mock" in getattr(item, "fixturenames", ()),
@@ -73,8 +75,7 @@ class LlmCassette:
             raise cassette_names.missing(name, places)
         cassette = cassette_files.read(path, name)
         if self._shipped not in path.parents:
-            listed = cassette.metadata.get("opaque")
-            opaque = [*self.wanted.opaque, *(listed if isinstance(listed, list) else ())]
+            opaque = [*self.wanted.opaque, *cassette.opaque]
             if secrets := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
                 raise CassetteError(f"cassette {name} contains a secret: {recording.advice(secrets)}")
         if is_target and self.mode == "all":
@@ -111,14 +112,16 @@ class LlmCassette:
             return
         self._written = len(pairs)
         name, path = self._target
-        recorded = recording.interactions([request for request, _ in pairs], [response for _, response in pairs])
+        responses = [response for _, response in pairs]
+        recorded = recording.interactions([request for request, _ in pairs], responses, self._opaque)
+        known = {**recording.answered_credentials(responses, self._opaque), **self.replay.credentials}
         # time.time, not datetime.now: every tool that freezes time patches it
         today = datetime.fromtimestamp(time.time(), UTC).date()
         text = recording.text_of(
             name,
             [*self.kept, *recorded],
             self._metadata,
-            credentials=self.replay.credentials,
+            credentials=known,
             opaque=self.wanted.opaque,
             today=today,
         )

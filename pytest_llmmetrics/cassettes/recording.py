@@ -15,12 +15,19 @@ from pytest_llmmetrics.cassettes.secrets import SuspectedSecret, scan
 _SHOWN = 5
 
 
-def interactions(requests: Sequence[Any], responses: Sequence[Mapping[str, Any]]) -> list[Interaction]:
+def interactions(
+    requests: Sequence[Any], responses: Sequence[Mapping[str, Any]], opaque: Collection[str] = ()
+) -> list[Interaction]:
     """Make interactions of vcrpy's requests, which are scrubbed already, and its responses, which are scrubbed here."""
-    return [_interaction(request, response) for request, response in zip(requests, responses, strict=True)]
+    return [_interaction(request, response, opaque) for request, response in zip(requests, responses, strict=True)]
 
 
-def _interaction(request: Any, response: Mapping[str, Any]) -> Interaction:
+def answered_credentials(responses: Sequence[Mapping[str, Any]], opaque: Collection[str]) -> dict[str, str]:
+    """Return the values of dropped headers of answers, each with what it was."""
+    return dict(pair for each in responses for pair in scrub.credentials("", each["headers"], opaque))
+
+
+def _interaction(request: Any, response: Mapping[str, Any], opaque: Collection[str]) -> Interaction:
     body = request.body
     sent = {
         "method": request.method,
@@ -29,10 +36,12 @@ def _interaction(request: Any, response: Mapping[str, Any]) -> Interaction:
         "body": scrub.text(body) if isinstance(body, bytes) else body,
     }
     status, raw = response["status"], response["body"]["string"]
+    body = _decoded(raw, response["headers"], str(request.uri))
+    kind = next((str(value) for name, value in response["headers"].items() if name.lower() == "content-type"), "")
     answered = {
         "status": {"code": status["code"], "message": status.get("message") or ""},
         "headers": scrub.response_headers(response["headers"]),
-        "body": {"string": scrub.response_body(_decoded(raw, response["headers"], str(request.uri)))},
+        "body": {"string": scrub.response_body(body, kind, opaque)},
     }
     return Interaction(sent, answered)
 
@@ -63,7 +72,7 @@ def text_of(
     kept: Sequence[Interaction],
     metadata: Mapping[str, Any],
     *,
-    credentials: Collection[str] = (),
+    credentials: Mapping[str, str] | None = None,
     opaque: Collection[str] = (),
     today: date,
 ) -> str:
@@ -85,14 +94,14 @@ def _document(kept: Sequence[Interaction]) -> Mapping[str, Any]:
 
 def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
     """Find what looks like a secret in an existing cassette."""
-    return scan(_document(kept), text, (), opaque)
+    return scan(_document(kept), text, None, opaque)
 
 
 def advice(secrets: Sequence[SuspectedSecret]) -> str:
     """Say where the secrets are, and what to do."""
     return "; ".join(_shown(secrets)) + (
-        ". Remove it from the request and the answer. If the value of a JSON key is random and no secret, name the key "
-        'on the marker: opaque=["key"]'
+        ". Remove it from the request and the answer. If the value of a JSON key or of a header is no secret, name the "
+        'key or the header on the marker: opaque=["name"]'
     )
 
 

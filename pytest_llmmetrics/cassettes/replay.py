@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from threading import Lock
 from typing import Any
@@ -23,16 +23,24 @@ class Replay:
     """The state of a replay: what was played, and what went wrong."""
 
     def __init__(
-        self, deck: Deck, *, recording: bool = False, verifying: bool = False, pass_foreign: bool = False
+        self,
+        deck: Deck,
+        *,
+        recording: bool = False,
+        verifying: bool = False,
+        pass_foreign: bool = False,
+        opaque: Collection[str] = (),
     ) -> None:
         self.deck = deck
+        self.opaque = opaque
+        """JSON keys with random values that are no secret, and headers whose values may stand in a body."""
         self.recording = recording
         self.verifying = verifying
         self.problems: list[str] = []
         """Requests without an answer; an SDK may have swallowed the exception and retried."""
         self.drifts: list[str] = []
-        self.credentials: set[str] = set()
-        """Credentials of the requests, which must not be in a cassette."""
+        self.credentials: dict[str, str] = {}
+        """Values of the requests that must not be in a cassette, each with what it was."""
         self.played: Mapping[int, int] = {}
         """How often each interaction was played, counted by vcrpy."""
         self.turn = Lock()
@@ -48,9 +56,10 @@ class Replay:
             # a request of the deck
             return request
         body = request.body
-        kept = scrub.request_body(body if isinstance(body, bytes) else None)
+        kind = str(request.headers.get("content-type", ""))
+        kept = scrub.request_body(body if isinstance(body, bytes) else None, kind, self.opaque)
         question = Question(
-            request.method, scrub.url(request.uri), kept.encode() if isinstance(kept, str) else kept or b""
+            request.method, scrub.url(request.uri, self.opaque), kept.encode() if isinstance(kept, str) else kept or b""
         )
         if self._foreign(question.target):
             return None
@@ -61,7 +70,7 @@ class Replay:
                 self.problems.append(why)
             raise CassetteMissError(why)
         if self.recording:
-            self.credentials.update(scrub.credentials(request.uri, dict(request.headers)))
+            self.credentials.update(scrub.credentials(request.uri, dict(request.headers), self.opaque))
         request.uri, request.body = question.url, kept
         request.headers = scrub.request_headers(dict(request.headers))
         if number is not None:
@@ -111,7 +120,9 @@ class Replay:
             self.drifts.append(f"{card}: status: was {before}, is {now}")
             return
         body = recorded["body"]["string"]
-        shapes = (drift.shape(each.encode() if isinstance(each, str) else each) for each in (body, live.content))
+        # a live key that is a UUID was recorded as a placeholder
+        kept = scrub.response_body(live.content, live.headers.get("content-type", ""), self.opaque)
+        shapes = (drift.shape(each.encode() if isinstance(each, str) else each) for each in (body, kept))
         self.drifts += [f"{card}: {each}" for each in drift.compare(*shapes)]
 
     def unplayed(self) -> Iterator[Card]:

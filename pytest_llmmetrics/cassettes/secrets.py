@@ -1,44 +1,50 @@
-"""Finds what looks like a secret: providers' keys by pattern, other tokens by randomness. Pure."""
+"""Finds what looks like a secret: providers' keys by their shapes, other tokens by randomness. Pure."""
 
 from __future__ import annotations
 
-import json
+import base64
+import binascii
 import math
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-_DIGIT = r"(?=[\w-]*\d)"
-PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (what, re.compile(pattern))
-    for what, pattern in (
-        # keys of OpenRouter and DeepSeek too
-        ("an OpenAI or Anthropic key", rf"\bsk-{_DIGIT}[\w-]{{16,}}"),
-        ("a Google key", r"\bAIza[\w-]{30,}"),
-        ("a Google token", r"\bya29\.[\w-]{20,}"),
-        ("an xAI key", r"\bxai-[A-Za-z0-9]{20,}"),
-        ("a Groq key", r"\bgsk_[A-Za-z0-9]{20,}"),
-        ("a Hugging Face token", r"\bhf_[A-Za-z0-9]{20,}"),
-        ("a Perplexity key", r"\bpplx-[A-Za-z0-9]{20,}"),
-        ("an NVIDIA key", r"\bnvapi-[\w-]{20,}"),
-        ("a Replicate token", r"\br8_[A-Za-z0-9]{20,}"),
-        ("an AWS key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-        ("a GitHub token", r"\b(?:gh[pousr]_|github_pat_)\w{20,}"),
-        ("a JWT", r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"),
-        ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY"),
-        ("a credential of an Authorization header", r"(?i:\b(?:bearer|basic))\s+(?=[^\s\"]*\d)[\w.~+/=-]{12,}"),
-    )
+from pytest_llmmetrics.cassettes.bodies import leaves, opened
+
+_SHAPES: list[dict[str, str]] = tomllib.loads(Path(__file__).with_name("key_shapes.toml").read_text("utf8"))["shape"]
+# one pass over a text for all shapes
+_KEYS = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(f"({each['pattern']})" for each in _SHAPES) + ")")
+_OTHERS = (
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY")),
+    (
+        "a credential of an Authorization header",
+        re.compile(r"(?i:\b(?:bearer|basic))\s{1,9}(?=[^\s\"\d]{0,200}\d)[\w.~+/=-]{12,}"),
+    ),
 )
 
 OPAQUE = frozenset(
     {"id", "signature", "thoughtsignature", "thought_signature", "encrypted_content", "obfuscation", "data"}
-    | {"embedding", "embeddings", "b64_json", "system_fingerprint", "etag", "responseid"}
+    | {"embedding", "embeddings", "b64_json", "system_fingerprint", "etag", "responseid", "images"}
 )
 """JSON keys whose values are random, but not secret; keys that end in `_id` are such keys too."""
 
-_RANDOM = re.compile(r"[A-Za-z0-9_+/=-]{32,}")
+DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,")
+
+UUID = re.compile(r"(?i:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+
+_RUN = re.compile(r"[A-Za-z0-9_+/=-]{32,}")
+_PART = re.compile(rf"{UUID.pattern}|[a-z0-9]{{32,}}|[0-9a-fA-F]{{32,}}")
+"""What may be a key inside a run: a UUID, hexadecimal digits, lower case with digits."""
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _BITS = 4.0
+_BITS_OF_HEX = 3.0
+_DIGITS = 4
+"""How many a key of lower case and digits has at least; a long word with a number has fewer."""
+_DEPTH = 3
 
 
 class SuspectedSecret(NamedTuple):
@@ -52,19 +58,57 @@ class SuspectedSecret(NamedTuple):
 
 
 def patterns_in(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the places that match a pattern of a provider's keys."""
-    for what, pattern in PATTERNS:
+    """Yield the places that have the shape of a provider's key."""
+    for match in _KEYS.finditer(text):
+        yield _SHAPES[(match.lastindex or 1) - 1]["what"], match.start(), match.end()
+    for what, pattern in _OTHERS:
         for match in pattern.finditer(text):
             yield what, match.start(), match.end()
 
 
 def random_in(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the places with a token as random as a key: long, with lower case, upper case and digits."""
-    for match in _RANDOM.finditer(text):
-        token = match[0]
-        kinds = (any(map(test, token)) for test in (str.islower, str.isupper, str.isdigit))
-        if all(kinds) and _entropy(token) > _BITS:
+    for match in _RUN.finditer(text):
+        if _is_random(match[0]):
             yield "a long random token", match.start(), match.end()
+
+
+def _is_random(token: str) -> bool:
+    kinds = (any(map(test, token)) for test in (str.islower, str.isupper, str.isdigit))
+    return all(kinds) and _entropy(token) > _BITS
+
+
+def perhaps_in(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the places that may be a key, or an id or a hash just as well: random tokens, UUIDs, hexadecimal digits.
+
+    A provider's key is none of them: it refuses a recording.
+    """
+    shaped = [(start, stop) for _, start, stop in patterns_in(text)]
+    for start, stop in _random_parts(text):
+        while shaped and shaped[0][1] <= start:
+            shaped.pop(0)
+        if not shaped or shaped[0][0] >= stop:
+            yield start, stop
+
+
+def _random_parts(text: str) -> Iterator[tuple[int, int]]:
+    for run in _RUN.finditer(text):
+        parts = [
+            (run.start() + part.start(), run.start() + part.end())
+            for part in _PART.finditer(run[0])
+            if sum(map(str.isdigit, part[0])) >= _DIGITS and _entropy(part[0]) > _BITS_OF_HEX
+        ]
+        if parts:
+            yield from parts
+        elif _is_random(run[0]):
+            yield run.start(), run.end()
+
+
+def encoded_in(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the tokens that encode in base64 a text with what may be a key."""
+    for match in _ENCODED.finditer(text):
+        if (plain := decoded(match[0])) and any(any(perhaps_in(each)) for each in readings(plain)):
+            yield match.start(), match.end()
 
 
 def _entropy(token: str) -> float:
@@ -74,31 +118,61 @@ def _entropy(token: str) -> float:
 
 def redact(text: str) -> str:
     """Replace what looks like a secret in a text for a message."""
-    for _, pattern in PATTERNS:
+    text = _KEYS.sub("[…]", text)
+    for _, pattern in _OTHERS:
         text = pattern.sub("[…]", text)
-    return _RANDOM.sub(lambda match: "[…]" if any(random_in(match[0])) else match[0], text)
+    return _RUN.sub(lambda match: "[…]" if _is_random(match[0]) else match[0], text)
 
 
-def scan(document: Any, text: str, known: Collection[str] = (), opaque: Collection[str] = ()) -> list[SuspectedSecret]:
+def readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
+    """Yield a text, and what it says without its percent-encoding and its base64."""
+    yield text
+    if depth == 0:
+        return
+    if "%" in text and (plain := unquote(text)) != text:
+        yield from readings(plain, depth - 1)
+    for match in _ENCODED.finditer(text):
+        if plain := decoded(match[0]):
+            yield from readings(plain, depth - 1)
+
+
+def decoded(token: str) -> str:
+    """Return the printable text that a token encodes in base64; empty: none."""
+    body = token.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    if len(body) % 4 == 1:
+        return ""
+    try:
+        plain = base64.b64decode(body + "=" * (-len(body) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
+    return plain if plain.replace("\n", "").replace("\r", "").replace("\t", "").isprintable() else ""
+
+
+def is_spared(key: str, opaque: Collection[str]) -> bool:
+    """Tell whether the values of this JSON key are random, but not secret. `opaque` are in lower case."""
+    return key in OPAQUE or key in opaque or key.endswith("_id")
+
+
+def scan(
+    document: Any, text: str, known: Mapping[str, str] | None = None, opaque: Collection[str] = ()
+) -> list[SuspectedSecret]:
     """Find what looks like a secret in a cassette: in its values, in joined pieces of a stream, and in its text.
 
-    `known` are the credentials of the requests; `opaque` are more JSON keys with random values.
+    `known` are the values that a cassette does not keep, with what each was; `opaque` are more JSON keys with random
+    values.
     """
-    spared = OPAQUE | {each.lower() for each in opaque}
+    lowered = {each.lower() for each in opaque}
     secrets: dict[SuspectedSecret, None] = {}
     words: dict[str, list[str]] = {}
-    for path, key, value in leaves(document, ""):
-        for what, _, _ in patterns_in(value):
-            secrets[SuspectedSecret(path, what)] = None
-        if any(each in value for each in known):
-            secrets[SuspectedSecret(path, "a credential that was sent with the request")] = None
-        if key not in spared and not key.endswith("_id"):
-            for what, _, _ in random_in(value):
-                secrets[SuspectedSecret(path, what)] = None
-        words.setdefault(re.sub(r"\.event\[\d+\]", ".event[]", path), []).append(value)
+    for leaf in leaves(opened(document)):
+        for what in _found_in(leaf.text, known or {}):
+            secrets[SuspectedSecret(leaf.path, what)] = None
+        if not is_spared(leaf.key, lowered) and not DATA_URL.match(leaf.text):
+            for what, _, _ in random_in(leaf.text):
+                secrets[SuspectedSecret(leaf.path, what)] = None
+        words.setdefault(leaf.stream, []).append(leaf.text)
     for path, pieces in words.items():
-        joined = "".join(pieces)
-        if len(pieces) > 1 and (any(patterns_in(joined)) or any(each in joined for each in known)):
+        if path and len(pieces) > 1 and any(_found_in("".join(pieces), known or {})):
             secrets[SuspectedSecret(path, "a secret, joined from the events of the stream")] = None
     if not secrets:
         # last check: the whole text, for what is in no value
@@ -107,39 +181,10 @@ def scan(document: Any, text: str, known: Collection[str] = (), opaque: Collecti
     return list(secrets)
 
 
-def leaves(value: Any, path: str, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield every string in a document, with its path and its key. JSON and streams inside a string are parsed."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from leaves(each, f"{path}.{name}" if path else str(name), str(name).lower())
-    elif isinstance(value, list | tuple):
-        for n, each in enumerate(value):
-            yield from leaves(each, f"{path}[{n}]", key)
-    elif isinstance(value, bytes):
-        yield path, key, value.decode("latin1")
-    elif isinstance(value, str):
-        inner = opened(value)
-        if inner is None:
-            yield path, key, value
-        else:
-            yield from leaves(inner, path, key)
-
-
-def opened(text: str) -> Any:
-    """Parse the JSON in a string, or a stream's events as a mapping; None: plain text."""
-    start = text.lstrip()[:1]
-    if start in ("{", "["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            pass
-    lines = [line.partition("data:")[2] or line for line in text.splitlines() if line.strip()]
-    docs = [doc for line in lines if line.strip()[:1] == "{" and (doc := _json(line)) is not None]
-    return {f"event[{n}]": doc for n, doc in enumerate(docs)} if docs else None
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+def _found_in(text: str, known: Mapping[str, str]) -> Iterator[str]:
+    for reading in readings(text):
+        for what, _, _ in patterns_in(reading):
+            yield what
+        for value, what in known.items():
+            if value in reading:
+                yield what

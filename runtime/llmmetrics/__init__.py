@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from llmmetrics.budgets.budget import SpendAlert
 from llmmetrics.budgets.run import Run
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.failover import afirst, first
 from llmmetrics.core.spending import spending

@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics.budgets.budget import SpendAlert
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core import availability
 from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.engine import Engine

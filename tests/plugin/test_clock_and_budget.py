@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
+from llmmetrics.system.clock import SystemClock
 from pytest_llmmetrics import faults, usd
 from pytest_llmmetrics.clock import ClockError
 
@@ -41,6 +42,18 @@ def test_the_clock_stands_still_once_it_is_moved(llm_clock):
     assert time.monotonic() > real
     llm_clock.stop()
     assert llm_clock.now >= before
+
+
+def test_the_clock_of_leases_moves_forward_with_it(llm_clock):
+    clock = SystemClock()
+    before = clock.uptime()
+    llm_clock.advance(hours=1)
+    assert 3600 <= clock.uptime() - before < 3700
+    llm_clock.advance(hours=-2)
+    llm_clock.advance(minutes=1)
+    assert 3660 <= clock.uptime() - before < 3760
+    llm_clock.stop()
+    assert 0 <= clock.uptime() - before < 100
 
 
 def test_async_code_goes_on(llm_clock):

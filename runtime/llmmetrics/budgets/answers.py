@@ -106,6 +106,11 @@ class ProcessAnswers:
         self._lock, self._kept = Lock(), {}
 
 
+def _id(answer: AnswerKey) -> CallId:
+    """Return the id under which a ledger keeps an answer: it knows answers by their owner alone."""
+    return CallId(f"{answer.owner}#{answer.number}" if answer.number else answer.owner, 0)
+
+
 class LedgerAnswers:
     """The answers of all processes that share a ledger."""
 
@@ -115,15 +120,15 @@ class LedgerAnswers:
 
     def keep(self, answer: AnswerKey, kept: Kept, entry: Entry | None = None) -> None:
         amount = min(kept.amount, LARGEST)
-        pending = Entry(kept.backend, CallId(*answer), amount, kept.admitted, Basis.PENDING)
+        pending = Entry(kept.backend, _id(answer), amount, kept.admitted, Basis.PENDING)
         self._budget.defer(pending, entry, pending.id, kept.note)
 
     def find(self, answer: AnswerKey) -> Kept | None:
-        found = self._guard.pending(CallId(*answer))
+        found = self._guard.pending(_id(answer))
         return None if found is None else Kept(found.key, found.admitted, found.amount, found.note)
 
     def settle(self, answer: AnswerKey, kept: Kept, basis: Basis = Basis.KNOWN) -> None:
-        self._budget.settle(Entry(kept.backend, CallId(*answer), min(kept.amount, LARGEST), kept.admitted, basis))
+        self._budget.settle(Entry(kept.backend, _id(answer), min(kept.amount, LARGEST), kept.admitted, basis))
 
     def advance(self, mark: str, to: int) -> int:
         return self._guard.advance(mark, to)

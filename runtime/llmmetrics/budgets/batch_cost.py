@@ -12,7 +12,7 @@ from llmmetrics.pricing.worst_case import worst_case
 from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.settings.price_lookup import BATCH, Place, PriceLookup
 from llmmetrics.wire.estimation.estimate import prompt_tokens
-from llmmetrics.wire.format import Billing
+from llmmetrics.wire.format import Billing, Format, text
 from llmmetrics.wire.later import BatchRequest
 
 
@@ -50,31 +50,60 @@ class BatchCost(NamedTuple):
         return next(iter(self.models)) if len(self.models) == 1 else None
 
 
-class BatchPricing:
-    """Prices the requests of batches at one place. `own` gives the configured price of a model."""
+class _Priced(NamedTuple):
+    """How the requests of one path and model are priced."""
 
-    def __init__(self, lookup: PriceLookup, place: Place, own: Callable[[str], Price | None]) -> None:
+    format: Format
+    price: Price
+    window: int | None
+
+
+class BatchPricing:
+    """Prices the requests of batches at one place. `own` gives the configured price of a model.
+
+    `most` is the most output tokens of a model without a documented maximum; `estimates`: prompts are estimated, too.
+    """
+
+    def __init__(
+        self,
+        lookup: PriceLookup,
+        place: Place,
+        own: Callable[[str], Price | None],
+        most: int | None = None,
+        *,
+        estimates: bool = True,
+    ) -> None:
         self._lookup = lookup
         self._place = place
         self._own = own
+        self._most = most
+        self._estimates = estimates
+        self._known: dict[tuple[str, str | None], _Priced | None] = {}
+        """A file may have 50,000 lines, of one path and model."""
 
     def request(self, request: BatchRequest) -> BatchCost | None:
         """Return what one request may cost; None if it cannot be read, or no price is known."""
-        provider = self._place.provider or wire.ANY
-        if billing_of("", request.path, provider) is Billing.FREE:
-            return BatchCost(requests=1)
-        claimed = wire.claim("POST", "", request.path, provider)
-        model = claimed and (claimed.model or request.body.get("model"))
-        if claimed is None or claimed.format.bound is not None or not isinstance(model, str):
+        path, asked = request.path, text(request.body.get("model"))
+        if (path, asked) not in self._known:
+            self._known[path, asked] = self._find(path, asked)
+        priced = self._known[path, asked]
+        if priced is None:
+            free = billing_of("", path, self._place.provider or wire.ANY) is Billing.FREE
+            return BatchCost(requests=1) if free else None
+        format, price, window = priced
+        body = json.dumps(request.body, ensure_ascii=False).encode()
+        worst = worst_case(price, format, body, window, asked, most=self._most).cost
+        prompt = prompt_tokens(body, format, asked) if self._estimates else 0
+        models = frozenset([asked]) if asked else frozenset()
+        return BatchCost(worst, price.at(prompt).get("input", 0) * prompt, models, 1)
+
+    def _find(self, path: str, asked: str | None) -> _Priced | None:
+        claimed = wire.claim("POST", "", path, self._place.provider or wire.ANY)
+        model = claimed and (claimed.model or asked)
+        if claimed is None or model is None or claimed.format.bound or claimed.format.billing is Billing.FREE:
             return None
         price = self._own(model) or self._lookup.listed(self._place, (model,), BATCH)
-        if price is None:
-            return None
-        body = json.dumps(request.body, ensure_ascii=False).encode()
-        window = self._lookup.window(self._place, model)
-        worst = worst_case(price, claimed.format, body, window, model).cost
-        prompt = prompt_tokens(body, claimed.format, model)
-        return BatchCost(worst, price.at(prompt).get("input", 0) * prompt, frozenset([model]), 1)
+        return None if price is None else _Priced(claimed.format, price, self._lookup.window(self._place, model))
 
     def requests(self, requests: Iterable[BatchRequest]) -> BatchCost | None:
         """Return what several requests may cost; None if one of them is not known."""

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from functools import partial
-from itertools import count
-from typing import NamedTuple
 from uuid import uuid4
 
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import MOST
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
-from llmmetrics.budgets.worker import Worker
+from llmmetrics.budgets.spend_alerts import SpendAlert, SpendAlerts
+from llmmetrics.budgets.spend_limit import SpendLimit
+from llmmetrics.budgets.tag_sums import TagSums
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
 from llmmetrics.settings.model import Budget as Settings
@@ -32,89 +30,15 @@ from llmmetrics.system.clock import Clock
 
 log = logging.getLogger("llmmetrics")
 
-_ATTO = 10**6
-"""Attodollars in a pico-dollar."""
-
 REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
 LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
 """The kinds of ledger errors. The metrics have all of them, with 0, from the start."""
 
 
-def usd(pico: int) -> Decimal:
-    """Convert pico-dollars to USD, without zeros at the end."""
-    amount = Decimal(pico).scaleb(-12)
-    whole = amount.to_integral_value()
-    return whole if whole == amount else amount.normalize()
-
-
-def pico(atto: int) -> int:
-    """Round attodollars to the nearest pico-dollar."""
-    return (atto + _ATTO // 2) // _ATTO
-
-
-def pico_up(atto: int) -> int:
-    """Round attodollars up to pico-dollars."""
-    return -(-atto // _ATTO)
-
-
 def _new_owner() -> str:
     """Make the name of one process life. A pid is none: the system gives it again to a later process."""
     return uuid4().hex[:16]
-
-
-class SpendAlert(NamedTuple):
-    """A share of a limit that this window's spend has reached; amounts in USD."""
-
-    backend: str
-    share: Decimal
-    spent: Decimal
-    limit: Decimal
-    window_start: datetime
-    resets_at: datetime | None
-    worst_case: Decimal = Decimal(0)
-    """The part of `spent` that calls of unknown outcome may have cost at most."""
-
-
-@dataclass
-class SpendLimit:
-    """One backend's limit, in pico-dollars a window."""
-
-    backend: str
-    limit: int
-    shape: WindowSchedule
-    window: Window | None = None
-    spent: int = 0
-    """What the ledger has said last of this window."""
-    reserved: int = 0
-    generation: int = 0
-    alerted: set[Decimal] = field(default_factory=set)
-    used: bool = False
-    """Whether this owner has had a number."""
-    numbers: Iterator[int] = field(default_factory=count)
-    unused: list[int] = field(default_factory=list)
-    """Numbers whose calls were refused: they are given again, so that the settled numbers have no gaps."""
-
-    def at(self, now: datetime) -> Window:
-        """Return the window of this moment. Every window has alerts of its own."""
-        window = self.window
-        if window is None or not window.holds(now):
-            self.window = window = self.shape.window(now)
-            self.alerted = set()
-            self.spent = self.reserved = self.generation = 0
-        return window
-
-    def number(self) -> int:
-        """Return a number for a call."""
-        self.used = True
-        try:
-            return self.unused.pop()
-        except IndexError:
-            return next(self.numbers)
-
-    def forked(self) -> None:
-        """Begin the numbers of another owner."""
-        self.numbers, self.unused, self.used = count(), [], False
 
 
 class SpendLimits:
@@ -135,11 +59,10 @@ class SpendLimits:
         self._settings = settings
         self._clock = clock
         self._families = families
-        self._on_alert = on_alert
-        self.alerts = Worker("llmmetrics-alerts")
-        """Calls `on_alert`, which may itself make calls that wait for the ledger's thread."""
         self.guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
         """The ledger, as it is asked for this process."""
+        self.alerts = SpendAlerts(settings.spend_alerts, self.guard, families, on_alert)
+        self.tag_sums = TagSums()
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
@@ -191,7 +114,7 @@ class SpendLimits:
     def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
         reserved = line.reserved if reason == "limit" else 0
-        worst = self._worst_case(line, window) if reason == "limit" else None
+        worst = self.guard.worst_case(line.backend, window) if reason == "limit" else None
         amounts = usd(line.spent), usd(reserved), usd(line.limit)
         return BudgetExceeded(
             line.backend,
@@ -202,12 +125,6 @@ class SpendLimits:
             worst_case=None if worst is None else usd(worst),
         )
 
-    def _worst_case(self, line: SpendLimit, window: Window) -> int | None:
-        try:
-            return self.guard.balance(line.backend, window).worst_case
-        except LedgerError:
-            return None
-
     def _stands(self, line: SpendLimit, window: Window, answer: Standing | Balance) -> None:
         """Note how the ledger says that a window stands."""
         line.spent, line.reserved = answer.spent, answer.reserved
@@ -216,7 +133,7 @@ class SpendLimits:
         if answer.generation != line.generation:
             # an operator has reset it: its alerts come again
             line.generation, line.alerted = answer.generation, set()
-        self._alert(line, window, answer.spent)
+        self.alerts.look(line, window, answer.spent)
 
     def _would_refuse(self, line: SpendLimit, reason: Reason) -> None:
         self._families["shadow_refusals"].labels(line.backend, reason).inc()
@@ -232,7 +149,7 @@ class SpendLimits:
             if admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
             return
-        self.settle(admitted._replace(amount=min(amount, MOST), basis=basis))
+        self.settle(Entry(admitted.key, admitted.id, min(amount, MOST), admitted.admitted, basis))
 
     def settle(self, entry: Entry) -> None:
         """Book an entry, also one of an answer that came later."""
@@ -243,7 +160,7 @@ class SpendLimits:
     def _spent(self, line: SpendLimit, admitted: datetime, spent: int) -> None:
         if line.window is not None and line.window.holds(admitted):
             line.spent = spent
-            self._alert(line, line.window, spent)
+            self.alerts.look(line, line.window, spent)
 
     def defer(self, entry: Entry, admitted: Entry | None, answer: CallId, note: str) -> None:
         """Book an entry as pending until its answer comes, in place of what an admitted call has reserved.
@@ -258,42 +175,12 @@ class SpendLimits:
                 line.unused.append(admitted.id.number)
             self._spent(line, entry.admitted, booked.spent)
 
-    def _alert(self, line: SpendLimit, window: Window, spent: int) -> None:
-        for share in self._settings.spend_alerts:
-            if share in line.alerted or spent < share * line.limit:
-                continue
-            claimed = self.guard.claim_alert(line.backend, window, str(share))
-            if claimed is None:
-                return
-            line.alerted.add(share)
-            # else another process has told it
-            if claimed:
-                self._told(line, window, share, spent)
-
-    def _told(self, line: SpendLimit, window: Window, share: Decimal, spent: int) -> None:
-        ends = window.start, window.resets_at
-        worst = usd(self._worst_case(line, window) or 0)
-        alert = SpendAlert(line.backend, share, usd(spent), usd(line.limit), *ends, worst)
-        log.warning(
-            "%r has spent $%s%s, which is %d %% or more of its $%s since %s",
-            *(alert.backend, alert.spent, f" (${worst} of it are worst cases)" if worst else ""),
-            *(share * 100, alert.limit, window.start.isoformat()),
-        )
-        if self._on_alert:
-            self.alerts.submit(partial(self._tell, self._on_alert, alert))
-
-    def _tell(self, on_alert: Callable[[SpendAlert], object], alert: SpendAlert) -> None:
-        try:
-            on_alert(alert)
-        except Exception as exc:
-            self._families["internal"].labels("on_spend_alert").inc()
-            log.warning("on_spend_alert raised %s: the alert is lost, the call goes on", type(exc).__name__)
-
     # now and then
 
     def recur(self) -> None:
         """Renew the leases of calls in flight, and book what waits."""
         self.guard.catch_up()
+        self.tag_sums.flush(self.guard)
         self._expire()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, Kept, provider_key
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.max_output import shows_all
@@ -25,6 +27,8 @@ from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import parse
 from llmmetrics.wire.later import Batch
 from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
+
+log = logging.getLogger("llmmetrics")
 
 
 class BoundedCall(Protocol):
@@ -58,18 +62,22 @@ class CallBounds:
         find: Callable[[AnswerKey], Kept | None],
     ) -> None:
         self._most_output = {each.name: each.worst_output_tokens for each in settings.backends}
+        self._estimates = not settings.budget.books_worst_cases
         self._price_lookup = price_lookup
         self._backends = backends
         self._find = find
         """Finds what is kept of an answer or an uploaded file."""
+        self._unseen_told = False
 
     def price(self, call: BoundedCall) -> Price | None:
         """Return the price of a call that is billed by its usage; None if it is not known."""
+        if call.series.price is not None:
+            return call.series.price
         tier, region = asked_tier(call.format, call.request_body), None
         if call.format.geo_name is not None:
             # the region that makes it cost most
             region = region_of(dearest_geo(call.model, asked_region(call.format, call.request_body)))
-        return call.series.price or self._price_lookup.listed(call.route, (call.model,), tier, region)
+        return self._price_lookup.listed(call.route, (call.model,), tier, region)
 
     def worst(self, call: BoundedCall) -> WorstCase:
         """Return the most that a call may come to; note what a batch may."""
@@ -100,7 +108,8 @@ class CallBounds:
 
     def pricing(self, backend: str, place: Place) -> BatchPricing:
         """Return what prices the requests of batches of a backend."""
-        return BatchPricing(self._price_lookup, place, lambda model: self._backends.own_price(backend, model))
+        own, most = partial(self._backends.own_price, backend), self._most_output.get(backend)
+        return BatchPricing(self._price_lookup, place, own, most, estimates=self._estimates)
 
     def _batch_cost(self, call: BoundedCall, batch: Batch) -> BatchCost | None:
         """Return what a batch may cost; None if that is not known: a file was not seen, or a price is not known."""
@@ -111,6 +120,13 @@ class CallBounds:
         for file in batch.inputs(fields):
             row = self._find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
             seen = BatchCost.of(row.note) if row else None
+            if seen is None and not self._unseen_told:
+                self._unseen_told = True
+                log.warning(
+                    "what a batch at %r may cost is not known: no metered client has uploaded its file, or a price of "
+                    "its requests is not known. LlmSettings.Budget.OnUnknownPrice decides about it (docs/later.md)",
+                    call.series.backend,
+                )
             total = total.plus(seen) if total and seen else None
         return total if total and total.requests else None
 

@@ -7,18 +7,22 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakMethod, finalize
 
+from llmmetrics.budgets.amounts import pico_up, usd
 from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
-from llmmetrics.budgets.budget import SpendAlert, SpendLimit, SpendLimits, pico_up, usd
+from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
+from llmmetrics.budgets.spend_limit import SpendLimit
 from llmmetrics.budgets.worker import Worker
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError
 from llmmetrics.metrics.registry import PICO, Families, Spend
@@ -41,7 +45,10 @@ SCRAPE = 0.5
 """Seconds that a scrape waits for the ledger."""
 
 RECURRENCE = 1.0
-"""Seconds between two looks at what waits; a third of a lease, where that is less."""
+"""Seconds between two looks at what waits; a tenth of a lease, where that is less."""
+
+SWEEP = 60.0
+"""Seconds between two looks for named runs whose time is over."""
 
 GOODBYE = 5.0
 """Seconds that the end of the process waits for what is still to be booked."""
@@ -144,12 +151,14 @@ class Enforcer:
         }
         journal = Journal(state_directory() / "journal", _digest(f"{self.ledger.name} {namespace}"))
         self.budget = SpendLimits(self.settings, lines, self.ledger, journal, host.clock, host.families, on_alert)
-        self._families, self._swallow = host.families, host.swallow
+        self._families, self._swallow, self._clock = host.families, host.swallow, host.clock
+        self._sweeps_at = float("-inf")
+        self._counts: Mapping[str, int] | None = None
         self.answers: AnswerStore = LedgerAnswers(self.budget)
         self.bounds = CallBounds(settings, host.price_lookup, host.backends, self.answers.find)
         self.strict = self.settings.mode is BudgetMode.STRICT
         again = WeakMethod(self._recur)
-        interval = min(self.settings.lease_seconds / 3, RECURRENCE)
+        interval = min(self.settings.lease_seconds / 10, RECURRENCE)
         self.worker = Worker("llmmetrics-ledger", interval, lambda: (recur := again()) and recur())
         self._flush = WeakMethod(host.flush)
         host.families.has_budgets(self.spends)
@@ -201,9 +210,19 @@ class Enforcer:
         else:
             task()
 
+    def add_tagged(self, tags: Iterable[tuple[str, str]], cost: int) -> None:
+        """Add a cost in attodollars to the ledger's sums by tag."""
+        self.worker.start()
+        self.budget.tag_sums.add(tags, cost, self._clock.now())
+
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""
-        return self._asked(self.budget.spends) or {}
+        found = self._asked(self._look)
+        self._counts = found and found[1]
+        return found[0] if found else {}
+
+    def _look(self) -> tuple[Mapping[str, Spend], Mapping[str, int]]:
+        return self.budget.spends(), self.answers.counts()
 
     def pending_amount(self, call: BudgetedCall) -> int:
         """Return what is booked for an answer until it is fetched: its worst case or an estimate."""
@@ -213,10 +232,10 @@ class Enforcer:
         return reserved or (pico_up(self.bounds.worst(call).cost) if call.admitted else 0)
 
     def pending_answers(self) -> Mapping[str, int] | None:
-        """Count the pending answers by backend; None of a ledger that does not answer at once."""
-        return self._asked(self.answers.counts)
+        """Return the number of pending answers by backend, as `spends` has read it; None if the ledger was away."""
+        return self._counts
 
-    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T] | None:
+    def _asked(self, ask: Callable[[], T]) -> T | None:
         try:
             return self.worker.submit(ask).result(SCRAPE) if self.ledger.blocking else ask()
         except LedgerError:
@@ -249,10 +268,18 @@ class Enforcer:
         if flush := self._flush():
             flush()
         self.budget.recur()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete the named runs whose time is over, now and then."""
+        if self._clock.monotonic() >= self._sweeps_at:
+            self._sweeps_at = self._clock.monotonic() + SWEEP
+            with suppress(LedgerError):
+                SharedRunLedger(self.budget).sweep(self._clock.now())
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:
-    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs", ledger.name, ledger.reach)
+    log.info("the budgets of %s are kept in %s: %s", ", ".join(limited) or "runs and tags", ledger.name, ledger.reach)
     if ledger.local and "KUBERNETES_SERVICE_HOST" in os.environ:
         log.warning(
             "the budgets are kept in %s, which is %s: under Kubernetes every pod has a budget of its own, and a new "
@@ -275,7 +302,7 @@ def _goodbye(worker: Worker, budget: SpendLimits, dropped: deque[Callable[[End],
             dropped.popleft()(End.DROPPED)
     worker.close(GOODBYE)
     # a callback may make calls, which the ledger's thread books
-    budget.alerts.close(GOODBYE)
+    budget.alerts.worker.close(GOODBYE)
     worker.close(GOODBYE)
     with suppress(Exception):
         budget.recur()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
-from llmmetrics.budgets.ledgers.base import Pending, ReplacedError
+from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
@@ -146,6 +146,29 @@ class ResilientLedger:
         """Do as `Ledger.advance`."""
         return self._ask(self.ledger.advance, mark, to)
 
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        """Do as `Ledger.marks`."""
+        return self._ask(self.ledger.marks, prefix)
+
+    def forget(self, name: str) -> None:
+        """Do as `Ledger.forget`."""
+        with self._lock:
+            # what it had is no loss
+            self._seen = {about: seen for about, seen in self._seen.items() if about[0] != name}
+            self._recent = deque((each for each in self._recent if each.key != name), maxlen=REMEMBERED)
+        self._ask(self.ledger.forget, name)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        """Do as `Ledger.tally`."""
+        self._ask(self.ledger.tally, id, sums)
+
+    def worst_case(self, key: str, window: Window) -> int | None:
+        """Read what a window has booked as worst case; None if the ledger is away."""
+        try:
+            return self.balance(key, window).worst_case
+        except LedgerError:
+            return None
+
     def claim_alert(self, key: str, window: Window, share: str) -> bool | None:
         """Do as `Ledger.claim_alert`; None if the ledger is away."""
         try:
@@ -173,24 +196,29 @@ class ResilientLedger:
         """Book an entry that the ledger was never asked to book."""
         window = self._window_of(entry.key, entry.admitted)
         known = self.seen(entry.key, window)
-        booked = self._settle(entry)
+        # not `_settle`, which would look for the window, and note the answer, once more
+        booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
+        self._remember(entry)
         self._booked(entry, window, known, booked)
         return booked.spent
 
     def _booked(self, entry: Entry, window: Window, known: _Seen, booked: Booked) -> None:
         """Note the answer to a booking that the ledger was never asked for."""
         answer, ours = _Seen.of(booked), int(entry.amount > 0 and booked.first and not booked.replaced)
-        if answer._replace(bookings=answer.bookings - ours) < known:
+        if _Seen(answer.generation, answer.bookings - ours) < known:
             # it has lost something: remember what it should have, so that this booking does not hide that
             answer = known._replace(bookings=known.bookings + ours)
         self._note(entry.key, window, answer)
 
     def _settle(self, entry: Entry) -> Booked:
         answer = self._book(entry)
+        self._remember(entry)
+        return answer
+
+    def _remember(self, entry: Entry) -> None:
         if entry.amount:
             with self._lock:
                 self._recent.append(entry)
-        return answer
 
     def _book(self, entry: Entry) -> Booked:
         window = self._window_of(entry.key, entry.admitted)
@@ -205,7 +233,8 @@ class ResilientLedger:
             raise NotAskedError(f"{self.ledger.name} failed a moment ago")
         try:
             try:
-                self._replay(backlog)
+                if self._journal:
+                    self._replay(backlog)
                 return ask(*args)
             except ReplacedError as exc:
                 self._send_again(exc)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import wraps
 from itertools import count
@@ -14,10 +14,10 @@ from math import inf
 from threading import Lock
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from llmmetrics.budgets.budget import usd
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis
-from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal
+from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger
 from llmmetrics.system import processes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["strict", "documented", "shadow"]
 
 _names = count(1)
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Hold(NamedTuple):
@@ -65,9 +67,12 @@ class Run:
     def __init__(self, limits: RunLimits) -> None:
         self.of = limits
         self.name = limits.name or f"run-{next(_names)}"
+        self.pinned = False
+        """Whether its ledger is not that of the meter that counts a call."""
         self.open = 0
         """How many blocks of it are open."""
         self._pid = processes.pid
+        self._kept_until = _LONG_AGO
         self._budget: RunBudget | None = None
         self._rows: dict[tuple[str, str], Counter[str]] = {}
         self._lock = Lock()
@@ -135,6 +140,17 @@ class Run:
     def is_same(self, other: Run) -> bool:
         """Return whether two objects are one run: a name stands for one run."""
         return self is other or (self.named and self.of.name == other.of.name)
+
+    def keep(self, ledger: SharedRunLedger, now: datetime) -> None:
+        """Keep a named run for its time to live from now; asks the ledger four times in that time, at most."""
+        if now >= self._kept_until - timedelta(seconds=self.of.ttl * 0.75):
+            self._kept_until = now + timedelta(seconds=self.of.ttl)
+            ledger.keep(self.name, now, self._kept_until)
+
+    def pin(self, ledger: SharedRunLedger, lease: float) -> None:
+        """Keep a named run in this ledger, whatever meter counts a call of it."""
+        self.keep_in(ledger, lease)
+        self.pinned = True
 
     def keep_in(self, ledger: RunLedger, lease: float) -> None:
         """Set the ledger, unless it has one."""

@@ -12,7 +12,7 @@ from uuid import uuid4
 from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Standing
-from llmmetrics.budgets.ledgers.base import MOST
+from llmmetrics.budgets.ledgers.base import MOST, milliseconds
 from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
@@ -24,7 +24,10 @@ ALWAYS = WindowSchedule(ResetPeriod.NEVER).window(datetime(2000, 1, 1, tzinfo=UT
 """The window of every run: all time."""
 
 RUN = "run:"
-"""What the keys of runs begin with."""
+"""What the keys of runs begin with; the unit and the name follow."""
+
+ENDS = "run-ends:"
+"""What the marks begin with that say until when a run is kept, in milliseconds since 1970; the name follows."""
 
 
 class Amounts(NamedTuple):
@@ -102,13 +105,30 @@ class SharedRunLedger:
     def balance(self, key: str, window: Window) -> Balance:
         return self._limits.guard.balance(key, window)
 
+    def keep(self, run: str, now: datetime, until: datetime) -> None:
+        """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""
+        before = self._limits.guard.advance(f"{ENDS}{run}", milliseconds(until))
+        if before < milliseconds(now):
+            self._forget(run)
+
+    def sweep(self, now: datetime) -> None:
+        """Delete the runs whose time is over."""
+        for mark, until in self._limits.guard.marks(ENDS).items():
+            if until < milliseconds(now):
+                self._forget(mark.removeprefix(ENDS))
+                self._limits.guard.forget(mark)
+
+    def _forget(self, run: str) -> None:
+        for unit in UNITS:
+            self._limits.guard.forget(f"{RUN}{unit}:{run}")
+
 
 class _Line:
     """One unit of a run: its key in the ledger, its limit, and the numbers of its calls."""
 
     def __init__(self, run: str, unit: str, limit: int | None) -> None:
         self.unit = unit
-        self.key = f"{RUN}{run}:{unit}"
+        self.key = f"{RUN}{unit}:{run}"
         self.limit = limit
         self._numbers = count()
         self.unused: list[int] = []

@@ -196,6 +196,11 @@ def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
     )
     action.add_argument("--backend", metavar="NAME", help="only this backend")
     action.add_argument("--json", action="store_true", help="print JSON; amounts are strings")
+    if name == "show":
+        action.add_argument("--by", metavar="TAG", help="what the calls of each value of this tag cost")
+        action.add_argument(
+            "--window", metavar="MONTH", help="of --by: a month or a day in UTC, as 2026-11; else this one"
+        )
     if name == "release":
         action.add_argument(
             "--unknown", action="store_true", required=True, help="the calls whose outcome is not known, all of them"
@@ -204,7 +209,7 @@ def _budget_options(action: argparse.ArgumentParser, name: str) -> None:
         action.add_argument("--before", metavar="DATE", required=True, help="a date in UTC, as 2026-01-31")
     if name in ("reset", "release", "prune"):
         action.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    action.set_defaults(yes=False, before=None, wrong=action.error)
+    action.set_defaults(yes=False, before=None, by=None, window=None, wrong=action.error)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
-from llmmetrics.budgets.accounts import Account, of_ledger, of_settings
+from llmmetrics.budgets.accounts import Account, budget_rows, of_ledger, of_settings
 from llmmetrics.budgets.enforcer import place_of
 from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
 from llmmetrics.cli.budget_tables import (
@@ -24,6 +24,7 @@ from llmmetrics.cli.budget_tables import (
     window_fields,
     window_table,
 )
+from llmmetrics.cli.budget_tags import days_of, sum_fields, sums_table
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import when
 from llmmetrics.errors import ConfigError
@@ -52,6 +53,10 @@ class BudgetQuestion(NamedTuple):
     yes: bool
     before: str | None
     """The date of `prune`."""
+    by: str | None = None
+    """The tag whose sums `show` prints."""
+    window: str | None = None
+    """The month or day of these sums."""
 
 
 class _Books(NamedTuple):
@@ -120,6 +125,12 @@ def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
 
 
 def _show(books: _Books) -> int:
+    if (tag := books.asked.by) is not None:
+        sums = books.ledger.tallies(tag, *days_of(books.asked.window, books.clock.now()))
+        if books.asked.json:
+            return books.print(values=sum_fields(sums))
+        sys.stdout.writelines(sums_table(tag, sums))
+        return 0
     accounts = books.accounts()
     if books.asked.json:
         return books.print(budgets=map(account_fields, accounts))
@@ -130,7 +141,7 @@ def _show(books: _Books) -> int:
 
 
 def _history(books: _Books) -> int:
-    rows = books.chosen(books.ledger.history())
+    rows = books.chosen(budget_rows(books.ledger))
     corrections = books.ledger.corrections(books.asked.backend)
     if books.asked.json:
         resets, releases = ([each for each in corrections if each.kind == kind] for kind in ("reset", "release"))

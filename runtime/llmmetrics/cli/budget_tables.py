@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from llmmetrics.budgets.accounts import Account
-from llmmetrics.budgets.budget import usd
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.ledgers import Basis, Correction, WindowRow
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.output.tables import aligned, money, when

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
-from llmmetrics.budgets.budget import pico_up
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core.call import Call

@@ -55,6 +55,14 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
     )
 
 
+def unknown_path(backend: str, url: str) -> tuple[str, str]:
+    """Write the warning that a limited backend gets a request that no table knows; return its topic and text."""
+    return f"path {url}", (
+        f"POST {url} is neither a call nor known to be free: nothing of it is counted for {backend!r}. It is refused "
+        "when the budget is spent. Register a format for it (docs/formats.md), or send it past the meter"
+    )
+
+
 def unpriced(series: CallSeries, outcome: Outcome, url: str) -> tuple[str, str]:
     """Write the warning that a call counts no cost; return its topic and text."""
     if outcome.usage and UNCOUNTED in outcome.usage.buckets:

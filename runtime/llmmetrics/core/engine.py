@@ -11,16 +11,17 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
-from llmmetrics.budgets.budget import SpendAlert, pico
+from llmmetrics.budgets.amounts import pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run_budget import RunLedger, SharedRunLedger
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.context import NOTHING, CallContext, current
-from llmmetrics.core.fetch import Fetch, Passage, Upload
+from llmmetrics.core.fetch import Fetch, Passage, UnknownRequest, Upload
 from llmmetrics.core.health import BackendHealth, Circuit
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
@@ -88,7 +89,8 @@ class Engine:
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
-        if limited:
+        attribution = self.settings.attribution
+        if limited or (attribution.keys and self.settings.budget.ledger is not None):
             self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
         processes.on_fork(self._forked)
         self._guarded("warm", self.price_lookup.catalogue.warm)
@@ -148,22 +150,29 @@ class Engine:
             return Fetch(self, route, route.fetch)
         name = route.label(None)
         self.families["unmetered"].labels(name).inc()
-        if route.upload is not None and self.enforcer is not None and name in self.enforcer.budget.lines:
+        if self.enforcer is None or name not in self.enforcer.budget.lines:
+            return None
+        if route.upload is not None:
             return Upload(self, route, route.upload, self.enforcer.bounds.pricing(name, route))
+        if route.unknown:
+            self.say(*call_log.unknown_path(name, route.url))
+            return UnknownRequest(self, route, name)
         return None
 
-    def admit(self, call: Call) -> BudgetExceeded | None:
+    def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
         return _noted(call, self._admit(call))
 
-    async def aadmit(self, call: Call) -> BudgetExceeded | None:
+    async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
         call.asynchronous = True
         asked = self.enforcer
         return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
 
-    def _admit(self, call: Call) -> BudgetExceeded | None:
+    def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the runs of a call, then the budget of its backend."""
+        if isinstance(call, UnknownRequest):
+            return None if self.enforcer is None else self.enforcer.admit(call)
         try:
             if call.gated and (refusal := self._gate.admit(call)):
                 return refusal
@@ -189,12 +198,13 @@ class Engine:
         except Exception as exc:
             self.swallow("book", exc)
 
-    def shared_runs(self) -> RunLedger:
+    def shared_runs(self) -> SharedRunLedger:
         """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
         if self.enforcer is None:
             # no backend has a limit
             self.fund(Enforcer(self.settings, {}, self, None))
         assert self.enforcer is not None, "it was just set"
+        self.enforcer.worker.start()
         return SharedRunLedger(self.enforcer.budget)
 
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:
@@ -205,9 +215,19 @@ class Engine:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
 
-    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage, cost: int | None) -> None:
+    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count tokens and a cost (attodollars) by the tags of a call."""
-        self._tagged.add(tuple(tags), backend, usage, cost)
+        self._tagged.add(tags, backend, usage, cost)
+        if self.enforcer is not None and cost:
+            self.enforcer.add_tagged(tags, cost)
+
+    def give_back(self, request: UnknownRequest) -> None:
+        """Tell the budget that a request is over, of which nothing is booked."""
+        try:
+            if self.enforcer is not None:
+                self.enforcer.book(request)
+        except Exception as exc:
+            self.swallow("book", exc)
 
     def series_of(self, backend: str, model: str) -> CallSeries:
         """Return the series of a backend and model."""
@@ -227,7 +247,9 @@ class Engine:
         series, usage = call.series, outcome.usage
         call.later = outcome.later
         if usage is None:
-            cost, call.amount = None, 0
+            # what a pending answer costs is not known yet: a run books what is reserved for it
+            cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
+            call.amount = 0
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
@@ -239,7 +261,7 @@ class Engine:
         if call.runs:
             call.tokens = usage.total if usage else 0
         if call.tags:
-            self._tagged.add(call.tags, series.backend, usage, 0 if usage is None else cost)
+            self.tag(call.tags, series.backend, usage, cost)
         if call.trial is not None:
             call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         if call.retry:
@@ -248,7 +270,7 @@ class Engine:
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, 0 if usage is None else cost))
+            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, cost))
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""
@@ -351,7 +373,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
     if call.trial is not None:
         call.trial.refused = refusal

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
+from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core.routes import Route
 from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.reading.endings import End
@@ -14,9 +17,11 @@ from llmmetrics.reading.results import LineBuffer, ResultReader, WholeBody
 from llmmetrics.reading.uploads import UploadReader
 from llmmetrics.system import processes
 from llmmetrics.wire import FetchClaim
-from llmmetrics.wire.format import Format
+from llmmetrics.wire.format import Billing, Format, Reading
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import Doc
+
+_FREE: Final = Format("unknown", "unknown", re.compile("(?!)"), (), lambda _: Reading(), billing=Billing.FREE)
 
 _NO_SERIES: Final = CallSeries("", "", lambda _: None, bool, bool, None)
 
@@ -36,12 +41,15 @@ class PassageKeeper(Protocol):
     def uploaded(self, upload: Upload) -> None:
         """Note what a batch of an uploaded file may cost."""
 
+    def give_back(self, request: UnknownRequest) -> None:
+        """Tell the budget that a request is over, of which nothing is booked."""
+
 
 class Passage:
     """Follows a request that is no call to its end, with the methods that a door calls on a `Call`."""
 
-    series = _NO_SERIES
-    """No backend's: it is neither limited nor changed."""
+    series: CallSeries = _NO_SERIES
+    """By default no backend's: it is neither limited nor changed."""
     http_status: int | None = None
     retry = streamed = False
     asynchronous = False
@@ -131,3 +139,32 @@ class Upload(Passage):
     def _over(self, *, whole: bool) -> None:  # noqa: ARG002 - the answer is a short JSON object
         if self.cost and self.cost.requests and self._reader and not self._reader.lines.broken:
             self.meter.uploaded(self)
+
+
+class UnknownRequest(Passage):
+    """A POST to a limited backend that no table knows: nothing of it is counted, and a spent budget refuses it."""
+
+    model: str | None = None
+    request_body = b""
+    request_size = known_amount = 0
+    admitted: Entry | None = None
+    amount: int | None = 0
+    basis = Basis.KNOWN
+    batch: BatchCost | None = None
+    unknown: str | None = None
+    trial = None
+    gated = False
+
+    def __init__(self, meter: PassageKeeper, route: Route, backend: str) -> None:
+        super().__init__(meter, route, _FREE)
+        self.series = CallSeries(backend, "", lambda _: None, bool, bool, None, limited=True)
+
+    def finish(self, _end: End, _exception: BaseException | None = None) -> None:
+        """Tell the budget that it is over."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Tell the budget that it is over."""
+        if self._open:
+            self._open.clear()
+            self.meter.give_back(self)

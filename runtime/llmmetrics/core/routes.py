@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from llmmetrics import wire
 from llmmetrics.reading import sockets
+from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
 from llmmetrics.wire import ANY, Claim, FetchClaim, Format
@@ -36,6 +37,8 @@ class Route(NamedTuple):
     """What it fetches, if it is not an LLM call."""
     upload: Format | None = None
     """The format whose batches read the files that are uploaded there."""
+    unknown: bool = False
+    """Whether it is a POST of which no table says whether it is billed."""
 
     def label(self, model: str | None) -> str:
         """Choose the `backend` label: the backend that has this model, else the first backend, else the provider."""
@@ -74,4 +77,5 @@ def route_of(place: Place, backends: Backends) -> Route:
         first.name if len(found) == 1 else None,
         fetch,
         upload,
+        method == "POST" and fetch is None and billing_of(host, path, whose) is None,
     )

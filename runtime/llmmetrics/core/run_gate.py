@@ -7,13 +7,13 @@ from decimal import Decimal
 from threading import get_ident
 from typing import Protocol
 
+from llmmetrics.budgets.amounts import pico_up, usd
 from llmmetrics.budgets.answers import AnswerKey, Kept
-from llmmetrics.budgets.budget import pico_up, usd
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Hold, Run
-from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunLedger, RunRefusal
+from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
 from llmmetrics.core import call_log, spending
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.context import CallContext
@@ -52,7 +52,7 @@ class RunHost(Protocol):
     def say(self, topic: str, message: str) -> None:
         """Log a warning, once for each topic."""
 
-    def shared_runs(self) -> RunLedger:
+    def shared_runs(self) -> SharedRunLedger:
         """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
 
 
@@ -108,10 +108,13 @@ class RunGate:
         amounts = (
             Amounts(0, 1, 0) if call.format.billing is Billing.FREE else Amounts(pico_up(worst.cost), 1, worst.tokens)
         )
+        now = self._host.clock.now()
         try:
-            if run.named:
-                run.keep_in(self._host.shared_runs(), self._budget.lease_seconds)
-            answer = run.admit(amounts, self._host.clock.now())
+            if run.named and not run.pinned:
+                shared = self._host.shared_runs()
+                run.keep_in(shared, self._budget.lease_seconds)
+                run.keep(shared, now)
+            answer = run.admit(amounts, now)
         except (LedgerError, ConfigError) as exc:
             if isinstance(exc, ConfigError):
                 self._host.say("runs", str(exc))

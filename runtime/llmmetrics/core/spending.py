@@ -16,6 +16,8 @@ Reach = Literal["context", "process"]
 
 DAY = 86_400.0
 
+_LONGEST_TTL = 3650 * DAY
+
 LONGEST = 200
 """Characters of a run's name."""
 
@@ -119,8 +121,8 @@ def spending(
         raise ConfigError(f"spending(scope={scope!r}): use 'context' or 'process'")
     if name is not None and not _is_name(name):
         raise ConfigError(f"spending(name={name!r:.80}): a name should be 1 to {LONGEST} printable characters")
-    if not ttl > 0:
-        raise ConfigError(f"spending(ttl={ttl!r}): use a number of seconds above 0")
+    if not 0 < ttl <= _LONGEST_TTL:
+        raise ConfigError(f"spending(ttl={ttl!r}): use a number of seconds above 0, and at most ten years")
     known = {unit: limit for unit, limit in limits.items() if limit is not None}
     return Spending(RunLimits(known, mode, name, ttl), scope)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Self
 
@@ -75,7 +75,7 @@ class TaggedSeries:
         """Return the keys and values of a context that are counted."""
         return tuple((key, shown(tags[key], hashed=self._settings.hash)) for key in self._settings.keys if key in tags)
 
-    def add(self, tags: tuple[tuple[str, str], ...], backend: str, usage: Usage | None, cost: int | None) -> None:
+    def add(self, tags: Iterable[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""
         for key, value in tags:
             label = self._labels[key].get(value) or self._new_label(key, value)

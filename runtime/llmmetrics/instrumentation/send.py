@@ -14,7 +14,7 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
-from llmmetrics.core.fetch import Passage, Upload
+from llmmetrics.core.fetch import Passage, UnknownRequest, Upload
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
@@ -31,6 +31,9 @@ claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
 """The URL of the request that a door is sending in this context. The doors below it (`AdaptedRequest.passes`) pass the
 request on, and its connections are metered ones (`unmetered`)."""
 
+_REFUSABLE = (Call, UnknownRequest)
+"""What a budget may refuse."""
+
 
 def send(
     meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Any], Any], onward: Callable[[Any], Any]
@@ -39,7 +42,7 @@ def send(
     if _CLAIM in request.extensions:
         return onward(request)
     call = _begin(meter, backend, request)
-    if isinstance(call, Call) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
+    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -69,7 +72,7 @@ async def asend(
     if _CLAIM in request.extensions:
         return await onward(request)
     call = _begin(meter, backend, request, asynchronous=True)
-    if isinstance(call, Call) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
+    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
         return _refuse(meter, call, request, exceeded)
     request.extensions[_CLAIM] = True
     claimed.set(request.url)
@@ -159,7 +162,7 @@ def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
     )
 
 
-def _refuse(meter: Engine, call: Call, request: Any, exceeded: BudgetExceeded) -> Any:
+def _refuse(meter: Engine, call: Call | Passage, request: Any, exceeded: BudgetExceeded) -> Any:
     """Make the answer to a refused call. Nothing was sent, so no request is counted."""
     call.discard()
     how = meter.settings.budget.on_budget_exceeded

@@ -24,7 +24,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "cache_write_1h": ("cache_write_1h_mtok",),
     "output": ("output_mtok",),
     "reasoning": ("output_reasoning_mtok",),
-    **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image")},
+    **{f"output_{each}": (f"output_{each}_mtok",) for each in ("audio", "image", "video")},
     "web_search": ("web_searches_kcount",),
     "file_search": ("storage_searches_kcount",),
     "page": ("input_document_kpages",),

@@ -91,7 +91,7 @@ ELSE: dict[str, tuple[str, ...]] = {
     **{f"cache_read_{kind}": ("cache_read", f"input_{kind}", "input") for kind in _KINDS},
     "cache_write": ("input",),
     "cache_write_1h": ("cache_write", "input"),
-    **dict.fromkeys(("reasoning", "output_audio", "output_image"), ("output",)),
+    **dict.fromkeys(("reasoning", "output_audio", "output_image", "output_video"), ("output",)),
 }
 """Buckets whose price a bucket without its own price takes; the first existing one applies. Fees take none."""
 

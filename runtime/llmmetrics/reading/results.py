@@ -43,6 +43,8 @@ class Lines:
             self._part += data[start:]
             foreign = not (self.inside and not self.begins) and bytes(self._part[:1]) not in _STARTS
             self.broken = foreign or len(self._part) > LONGEST_LINE
+        if self.broken:
+            self._part.clear()
 
     def end(self) -> None:
         """Read the last line, if its end is that of the file."""

@@ -37,6 +37,7 @@ BUCKETS: dict[str, str] = {
     "cost_per_million_reasoning_tokens": "reasoning",
     "cost_per_million_audio_output_tokens": "output_audio",
     "cost_per_million_image_output_tokens": "output_image",
+    "cost_per_million_video_output_tokens": "output_video",
     "cost_per_thousand_web_searches": "web_search",
     "cost_per_thousand_file_searches": "file_search",
     "cost_per_thousand_tool_uses": "tool_use",
@@ -70,6 +71,7 @@ class Prices(Section):
     cost_per_million_reasoning_tokens: Dollars | None = None
     cost_per_million_audio_output_tokens: Dollars | None = None
     cost_per_million_image_output_tokens: Dollars | None = None
+    cost_per_million_video_output_tokens: Dollars | None = None
     cost_per_thousand_web_searches: Dollars | None = None
     cost_per_thousand_file_searches: Dollars | None = None
     cost_per_thousand_tool_uses: Dollars | None = None

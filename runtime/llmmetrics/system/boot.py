@@ -18,8 +18,18 @@ BOOT = _boot()
 """The id of this start of the machine; empty where the system has none."""
 
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+
+_shift = [0.0]
+"""Seconds by which a test has moved the clock."""
+
+
 def uptime() -> float:
     """Return seconds since the machine started, with the time that it slept where the system counts it."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
     # monotonic: perf_counter may begin with the process
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+    return (time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)) + _shift[0]
+
+
+def shift_uptime(seconds: float) -> None:
+    """Move `uptime` of this process by so many seconds in all, for a test."""
+    _shift[0] = seconds

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from llmmetrics.budgets.budget import SpendLimit, usd
+from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
+from llmmetrics.budgets.spend_limit import SpendLimit
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO

@@ -1,8 +1,11 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation.import_hooks import when as when_imported
+from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
+from llmmetrics.testing.capped import capped
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request
@@ -23,6 +26,7 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
+    "capped",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
@@ -31,5 +35,7 @@ __all__ = [
     "next_reset",
     "prices",
     "set_owner",
+    "shift_uptime",
     "target_of",
+    "when_imported",
 ]

@@ -50,7 +50,7 @@ def meters() -> list[Engine]:
 
 @contextmanager
 def metering(meter: HasEngine) -> Iterator[None]:
-    """Meter, inside the block, every call through httpx, httpx2 or boto3 that no other meter counts.
+    """Meter, inside the block, every call through the libraries that `instrument` meters, that no other meter counts.
 
     Unlike `llmmetrics.instrument`, it does not disturb the code under test, which may instrument the process with its
     own meter at the same time: that meter counts its calls, and this one counts the rest.

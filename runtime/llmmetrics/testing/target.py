@@ -30,7 +30,7 @@ def target_of(method: str, url: str, body: bytes = b"") -> Target:
     name, path = (parts.hostname or "").lower(), unquote(parts.path)
     host = f"{name}:{parts.port}" if parts.port else name
     provider = provider_of(Origin(parts.scheme, name, parts.port))
-    claimed = wire.claim(method, name, path)
+    claimed = wire.claim(method, name, path, provider)
     if claimed is None:
         return Target(host, path, provider, None, None, None, stream=False)
     model, stream = wire.asked(claimed, body)

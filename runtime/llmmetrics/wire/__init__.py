@@ -19,10 +19,9 @@ from llmmetrics.wire import (
     cohere,
     gemini,
     interactions,
+    jobs,
     ollama,
     openai,
-    rerank,
-    runs,
     vertex,
     watsonx,
 )
@@ -47,10 +46,9 @@ FORMATS: list[Format] = [
     *bedrock.FORMATS,
     *vertex.FORMATS,
     *interactions.FORMATS,
-    *rerank.FORMATS,
-    *runs.FORMATS,
     *batches.FORMATS,
     *billed.FORMATS,
+    *jobs.FORMATS,
 ]
 """All wire formats; the first whose path matches reads the call."""
 

@@ -1,7 +1,7 @@
-"""What is billed and is not text in, text out: images, sound, films, pages, agents, and jobs that nothing counts.
+"""What is billed and is not text in, text out: images, sound, films, pages, conversations, decisions.
 
 https://platform.openai.com/docs/api-reference, https://docs.mistral.ai/api, https://ai.google.dev/api; a comment marks
-other sources. `endpoints` has the paths that are free.
+other sources.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from math import ceil
 from typing import Any, Final
 
-from llmmetrics.wire import anthropic, bedrock, cohere, gemini, interactions, openai
+from llmmetrics.wire import gemini, interactions, openai
 from llmmetrics.wire.format import (
+    FREE,
     NO_COMPLETION,
     Billing,
     Charge,
@@ -89,9 +90,12 @@ def _sent_images(asked: Doc) -> int:
 
 
 def _image_bound(asked: Doc, _: int) -> tuple[Charge, ...]:
-    if charges := _image_pieces(asked, None):
-        return charges
+    pieces = _image_pieces(asked, None)
+    if pieces and pieces[0].model:
+        return pieces
+    # of a model of another name only its price says whether it is billed by image or by token
     most = {
+        "image": _number(asked.get("n"), 1),
         "input": len(str(asked.get("prompt") or "").encode()),
         "input_image": _sent_images(asked) * _INPUT_IMAGE_TOKENS,
         "output_image": _number(asked.get("n"), 1) * MOST_IMAGE_TOKENS,
@@ -122,6 +126,8 @@ def _film(body: Doc) -> Reading:
     """What a job says of its film. A job that failed is not billed."""
     model, seconds = text(body.get("model")), _number(body.get("seconds"), 0)
     error = body.get("error")
+    if body.get("status") == "failed":
+        return FREE._replace(model=model, error=error)
     if not seconds:
         return Reading(model, error=error)
     usage = usage_of({"video_second": seconds})
@@ -172,7 +178,16 @@ _TOKENS_A_SECOND: Final = 20
 """Of sound, and as many of the words that are said in it."""
 
 
-def _heard_bound(_: Doc, size: int) -> tuple[Charge, ...]:
+_ELSEWHERE = ("url", "file_url", "file_id")
+"""Names of sounds that are not in the request."""
+
+_LARGEST: Final = 1 << 30
+"""Bytes: more than https://docs.mistral.ai/capabilities/audio and the others take."""
+
+
+def _heard_bound(asked: Doc, size: int) -> tuple[Charge, ...]:
+    if any(name in asked for name in _ELSEWHERE):
+        size = _LARGEST
     seconds = ceil(size / _BYTES_A_SECOND)
     tokens = seconds * _TOKENS_A_SECOND
     return (Charge(None, usage_of({"audio_ms": seconds * 1000, "input_audio": tokens, "output": tokens})),)
@@ -189,8 +204,17 @@ def _characters(asked: Doc, usage: Usage | None = None) -> tuple[Charge, ...]:
     return (Charge(None, usage_of({"character": len(said)})),) if usage is None and isinstance(said, str) else ()
 
 
-def _spoken_bound(asked: Doc, _: int) -> tuple[Charge, ...]:
-    return _characters(asked)
+_MOST_SPEECH: Final = 32_768
+"""Tokens of a sound: the longest text that https://developers.openai.com/api/docs/guides/text-to-speech takes, 2,000
+tokens, is ten minutes at 21 tokens a second."""
+
+
+def _spoken_bound(asked: Doc, size: int) -> tuple[Charge, ...]:
+    charges = _characters(asked)
+    if asked.get("stream_format") != "sse":
+        return charges
+    tokens = {"input": size, "output": _MOST_SPEECH}
+    return tuple(Charge(None, usage_of({**each.usage.buckets, **tokens})) for each in charges)
 
 
 # pages
@@ -260,94 +284,6 @@ _GOOGLE = frozenset({"google", "google-vertex"})
 _OPENAI = frozenset({"openai", "azure"})
 
 
-def _uncounted(id: str, path: str, example: str, note: str, providers: frozenset[str], refusal: Any) -> Format:
-    """Build the row of paths that are billed, and of which neither request nor answer tells how much."""
-    return Format(
-        id=id,
-        vendor=id.partition(".")[0],
-        path=re.compile(path),
-        fields=("error",),
-        read=lambda body: Reading(error=body.get("error")),
-        billing=Billing.UNKNOWN,
-        providers=providers,
-        pieces=lambda _asked, _usage: (),
-        bound=lambda _asked, _size: (),
-        any_body=True,
-        output_limits=NO_COMPLETION,
-        refusal=refusal,
-        example=example,
-        note=note,
-    )
-
-
-_JOBS = (
-    _uncounted(
-        "openai.jobs",
-        r"/fine_tuning/(?:jobs(?:/[^/]+/resume)?|alpha/graders/run)/?$|/evals/[^/]+/runs/?$|/containers/?$"
-        r"|/agents/sessions(?:/[^/]+/events)?/?$|/content_provenance_checks/?$|/agents/automations/[^/]+/invocations/?$"
-        r"|/(?:realtime/calls|live/sessions)(?:/[^/]+/(?:accept|fork))?/?$",
-        "/v1/fine_tuning/jobs",
-        "fine-tuning, evaluations, agents, containers, sessions over WebRTC",
-        frozenset({"openai", "azure", "groq", "together"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "anthropic.jobs",
-        r"/v1/(?:sessions(?:/[^/]+/events)?|deployments/[^/]+/run|dreams)/?$",
-        "/v1/sessions",
-        "managed agents",
-        frozenset({"anthropic"}),
-        anthropic.refusal,
-    ),
-    _uncounted(
-        "google.jobs",
-        r"/models/(?P<model>[^/:]+):predict(?:LongRunning)?$|:(?:uploadToFileSearchStore|importFile)$"
-        r"|/(?:cachedContents|tuningJobs|tunedModels|batchPredictionJobs|triggers/[^/]+/executions)/?$",
-        "/v1beta/cachedContents",
-        "tuning, caches, indexes, predictions of other models",
-        _GOOGLE,
-        gemini.refusal,
-    ),
-    _uncounted(
-        "mistral.jobs",
-        r"/v1/(?:fine_tuning/jobs(?:/[^/]+/start)?|(?:chat/)?classifications|libraries/[^/]+/documents(?:/[^/]+/reprocess)?"
-        r"|workflows/(?:registrations/)?[^/]+/execute|workflows/schedules/[^/]+/trigger"
-        r"|audio/(?:agents|sessions)|context/search-indexes(?:/.+)?|observability/.+/live-judging|connectors/[^/]+/tools/[^/]+/call)/?$",
-        "/v1/classifications",
-        "fine-tuning, classifiers, libraries, workflows",
-        frozenset({"mistral"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "cohere.jobs",
-        r"/v1/(?:classify|summarize|embed-jobs|finetuning/finetuned-models)/?$|/v2/(?:batches|parse)/?$",
-        "/v1/embed-jobs",
-        "classifiers, summaries, parsed pages, batches, fine-tuning",
-        frozenset({"cohere"}),
-        cohere.refusal,
-    ),
-    _uncounted(
-        "together.jobs",
-        r"/v1/(?:fine-tunes|evaluation|queue/submit|deployments|compute/clusters(?:/storage/volumes)?"
-        r"|deployments/storage/volumes|rl/model-resources|rl/training-sessions(?:/[^/]+/operations/[^/]+)?"
-        r"|rl/model-resources/[^/]+/extend-expiry|shaping/prepare-for-fp4-inference)/?$"
-        r"|/v2/projects/[^/]+/endpoints(?:/[^/]+/(?:deployments|abExperiments|shadowExperiments|rollouts"
-        r"|rollouts/[^/]+/(?:start|resume|promote)))?/?$",
-        "/v1/fine-tunes",
-        "fine-tuning, evaluations, clusters and endpoints by the hour",
-        frozenset({"together"}),
-        openai.refusal,
-    ),
-    _uncounted(
-        "aws-bedrock.jobs",
-        r"/(?:async-invoke|model-invocation-job|model-customization-jobs)/?$",
-        "/async-invoke",
-        "films, batches, fine-tuning",
-        frozenset({"aws-bedrock"}),
-        bedrock.refusal,
-    ),
-)
-
 FORMATS = (
     Format(
         id="openai.images",
@@ -362,7 +298,6 @@ FORMATS = (
         bound=_image_bound,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
-        answer_counts=(("n",),),
         prompt_names=PromptNames(texts=("prompt",)),
         example="/v1/images/generations",
         note="tokens; of DALL·E and others by image",
@@ -406,7 +341,7 @@ FORMATS = (
         id="openai.video",
         vendor="openai",
         path=re.compile(r"/v\d/videos(?:/(?:edits|extensions|[^/]+/remix))?/?$"),
-        fields=("seconds", "size", "model", "error"),
+        fields=("seconds", "size", "status", "model", "error"),
         members=("id", "status"),
         read=_film,
         billing=Billing.PIECE,
@@ -479,5 +414,4 @@ FORMATS = (
         example="/v1/decisions",
         note="OpenAI's, Gemini's and Ollama's",
     ),
-    *_JOBS,
 )

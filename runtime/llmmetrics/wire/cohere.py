@@ -1,4 +1,4 @@
-"""Cohere's chat and embeddings, versions 1 and 2. https://docs.cohere.com/reference/chat and …/embed."""
+"""Cohere's chat, embeddings and rerankers, versions 1 and 2. https://docs.cohere.com/reference/chat and …/embed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from llmmetrics.wire.format import (
     count,
     counter,
     mapping,
+    text,
+    wire_cost,
 )
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import usage_of
@@ -75,6 +77,22 @@ def refusal(message: str) -> Doc:
     return {"message": message}
 
 
+def _ranked(body: Doc) -> Reading:
+    """Read what a reranker says: Cohere bills searches and says no tokens; Voyage, Jina and others say `total_tokens`.
+
+    https://docs.cohere.com/reference/rerank, https://docs.voyageai.com/reference/reranker-api, https://openrouter.ai/docs
+    """
+    usage = mapping(body.get("usage") or mapping(body.get("meta")).get("tokens"))
+    names = ("total_tokens", "prompt_tokens", "input_tokens")
+    said = next((usage[name] for name in names if usage.get(name) is not None), None)
+    return Reading(
+        model=text(body.get("model")),
+        usage=None if said is None else usage_of({"input": count(said)}),
+        wire_cost=wire_cost(usage),
+        error=body.get("error"),
+    )
+
+
 FORMATS = (
     Format(
         id="cohere.v2.chat",
@@ -129,4 +147,18 @@ FORMATS = (
     ),
     # https://docs.cohere.com/reference/tokenize: Cohere's host, or a gateway's path that names it
     counter("cohere", r"cohere.*/v1/tokenize/?$", "/cohere/v1/tokenize", refusal, PromptNames(texts=("text",))),
+    Format(
+        id="rerank",
+        vendor="cohere",
+        path=re.compile(r"/rerank/?$"),
+        fields=("usage", "meta", "model", "error"),
+        members=("results", "data"),
+        read=_ranked,
+        prompt_names=PromptNames(texts=("query", "documents")),
+        refusal=refusal,
+        output_limits=NO_COMPLETION,
+        plain_prompt=True,
+        example="/v2/rerank",
+        note="Cohere bills searches and sends no tokens: unknown, not 0",
+    ),
 )

@@ -66,11 +66,11 @@ def tokens(usage: Doc) -> Usage:
         f"input_{name}": max(inward.get(name, 0) - cache.get(name, 0), 0) for name in ("audio", "image", "video")
     }
     buckets |= {f"cache_read_{name}": n for name, n in cache.items()}
-    buckets |= {f"output_{name}": outward.get(name, 0) for name in ("audio", "image")}
+    buckets |= {f"output_{name}": outward.get(name, 0) for name in ("audio", "image", "video")}
     buckets["cache_read"] = max(cached - sum(cache.values()), 0)
     buckets["input"] = max(prompt - sum(n for name, n in buckets.items() if not name.startswith("output")), 0)
     buckets["input"] += count(usage.get("toolUsePromptTokenCount"))
-    buckets["output"] = max(output - buckets["output_audio"] - buckets["output_image"], 0)
+    buckets["output"] = max(output - sum(outward.values()), 0)
     buckets["reasoning"] = count(usage.get("thoughtsTokenCount"))
     return usage_of(buckets)
 

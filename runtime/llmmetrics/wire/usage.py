@@ -16,7 +16,7 @@ PROMPT = frozenset(
 
 CACHED = frozenset(name for name in PROMPT if name.startswith("cache_read"))
 
-COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image"])
+COMPLETION = frozenset(["output", "reasoning", "output_audio", "output_image", "output_video"])
 """The buckets of `completion`. `output` is visible text."""
 
 TOOLS = frozenset(["web_search", "file_search", "tool_use"])

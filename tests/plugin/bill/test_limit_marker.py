@@ -209,8 +209,9 @@ WRONG = [
     ("calls=True", "llm_limit(calls=True) is not a count: write*"),
     ("tokens=1.5", "llm_limit(tokens=1.5) is not a count: write*"),
     ("token=1", "llm_limit has no argument 'token': did you mean tokens[?]"),
-    ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts"),
-    ("calls=1, enforce=True", "llm_limit has no argument 'enforce': *"),
+    ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts, enforce"),
+    ("calls=1, enforce=1", "llm_limit(enforce=1) is not True or False*"),
+    ("enforce=True", "llm_limit has no limit: *"),
     ("'1'", "llm_limit takes only named arguments: write*"),
     ("", "llm_limit has no limit: write*"),
 ]

@@ -28,6 +28,10 @@ BILLED = {
     "image by piece": ("/images/generations", {"json": {"model": "dall-e-2", "prompt": "cat"}}),
     "transcription": ("/audio/transcriptions", {"data": {"model": "whisper-1"}, "files": FILE}),
     "speech": ("/audio/speech", {"json": {"model": "tts-1", "input": "hi"}}),
+    "speech with a usage": (
+        "/audio/speech",
+        {"json": {"model": "gpt-4o-mini-tts", "input": "hi", "stream_format": "sse"}},
+    ),
     "film": ("/videos", {"json": {"model": "sora-2", "prompt": "cat", "seconds": "4", "size": "1280x720"}}),
     "decision": ("/decisions", {"json": {"model": "gpt-6-luna", "input": "i", "questions": []}}),
 }
@@ -142,6 +146,30 @@ def test_a_form_of_unknown_length_is_bounded_by_the_largest_upload(made):
     with pytest.raises(BudgetExceeded) as refused:
         setup.client.send(request)
     assert refused.value.could_cost > 100
+
+
+def test_a_sound_that_is_elsewhere_is_bounded_like_it(made):
+    setup = made("100", Mode="strict")
+    with pytest.raises(BudgetExceeded) as refused:
+        post(setup, "/audio/transcriptions", {"json": {"model": "whisper-1", "url": "https://files.example/a.mp3"}})
+    assert refused.value.could_cost > 100
+
+
+def test_an_image_model_of_another_name_is_priced_by_what_its_backend_says():
+    """On a gateway: by token, or by image."""
+    for own, answer in (
+        ({}, {"data": [], "usage": DREW}),
+        ({"CostPerThousandImages": 40}, {"data": []}),
+    ):
+        gateway = {"Type": "GenericOpenAI", "BaseUrl": "https://gateway.example/v1", "ModelName": None, **own}
+        tokens = {"CostPerMillionInputTokens": 5, "CostPerMillionOutputTokens": 30}
+        setup = Setup(
+            "10", answer=lambda _, a=answer: httpx.Response(200, json=a), backend=tokens | gateway, Mode="strict"
+        )
+        asked = {"model": "painter", "prompt": "cat"}
+        assert setup.client.post("https://gateway.example/v1/images/generations", json=asked).status_code == 200
+        assert setup.value("llm_estimated_cost_usd") == pytest.approx(0.04 if own else 0.12505)
+        setup.meter.close()
 
 
 def test_a_body_that_cannot_be_looked_at_is_bounded_like_it():

@@ -55,7 +55,7 @@ DAMAGED = {
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_damaged_line_of_a_journal_is_skipped(made, tmp_path, caplog, damaged, place):
     setup = made("1000", ledger=f"sqlite:///{tmp_path}/ledger.db")
-    journal = setup.meter.engine.enforcer.budget._guard._journal
+    journal = setup.meter.engine.enforcer.budget.guard._journal
     lines = [Entry("b", CallId("o", n), 5 * PICO, START).line().encode() for n in range(2)]
     lines.insert(place, DAMAGED[damaged] + b"\n" * (place < 2))
     journal._directory.mkdir(parents=True, exist_ok=True)

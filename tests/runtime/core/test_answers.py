@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter
+from llmmetrics.testing import observe
 
 BASE = "https://api.openai.com/v1"
 USED = {"input_tokens": 12, "output_tokens": 5, "total_tokens": 17}
@@ -264,3 +265,21 @@ def test_garbage_that_is_fetched_counts_nothing(setup):
         setup.provider.says("GET /responses/resp_1", content)
         setup.get("/responses/resp_1")
     assert setup.counted == (1, 0, 1)
+
+
+def test_a_pending_answer_costs_no_known_amount(setup):
+    records = []
+    with observe(records.append):
+        setup.ask(background=True)
+    (record,) = records
+    assert (record.status, record.usage, record.cost_usd) == ("success", None, None)
+
+
+def test_a_file_that_is_no_result_passes_untouched(setup):
+    data = bytes(range(256)) * 1000
+    client = httpx.Client(
+        transport=setup.meter.transport(httpx.MockTransport(lambda _: httpx.Response(200, content=data)))
+    )
+    assert client.get(f"{BASE}/files/file-1/content").content == data
+    assert setup.counted == (0, 0, 0)
+    assert setup.value("llmmetrics_internal_errors_total") == 0

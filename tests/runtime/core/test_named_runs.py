@@ -9,6 +9,7 @@ from support.budget_setup import Clock
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, Meter, spending
+from llmmetrics.budgets.ledgers import open_ledger
 
 URL = "https://api.openai.com/v1/chat/completions"
 PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
@@ -99,3 +100,31 @@ def test_the_run_of_a_meter_without_a_limit_is_booked_at_the_end(ledger):
         with pytest.raises(BudgetExceeded):
             other.call()
         assert run.spent == 3
+
+
+def test_ten_thousand_runs_leave_nothing_in_the_ledger_after_their_time(tmp_path):
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    process = Process(ledger)
+    for number in range(200):
+        with spending(calls=5, name=f"job-{number}", ttl=60):
+            process.call()
+    with spending(calls=5, name="long", ttl=600):
+        process.call()
+    kept = open_ledger(ledger, namespace="default", durability="normal")
+    assert len(kept.history()) == 2 * 201
+    process.clock.advance(seconds=61)
+    process.meter.engine.enforcer._recur()
+    assert {row.key for row in kept.history()} == {"run:usd:long", "run:calls:long"}
+    assert list(kept.marks("")) == ["run-ends:long"]
+    with spending(calls=1, name="job-7"):
+        process.call()
+
+
+def test_a_run_that_is_used_is_kept(tmp_path):
+    process = Process(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for _ in range(4):
+        with spending(calls=4, name="job", ttl=60) as run:
+            process.call()
+        process.clock.advance(seconds=40)
+        process.meter.engine.enforcer._recur()
+    assert run.calls == 4

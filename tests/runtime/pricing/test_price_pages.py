@@ -87,6 +87,7 @@ SHEETS = {
         ("gemini-2.5-flash-lite", {"cache_read": 1000, "cache_read_video": 2000, "output": 10}, "0.000034"),
         ("gemini-2.0-flash", {"input_audio": 1000, "cache_read_audio": 1000, "output": 1000}, "0.001275"),
         ("gemini-2.5-flash-image", {"input": 30, "output_image": 1290}, "0.038709"),
+        ("gemini-omni-1.1-flash", {"input": 100, "output": 10, "output_video": 1000}, "0.01774"),
         (
             "gemini-live-2.5-flash-preview",
             {"input_audio": 1000, "input_image": 100, "input_video": 100, "output_audio": 1000},

@@ -163,6 +163,12 @@ CALLS = {
         {"id": "v", "status": "queued", "model": "sora-2", "seconds": "4", "size": "1280x720"},
         ({"video_second": 4}, "0.4"),
     ),
+    "film that could not be made": (
+        f"{OPENAI}/videos",
+        form(model="sora-2", seconds="8"),
+        {"id": "v", "status": "failed", "model": "sora-2", "seconds": "8", "size": "720x1280"},
+        ({}, "0"),
+    ),
     "pages": (
         "https://api.mistral.ai/v1/ocr",
         {"model": "mistral-ocr-2512", "document": {}},
@@ -231,6 +237,27 @@ def test_what_is_billed(name):
     assert seen.api is not None
     assert (seen.usage and dict(seen.usage.buckets)) == buckets
     assert seen.cost_usd == (usd and Decimal(usd))
+
+
+LARGE = "x" * 300_000
+DRAWN = {"b64_json": LARGE}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"created": 1, "data": [DRAWN], "usage": DREW}).encode(),
+        json.dumps({"created": 1, "usage": DREW, "data": [DRAWN]}).encode(),
+        sse(
+            {"type": "image_generation.partial_image", **DRAWN},
+            {"type": "image_generation.completed", **DRAWN, "usage": DREW},
+        ),
+    ],
+    ids=["usage last", "usage first", "streamed"],
+)
+def test_an_image_that_is_not_kept_whole(body):
+    seen = exchange(f"{OPENAI}/images/generations", {"model": "gpt-image-2", "prompt": "cat"}, body)
+    assert (seen.usage.prompt, seen.usage.completion, seen.cost_usd) == (50, 1000, Decimal("0.03037"))
 
 
 def test_a_conversation_that_openai_stores_is_free():

@@ -139,3 +139,13 @@ def test_gemini_images_and_films_in_and_images_out():
     assert seen.usage.buckets == {"input": 1000, "output_image": 1290}
     # $0.30 and $30 a million
     assert seen.cost_usd == Decimal("0.0003") + Decimal("0.0387")
+
+
+def test_gemini_films_out():
+    shown = [{"modality": "VIDEO", "tokenCount": 1000}, {"modality": "TEXT", "tokenCount": 10}]
+    usage = {"promptTokenCount": 100, "candidatesTokenCount": 1010, "candidatesTokensDetails": shown}
+    url = "https://generativelanguage.googleapis.com/v1beta/models/gemini-omni-1.1-flash:generateContent"
+    seen = read(url, {"usageMetadata": usage})
+    assert seen.usage.buckets == {"input": 100, "output": 10, "output_video": 1000}
+    # $1.50, $9 and $17.50 a million
+    assert seen.cost_usd == Decimal("0.01774")

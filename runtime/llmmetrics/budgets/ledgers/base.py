@@ -139,6 +139,15 @@ class Correction(NamedTuple):
     amount: int
 
 
+class TagSum(NamedTuple):
+    """What calls with a tag's value cost on a UTC day, in days since 1970."""
+
+    tag: str
+    value: str
+    day: int
+    amount: int
+
+
 class Pending(NamedTuple):
     """An answer that comes later. `note` is its caller's: what is needed to count it."""
 
@@ -152,6 +161,9 @@ def answer_id(provider: str, answer: str) -> CallId:
     """Return the id under which an answer that comes later is booked, in whatever process."""
     return CallId(f"{ANSWER}{provider}:{answer}", 0)
 
+
+TALLY = "tally:"
+"""What the mark of an owner's sums by tag begins with."""
 
 ANSWER = "answer:"
 """What the owner of such an id begins with."""
@@ -271,6 +283,22 @@ class Ledger(Protocol):
 
     def retire(self, key: str, owner: str) -> None:
         """Forget the settled ids of an owner that ends and has settled all of its calls."""
+        ...
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        """Read the high-water marks whose names begin with this."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Delete all that the key of this name has, and the mark of this name: a run is over."""
+        ...
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        """Add sums by tag: once for each id. An owner's numbers grow."""
+        ...
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        """Read the sums of a tag by value, over the days from `first` to `last`."""
         ...
 
     def close(self) -> None:

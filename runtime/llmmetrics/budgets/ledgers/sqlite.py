@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from llmmetrics.budgets.ledgers import sqlite_corrections as corrections
 from llmmetrics.budgets.ledgers import sqlite_rows as rows
 from llmmetrics.budgets.ledgers.base import (
     ANSWER,
     MOST,
-    QUARTER_HOUR,
+    TALLY,
     Balance,
     Basis,
     Booked,
@@ -20,6 +21,7 @@ from llmmetrics.budgets.ledgers.base import (
     Correction,
     Pending,
     Standing,
+    TagSum,
     WindowRow,
     bounds,
     milliseconds,
@@ -116,9 +118,10 @@ class SqliteLedger:
         key, moment = self._prefix + key, milliseconds(at)
 
         def write(db: sqlite3.Connection) -> Booked:
-            # a window that is opened after it holds it
             first, replaced = self._settle(db, key, id, amount, basis, moment)
-            return _booked(rows.opened(db, key, window), first, replaced)
+            # a window that is opened after it holds it
+            sums = rows.opened(db, key, window, int(first and not replaced and amount > 0))
+            return _booked(sums, first, replaced)
 
         return self._file.write(write)
 
@@ -242,78 +245,66 @@ class SqliteLedger:
     # an operator's
 
     def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
-        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
-        nothing = "spent = 0, estimated = 0, worst_case = 0, pending = 0"
-
-        def write(db: sqlite3.Connection) -> int:
-            amount = rows.opened(db, key, window).spent
-            db.execute(
-                f"UPDATE window_sums SET {nothing}, generation = generation + 1, bookings = 0 "
-                'WHERE key = ? AND "end" = ? AND start = ?',
-                (key, end, start),
-            )
-            # a window of other settings that is opened later does not bring it back, nor does a settle take it off
-            db.execute(
-                f"UPDATE quarter_hours SET {nothing} WHERE key = ? AND start >= ? AND start < ?", (key, start, end)
-            )
-            held = "WHERE key = ? AND basis = ? AND at >= ? AND at < ?"
-            db.execute(f"DELETE FROM reservations {held}", (key, Basis.WORST_CASE.value, start, end))
-            db.execute(f"UPDATE reservations SET amount = 0 {held}", (key, Basis.PENDING.value, start, end))
-            db.execute("INSERT INTO corrections VALUES ('reset', ?, ?, ?, ?)", (key, at, by, amount))
-            return amount
-
-        return self._file.write(write)
+        row = (self._prefix + key, window, milliseconds(now), by)
+        return self._file.write(lambda db: corrections.reset(db, *row))
 
     def release(self, key: str, window: Window, now: datetime, by: str) -> int:
-        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
-
-        def write(db: sqlite3.Connection) -> int:
-            rows.opened(db, key, window)
-            _, amount, _ = db.execute(rows.PARTS, (key, end, start)).fetchone()
-            worst = db.execute(
-                "SELECT start, worst_case FROM quarter_hours WHERE key = ? AND start >= ? AND start < ? "
-                "AND worst_case > 0",
-                (key, start, end),
-            ).fetchall()
-            for quarter, part in worst:
-                rows.add(db, key, quarter, -part, (0, -part, 0), 0, 0)
-            # what was booked in quarters of an hour that were pruned
-            db.execute(
-                "UPDATE window_sums SET spent = spent - worst_case, worst_case = 0 "
-                'WHERE key = ? AND "end" = ? AND start = ?',
-                (key, end, start),
-            )
-            db.execute(
-                "DELETE FROM reservations WHERE key = ? AND basis = ? AND at >= ? AND at < ?",
-                (key, Basis.WORST_CASE.value, start, end),
-            )
-            db.execute("INSERT INTO corrections VALUES ('release', ?, ?, ?, ?)", (key, at, by, amount))
-            return int(amount)
-
-        return self._file.write(write)
+        row = (self._prefix + key, window, milliseconds(now), by)
+        return self._file.write(lambda db: corrections.release(db, *row))
 
     def prune(self, before: datetime) -> int:
-        at, prefix = milliseconds(before), self._prefix
-        ours = "substr(key, 1, length(?)) = ?"
-
-        def write(db: sqlite3.Connection) -> int:
-            pruned = db.execute(f'DELETE FROM window_sums WHERE {ours} AND "end" <= ?', (prefix, prefix, at)).rowcount
-            for statement, value in (
-                (f"DELETE FROM quarter_hours WHERE {ours} AND start <= ?", at - QUARTER_HOUR),
-                (f"DELETE FROM reservations WHERE {ours} AND basis IS NOT NULL AND at < ?", at),
-                (f"DELETE FROM settled_ranges WHERE ({ours} OR key = '') AND at < ?", at),
-                (f"DELETE FROM answers WHERE {ours} AND at < ?", at),
-                (f'DELETE FROM alerts WHERE {ours} AND "end" <= ?', at),
-                (f"DELETE FROM corrections WHERE {ours} AND at < ?", at),
-            ):
-                db.execute(statement, (prefix, prefix, value))
-            return pruned
-
-        return self._file.write(write)
+        return self._file.write(lambda db: corrections.prune(db, self._prefix, milliseconds(before)))
 
     def retire(self, key: str, owner: str) -> None:
         row = (self._prefix + key, owner)
         self._file.write(lambda db: db.execute("DELETE FROM settled_ranges WHERE key = ? AND owner = ?", row))
+
+    def marks(self, prefix: str) -> Mapping[str, int]:
+        whose = self._prefix + prefix
+        selected = self._file.read(
+            lambda db: db.execute(
+                "SELECT mark, line FROM marks WHERE substr(mark, 1, length(?)) = ?", (whose, whose)
+            ).fetchall()
+        )
+        return {mark.removeprefix(self._prefix): to for mark, to in selected}
+
+    def forget(self, name: str) -> None:
+        key = self._prefix + name
+
+        def write(db: sqlite3.Connection) -> None:
+            for table in ("window_sums", "quarter_hours", "reservations", "settled_ranges", "alerts", "corrections"):
+                db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+            db.execute("DELETE FROM marks WHERE mark = ?", (key,))
+
+        self._file.write(write)
+        self._due.pop(key, None)
+
+    def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
+        mark = f"{self._prefix}{TALLY}{id.owner}"
+
+        def write(db: sqlite3.Connection) -> None:
+            row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
+            if row and row[0] >= id.number:
+                return
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, id.number))
+            db.executemany(
+                "INSERT INTO tag_sums VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                f"amount = min(amount + excluded.amount, {MOST})",
+                [(self._prefix, each.tag, each.day, each.value, min(each.amount, MOST)) for each in sums],
+            )
+
+        self._file.write(write)
+
+    def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
+        return dict(
+            self._file.read(
+                lambda db: db.execute(
+                    "SELECT value, sum(amount) FROM tag_sums WHERE namespace = ? AND tag = ? AND day BETWEEN ? AND ? "
+                    "GROUP BY value",
+                    (self._prefix, tag, first, last),
+                ).fetchall()
+            )
+        )
 
     def close(self) -> None:
         self._file.close()

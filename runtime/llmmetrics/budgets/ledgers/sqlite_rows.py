@@ -55,8 +55,8 @@ _NEW_QUARTER_HOUR = "INSERT INTO quarter_hours VALUES (?, ?, max(?, 0), max(?, 0
 _PARTS = (Basis.ESTIMATED, Basis.WORST_CASE, Basis.PENDING)
 
 
-def opened(db: sqlite3.Connection, key: str, window: Window) -> Sums:
-    """Return a window's row. One that is new starts from what was spent in it: its settings have changed."""
+def opened(db: sqlite3.Connection, key: str, window: Window, bookings: int = 0) -> Sums:
+    """Return a window's row. One that is new starts from what was spent in it, in so many calls that are known."""
     start, end = bounds(window)
     row: Any = db.execute(WINDOW, (key, end, start)).fetchone()
     if row is None:
@@ -74,11 +74,11 @@ def opened(db: sqlite3.Connection, key: str, window: Window) -> Sums:
             (key, start, end),
         ).fetchone()
         db.execute(
-            'INSERT INTO window_sums (key, "end", start, spent, estimated, worst_case, pending, reserved) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, end, start, *parts, reserved),
+            'INSERT INTO window_sums (key, "end", start, spent, estimated, worst_case, pending, reserved, bookings) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, end, start, *parts, reserved, bookings),
         )
-        return Sums(parts[0], reserved, 0, 0, None)
+        return Sums(parts[0], reserved, 0, bookings, None)
     return Sums(*row)
 
 

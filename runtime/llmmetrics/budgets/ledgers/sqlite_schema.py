@@ -28,6 +28,9 @@ TABLES = (
   namespace TEXT, owner TEXT, key TEXT, amount INTEGER NOT NULL, at INTEGER NOT NULL, note TEXT,
   PRIMARY KEY (namespace, owner)) WITHOUT ROWID""",
     "CREATE TABLE marks (mark TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE tag_sums (
+  namespace TEXT, tag TEXT, day INTEGER, value TEXT, amount INTEGER NOT NULL,
+  PRIMARY KEY (namespace, tag, day, value)) WITHOUT ROWID""",
     """CREATE TABLE alerts (
   key TEXT, "end" INTEGER, start INTEGER, generation INTEGER, share TEXT,
   PRIMARY KEY (key, "end", start, generation, share)) WITHOUT ROWID""",

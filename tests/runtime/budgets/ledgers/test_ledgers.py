@@ -69,6 +69,11 @@ def test_spent_and_reserved_never_exceed_the_limit(ledger):
     assert standing(reserve(ledger, 1)) == (False, 0, 100)
 
 
+def test_the_first_booking_of_a_window_counts(ledger):
+    booked = settle(ledger, 25, "a")
+    assert (booked.spent, booked.bookings) == (25, 1) == (balance(ledger).spent, balance(ledger).bookings)
+
+
 def test_settling_books_what_it_came_to_and_lets_the_rest_go(ledger):
     reserve(ledger, 60, id="a")
     assert settle(ledger, 25, "a").spent == 25

@@ -1,0 +1,30 @@
+"""What a ledger does for named runs: marks that say until when they are kept, and forgetting them whole."""
+
+from __future__ import annotations
+
+from support.ledger_calls import balance, reserve, settle
+
+
+def test_marks_are_read_by_their_beginning(ledger, opened):
+    for mark, to in (("run-ends:a", 5), ("run-ends:b", 7), ("file-1", 3)):
+        ledger.advance(mark, to)
+    assert opened().marks("run-ends:") == {"run-ends:a": 5, "run-ends:b": 7}
+
+
+def test_a_key_that_is_forgotten_leaves_nothing(ledger, opened):
+    ledger.advance("b", 5)
+    settle(ledger, 7, "a")
+    reserve(ledger, 3, id="c")
+    opened().forget("b")
+    assert ledger.history("b") == []
+    assert ledger.marks("b") == {}
+    assert balance(ledger)[:2] == (0, 0)
+    # the ids are new again
+    assert settle(ledger, 4, "a").first
+
+
+def test_other_keys_stay(ledger):
+    settle(ledger, 7, "a")
+    ledger.advance("other", 1)
+    ledger.forget("other")
+    assert balance(ledger).spent == 7
