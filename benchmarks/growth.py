@@ -27,7 +27,7 @@ A_LIFE = 1000
 
 
 def spend(ledger: Ledger, calls: int, kept: Callable[[], float]) -> list[tuple[float, float]]:
-    """Make the calls within a quarter of an hour; return the microseconds of a call and what is kept, tenth by tenth."""
+    """Make the calls within a quarter of an hour; return what a call takes and what is kept, tenth by tenth."""
     numbers, tenths = count(), []
     pause = timedelta(minutes=14) / calls
     for _ in range(TENTHS):
