@@ -1,8 +1,8 @@
 """Measures what a budget's ledger adds to a call, reserve + settle, next to its allowed maximum.
 
-The median of blocks, in microseconds, and their quartiles; ratios are of the fastest blocks. What is compared is measured
-in turns: SQLite with the same work in bare sqlite3, Redis with two empty scripts of the same client, and each ledger that
-has 5,000 open reservations with one that has none. The processes that share a file are asked for their longest wait.
+The median of blocks, in microseconds, and their quartiles; ratios are of the fastest blocks. What is compared is
+measured in turns: SQLite with the same work in bare sqlite3, Redis with two empty scripts of the same client, and each
+ledger that has 5,000 open reservations with one that has none. Processes that share a file: their longest wait.
 """
 
 from __future__ import annotations
