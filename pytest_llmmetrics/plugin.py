@@ -49,6 +49,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     if config.getoption("llm_network", "auto") == "deny":
         config.pluginmanager.register(Denies(), "llmmetrics-denies")
+    if (usd := config.getoption("llm_max_usd", None)) is not None:
+        from pytest_llmmetrics import live
+
+        live.start(config, usd)
     if bill_options.wanted(config):
         from pytest_llmmetrics.bill import session
 

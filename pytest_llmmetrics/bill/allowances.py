@@ -22,6 +22,8 @@ class Allowance(NamedTuple):
     calls: int | None = None
     tokens: int | None = None
     attempts: int | None = None
+    enforce: bool = False
+    """Whether calls past a limit are refused, before the test fails at its end."""
 
 
 EXAMPLE = 'write @pytest.mark.llm_limit(usd="0.002", calls=3)'
@@ -31,18 +33,17 @@ def allowance_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> A
     """Read a marker's arguments. Raises `LimitMarkerError`."""
     if args:
         raise LimitMarkerError(f"{name} takes only named arguments: {EXAMPLE}")
-    if not kwargs:
+    if not kwargs.keys() - {"enforce"}:
         raise LimitMarkerError(f"{name} has no limit: {EXAMPLE}")
     for key, value in kwargs.items():
-        if key == "enforce":
-            raise LimitMarkerError(
-                f"{name} has no argument 'enforce': a limit does not refuse calls, it fails the test"
-            )
         if key not in Allowance._fields:
             near = get_close_matches(key, Allowance._fields, 1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(Allowance._fields)}"
             raise LimitMarkerError(f"{name} has no argument {key!r}: {hint}")
-        if key != "usd" and (type(value) is not int or value < 0):
+        if key == "enforce":
+            if not isinstance(value, bool):
+                raise LimitMarkerError(f"{name}(enforce={value!r}) is not True or False")
+        elif key != "usd" and (type(value) is not int or value < 0):
             raise LimitMarkerError(f"{name}({key}={value!r}) is not a count: write a whole number, 0 or more")
     return Allowance(**{**kwargs, "usd": _amount(name, kwargs["usd"]) if "usd" in kwargs else None})
 

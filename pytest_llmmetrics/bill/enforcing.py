@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from llmmetrics import Meter, Run, spending
 from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters
 from llmmetrics.testing.prices import Price, PriceBook
@@ -63,7 +67,7 @@ class Limits:
         if ALLOWANCE not in item.stash:
             return (yield)
         # around the fixtures: a fixture's meter counts its calls, and this one counts the rest
-        with observe(self._record), metering(self._meter):
+        with observe(self._record), metering(self._priced if item.stash[ALLOWANCE].enforce else self._meter):
             try:
                 return (yield)
             finally:
@@ -81,8 +85,10 @@ class Limits:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         self.exceeded.pop(item.nodeid, None)
-        result = yield
-        if (allowance := item.stash.get(ALLOWANCE, None)) is not None:
+        allowance = item.stash.get(ALLOWANCE, None)
+        with _refusing(allowance) if allowance is not None and allowance.enforce else nullcontext():
+            result = yield
+        if allowance is not None:
             self._judge(item, allowance)
         return result
 
@@ -107,8 +113,19 @@ class Limits:
             self.exceeded[item.nodeid] = "; ".join(excess)
             pytest.fail(_message(excess, spent), pytrace=False)
 
+    @cached_property
+    def _priced(self) -> Meter:
+        """Counts the calls of enforced tests that no other meter counts, with their prices."""
+        return Meter(registry=CollectorRegistry())
+
     def _price_of(self, row: Row) -> Price | None:
         return self._book.price(row.backend, row.model, row.answered or None, row.tier or None)
+
+
+def _refusing(allowance: Allowance) -> AbstractContextManager[Run]:
+    """Refuse calls that come after a limit was reached. A run's calls are attempts on the wire."""
+    calls = allowance.calls if allowance.attempts is None else allowance.attempts
+    return spending(allowance.usd, calls=calls, tokens=allowance.tokens, mode="documented", scope="process")
 
 
 def _message(excess: Iterable[str], spent: Figures) -> str:

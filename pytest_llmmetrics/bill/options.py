@@ -15,7 +15,10 @@ ACTS = ("create", "fix", "trim")
 SUFFIXES = (".json", ".md", ".html")
 
 MARKERS = (
-    "llm_limit(usd, calls, tokens, attempts): the limits of this test's LLM calls: a test that exceeds one fails",
+    (
+        "llm_limit(usd, calls, tokens, attempts, enforce): the limits of this test's LLM calls: a test that exceeds "
+        "one fails; with enforce=True, calls past a limit are refused, too"
+    ),
     "llm_ignore(*paths): values of its requests that the fingerprint and the tokens leave out, such as 'metadata.run'",
     "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
 )
@@ -70,6 +73,8 @@ _LISTS = (
     ),
 )
 
+_MAX_USD = "what all calls of the session may cost together: calls that could pass it are refused"
+
 _IGNORE = "values of requests that change from run to run, such as 'metadata.run': the gate does not compare them"
 
 
@@ -113,6 +118,7 @@ def add(parser: pytest.Parser) -> None:
         if ini:
             parser.addini(ini, what, default=default)
         group.addoption(option, metavar=metavar, default=None, help=f"{what} (default: {default})" if default else what)
+    group.addoption("--llm-max-usd", metavar="USD", default=None, help=_MAX_USD)
     for option, ini, metavar, what in _LISTS:
         if ini:
             parser.addini(ini, what.replace("%%", "%"), type="linelist", default=[])

@@ -67,6 +67,8 @@ class Run:
     def __init__(self, limits: RunLimits) -> None:
         self.of = limits
         self.name = limits.name or f"run-{next(_names)}"
+        self.pinned = False
+        """Whether its ledger is not that of the meter that counts a call."""
         self.open = 0
         """How many blocks of it are open."""
         self._pid = processes.pid
@@ -144,6 +146,11 @@ class Run:
         if now >= self._kept_until - timedelta(seconds=self.of.ttl * 0.75):
             self._kept_until = now + timedelta(seconds=self.of.ttl)
             ledger.keep(self.name, now, self._kept_until)
+
+    def pin(self, ledger: SharedRunLedger, lease: float) -> None:
+        """Keep a named run in this ledger, whatever meter counts a call of it."""
+        self.keep_in(ledger, lease)
+        self.pinned = True
 
     def keep_in(self, ledger: RunLedger, lease: float) -> None:
         """Set the ledger, unless it has one."""

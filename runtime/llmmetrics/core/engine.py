@@ -204,6 +204,7 @@ class Engine:
             # no backend has a limit
             self.fund(Enforcer(self.settings, {}, self, None))
         assert self.enforcer is not None, "it was just set"
+        self.enforcer.worker.start()
         return SharedRunLedger(self.enforcer.budget)
 
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:

@@ -110,7 +110,7 @@ class RunGate:
         )
         now = self._host.clock.now()
         try:
-            if run.named:
+            if run.named and not run.pinned:
                 shared = self._host.shared_runs()
                 run.keep_in(shared, self._budget.lease_seconds)
                 run.keep(shared, now)

@@ -2,9 +2,11 @@
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation.import_hooks import when as when_imported
+from llmmetrics.instrumentation.unmetered import audited_uvloop
 from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
+from llmmetrics.testing.capped import capped
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request
@@ -25,6 +27,8 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
+    "audited_uvloop",
+    "capped",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",

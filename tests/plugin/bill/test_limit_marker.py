@@ -190,7 +190,7 @@ def test_the_gate_names_the_marker_and_not_the_baseline(suite):
     done.stdout.fnmatch_lines(
         [
             "note: test_it.py::test_it exceeded its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged: *",
-            "passed: 1 test judged",
+            "passed: 1 test judged; not judged: 1 failed",
         ]
     )
     done.stdout.no_fnmatch_line("*--llm-baseline*")
@@ -209,8 +209,9 @@ WRONG = [
     ("calls=True", "llm_limit(calls=True) is not a count: write*"),
     ("tokens=1.5", "llm_limit(tokens=1.5) is not a count: write*"),
     ("token=1", "llm_limit has no argument 'token': did you mean tokens[?]"),
-    ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts"),
-    ("calls=1, enforce=True", "llm_limit has no argument 'enforce': *"),
+    ("price='1'", "llm_limit has no argument 'price': it takes usd, calls, tokens, attempts, enforce"),
+    ("calls=1, enforce=1", "llm_limit(enforce=1) is not True or False*"),
+    ("enforce=True", "llm_limit has no limit: *"),
     ("'1'", "llm_limit takes only named arguments: write*"),
     ("", "llm_limit has no limit: write*"),
 ]

@@ -48,6 +48,7 @@ class Client:
     def __init__(self, spec):
         self.spec = spec
         self.name = spec["name"]
+        self.refused = False
         self.out = os.open(spec["out"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         own = {"ModelName": "m", "CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": spec["price"]}
         limit = {"MaxSpendUsd": spec["limit"], "SpendResetPeriod": spec["period"]}
@@ -66,12 +67,16 @@ class Client:
         chance = random.Random(f"{self.spec['seed']} {self.name}")
         kinds, weights = zip(*self.spec["faults"].items(), strict=True)
         for n in range(self.spec["calls"]):
+            if self.spec["pace"] and self.refused:
+                # a long trial is over when its limit is reached
+                return
             fault = chance.choices(kinds, weights)[0]
             yield f"{self.name}.{n}", fault, fault == "early" or chance.random() < 0.3
 
     def ended(self, call, exc):
         """Report an exception: a refusal, or what a fault brings."""
         refusal = exc if isinstance(exc, BudgetExceeded) else llmmetrics.budget_exceeded(exc)
+        self.refused |= refusal is not None and refusal.reason == "limit"
         self.report(call, "failed" if refusal is None else "refused" if refusal.reason == "limit" else refusal.reason)
 
     def threads(self):
@@ -87,11 +92,21 @@ class Client:
                 else:
                     self.report(name, "ok")
 
-            for _ in pool.map(call, self.plan()):
+            plan, lock = self.plan(), threading.Lock()
+
+            def work(_):
+                while True:
+                    with lock:
+                        planned = next(plan, None)
+                    if planned is None:
+                        return
+                    call(planned)
+
+            for _ in pool.map(work, range(self.spec["width"])):
                 pass
 
     async def _all(self):
-        plan = iter(list(self.plan()))
+        plan = self.plan()
         async with senders.open_async(self.spec, self.meter) as send:
 
             async def work():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -10,6 +11,9 @@ import openai
 
 TIMEOUT = 0.3
 """Seconds after which a client gives an answer up."""
+
+# made before any fork: another thread may have one of OpenSSL's locks at that moment
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2, "openai": httpx}
 
@@ -24,7 +28,7 @@ def _body(spec, stream):
 def open_sync(spec, meter):
     """Yield what sends a call."""
     library = LIBRARIES[spec["sdk"]]
-    transport = meter.transport(library.HTTPTransport(verify=False), family=library.__name__)
+    transport = meter.transport(library.HTTPTransport(verify=_TLS), family=library.__name__)
 
     def by_sdk(headers, *, stream, early):
         answer = sdk.chat.completions.create(**_body(spec, stream), extra_headers=headers)
@@ -55,7 +59,7 @@ def open_sync(spec, meter):
 async def open_async(spec, meter):
     """Yield what sends a call."""
     library = LIBRARIES[spec["sdk"]]
-    transport = meter.async_transport(library.AsyncHTTPTransport(verify=False), family=library.__name__)
+    transport = meter.async_transport(library.AsyncHTTPTransport(verify=_TLS), family=library.__name__)
 
     async def by_sdk(headers, *, stream, early):
         answer = await sdk.chat.completions.create(**_body(spec, stream), extra_headers=headers)

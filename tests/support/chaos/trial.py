@@ -37,7 +37,7 @@ WORST = TOKENS * A_TOKEN
 SDKS = ("openai", "httpx", "httpx2")
 NAMESPACE = "chaos1"
 """In a cluster, its keys are on the first master."""
-PATIENCE = 40.0
+PATIENCE = 90.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""

@@ -28,8 +28,6 @@ NEWER = "LLMMETRICS_NEWER"
 OPEN = "open"
 
 NUMBERS = f"""
-local match, format = string.match, string.format
-
 -- whole numbers as text; b may be below 0, what comes out is not
 local function limbs(text)
   local sign = 1
@@ -74,10 +72,11 @@ end
 
 PRELUDE = f"""
 local META, ROWS, LEASES, OWNER = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, own, owner, quarter = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local call = redis.call
+local owner, match, format, call = ARGV[1], string.match, string.format, redis.call
+local number, own, quarter, about = match(ARGV[2], '^(%S+) (%S+) (%S+) (.*)$')
+local id = owner .. ':' .. number
 local state = call('HMGET', META, 'schema', 'head', 'open', 'w|' .. own, 'o|' .. owner, 'q|' .. quarter)
-if state[1] ~= '{SCHEMA}' or not (state[4] or own == '') then return {{'{OPEN}'}} end
+if state[1] ~= '{SCHEMA}' or not (state[4] or own == '-') then return '{OPEN}' end
 {NUMBERS}
 local open, fields, changed = state[3] or '', {{}}, {{}}
 -- a renewal has no window of its own
@@ -243,7 +242,7 @@ end
 
 RESERVE = f"""
 {PRELUDE}{_LEASES}{_SETTLED}
-local amount, limit, lease, at, number = match(ARGV[5], '(%S+) (%S+) (%S+) (%S+) (%S+)')
+local amount, limit, lease, at = match(about, '(%S+) (%S+) (%S+) (%S+)')
 local expired, known = 0, false
 lease, number = tonumber(lease), tonumber(number)
 if due or amount ~= '0' then expired = tick(lease) end
@@ -266,12 +265,12 @@ if amount ~= '0' then
 end
 head()
 store()
-return {{(fits or known) and 1 or 0, sums[1], sums[2], expired, sums[7], sums[6]}}
+return table.concat({{(fits or known) and 1 or 0, sums[1], sums[2], expired, sums[7], sums[6]}}, ' ')
 """
 
 RENEW = f"""
 {PRELUDE}{_LEASES}{_SETTLED}{_TAKE}
-local amount, lease, at, number = match(ARGV[5], '(%S+) (%S+) (%S+) (%S+)')
+local amount, lease, at = match(about, '(%S+) (%S+) (%S+)')
 lease = tonumber(lease)
 if not settled(tonumber(number)) then
   tick(lease)
@@ -285,12 +284,12 @@ if not settled(tonumber(number)) then
   head()
   store()
 end
-return {{1}}
+return table.concat({{1}}, ' ')
 """
 
 SETTLE = f"""
 {PRELUDE}{_SETTLED}{_SETTLE}{_TAKE}
-local amount, basis, at, number = match(ARGV[5], '(%S+) (%S+) (%S+) (%S+)')
+local amount, basis, at = match(about, '(%S+) (%S+) (%S+)')
 local first, booked = settle(tonumber(number), at), false
 if first then
   local row = call('HGET', ROWS, id)
@@ -298,12 +297,12 @@ if first then
   if amount ~= '0' then book(at, amount, basis, booked) end
   store()
 end
-return {{sums[1], sums[7], sums[6], first and 1 or 0, booked and 1 or 0}}
+return table.concat({{sums[1], sums[7], sums[6], first and 1 or 0, booked and 1 or 0}}, ' ')
 """
 
 DEFER = f"""
 {PRELUDE}{_SETTLED}
-local amount, at = match(ARGV[5], '(%S+) (%S+)')
+local amount, at = match(about, '(%S+) (%S+)')
 local over = settled(0)
 local first = not over and call('HEXISTS', ROWS, id) == 0
 if first then
@@ -311,7 +310,7 @@ if first then
   book(at, amount, 'pending')
   store()
 end
-return {{sums[1], sums[7], sums[6], first and 1 or 0, 0, over and 1 or 0}}
+return table.concat({{sums[1], sums[7], sums[6], first and 1 or 0, 0, over and 1 or 0}}, ' ')
 """
 
 BALANCE = f"""
@@ -319,10 +318,10 @@ BALANCE = f"""
 local expired = due and tick() or 0
 head()
 store()
-return {{sums[1], sums[2], sums[3], sums[4], sums[5], expired, sums[7], sums[6]}}
+return table.concat({{sums[1], sums[2], sums[3], sums[4], sums[5], expired, sums[7], sums[6]}}, ' ')
 """
 
 CLAIM_ALERT = f"""
 {PRELUDE}
-return {{call('HSETNX', META, 'a|' .. own .. '|' .. sums[7] .. '|' .. ARGV[5], 1)}}
+return table.concat({{call('HSETNX', META, 'a|' .. own .. '|' .. sums[7] .. '|' .. about, 1)}}, ' ')
 """

@@ -90,7 +90,7 @@ end
 
 OPEN_WINDOW = f"""
 local META, ROWS, LEASES = KEYS[1], KEYS[2], KEYS[3]
-local own = ARGV[1]
+local own, match, format = ARGV[1], string.match, string.format
 {NUMBERS}{_IN_WINDOW}{_UPGRADE}
 local schema = redis.call('HGET', META, 'schema')
 if not schema then
@@ -100,7 +100,7 @@ elseif tonumber(schema) > {SCHEMA} then
 elseif schema ~= '{SCHEMA}' then
   upgrade()
 end
-if own == '' or redis.call('HEXISTS', META, 'w|' .. own) == 1 then return {{1}} end
+if own == '-' or redis.call('HEXISTS', META, 'w|' .. own) == 1 then return {{1}} end
 -- it starts from what was spent in it: its settings have changed in mid-window, or a clock has gone back
 local past = redis.call('HGET', META, 'p|' .. own)
 local sums = past and sums_of(past) or {{'0', '0', '0', '0', '0', '0', '0', 'none'}}
@@ -131,7 +131,7 @@ return {{1}}
 
 _CORRECTIONS = """
 local function record(kind, amount)
-  call('LPUSH', string.sub(META, 1, -5) .. 'corrections', '["' .. kind .. '",' .. ARGV[5] .. ',"' .. amount .. '"]')
+  call('LPUSH', string.sub(META, 1, -5) .. 'corrections', '["' .. kind .. '",' .. about .. ',"' .. amount .. '"]')
 end
 """
 
@@ -149,7 +149,7 @@ for _, row in ipairs(rows_in(first, last)) do
 end
 record('reset', amount)
 store()
-return {{amount}}
+return amount
 """
 
 RELEASE = f"""
@@ -170,7 +170,7 @@ for _, row in ipairs(rows_in(first, last)) do
 end
 record('release', amount)
 store()
-return {{amount}}
+return amount
 """
 
 PRUNE = f"""

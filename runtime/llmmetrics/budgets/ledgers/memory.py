@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from heapq import heapify, heappop, heappush
 from threading import Lock
 
 from llmmetrics.budgets.ledgers.base import (
-    AT_ONCE,
     MOST,
     QUARTER_HOUR,
     TALLY,
@@ -25,166 +22,10 @@ from llmmetrics.budgets.ledgers.base import (
     WindowRow,
     bounds,
     milliseconds,
-    moment,
-    quarter_hour,
 )
+from llmmetrics.budgets.ledgers.memory_key import MemoryKey, MemoryRow
 from llmmetrics.settings.windows import LAST, Window
 from llmmetrics.system import processes
-
-
-@dataclass(slots=True)
-class _Sums:
-    """The spend of a window, or of a quarter of an hour."""
-
-    spent: int = 0
-    estimated: int = 0
-    worst_case: int = 0
-    pending: int = 0
-    reserved: int = 0
-    bookings: int = 0
-    generation: int = 0
-    limit: int | None = None
-
-    def add(self, amount: int, basis: Basis, bookings: int = 1) -> None:
-        self.spent = max(min(self.spent + amount, MOST), 0)
-        self.bookings += bookings
-        if basis is not Basis.KNOWN:
-            part = getattr(self, basis.value)
-            setattr(self, basis.value, max(min(part + amount, MOST), 0))
-
-    def take_in(self, other: _Sums) -> None:
-        self.spent = min(self.spent + other.spent, MOST)
-        for part in ("estimated", "worst_case", "pending"):
-            setattr(self, part, min(getattr(self, part) + getattr(other, part), MOST))
-
-    def clear(self) -> int:
-        spent = self.spent
-        self.spent = self.estimated = self.worst_case = self.pending = 0
-        return spent
-
-
-@dataclass(slots=True)
-class _Row:
-    """What is held for a call. `basis` is None while it is reserved, else what it is booked as."""
-
-    amount: int
-    at: int
-    ends: float
-    basis: Basis | None = None
-
-
-@dataclass(slots=True)
-class _Numbers:
-    """The settled numbers of an owner: all below `low`, and those in `above`."""
-
-    at: int
-    low: int = 0
-    above: set[int] = field(default_factory=set)
-
-    def __contains__(self, number: int) -> bool:
-        return number < self.low or number in self.above
-
-    def add(self, number: int) -> None:
-        if number != self.low:
-            self.above.add(number)
-            return
-        self.low += 1
-        while self.low in self.above:
-            self.above.remove(self.low)
-            self.low += 1
-
-
-class _Key:
-    """What one key has."""
-
-    def __init__(self) -> None:
-        self.windows: dict[Window, _Sums] = {}
-        self.quarters: dict[int, _Sums] = {}
-        self.rows: dict[CallId, _Row] = {}
-        self.leases: list[tuple[float, CallId]] = []
-        """A heap. Leases of settled calls, and what was before a renewal, are left in it for a while."""
-        self.settled: dict[str, _Numbers] = {}
-        self.quarter = -1
-        self._touched: list[_Sums] = []
-
-    def window(self, window: Window) -> _Sums:
-        """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
-        sums = self.windows.get(window)
-        if sums is None:
-            sums = self.windows[window] = _Sums()
-            start, end = bounds(window)
-            for quarter, of_quarter in self.quarters.items():
-                if start <= quarter < end:
-                    sums.take_in(of_quarter)
-            rows = self.rows.values()
-            sums.reserved = sum(row.amount for row in rows if row.basis is None and start <= row.at < end)
-            self.quarter = -1
-        return sums
-
-    def touched(self, at: int) -> list[_Sums]:
-        """Return the sums of a moment: of its quarter of an hour, then of the windows that hold it."""
-        quarter = quarter_hour(at)
-        if quarter != self.quarter:
-            held = moment(quarter)
-            own = self.quarters.setdefault(quarter, _Sums())
-            self._touched = [own, *(sums for window, sums in self.windows.items() if window.holds(held))]
-            self.quarter = quarter
-        return self._touched
-
-    def book(self, at: int, amount: int, basis: Basis, bookings: int = 1) -> None:
-        for sums in self.touched(at):
-            sums.add(amount, basis, bookings)
-
-    def hold(self, id: CallId, amount: int, at: int, ends: float) -> None:
-        self.rows[id] = _Row(amount, at, ends)
-        heappush(self.leases, (ends, id))
-        for sums in self.touched(at):
-            sums.reserved += amount
-
-    def let_go(self, id: CallId) -> _Row | None:
-        """Take a row off, with what it holds or has booked."""
-        row = self.rows.pop(id, None)
-        if row is None:
-            return None
-        if row.basis is not None:
-            self.book(row.at, -row.amount, row.basis, 0)
-            return row
-        for sums in self.touched(row.at):
-            sums.reserved -= row.amount
-        return row
-
-    def expire(self, uptime: float) -> int:
-        """Book the leases that have ended as worst case, and count them."""
-        expired = 0
-        while self.leases and self.leases[0][0] <= uptime and expired < AT_ONCE:
-            ends, id = heappop(self.leases)
-            row = self.rows.get(id)
-            if row is None or row.basis is not None or row.ends != ends:
-                continue
-            self.let_go(id)
-            row.basis = Basis.WORST_CASE
-            self.rows[id] = row
-            self.book(row.at, row.amount, row.basis)
-            expired += 1
-        if len(self.leases) > 2 * len(self.rows) + 64:
-            self.leases = [(row.ends, id) for id, row in self.rows.items() if row.basis is None]
-            heapify(self.leases)
-        return expired
-
-    def is_settled(self, id: CallId) -> bool:
-        numbers = self.settled.get(id.owner)
-        return numbers is not None and id.number in numbers
-
-    def settle(self, id: CallId, at: int) -> bool:
-        """Note that an id is settled; return whether it was not before."""
-        numbers = self.settled.get(id.owner)
-        if numbers is None:
-            numbers = self.settled[id.owner] = _Numbers(at)
-        if id.number in numbers:
-            return False
-        numbers.at = max(numbers.at, at)
-        numbers.add(id.number)
-        return True
 
 
 class MemoryLedger:
@@ -196,7 +37,7 @@ class MemoryLedger:
     blocking = False
 
     def __init__(self) -> None:
-        self._keys: dict[str, _Key] = defaultdict(_Key)
+        self._keys: dict[str, MemoryKey] = defaultdict(MemoryKey)
         self._answers: dict[CallId, Pending] = {}
         self._marks: dict[str, int] = {}
         self._tags: Counter[tuple[str, str, int]] = Counter()
@@ -261,7 +102,7 @@ class MemoryLedger:
                 amount = min(amount, MOST)
                 own.window(window)
                 own.book(moment, amount, Basis.PENDING)
-                own.rows[answer] = _Row(amount, moment, 0, Basis.PENDING)
+                own.rows[answer] = MemoryRow(amount, moment, 0, Basis.PENDING)
                 self._answers[answer] = Pending(key, amount, at, note)
             if id is not None:
                 self._settle(key, id, 0, Basis.KNOWN, at, window)
@@ -324,7 +165,7 @@ class MemoryLedger:
             self._corrections.insert(0, Correction("reset", key, now, by, amount))
             return amount
 
-    def _taken_off(self, own: _Key, id: CallId, row: _Row) -> None:
+    def _taken_off(self, own: MemoryKey, id: CallId, row: MemoryRow) -> None:
         """Keep of a booked row what a later settle needs: nothing is left to replace, but a pending answer's moment."""
         if row.basis is Basis.PENDING:
             row.amount = 0
@@ -366,7 +207,7 @@ class MemoryLedger:
                 own.quarters = {at: sums for at, sums in own.quarters.items() if at + QUARTER_HOUR > old}
                 own.rows = {id: row for id, row in own.rows.items() if row.basis is None or row.at >= old}
                 own.settled = {owner: each for owner, each in own.settled.items() if each.at >= old}
-                own.quarter = -1
+                own.quarter, own.last = -1, None
             self._answers = {id: each for id, each in self._answers.items() if each.admitted >= before}
             self._corrections = [each for each in self._corrections if each.at >= before]
             self._alerts = {each for each in self._alerts if each[1].end == LAST or each[1].end > before}

@@ -73,10 +73,10 @@ class RedisLedger:
     ) -> Standing:
         moment = milliseconds(at)
         bound = "none" if limit is None else limit
-        numbers = f"{min(amount, MOST)} {bound} {lease * 1000:.0f} {moment} {id[1]}"
+        numbers = f"{min(amount, MOST)} {bound} {lease * 1000:.0f} {moment}"
         answer = self._run("reserve", key, id, window, moment, numbers, durable=amount > 0)
-        admitted, spent, reserved, expired, generation, bookings = answer
-        return Standing(bool(admitted), int(spent), int(reserved), expired, int(generation), int(bookings))
+        admitted, spent, reserved, expired, generation, bookings = map(int, answer)
+        return Standing(bool(admitted), spent, reserved, expired, generation, bookings)
 
     def renew(
         self,
@@ -88,14 +88,14 @@ class RedisLedger:
         lease: float,
     ) -> None:
         moment = milliseconds(at)
-        numbers = f"{min(amount, MOST)} {lease * 1000:.0f} {moment} {id.number}"
+        numbers = f"{min(amount, MOST)} {lease * 1000:.0f} {moment}"
         self._run("renew", key, id, None, moment, numbers)
 
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         if id.owner.startswith(V1) and self._settled_before(key, id):
             amount = 0
         moment = milliseconds(at)
-        numbers = f"{min(amount, MOST)} {basis.value} {moment} {id.number}"
+        numbers = f"{min(amount, MOST)} {basis.value} {moment}"
         booked = _booked(self._run("settle", key, id, window, moment, numbers, durable=True))
         if id.owner.startswith(ANSWER):
             self._about_answers("answered", id.owner)
@@ -116,7 +116,7 @@ class RedisLedger:
         self._about_answers("note", answer.owner, row, key)
         numbers = f"{min(amount, MOST)} {moment}"
         *about, over = self._run("defer", key, answer, window, moment, numbers, durable=True)
-        if over:
+        if over == "1":
             self._about_answers("answered", answer.owner)
         booked = _booked(about)
         if id is not None:
@@ -144,7 +144,7 @@ class RedisLedger:
 
     def claim_alert(self, key: str, window: Window, share: str) -> bool:
         (claimed,) = self._run("claim_alert", key, NO_CALL, window, 0, share)
-        return bool(claimed)
+        return claimed == "1"
 
     # what stands in it
 
@@ -243,22 +243,22 @@ class RedisLedger:
 
     def _run(
         self, verb: str, key: str, id: CallId, window: Window | None, at: int, numbers: str, *, durable: bool = False
-    ) -> list[Any]:
+    ) -> list[str]:
         shared = self._keys.get(key)
         if shared is None:
             shared = tuple(self._key(key, kind) for kind in lua.KEYS)
             self._command("SADD", f"{self._shared}backends", key)
             self._keys[key] = shared
         owner, number = id
-        own = "{}:{}".format(*bounds(window)) if window is not None else ""
-        # few arguments: each costs as much as a command of the script
-        args = (f"{owner}:{number}", own, owner, at - at % QUARTER_HOUR, numbers)
+        own = "{}:{}".format(*bounds(window)) if window is not None else "-"
+        # few arguments, and one text as an answer: each part costs as much as a command of the script
+        args = (owner, f"{number} {own} {at - at % QUARTER_HOUR} {numbers}")
         keys = (*shared, f"{shared[0][:-4]}owner:{owner}")
-        answer: list[Any] = self._servers.run(self._scripts[verb], keys, args, durable=durable)
-        if answer[0] == lua.OPEN:
+        answer: str = self._servers.run(self._scripts[verb], keys, args, durable=durable)
+        if answer == lua.OPEN:
             self._servers.run(self._scripts["open"], shared, (own,), durable=False)
             answer = self._servers.run(self._scripts[verb], keys, args, durable=durable)
-        return answer
+        return answer.split(" ")
 
 
 _SCRIPTS = {
@@ -279,6 +279,6 @@ _SCRIPTS = {
 }
 
 
-def _booked(answer: Sequence[Any]) -> Booked:
+def _booked(answer: Sequence[str]) -> Booked:
     spent, generation, bookings, first, replaced = map(int, answer)
     return Booked(spent, generation, bookings, bool(first), bool(replaced))

@@ -15,7 +15,7 @@ from redis.connection import parse_url
 from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisClusterException, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from llmmetrics.system import processes
 
@@ -185,6 +185,17 @@ def _one(url: str, _address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
     return OneMaster(partial(Redis.from_url, url, **ours))
 
 
+class _SentinelConnection(SentinelManagedConnection):
+    """Ends at a timeout, as redis-py's other connections do: else the next command would read the late answer."""
+
+    def read_response(self, *args: Any, disconnect_on_error: bool | None = True, **options: Any) -> Any:
+        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)
+
+
+class _SentinelTlsConnection(_SentinelConnection, SentinelManagedSSLConnection):
+    """The same, with TLS."""
+
+
 def _sentinel(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
     options = {**ours, **address.options}
     # Sentinel has a password of its own, or none
@@ -194,9 +205,11 @@ def _sentinel(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFi
     # the next Sentinel is asked instead of this one again: redis-py would wait for seconds
     once = Retry(NoBackoff(), 0)
 
+    kind = _SentinelTlsConnection if options.pop("ssl", False) else _SentinelConnection
+
     def make() -> Redis:
         sentinel = _SENTINEL(address.servers, sentinel_kwargs={"retry": once, **both, **theirs})
-        master: Redis = sentinel.master_for(address.service, **options)
+        master: Redis = sentinel.master_for(address.service, connection_class=kind, **options)
         return master
 
     return OneMaster(make)

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from llmmetrics.budgets.ledgers import sqlite_corrections as corrections
 from llmmetrics.budgets.ledgers import sqlite_rows as rows
 from llmmetrics.budgets.ledgers.base import (
     ANSWER,
     MOST,
-    QUARTER_HOUR,
     TALLY,
     Balance,
     Basis,
@@ -245,74 +245,15 @@ class SqliteLedger:
     # an operator's
 
     def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
-        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
-        nothing = "spent = 0, estimated = 0, worst_case = 0, pending = 0"
-
-        def write(db: sqlite3.Connection) -> int:
-            amount = rows.opened(db, key, window).spent
-            db.execute(
-                f"UPDATE window_sums SET {nothing}, generation = generation + 1, bookings = 0 "
-                'WHERE key = ? AND "end" = ? AND start = ?',
-                (key, end, start),
-            )
-            # a window of other settings that is opened later does not bring it back, nor does a settle take it off
-            db.execute(
-                f"UPDATE quarter_hours SET {nothing} WHERE key = ? AND start >= ? AND start < ?", (key, start, end)
-            )
-            held = "WHERE key = ? AND basis = ? AND at >= ? AND at < ?"
-            db.execute(f"DELETE FROM reservations {held}", (key, Basis.WORST_CASE.value, start, end))
-            db.execute(f"UPDATE reservations SET amount = 0 {held}", (key, Basis.PENDING.value, start, end))
-            db.execute("INSERT INTO corrections VALUES ('reset', ?, ?, ?, ?)", (key, at, by, amount))
-            return amount
-
-        return self._file.write(write)
+        row = (self._prefix + key, window, milliseconds(now), by)
+        return self._file.write(lambda db: corrections.reset(db, *row))
 
     def release(self, key: str, window: Window, now: datetime, by: str) -> int:
-        key, (start, end), at = self._prefix + key, bounds(window), milliseconds(now)
-
-        def write(db: sqlite3.Connection) -> int:
-            rows.opened(db, key, window)
-            _, amount, _ = db.execute(rows.PARTS, (key, end, start)).fetchone()
-            worst = db.execute(
-                "SELECT start, worst_case FROM quarter_hours WHERE key = ? AND start >= ? AND start < ? "
-                "AND worst_case > 0",
-                (key, start, end),
-            ).fetchall()
-            for quarter, part in worst:
-                rows.add(db, key, quarter, -part, (0, -part, 0), 0, 0)
-            # what was booked in quarters of an hour that were pruned
-            db.execute(
-                "UPDATE window_sums SET spent = spent - worst_case, worst_case = 0 "
-                'WHERE key = ? AND "end" = ? AND start = ?',
-                (key, end, start),
-            )
-            db.execute(
-                "DELETE FROM reservations WHERE key = ? AND basis = ? AND at >= ? AND at < ?",
-                (key, Basis.WORST_CASE.value, start, end),
-            )
-            db.execute("INSERT INTO corrections VALUES ('release', ?, ?, ?, ?)", (key, at, by, amount))
-            return int(amount)
-
-        return self._file.write(write)
+        row = (self._prefix + key, window, milliseconds(now), by)
+        return self._file.write(lambda db: corrections.release(db, *row))
 
     def prune(self, before: datetime) -> int:
-        at, prefix = milliseconds(before), self._prefix
-        ours = "substr(key, 1, length(?)) = ?"
-
-        def write(db: sqlite3.Connection) -> int:
-            pruned = db.execute(f'DELETE FROM window_sums WHERE {ours} AND "end" <= ?', (prefix, prefix, at)).rowcount
-            for statement, value in (
-                (f"DELETE FROM quarter_hours WHERE {ours} AND start <= ?", at - QUARTER_HOUR),
-                (f"DELETE FROM reservations WHERE {ours} AND basis IS NOT NULL AND at < ?", at),
-                (f"DELETE FROM settled_ranges WHERE ({ours} OR key = '') AND at < ?", at),
-                (f"DELETE FROM answers WHERE {ours} AND at < ?", at),
-                (f'DELETE FROM alerts WHERE {ours} AND "end" <= ?', at),
-                (f"DELETE FROM corrections WHERE {ours} AND at < ?", at),
-            ):
-                db.execute(statement, (prefix, prefix, value))
-            return pruned
-
-        return self._file.write(write)
+        return self._file.write(lambda db: corrections.prune(db, self._prefix, milliseconds(before)))
 
     def retire(self, key: str, owner: str) -> None:
         row = (self._prefix + key, owner)

@@ -26,7 +26,7 @@ MOST_DECODED = 1 << 28
 
 
 class Body(NamedTuple):
-    """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`."""
+    """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`, so of at most `HELD` bytes."""
 
     head: bytes
     tail: bytes
@@ -129,8 +129,8 @@ class BodyBuffer:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def ends(self) -> tuple[bytes, bytes] | None:
-        """Return the first and the last kept bytes of a body that was too long to keep; None if it was encoded."""
-        if self._inner or self.broken:
+        """Return the first and the last kept bytes of a JSON object that was too long to keep; None of another body."""
+        if self._inner or self.broken or not (self._head or self.chunks[0]).startswith(b"{"):
             return None
         joined = self.joined()
         return self._head + joined[: HEAD - len(self._head)], joined
@@ -146,7 +146,7 @@ class BodyBuffer:
             return self._inner.body()
         joined = self.joined()
         total = self._dropped + len(joined)
-        if total <= TAIL:
+        if total <= HELD:
             return Body(b"", joined, total)
         head = self._head + joined[: HEAD - len(self._head)]
         return Body(head, joined[-TAIL:], total)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 from redis import Redis
 from support.ledger_calls import balance, reserve, settle
 from support.redis_fleets import cluster_fleet, sentinel_fleet
+from support.relays import Relay
 from support.servers import free_port, redis_server, until
 
 from llmmetrics.budgets.ledgers import open_ledger
@@ -109,3 +113,27 @@ def test_a_repeated_reservation_waits_for_the_replica_too(tmp_path):
 def test_an_sqlite_file_has_no_replicas(tmp_path):
     with pytest.raises(ConfigError, match="replicated is for a Redis ledger"):
         open_ledger(f"sqlite:///{tmp_path}/x.db", namespace="n", durability="replicated")
+
+
+@contextmanager
+def behind_a_relay(directory):
+    with redis_server(directory) as server, Relay(server.port) as relay:
+        yield SimpleNamespace(url=f"redis://127.0.0.1:{relay.port}/0", relay=relay)
+
+
+@pytest.mark.parametrize(
+    "fleet_of", [behind_a_relay, sentinel_fleet, cluster_fleet], ids=["server", "sentinel", "cluster"]
+)
+def test_a_late_answer_is_not_taken_for_the_next_one(tmp_path, fleet_of):
+    # in a cluster, the keys of this namespace are on the first master
+    namespace = "chaos1"
+    with fleet_of(tmp_path) as fleet:
+        ledger = open_ledger(fleet.url, namespace=namespace)
+        settle(ledger, 7, id="x")
+        fleet.relay.delay = 0.7
+        with pytest.raises(LedgerError, match="no answer within"):
+            reserve(ledger, 5, limit=5, id="y")
+        fleet.relay.delay = 0
+        assert settle(ledger, 0, id="y").spent == 7
+        assert balance(ledger).spent == 7
+        ledger.close()
