@@ -6,6 +6,8 @@ import pytest
 
 from llmmetrics.testing import serve
 
+pytest_plugins = ["pytester"]
+
 SUITE = """
 import httpx2
 import pytest
