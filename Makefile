@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO := .cache/demo
+CANARY := .cache/canary
 PROGRAMS := bin
 ifeq ($(OS),Windows_NT)
 PROGRAMS := Scripts
@@ -13,14 +14,14 @@ ARGS ?=
 # tests start hundreds of Pythons, each of which would compile our modules and pytest's plugins again without bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test smoke lint docs gate bench cassettes dashboards pictures soak clean
+.PHONY: demo test smoke lint docs packages gate bench cassettes dashboards pictures soak fuzz canary clean
 
 demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://127.0.0.1:5000/metrics
 	$(DEMO)/$(PROGRAMS)/llmmetrics demo $(ARGS)
 
 # worksteal: a module, with the servers that it starts, stays on one worker while the other workers have work
 test: $(READY) ## the whole test suite, in parallel, with coverage
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -rs --cov --cov-report=term $(ARGS)
 
 smoke: $(READY) ## the wheels, with the oldest and the newest allowed dependencies, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py
@@ -34,6 +35,12 @@ lint: $(READY) ## style, types, import contracts, workflows
 
 docs: $(READY) ## the documentation's site, in build/docs
 	$(BIN)/zensical build --clean --strict
+
+packages: $(READY) ## both distributions, as they are released, in build/packages
+	rm -rf build/packages
+	$(BIN)/uv build --quiet --out-dir build/packages runtime
+	$(BIN)/uv build --quiet --out-dir build/packages .
+	$(BIN)/twine check --strict build/packages/*.whl build/packages/*.tar.gz
 
 # warn: some examples show answers without usage, which are always inconclusive
 gate: $(READY) ## compare the cost of the examples' LLM calls with the committed llm-costs.json
@@ -57,6 +64,15 @@ pictures: $(READY) ## draw the documentation's pictures, with the real programs
 soak: $(READY) ## the test suite with complete long checks, of which `make test` runs a tenth
 	LLMMETRICS_SOAK=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
+fuzz: $(READY) ## random and mutated input for every reader, ARGS=2h for so long, ARGS="5m --seed 3"
+	PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(ARGS)
+
+canary: ## the test suite with the newest version of everything, in an environment of its own
+	rm -rf $(CANARY)
+	$(PYTHON) -m venv $(CANARY)
+	$(CANARY)/$(PROGRAMS)/python -m pip install --quiet --disable-pip-version-check --upgrade --pre -e runtime -e '.[dev]'
+	$(CANARY)/$(PROGRAMS)/python -m pytest -n auto --dist worksteal $(ARGS)
+
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
@@ -70,4 +86,4 @@ $(DEMO)/ready: runtime/pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build/docs .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,9 +19,9 @@ from llmmetrics import Meter
 SERIES = 10_000
 """Samples of a scrape, at least."""
 STREAMS = 2000
-PACE = 0.1
+PACE = 0.5
 """Seconds between two chunks of a stream."""
-PACED_CHUNKS = 15
+PACED_CHUNKS = 6
 
 
 class _Plain:
@@ -94,7 +94,7 @@ async def _delays(transport) -> list[float]:
                 late.append(time.perf_counter() - start - 0.002)
 
         watching = asyncio.create_task(watch())
-        await asyncio.gather(*(one(n * PACE / STREAMS * 5) for n in range(STREAMS)))
+        await asyncio.gather(*(one(n * 4 * PACE / STREAMS) for n in range(STREAMS)))
         watching.cancel()
         return late
 

@@ -1,6 +1,6 @@
 """Denies connections to LLM hosts, with a message that says how to simulate one.
 
-An audit hook sees the connections of every HTTP library, and no request that a mock answers.
+An audit hook sees the connections of every HTTP library, under uvloop too, and no request that a mock answers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llmmetrics.testing.harness import is_llm_host
+from llmmetrics.testing.harness import audited_uvloop, is_llm_host
 
 _EVENTS = ("socket.getaddrinfo", "socket.connect")
 
@@ -32,7 +32,8 @@ def denied() -> Iterator[list[str]]:
         sys.addaudithook(_hook)
     before, _attempts = _attempts, []
     try:
-        yield _attempts
+        with audited_uvloop():
+            yield _attempts
     finally:
         _attempts = before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Thread
 from typing import Any, Self, TypeVar
 from wsgiref.simple_server import WSGIServer
@@ -17,7 +18,7 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import httpx
 from llmmetrics.instrumentation import wrap as wrapping
 from llmmetrics.instrumentation.httpx import Family
-from llmmetrics.metrics import exposition
+from llmmetrics.metrics import exposition, http_server
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
@@ -116,10 +117,23 @@ class Meter:
         """Make a WSGI application that serves the registry."""
         return exposition.WsgiApp(self.registry)
 
-    def start_http_server(self, port: int = 5000, addr: str = "127.0.0.1") -> tuple[WSGIServer, Thread]:
+    def start_http_server(
+        self,
+        port: int = 5000,
+        addr: str = "127.0.0.1",
+        *,
+        token: str | None = None,
+        basic_auth: tuple[str, str] | None = None,
+        certfile: str | Path | None = None,
+        keyfile: str | Path | None = None,
+    ) -> tuple[WSGIServer, Thread]:
         """Serve the registry on a port of its own, from a daemon thread; port 0 takes a free one.
 
+        A request needs the `token` (`Authorization: Bearer …`) or the user name and password of `basic_auth`, if
+        given. With a PEM `certfile`, and a `keyfile` if the key is not in it, the port speaks TLS.
+        At most 16 requests are answered at a time.
         Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` if the port is
-        taken or not a number.
+        taken or not a number, a credential is empty, or a file is unusable.
         """
-        return exposition.start_http_server(self.registry, port, addr)
+        access = http_server.Access(token, basic_auth, certfile, keyfile)
+        return http_server.start_http_server(self.registry, port, addr, access)

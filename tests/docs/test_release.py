@@ -35,13 +35,17 @@ def test_the_actions_install_and_the_documentation_names_this_version():
 WORKFLOW = load((ROOT / ".github/workflows/release.yml").read_text("utf8"))
 
 
-def test_only_the_job_that_publishes_may_publish():
+def test_only_the_jobs_that_publish_and_sign_may_write():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     allowed = {name: job["permissions"] for name, job in WORKFLOW["jobs"].items() if "permissions" in job}
-    assert allowed == {"publish": {"id-token": "write"}}
+    assert allowed == {
+        "publish": {"id-token": "write"},
+        "attest": {"attestations": "write", "id-token": "write"},
+    }
     publish = WORKFLOW["jobs"]["publish"]
     assert set(publish["needs"]) == WORKFLOW["jobs"].keys() - {"publish"}
-    assert not any("run" in step for step in publish["steps"])
+    for job in allowed:
+        assert not any("run" in step for step in WORKFLOW["jobs"][job]["steps"]), job
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def program(name: str, package: str) -> str:
-    """Return the path of a server's program. If it is missing, fail in CI, and skip the test elsewhere."""
+    """Return the path of a program that the system has or lacks. If it is missing, fail in CI, and skip the test elsewhere."""
     found = shutil.which(name)
     if found:
         return found

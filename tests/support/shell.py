@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
+from support.servers import program
+
 END = "--the-command-has-ended--"
 
 
@@ -52,7 +54,7 @@ def shell(directory: Path, environ: Mapping[str, str], python: str = sys.executa
     }
     path = os.pathsep.join((str(Path(python).parent), inherited["PATH"]))
     process = subprocess.Popen(
-        ["bash", "--norc", "--noprofile"],
+        [program("bash", "bash"), "--norc", "--noprofile"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

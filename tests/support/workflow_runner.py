@@ -12,15 +12,18 @@ from typing import Any
 
 import yaml
 
+from support.servers import program
+
 STEP = {"id", "if", "name", "uses", "with", "run", "shell", "env"}
 """The keys of a step that this runner supports."""
 
 TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|([A-Za-z_][\w.-]*)|(&&|\|\||==|!=|[!(),]))")
 WORDS = {"&&": " and ", "||": " or ", "!": " not "}
 SHELLS = {
-    "bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"),
-    None: ("bash", "-e", "-c"),
+    "bash": ("--noprofile", "--norc", "-eo", "pipefail", "-c"),
+    None: ("-e", "-c"),
 }
+"""The arguments of bash for each value of `shell`."""
 
 
 def load(text: str) -> dict[str, Any]:
@@ -111,7 +114,7 @@ class Runner:
             "RUNNER_TEMP": str(self.temp),
         }
         done = subprocess.run(
-            [*SHELLS[step.get("shell")], step["run"]],
+            [program("bash", "bash"), *SHELLS[step.get("shell")], step["run"]],
             cwd=self.workspace,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from llmmetrics.budgets.ledgers.base import MOST, V1, Basis, CallId
-from llmmetrics.system import processes
+from llmmetrics.system import private_files, processes
 
 log = logging.getLogger("llmmetrics")
 
@@ -126,6 +126,7 @@ class Journal:
         if not self._waiting:
             self._path.unlink(missing_ok=True)
             return
+        private_files.create(self._path)
         with self._path.open(mode, encoding="utf8") as file:
             file.writelines(entry.line() for entry in entries)
             file.flush()

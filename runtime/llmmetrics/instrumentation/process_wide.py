@@ -14,7 +14,7 @@ from typing import Any
 
 from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import aiohttp, botocore, import_hooks, unmetered, urllib3, websockets
+from llmmetrics.instrumentation import aiohttp, aiohttp_socket, botocore, import_hooks, unmetered, urllib3, websockets
 from llmmetrics.instrumentation.httpx import Metered
 from llmmetrics.instrumentation.send import FAMILIES, asend, send, streams
 
@@ -22,11 +22,12 @@ _METHOD = "_send_single_request"
 
 Patches = Callable[[Any, Callable[[], Engine | None]], Iterator[tuple[type[Any], str, Any]]]
 
-DOORS: dict[str, Patches] = {
-    aiohttp.MODULE: aiohttp.patches,
-    urllib3.MODULE: urllib3.patches,
-    **dict.fromkeys(websockets.MODULES, websockets.patches),
-}
+DOORS: tuple[tuple[str, Patches], ...] = (
+    (aiohttp.MODULE, aiohttp.patches),
+    (aiohttp.MODULE, aiohttp_socket.patches),
+    (urllib3.MODULE, urllib3.patches),
+    *((name, websockets.patches) for name in websockets.MODULES),
+)
 """A module of a library, and what its door replaces in it."""
 
 _lock = Lock()
@@ -45,14 +46,12 @@ class Doors:
     def open(self, meter: Engine) -> None:
         """Meter every client with this meter."""
         if self.meter is None:
-            kinds: dict[str, Callable[[Any], None]] = {
-                **dict.fromkeys(FAMILIES, self._httpx),
-                botocore.MODULE: self._botocore,
-                **{name: partial(self._door, patches) for name, patches in DOORS.items()},
-            }
-            self._call_off = [
-                import_hooks.when(name, partial(self._patch, meter, patch)) for name, patch in kinds.items()
+            kinds: list[tuple[str, Callable[[Any], None]]] = [
+                *((name, self._httpx) for name in FAMILIES),
+                (botocore.MODULE, self._botocore),
+                *((name, partial(self._door, patches)) for name, patches in DOORS),
             ]
+            self._call_off = [import_hooks.when(name, partial(self._patch, meter, patch)) for name, patch in kinds]
         self.meter = meter
 
     def shut(self) -> None:

@@ -32,7 +32,7 @@ claimed: ContextVar[Any] = ContextVar("llmmetrics_claimed", default=None)
 request on, and its connections are metered ones (`unmetered`)."""
 
 _REFUSABLE = (Call, UnknownRequest)
-"""What a budget may refuse."""
+"""What a budget may refuse. A tuple: a union would be made at every call."""
 
 
 def send(
@@ -146,13 +146,12 @@ def _is_retry(headers: Any) -> bool:
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. They write the names in lower case.
     """
     # httpx decodes every header to look one up, and raises and catches an exception for an absent one
-    raw = getattr(headers, "raw", None)
-    for name, value in _raw(headers) if raw is None else raw:
-        if name == b"x-stainless-retry-count":
-            return bool(value != b"0")
-        if name == b"amz-sdk-request":
-            return bool(value.partition(b";")[0].removeprefix(b"attempt=") != b"1")
-    return False
+    pairs = getattr(headers, "raw", None)
+    raw: dict[bytes, bytes] = dict(_raw(headers) if pairs is None else pairs)
+    if (count := raw.get(b"x-stainless-retry-count")) is not None:
+        return count != b"0"
+    attempt = raw.get(b"amz-sdk-request")
+    return attempt is not None and attempt.partition(b";")[0].removeprefix(b"attempt=") != b"1"
 
 
 def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:

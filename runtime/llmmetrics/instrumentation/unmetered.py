@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from types import FrameType
 from typing import Any
@@ -128,12 +129,30 @@ def _count(meter: Engine, host: str, provider: str) -> None:
 
 
 def _wrap_asyncio(module: Any) -> None:
-    _wrap(module.BaseEventLoop, "getaddrinfo", 0, lambda host, _: _looked_up(host))
+    _undo.append(_wrap(module.BaseEventLoop, "getaddrinfo", 0, lambda host, _: _looked_up(host)))
 
 
 def _wrap_uvloop(module: Any) -> None:
+    _undo.extend(_audited(module))
+
+
+@contextmanager
+def audited_uvloop() -> Iterator[None]:
+    """Have uvloop raise the audit events of connections inside the block, as other loops do."""
+    undo: list[Callable[[], None]] = []
+    undo.append(import_hooks.when("uvloop", lambda module: undo.extend(_audited(module))))
+    try:
+        yield
+    finally:
+        while undo:
+            undo.pop()()
+
+
+def _audited(module: Any) -> Iterator[Callable[[], None]]:
     for name, place in (("getaddrinfo", 0), ("create_connection", 1)):
-        _wrap(module.Loop, name, place, partial(_raise_events, connects=name == "create_connection"))
+        # once is enough: `instrument` and a test may both ask for it
+        if not hasattr(getattr(module.Loop, name), "__wrapped__"):
+            yield _wrap(module.Loop, name, place, partial(_raise_events, connects=name == "create_connection"))
 
 
 def _raise_events(host: Any, port: Any, *, connects: bool) -> None:
@@ -144,8 +163,11 @@ def _raise_events(host: Any, port: Any, *, connects: bool) -> None:
         sys.audit("socket.connect", None, (host, port))
 
 
-def _wrap(owner: Any, name: str, place: int, tell: Callable[[Any, Any], None]) -> None:
-    """Wrap a method of a loop, so that it tells host and port, which are its arguments `place` and `place` + 1."""
+def _wrap(owner: Any, name: str, place: int, tell: Callable[[Any, Any], None]) -> Callable[[], None]:
+    """Wrap a method of a loop, so that it tells host and port, which are its arguments `place` and `place` + 1.
+
+    Return what undoes it.
+    """
     original, own = getattr(owner, name), name in vars(owner)
 
     @wraps(original)
@@ -160,4 +182,4 @@ def _wrap(owner: Any, name: str, place: int, tell: Callable[[Any, Any], None]) -
             setattr(owner, name, original) if own else delattr(owner, name)
 
     setattr(owner, name, wrapped)
-    _undo.append(undo)
+    return undo

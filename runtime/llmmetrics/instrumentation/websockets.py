@@ -41,16 +41,23 @@ def _opened(connection: Any, meter: Engine) -> Conversation | None:
     address = Address("wss" if uri.secure else "ws", uri.host, port, uri.resource_name.encode())
     conversation = conversation_at(meter, address)
     if conversation is not None:
-        vars(connection)[_NAME] = (meter, conversation)
+        hold(connection, meter, conversation)
     return conversation
 
 
-def _of(connection: Any) -> tuple[Engine, Conversation] | None:
+def hold(connection: Any, meter: Engine, conversation: Conversation) -> None:
+    """Make a connection tell its messages to a conversation."""
+    vars(connection)[_NAME] = (meter, conversation)
+
+
+def of(connection: Any) -> tuple[Engine, Conversation] | None:
+    """Return the conversation of a connection, with its meter; None if it carries no LLM calls."""
     held: tuple[Engine, Conversation] | None = vars(connection).get(_NAME)
     return held
 
 
-def _raise_refusal(conversation: Conversation) -> None:
+def raise_refusal(conversation: Conversation) -> None:
+    """Raise why the door has closed this WebSocket, if it has."""
     if conversation.refused is not None:
         raise conversation.refused
 
@@ -73,12 +80,14 @@ def _ahandshake(original: Any, meter_now: MeterNow) -> Any:
     return handshake
 
 
-def _asend(original: Any, _: MeterNow) -> Any:
+def asend(original: Any, _: MeterNow) -> Any:
+    """Wrap a method that sends its first argument."""
+
     @wraps(original)
     async def send(self: Any, message: Any, *args: Any, **options: Any) -> Any:
-        if held := _of(self):
+        if held := of(self):
             meter, conversation = held
-            _raise_refusal(conversation)
+            raise_refusal(conversation)
             call = conversation.sending(message)
             if call is not None and (exceeded := conversation.answer(call, await meter.aadmit(call))):
                 raise exceeded
@@ -90,11 +99,11 @@ def _asend(original: Any, _: MeterNow) -> Any:
 def _arecv(original: Any, _: MeterNow) -> Any:
     @wraps(original)
     async def recv(self: Any, *args: Any, **options: Any) -> Any:
-        held = _of(self)
+        held = of(self)
         if held is None:
             return await original(self, *args, **options)
         meter, conversation = held
-        _raise_refusal(conversation)
+        raise_refusal(conversation)
         try:
             message = await original(self, *args, **options)
         except Exception as exc:
@@ -112,16 +121,17 @@ def _arecv(original: Any, _: MeterNow) -> Any:
 
 
 def _aclose(original: Any, _: MeterNow) -> Any:
+
     @wraps(original)
     async def close(self: Any, *args: Any, **options: Any) -> Any:
-        if held := _of(self):
+        if held := of(self):
             held[1].closed()
         return await original(self, *args, **options)
 
     return close
 
 
-_ASYNC = {"handshake": _ahandshake, "send": _asend, "recv": _arecv, "close": _aclose}
+_ASYNC = {"handshake": _ahandshake, "send": asend, "recv": _arecv, "close": _aclose}
 
 
 # threads
@@ -145,9 +155,9 @@ def _handshake(original: Any, meter_now: MeterNow) -> Any:
 def _send(original: Any, _: MeterNow) -> Any:
     @wraps(original)
     def send(self: Any, message: Any, *args: Any, **options: Any) -> Any:
-        if held := _of(self):
+        if held := of(self):
             meter, conversation = held
-            _raise_refusal(conversation)
+            raise_refusal(conversation)
             call = conversation.sending(message)
             if call is not None and (exceeded := conversation.answer(call, meter.admit(call))):
                 raise exceeded
@@ -159,11 +169,11 @@ def _send(original: Any, _: MeterNow) -> Any:
 def _recv(original: Any, _: MeterNow) -> Any:
     @wraps(original)
     def recv(self: Any, *args: Any, **options: Any) -> Any:
-        held = _of(self)
+        held = of(self)
         if held is None:
             return original(self, *args, **options)
         meter, conversation = held
-        _raise_refusal(conversation)
+        raise_refusal(conversation)
         try:
             message = original(self, *args, **options)
         except Exception as exc:
@@ -182,7 +192,7 @@ def _recv(original: Any, _: MeterNow) -> Any:
 def _close(original: Any, _: MeterNow) -> Any:
     @wraps(original)
     def close(self: Any, *args: Any, **options: Any) -> Any:
-        if held := _of(self):
+        if held := of(self):
             held[1].closed()
         return original(self, *args, **options)
 

@@ -1,23 +1,17 @@
-"""Serves `/metrics` over ASGI, WSGI and an HTTP server: both text formats, gzip, never on the event loop."""
+"""Serves `/metrics` over ASGI and WSGI: both text formats, gzip, never on the event loop."""
 
 from __future__ import annotations
 
-import errno
 import gzip
-import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
-from socketserver import ThreadingMixIn
-from threading import Thread
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
-from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.multiprocess import MultiProcessCollector
 from llmmetrics.metrics.names import COST
 from llmmetrics.system.processes import shared
@@ -144,38 +138,3 @@ class WsgiApp:
         )
         start_response(_PHRASES[status], headers)
         return [body]
-
-
-class _MetricsServer(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    # a closed connection is not worth a log line
-    handle_error = cast("Any", lambda *_: None)
-
-
-class _MetricsHandler(WSGIRequestHandler):
-    timeout = 30
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log no requests: a scrape comes every few seconds."""
-
-
-def start_http_server(registry: CollectorRegistry, port: int, addr: str) -> tuple[WSGIServer, Thread]:
-    """Serve the registry on `addr`:`port` from a daemon thread. Raises `ConfigError` if the port cannot be used."""
-    try:
-        server = make_server(addr, port, WsgiApp(registry), _MetricsServer, _MetricsHandler)
-    except TypeError:
-        raise ConfigError(
-            f"cannot serve /metrics on address {addr!r}, port {port!r}: the port should be a number, such as 5000, and "
-            "the address a string, such as '127.0.0.1'"
-        ) from None
-    except (OSError, OverflowError) as exc:
-        if isinstance(exc, socket.gaierror) or getattr(exc, "errno", None) == errno.EADDRNOTAVAIL:
-            advice = "use an address of this machine, such as 127.0.0.1"
-        elif isinstance(exc, OverflowError):
-            advice = "use a port from 1 to 65535, or 0 for any free port"
-        else:
-            advice = "choose another port, or stop what listens there (on macOS, AirPlay takes port 5000)"
-        raise ConfigError(f"cannot serve /metrics on {addr}:{port} ({exc}): {advice}") from None
-    thread = Thread(target=server.serve_forever, name="llmmetrics-http", daemon=True)
-    thread.start()
-    return server, thread

@@ -245,7 +245,9 @@ class Catalogue:
         there = [each for each in every if each.id == seller] or every
         return frozenset(model.id for each in there for model in each.models)
 
-    def _find(self, model: str, url: str, provider: str | None, tier: str | None, geo: str | None) -> Listing | None:
+    def _find(
+        self, model: str, url: str, provider: str | None, tier: str | None, geo: str | None = None
+    ) -> Listing | None:
         if (factor := surcharges.factor_of(url, model, geo)) is None:
             return None
         seller, listed = self._model(model, url, provider)

@@ -113,10 +113,10 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 
 def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if buffer.trimmed or len(text := buffer.joined()) > TAIL:
+    if buffer.trimmed:
         body = _long_object(format, buffer)
-    elif text.startswith(b"{"):
-        body = parse(text)
+    elif buffer.chunks and buffer.chunks[0].startswith(b"{"):
+        body = parse(buffer.joined())
     else:
         return None
     if type(body) is not dict:
@@ -142,7 +142,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
     """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
     ends = buffer.ends()
-    if ends is None or not ends[0].startswith(b"{") or is_ndjson(ends[0]):
+    if ends is None or is_ndjson(ends[0]):
         return None
     head, tail = ends
     start = max(len(tail) - TAIL, 0)
@@ -167,9 +167,11 @@ def _shown(out: Outcome, seen: BodyReading, body: Body, headers: Mapping[str, st
         return Shown.ERROR
     complete = ending is Ending.READ or seen.ended
     if out.unread is None:
+        if complete and not seen.valid:
+            return Shown.MALFORMED
         # an SDK closes a stream early because of an error in it, or because it is not a stream
-        spoilt = is_spoilt(body) or (not body.total and _is_no_answer(headers))
-        if (ending is Ending.LET_GO and not seen.ended and spoilt) or (complete and not seen.valid):
+        early = ending is Ending.LET_GO and not seen.ended
+        if early and (is_spoilt(body) or (not body.total and _is_no_answer(headers))):
             return Shown.MALFORMED
     return Shown.ENDED if complete else Shown.OPEN
 

@@ -2,6 +2,7 @@
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation.import_hooks import when as when_imported
+from llmmetrics.instrumentation.unmetered import audited_uvloop
 from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
@@ -26,6 +27,7 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
+    "audited_uvloop",
     "capped",
     "has_own_clock",
     "is_llm_host",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import workflow_runner
 from support.reports import report, rich, row
+from support.servers import program
 
 from pytest_llmmetrics.bill.gate import verdict_of
 from pytest_llmmetrics.bill.rendering import github, markdown
@@ -38,7 +38,7 @@ def steps(path: Path) -> list[dict]:
 
 def shell(script: str, where: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        [program("bash", "bash"), "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=where,
         capture_output=True,
         text=True,
@@ -77,14 +77,15 @@ def test_no_expression_becomes_shell_or_script(path):
         for text in (step.get("run", ""), step.get("with", {}).get("script", "")):
             assert "${{" not in text
         if "run" in step:
-            assert subprocess.run(["bash", "-n"], input=step["run"], text=True, check=False).returncode == 0
-        assert re.fullmatch(r"\.?[\w./-]+(@(release/)?v\d+)?", step.get("uses", "./"))
+            assert (
+                subprocess.run([program("bash", "bash"), "-n"], input=step["run"], text=True, check=False).returncode
+                == 0
+            )
+        assert re.fullmatch(r"\.?[\w./-]+(@[0-9a-f]{40})?", step.get("uses", "./"))
 
 
 def test_the_scripts_javascript_parses(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node")
+    node = program("node", "nodejs npm")
     (script,) = [step["with"]["script"] for step in steps(COMMENT) if "script" in step.get("with", {})]
     path = tmp_path / "script.mjs"
     path.write_text(f"async () => {{\n{script}\n}};\n")

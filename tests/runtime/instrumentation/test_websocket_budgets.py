@@ -98,3 +98,25 @@ def test_a_server_that_goes_on_by_itself_is_stopped(instrumented_for, count):
     assert server.codes == [1008]
     assert count("llm_requests_total") == 1
     assert count("llm_active_requests") == 0
+
+
+def test_a_websocket_of_aiohttp(instrumented_for, count):
+    aiohttp = pytest.importorskip("aiohttp")
+
+    async def talk(url):
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(url) as connection:
+                await connection.send_json({"type": "response.create"})
+                while (await connection.receive_json())["type"] != "response.done":
+                    continue
+                with pytest.raises(BudgetExceeded):
+                    await connection.send_json({"type": "response.create"})
+            with pytest.raises(BudgetExceeded):
+                await session.ws_connect(url)
+
+    with socket_server(two_responses) as server:
+        instrumented_for(server.url, limit="0.000001")
+        asyncio.run(talk(f"{server.url}/v1/realtime?model=m"))
+    assert len(server.messages) == len(server.paths) == 1
+    assert count("llmmetrics_budget_refusals_total") == 2
+    assert count("llm_active_requests") == 0

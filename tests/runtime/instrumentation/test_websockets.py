@@ -222,3 +222,46 @@ def test_what_is_no_json_is_passed_on(instrumented_for, counted):
             connection.send(b"\xfe")
             assert [connection.recv(), connection.recv()] == [b"\xff\x00", "not json"]
     assert counted() == {}
+
+
+def test_a_websocket_of_aiohttp(instrumented_for, count, counted):
+    aiohttp = pytest.importorskip("aiohttp")
+
+    async def talk(url):
+        async with aiohttp.ClientSession() as session:
+            connection = await session.ws_connect(f"{url}/v1/realtime", params={"model": "gpt-realtime"})
+            for _ in range(2):
+                await connection.send_json({"type": "response.create"})
+                while (await connection.receive_json())["type"] != "response.done":
+                    continue
+            await connection.close()
+
+    with socket_server(two_responses) as server:
+        instrumented_for(server.url)
+        asyncio.run(talk(server.url))
+    assert server.paths == ["/v1/realtime?model=gpt-realtime"]
+    assert counted() == {"success": 2}
+    assert count("llm_estimated_cost_usd", model="gpt-realtime") == pytest.approx(2 * REALTIME_COST)
+    assert count("llmmetrics_unmetered_connections_total") == 0
+    assert count("llmmetrics_unmetered_requests_total") == 0
+
+
+def test_a_websocket_of_aiohttp_that_the_server_closes(instrumented_for, count, counted):
+    aiohttp = pytest.importorskip("aiohttp")
+
+    def talk(server, connection):
+        server.asked(connection)
+        say(connection, *realtime_response()[:2])
+        connection.close(1011)
+
+    async def ask(url):
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/v1/realtime?model=m") as connection:
+            await connection.send_str(json.dumps({"type": "response.create"}))
+            async for _ in connection:
+                continue
+
+    with socket_server(talk) as server:
+        instrumented_for(server.url)
+        asyncio.run(ask(server.url))
+    assert counted() == {"failure": 1}
+    assert count("llm_errors_total", error_type="network") == 1

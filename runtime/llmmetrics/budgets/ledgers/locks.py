@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmmetrics.errors import LedgerError
+from llmmetrics.system import private_files
 
 PATIENCE = 5.0
 """Seconds after which the process that holds the lock is taken to be stuck."""
@@ -74,6 +75,7 @@ class FileLock:
     def _open(self) -> None:
         if fcntl is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_files.create(self._path)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:

@@ -207,7 +207,7 @@ class MemoryLedger:
                 own.quarters = {at: sums for at, sums in own.quarters.items() if at + QUARTER_HOUR > old}
                 own.rows = {id: row for id, row in own.rows.items() if row.basis is None or row.at >= old}
                 own.settled = {owner: each for owner, each in own.settled.items() if each.at >= old}
-                own.quarter = -1
+                own.quarter, own.last = -1, None
             self._answers = {id: each for id, each in self._answers.items() if each.admitted >= before}
             self._corrections = [each for each in self._corrections if each.at >= before]
             self._alerts = {each for each in self._alerts if each[1].end == LAST or each[1].end > before}

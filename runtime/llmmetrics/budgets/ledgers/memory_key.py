@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, Basis, CallId, bounds, moment, quarter_hour
+from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, QUARTER_HOUR, Basis, CallId, bounds, moment
 from llmmetrics.settings.windows import Window
 
 
@@ -23,7 +23,8 @@ class MemorySums:
     limit: int | None = None
 
     def add(self, amount: int, basis: Basis, bookings: int = 1) -> None:
-        self.spent = max(min(self.spent + amount, MOST), 0)
+        spent = self.spent + amount
+        self.spent = spent if 0 <= spent <= MOST else MOST if spent > 0 else 0
         self.bookings += bookings
         if basis is not Basis.KNOWN:
             part = getattr(self, basis.value)
@@ -82,10 +83,15 @@ class MemoryKey:
         """A heap. Leases of settled calls, and what was before a renewal, are left in it for a while."""
         self.settled: dict[str, SettledNumbers] = {}
         self.quarter = -1
+        """The quarter of an hour that was booked in last, with its sums: most calls are in the same."""
+        self.last: tuple[Window, MemorySums] | None = None
+        """The window that was asked for last: to compare objects is faster than to hash dates."""
         self._touched: list[MemorySums] = []
 
     def window(self, window: Window) -> MemorySums:
         """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
+        if self.last is not None and self.last[0] is window:
+            return self.last[1]
         sums = self.windows.get(window)
         if sums is None:
             sums = self.windows[window] = MemorySums()
@@ -96,11 +102,12 @@ class MemoryKey:
             rows = self.rows.values()
             sums.reserved = sum(row.amount for row in rows if row.basis is None and start <= row.at < end)
             self.quarter = -1
+        self.last = window, sums
         return sums
 
     def touched(self, at: int) -> list[MemorySums]:
         """Return the sums of a moment: of its quarter of an hour, then of the windows that hold it."""
-        quarter = quarter_hour(at)
+        quarter = at - at % QUARTER_HOUR
         if quarter != self.quarter:
             held = moment(quarter)
             own = self.quarters.setdefault(quarter, MemorySums())

@@ -18,7 +18,7 @@ from llmmetrics.budgets.ledgers.base import ReplacedError
 from llmmetrics.budgets.ledgers.locks import FileLock
 from llmmetrics.budgets.ledgers.sqlite_schema import upgrade, version_of
 from llmmetrics.errors import ConfigError, LedgerError
-from llmmetrics.system import processes
+from llmmetrics.system import private_files, processes
 
 T = TypeVar("T")
 
@@ -106,6 +106,8 @@ class SqliteFile:
             self._connection.close()
             self._connection = None
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # SQLite gives its other files the mode of this one
+        private_files.create(self._path)
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
         try:
             # before the journal mode: a file of a newer llmmetrics is left as it is

@@ -20,13 +20,12 @@ HELD = 64 * 1024
 LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
 
-
 MOST_DECODED = 1 << 28
 """Bytes that an encoded body may come to: to decode so many takes about half a second. No answer is as long."""
 
 
 class Body(NamedTuple):
-    """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`."""
+    """The kept bytes of a body: all of it is in `tail` if `total == len(tail)`, so of at most `HELD` bytes."""
 
     head: bytes
     tail: bytes
@@ -66,10 +65,12 @@ class BodyBuffer:
 
     def _ask(self) -> None:
         """Read the content encoding from the headers."""
-        # `in`: httpx raises and catches an exception to `get` an absent header
-        if self.plain or self.headers is None or "content-encoding" not in self.headers:
+        if self.plain or self.headers is None:
             return
         self.plain = True
+        # `in`: httpx raises and catches an exception to `get` an absent header
+        if "content-encoding" not in self.headers:
+            return
         try:
             if decoder := decoder_of(self.headers["content-encoding"]):
                 self._decoder, self._inner = decoder, BodyBuffer()
@@ -129,8 +130,8 @@ class BodyBuffer:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def ends(self) -> tuple[bytes, bytes] | None:
-        """Return the first and the last kept bytes of a body that was too long to keep; None if it was encoded."""
-        if self._inner or self.broken:
+        """Return the first and the last kept bytes of a JSON object that was too long to keep; None of another body."""
+        if self._inner or self.broken or not (self._head or self.chunks[0]).startswith(b"{"):
             return None
         joined = self.joined()
         return self._head + joined[: HEAD - len(self._head)], joined
@@ -146,7 +147,7 @@ class BodyBuffer:
             return self._inner.body()
         joined = self.joined()
         total = self._dropped + len(joined)
-        if total <= TAIL:
+        if total <= HELD:
             return Body(b"", joined, total)
         head = self._head + joined[: HEAD - len(self._head)]
         return Body(head, joined[-TAIL:], total)

@@ -26,7 +26,6 @@ DONE: Final[Doc] = {"[DONE]": True}
 
 _DECODER = json.JSONDecoder()
 _COLON = re.compile(rb"\s*:\s*")
-_ERROR_AT_ALL = re.compile(rb"error")
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]|^(?:event:[ \t]*)?error\b', re.MULTILINE)
 _SSE_START = re.compile(rb"\s*(?:data|event|id|retry|error)?:")
 
@@ -103,11 +102,11 @@ def _message(piece: bytes) -> Doc | None:
     return {headers.get(":event-type", ""): fields}
 
 
-def _backward(text: bytes, separator: bytes) -> Iterator[bytes]:
-    end = len(text)
-    while end > 0:
-        start = text.rfind(separator, 0, end)
-        block = text[start + len(separator) if start >= 0 else 0 : end].strip(b"\n")
+def _backward(text: bytes, separator: bytes, begin: int, end: int) -> Iterator[bytes]:
+    """Yield the blocks between two places of a text, the last first."""
+    while end > begin:
+        start = text.rfind(separator, begin, end)
+        block = text[start + len(separator) if start >= 0 else begin : end].strip(b"\n")
         if block:
             yield block
         end = start
@@ -125,10 +124,12 @@ def last_events(body: Body) -> tuple[Iterator[Doc], bytes]:
         return filter(None, map(_message, reversed(pieces))), torn
     sse = is_sse(start)
     separator = b"\n\n" if sse else b"\n"
-    text, torn = _lines(body.tail), b""
+    text, begin = _lines(body.tail), 0
     if not body.whole:
-        torn, _, text = text.partition(separator)
-    return _documents(_backward(text, separator), sse), torn
+        found = text.find(separator)
+        begin = len(text) if found < 0 else found + len(separator)
+    torn = text[:begin].removesuffix(separator)
+    return _documents(_backward(text, separator, begin, len(text)), sse), torn
 
 
 def first_events(body: Body, most: int = 3) -> list[Doc]:
@@ -150,8 +151,8 @@ def _documents(blocks: Iterator[bytes], sse: bool) -> Iterator[Doc]:
 
 def may_hold_error(text: bytes) -> bool:
     """Return whether an event of a stream may be an error, or hold one that is not null."""
-    # the first search is enough for most streams: half again as fast as `in` on 64 KiB of JSON
-    return _ERROR_AT_ALL.search(text) is not None and _ERROR.search(text) is not None
+    # the first search is enough for most streams: `rfind` takes a third of the time of `in` on 64 KiB of JSON
+    return text.rfind(b"error") >= 0 and _ERROR.search(text) is not None
 
 
 def is_spoilt(body: Body) -> bool:
@@ -162,8 +163,8 @@ def is_spoilt(body: Body) -> bool:
     sse = is_sse(start)
     if not sse and start[:2] != b'{"':
         return False
-    whole, separator, _ = _lines(body.tail).rpartition(b"\n\n" if sse else b"\n")
-    last = next(_backward(whole, separator), b"") if separator else b""
+    text, separator = _lines(body.tail), b"\n\n" if sse else b"\n"
+    last = next(_backward(text, separator, 0, text.rfind(separator)), b"")
     if not sse:
         return bool(last) and parse(last) is None
     return b"\ndata:" in b"\n" + last and _event(last) is None

@@ -50,13 +50,13 @@ def test_any_split_keeps_the_same(length, sizes):
     assert buffer.body() == keep(data)
 
 
-@pytest.mark.parametrize("length", [0, 1, TAIL - 1, TAIL, TAIL + 1, TAIL + HEAD, 5 * TAIL])
+@pytest.mark.parametrize("length", [0, 1, TAIL, TAIL + 1, HELD, HELD + 1, HELD + HEAD, 5 * TAIL])
 def test_keeps_the_head_and_the_tail(length):
     data = noise(length)
     body = keep(data)
     assert body.total == length
-    assert body.tail == data[-TAIL:]
-    assert body.whole == (length <= TAIL)
+    assert body.whole == (length <= HELD)
+    assert body.tail == (data if body.whole else data[-TAIL:])
     assert body.head == (b"" if body.whole else data[:HEAD])
 
 
