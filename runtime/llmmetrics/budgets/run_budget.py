@@ -16,6 +16,7 @@ from llmmetrics.budgets.ledgers.base import MOST, milliseconds
 from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
+from llmmetrics.system import processes
 
 UNITS = ("usd", "calls", "tokens")
 """What a run can limit, in the order in which a call reserves them. Dollars are in pico-dollars."""
@@ -148,9 +149,15 @@ class RunBudget:
         self._ledger = ledger
         self._strict = strict
         self._lease = lease
-        self._owner = uuid4().hex[:16]
         # what it has spent is kept without a limit as well
-        self._lines = [_Line(run, unit, limits.get(unit)) for unit in UNITS if unit in limits or unit == "usd"]
+        self._limits = {(run, unit): limits.get(unit) for unit in UNITS if unit in limits or unit == "usd"}
+        self._new_owner()
+
+    def _new_owner(self) -> None:
+        """Begin the ids of this process: those of its parent are the parent's."""
+        self._pid = processes.pid
+        self._owner = uuid4().hex[:16]
+        self._lines = [_Line(*names, limit) for names, limit in self._limits.items()]
 
     def admit(self, worst: Amounts, at: datetime, *, limited: bool) -> Sequence[Entry] | RunRefusal:
         """Reserve what a call may come to in every unit: return the entries to settle, or the refusal.
@@ -159,6 +166,8 @@ class RunBudget:
 
         Raises `LedgerError`, with nothing reserved.
         """
+        if self._pid != processes.pid:
+            self._new_owner()
         entries: list[Entry] = []
         for line in self._lines:
             amount = getattr(worst, line.unit) if self._strict or line.unit == "calls" else 0
