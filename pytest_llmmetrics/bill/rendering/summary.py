@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
@@ -89,6 +90,21 @@ def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
         yield f"no test was written to {name}: {unchanged}", "yellow"
     else:
         yield f"no test was written to {name}: it is up to date", ""
+
+
+def of_changing(parts: Iterable[Mapping[str, Sequence[str]]]) -> Iterable[Line]:
+    """Yield the values of requests that have changed from run to run, and the option that leaves them out."""
+    tests: dict[str, set[str]] = {}
+    for part in parts:
+        for path, names in part.items():
+            tests.setdefault(path, set()).update(names)
+    if not tests:
+        yield "the requests of both runs are the same: there is nothing to ignore", ""
+        return
+    for path in sorted(tests):
+        those = sorted(tests[path])
+        yield f"changes from run to run: {path}, in {number(len(those), 'test')}: {listed(those)}", "yellow"
+    yield f"if these may change, add to pytest's configuration: llm_ignore = {json.dumps(sorted(tests))}", "yellow"
 
 
 _COLOURS = {
