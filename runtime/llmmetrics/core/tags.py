@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Self
 
@@ -14,6 +14,8 @@ from llmmetrics.metrics.registry import Families
 from llmmetrics.pricing.price import ATTO
 from llmmetrics.settings.attribution import Attribution
 from llmmetrics.wire.usage import Usage
+
+_Add = Callable[[float], None]
 
 OTHER = "other"
 """The label of the values after the first `MaxValues` of a key."""
@@ -69,6 +71,9 @@ class TaggedSeries:
         self._families = families
         self._labels: dict[str, dict[str, str]] = {key: {} for key in settings.keys}
         """The label of each value that was seen, by key."""
+        self._costs: dict[tuple[str, str, str], _Add] = {}
+        self._tokens: dict[tuple[str, str, str], list[_Add]] = {}
+        """What adds to the children, by key, label and backend: looking a child up takes longer."""
         self._lock = Lock()
 
     def of(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -79,12 +84,18 @@ class TaggedSeries:
         """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""
         for key, value in tags:
             label = self._labels[key].get(value) or self._new_label(key, value)
+            names = (key, label, backend)
             if cost is not None:
-                self._families["tagged_cost"].labels(key, label, backend).inc(cost / ATTO)
+                add = self._costs.get(names) or self._costs.setdefault(
+                    names, self._families["tagged_cost"].labels(*names).inc
+                )
+                add(cost / ATTO)
             if usage is not None:
-                counts = (usage.prompt, usage.completion, usage.total)
-                for name, count in zip(TOKEN_TYPES, counts, strict=True):
-                    self._families["tagged_tokens"].labels(key, label, backend, name).inc(count)
+                adds = self._tokens.get(names) or self._tokens.setdefault(
+                    names, [self._families["tagged_tokens"].labels(*names, each).inc for each in TOKEN_TYPES]
+                )
+                for add, count in zip(adds, (usage.prompt, usage.completion, usage.total), strict=True):
+                    add(count)
 
     def _new_label(self, key: str, value: str) -> str:
         with self._lock:
