@@ -50,6 +50,7 @@ bench: $(READY) ## measure what metering, the plugin, a metered suite and the le
 	$(BIN)/python benchmarks/ratios.py $(ARGS)
 	$(BIN)/python benchmarks/presence.py
 	$(BIN)/python benchmarks/ledgers.py $(ARGS)
+	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/suite.py
 
 cassettes: $(READY) ## build the shipped cassettes, from the simulated provider

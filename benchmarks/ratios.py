@@ -20,6 +20,10 @@ import scale
 from memory_wire import CHUNKS, Memory, answer, block, events, new_meter
 
 COMMITTED = Path(__file__).with_name("ratios.toml")
+HEADER = """\
+# The measured ratio and the target of each row. `python benchmarks/ratios.py --update` writes the first.
+[rows]
+"""
 WORSE = 1.25
 """A row that is above its committed ratio by more has become slower."""
 BARE = 70.0
@@ -97,7 +101,7 @@ def main() -> int:
     measured = compare(rows, committed)
     if options.update:
         lines = (f'"{name}" = [{ratio:.3f}, {committed.get(name, [0, 0])[1]}]\n' for name, ratio in measured.items())
-        COMMITTED.write_text("# The measured ratio, and the target.\n[rows]\n" + "".join(lines))
+        COMMITTED.write_text(HEADER + "".join(lines))
     # a second look at what seems slower, with more rounds
     if options.check and (worse := slower(measured, committed)):
         print(f"again: {', '.join(worse)}")

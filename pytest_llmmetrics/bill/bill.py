@@ -245,6 +245,8 @@ class Bill:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
             yield from summary.of_baseline(self.changes, self.options.baseline.name, self.unchanged)
+        if self.options.twice:
+            yield from summary.of_changing([one.changing for one in self.measured])
         if self.verdict is not None:
             yield from summary.of_verdict(self.verdict, self.options.baseline.name)
             if os.environ.get("GITHUB_ACTIONS"):

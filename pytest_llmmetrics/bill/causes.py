@@ -81,12 +81,13 @@ def _segments(was: Figures, now: Figures, old: AskedSide, new: AskedSide) -> Ite
         if one == other:
             continue
         change = f"{MINUS if other < one else '+'}{_number(float(abs(other - one)))}"
-        share = f"{_share(old.segments.get(name, 0), old)} → {_share(new.segments.get(name, 0), new)} of the prompt"
+        shares = [_share(side.segments.get(name, 0), side) for side in (old, new)]
+        share = f" ({shares[0]} → {shares[1]} of the prompt)" if shares[0] != shares[1] else ""
         if name.startswith("tool "):
             what = ": schema" if one and other else " is new:" if other else " is gone:"
             text = f"{name}{what} {change} tokens"
         else:
-            text = f"{name} {change} tokens ({share})"
+            text = f"{name} {change} tokens{share}"
         if name == "tool results" and new.carried > max(old.carried, 1):
             text += f": a tool result is carried through {new.carried} calls"
         yield "prompt", float(abs(other - one)), text

@@ -22,6 +22,8 @@ class Measured(BaseModel):
     exceeded: dict[str, str]
     """Tests that exceeded their `llm_limit`, with what they exceeded."""
     collected: list[str]
+    changing: dict[str, list[str]] = {}
+    """By path: the tests whose requests differ there from run to run (`--llm-twice`)."""
     remarks: dict[str, Remarks] = {}
     """By test: what its requests say of the prompt cache."""
 

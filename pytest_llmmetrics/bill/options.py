@@ -25,6 +25,7 @@ MARKERS = (
 
 _FLAGS = (
     ("--llm-metrics", "meter every LLM call of the session and print the cost by test"),
+    ("--llm-twice", "run each test twice, and name the values of its requests that change (with --llm-baseline)"),
     ("--llm-gate", "fail if the tests' LLM calls cost more than the committed baseline allows"),
 )
 
@@ -38,6 +39,13 @@ _VALUES = (
         "PATH",
         "llm-costs.json",
         "the baseline file, relative to the root directory",
+    ),
+    (
+        "--llm-prices",
+        "llm_prices",
+        "FILE",
+        "",
+        "a price file (docs/prices.md) for models that the catalogue does not know, relative to the root directory",
     ),
     ("--llm-gate-base", "llm_gate_base", "REV", "", "also compare with the baseline at the merge base with REV"),
     ("--llm-gate-mode", "llm_gate_mode", "MODE", "block", "the gate's strongest reaction: report, warn or block"),
@@ -84,6 +92,7 @@ _METERS = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
 _NEEDS = {
     "--llm-top": _METERS,
     "--llm-baseline-file": _JUDGES_OR_WRITES,
+    "--llm-prices": _METERS,
     "--llm-gate-base": _JUDGES,
     "--llm-gate-mode": _JUDGES,
     "--llm-gate-accepted": _JUDGES,
@@ -107,6 +116,10 @@ class Options(NamedTuple):
     rules: Rules
     ignored: tuple[str, ...] = ()
     """Paths of values in requests that are not compared."""
+    prices: str = ""
+    """The path of a price file; empty: none."""
+    twice: bool = False
+    """Whether each test runs twice."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -180,10 +193,14 @@ def read(config: pytest.Config) -> Options:
             ceilings,
         ),
         tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
+        str(config.rootpath / values["--llm-prices"]) if values["--llm-prices"] else "",
+        config.getoption("llm_twice", default=False),
     )
 
 
 def _require_company(config: pytest.Config) -> None:
+    if config.getoption("llm_twice", default=False) and not config.getoption("llm_baseline", None):
+        raise pytest.UsageError("--llm-twice has no effect without --llm-baseline: add it, or remove --llm-twice")
     for option, needs in _NEEDS.items():
         if config.getoption(_dest(option), None) is not None and not _any(config, needs):
             hint = ". To limit one test, use @pytest.mark.llm_limit" if option == "--llm-limit" else ""

@@ -14,11 +14,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
+from llmmetrics import ConfigError
 from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters, set_owner
 from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill import options as bill_options
+from pytest_llmmetrics.bill.asking.changing import changing
 from pytest_llmmetrics.bill.asking.pending import PendingRequests
 from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.enforcing import exceeded
@@ -44,7 +47,7 @@ class Recorder:
         self.options = options
         self.worker = hasattr(config, "workerinput")
         self.controller = not self.worker and config.getoption("dist", "no") != "no"
-        self.book = PriceBook()
+        self.book = PriceBook(price_file=options.prices or None)
         # flat tuples and strings, which the garbage collector does not track: tens of thousands of tracked objects
         # would start a collection of everything that the session holds
         self.seen: list[tuple[int, Owner, tuple[Any, ...]]] = []
@@ -53,6 +56,7 @@ class Recorder:
         self.requests = PendingRequests(options.ignored)
         self.scripted: set[str] = set()
         self.outcomes: dict[str, str] = {}
+        self.changing: dict[str, list[str]] = {}
         self.stale: list[tuple[Owner, str]] = []
         self.collected: list[str] = []
         self.measured: list[Measured] = []
@@ -99,10 +103,24 @@ class Recorder:
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         result = yield
+        if self.options.twice and self.outcomes.get(item.nodeid) == "passed":
+            self._run_again(item, nextitem)
         self._read([item])
         return result
+
+    def _run_again(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Run a test once more, and note the values of its requests that have changed. The first outcome counts."""
+        first = self.requests.bodies()
+        self._read([item])
+        item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001 - as every plugin that runs a test again
+        runtestprotocol(item, log=False, nextitem=nextitem)
+        self.outcomes[item.nodeid] = "passed"
+        for path in changing(first, self.requests.bodies()):
+            self.changing.setdefault(path, []).append(item.nodeid)
 
     def _read(self, items: Iterable[pytest.Item]) -> None:
         """Read the requests of the tests that have ended."""
@@ -197,6 +215,7 @@ class Recorder:
             tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
             stale=sorted({(name, what) for (name, _), what in self.stale}),
             remarks=remarks,
+            changing=self.changing,
             exceeded=exceeded(self.config),
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
@@ -221,7 +240,10 @@ def start(config: pytest.Config) -> None:
     options = bill_options.read(config)
     if config.getoption("collectonly", default=False):
         return
-    recorder = Recorder(config, options)
+    try:
+        recorder = Recorder(config, options)
+    except ConfigError as exc:
+        raise pytest.UsageError(f"--llm-prices: {exc}") from None
     if options.gate and options.gate_base and not recorder.worker:
         from pytest_llmmetrics.bill.offline import history
 

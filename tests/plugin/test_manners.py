@@ -173,7 +173,7 @@ def test_the_whole_plugin_is_light_until_it_is_used(pytester):
     pytester.makepyfile("def test_it(): pass")
     code = (
         "import sys, pytest; pytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:respx', '-p', 'no:pytest_httpx2', "
-        "'-p', 'no:pytest_httpx', '-p', 'no:pytest_cov']);"
+        "'-p', 'no:pytest_httpx', '-p', 'no:pytest_cov', '-p', 'no:cassetter']);"
         "print(sorted({'httpx', 'httpx2', 'pydantic', 'prometheus_client', 'llmmetrics', 'respx', 'vcr'} & set(sys.modules)))"
     )
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -40,6 +40,8 @@ class Block(NamedTuple):
     mark: str
     """The lifetime of the cache mark after it, such as `5m`; empty: no mark."""
 
+    framed: bool
+    """Whether its fields hold a message, so that an estimate of them has the frame of the messages too."""
     words: str
     """The text inside it; the JSON of a tool."""
 
@@ -81,9 +83,9 @@ def automatic(fields: Mapping[str, Any]) -> str:
     return _mark({"cache_control": fields.get("cache_control")})
 
 
-def _block(place: str, segment: str, fields: dict[str, Any], holder: Any) -> Block:
+def _block(place: str, segment: str, fields: dict[str, Any], holder: Any, *, framed: bool = False) -> Block:
     alone = isinstance(holder, dict) and set(holder) == {"cachePoint"}
-    return Block(place, "" if alone else segment, fields, _mark(holder), _words(holder))
+    return Block(place, "" if alone else segment, fields, _mark(holder), framed, _words(holder))
 
 
 def _words(holder: Any) -> str:
@@ -149,10 +151,10 @@ def _turns(fields: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
     for name in sorted(names, key=lambda name: isinstance(fields.get(name), str)):
         value = fields.get(name)
         if isinstance(value, str):
-            yield _block(name, "user", {name: value}, value)
+            yield _block(name, "user", {name: value}, value, framed=True)
         for n, turn in enumerate(value if isinstance(value, list) else ()):
             if not isinstance(turn, dict):
-                yield _block(f"{name}[{n}]", "user", {name: [turn]}, turn)
+                yield _block(f"{name}[{n}]", "user", {name: [turn]}, turn, framed=True)
             else:
                 yield from _parts(name, n, turn)
 
@@ -163,11 +165,11 @@ def _parts(name: str, n: int, turn: dict[str, Any]) -> Iterator[Block]:
     segment = SYSTEM if said in _SYSTEM_ROLES else RESULTS if said in _RESULT_ROLES else said.lower()
     inner = next((key for key in ("content", "parts") if isinstance(turn.get(key), list)), None)
     if inner is None:
-        yield _block(f"{name}[{n}]", _kind(turn, segment), {name: [turn]}, turn)
+        yield _block(f"{name}[{n}]", _kind(turn, segment), {name: [turn]}, turn, framed=True)
         return
     for k, part in enumerate(turn[inner]):
         alone = {**{key: turn[key] for key in turn if key != inner and (k == 0 or key == "role")}, inner: [part]}
-        yield _block(f"{name}[{n}].{inner}[{k}]", _kind(part, segment), {name: [alone]}, part)
+        yield _block(f"{name}[{n}].{inner}[{k}]", _kind(part, segment), {name: [alone]}, part, framed=True)
 
 
 def _kind(part: Any, segment: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmmetrics.testing import CallRecord
+from llmmetrics.testing.harness import asking
 from pytest_llmmetrics.attempts import calls_of
 from pytest_llmmetrics.bill.asking.reading import Demand, demand_of
 from pytest_llmmetrics.bill.asking.side import sides_of
+from pytest_llmmetrics.bill.asking.volatile import steady
 
 Owner = tuple[str, int]
 
@@ -50,6 +52,11 @@ class PendingRequests:
         """Keep the request of a finished attempt."""
         what = (record.fingerprint, record.status.value, record.request_body, record.api, record.model)
         self._sent.append((owner, _Sent(number, *what, record.ended_at, record.duration)))
+
+    def bodies(self) -> list[Any]:
+        """Return the kept requests as they are compared: without values that are known to change."""
+        sent = sorted((sent for _, sent in self._sent), key=lambda sent: sent.number)
+        return [steady(asking.fields_of(each.body)) for each in sent]
 
     def settle(self, ignored: Sequence[str] = ()) -> None:
         """Read every kept request; `ignored` are more paths to ignore, for these alone."""

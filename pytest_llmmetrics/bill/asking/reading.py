@@ -61,7 +61,9 @@ def demand_of(body: bytes, api: str, model: str, now: datetime, seconds: float, 
         return Demand(model, at=at)
     fields = without(fields, ignored)
     blocks, plain = blocks_of(fields, asking.prompt_names(format)), steady(fields)
-    tokens = [asking.tokens_of(steady(each.fields), format, model) for each in blocks]
+    frame = _frame(format, model)
+    whole = [(each, asking.tokens_of(steady(each.fields), format, model)) for each in blocks]
+    tokens = [max(n - frame, 0.0) if each.framed else n for each, n in whole]
     segments: dict[str, float] = {}
     for block, n in zip(blocks, tokens, strict=True):
         segments[block.segment] = segments.get(block.segment, 0) + n
@@ -80,6 +82,14 @@ def demand_of(body: bytes, api: str, model: str, now: datetime, seconds: float, 
         explicit=_mode(fields) == "explicit",
         at=at,
     )
+
+
+def _frame(format: asking.Format, model: str) -> float:
+    """Return the tokens of a prompt with messages that belong to no message."""
+    for name in asking.prompt_names(format).messages:
+        one, two = (asking.tokens_of({name: [{}] * n}, format, model) for n in (1, 2))
+        return 2 * one - two
+    return 0.0
 
 
 def without(fields: dict[str, Any], paths: Iterable[str]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
+from pytest_llmmetrics.bill.rendering.markdown import uncertain
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
@@ -65,12 +67,8 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         )
     if total.unread:
         yield f"{total.unread} successful calls have an answer without usage", "yellow"
-    for words, tests in (
-        ("replay an answer that was recorded for another request", {row.test for row in report.rows if row.stale}),
-        ("get an answer without usage", {row.test for row in report.rows if row.unread}),
-    ):
-        if tests:
-            yield f"{number(len(tests), 'test')} {words}: {listed(sorted(tests))}", "yellow"
+    for words, tests in uncertain(report.rows):
+        yield f"{number(len(tests), 'test')} {words}: {listed(tests)}", "yellow"
     rows = (*report.rows, *report.outside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:
@@ -89,6 +87,21 @@ def of_baseline(changes: Changes, name: str, unchanged: str) -> Iterable[Line]:
         yield f"no test was written to {name}: {unchanged}", "yellow"
     else:
         yield f"no test was written to {name}: it is up to date", ""
+
+
+def of_changing(parts: Iterable[Mapping[str, Sequence[str]]]) -> Iterable[Line]:
+    """Yield the values of requests that have changed from run to run, and the option that leaves them out."""
+    tests: dict[str, set[str]] = {}
+    for part in parts:
+        for path, names in part.items():
+            tests.setdefault(path, set()).update(names)
+    if not tests:
+        yield "the requests of both runs are the same: there is nothing to ignore", ""
+        return
+    for path in sorted(tests):
+        those = sorted(tests[path])
+        yield f"changes from run to run: {path}, in {number(len(those), 'test')}: {listed(those)}", "yellow"
+    yield f"if these may change, add to pytest's configuration: llm_ignore = {json.dumps(sorted(tests))}", "yellow"
 
 
 _COLOURS = {

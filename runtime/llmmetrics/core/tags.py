@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Self
 
@@ -12,14 +11,13 @@ from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.registry import Families
 from llmmetrics.pricing.price import ATTO
-from llmmetrics.settings.attribution import Attribution
+from llmmetrics.settings.attribution import Attribution, shown
 from llmmetrics.wire.usage import Usage
+
+_Add = Callable[[float], None]
 
 OTHER = "other"
 """The label of the values after the first `MaxValues` of a key."""
-
-LONGEST = 200
-"""Characters of a value; a longer one is cut, and gets a hash of the whole at its end."""
 
 
 class TagScope(Scope):
@@ -50,17 +48,6 @@ def tags(**values: str) -> TagScope:
     return TagScope(values)
 
 
-def shown(value: str, *, hashed: bool) -> str:
-    """Return a tag's value as labels, the ledger and logs have it: cut to 200 characters, or only its hash."""
-    if hashed:
-        return _digest(value)
-    return value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}…{_digest(value)}"
-
-
-def _digest(value: str) -> str:
-    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 class TaggedSeries:
     """The metric families by tag: at most `MaxValues` values a key, and `other`."""
 
@@ -69,6 +56,9 @@ class TaggedSeries:
         self._families = families
         self._labels: dict[str, dict[str, str]] = {key: {} for key in settings.keys}
         """The label of each value that was seen, by key."""
+        self._costs: dict[tuple[str, str, str], _Add] = {}
+        self._tokens: dict[tuple[str, str, str], list[_Add]] = {}
+        """What adds to the children, by key, label and backend: looking a child up takes longer."""
         self._lock = Lock()
 
     def of(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -79,12 +69,18 @@ class TaggedSeries:
         """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""
         for key, value in tags:
             label = self._labels[key].get(value) or self._new_label(key, value)
+            names = (key, label, backend)
             if cost is not None:
-                self._families["tagged_cost"].labels(key, label, backend).inc(cost / ATTO)
+                add = self._costs.get(names) or self._costs.setdefault(
+                    names, self._families["tagged_cost"].labels(*names).inc
+                )
+                add(cost / ATTO)
             if usage is not None:
-                counts = (usage.prompt, usage.completion, usage.total)
-                for name, count in zip(TOKEN_TYPES, counts, strict=True):
-                    self._families["tagged_tokens"].labels(key, label, backend, name).inc(count)
+                adds = self._tokens.get(names) or self._tokens.setdefault(
+                    names, [self._families["tagged_tokens"].labels(*names, each).inc for each in TOKEN_TYPES]
+                )
+                for add, count in zip(adds, (usage.prompt, usage.completion, usage.total), strict=True):
+                    add(count)
 
     def _new_label(self, key: str, value: str) -> str:
         with self._lock:

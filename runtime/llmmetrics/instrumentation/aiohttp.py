@@ -19,6 +19,7 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import send as sending
 from llmmetrics.instrumentation.adapter import AdaptedRequest, address_of, body_of, lower
 from llmmetrics.instrumentation.aiohttp_body import AiohttpAnswer, followed
+from llmmetrics.wire.framing.multipart import written
 
 MODULE = "aiohttp.client"
 
@@ -131,6 +132,8 @@ class _AiohttpRequest(AdaptedRequest):
         if options.get("json") is not None:
             return body_of((getattr(session, "_json_serialize_bytes", None) or session.json_serialize)(options["json"]))
         data = options.get("data")
+        if parts := list(_parts(data)):
+            return written(parts)
         # a payload of bytes holds them
         return body_of(getattr(data, "_value", data))
 
@@ -140,6 +143,15 @@ class _AiohttpRequest(AdaptedRequest):
         """Make an answer that no server has sent."""
         made = _made(self._session, request, status, headers, json)
         return AiohttpAnswer(made, self.method)
+
+
+def _parts(data: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of a form that aiohttp makes when it sends it."""
+    if isinstance(data, Mapping):
+        yield from data.items()
+    elif isinstance(fields := getattr(data, "_fields", None), list):
+        for options, _, value in fields:
+            yield options["name"], None if "filename" in options else value
 
 
 def _made(session: Any, request: _AiohttpRequest, status: int, headers: Mapping[str, str], body: Any) -> Any:

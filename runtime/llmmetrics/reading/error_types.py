@@ -69,7 +69,7 @@ _CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "__type")
 
 _FAMILIES = (
     *("httpx2", "httpx", "httpcore2", "httpcore", "botocore.exceptions", "urllib3.exceptions"),
-    *("aiohttp", "websockets.exceptions"),
+    *("aiohttp", "websockets.exceptions", "vcr.errors", "cassetter"),
 )
 
 EXCEPTIONS: dict[str, ErrorType] = {
@@ -97,6 +97,8 @@ _UNSENT = (
     *("ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError", "UnsupportedProtocol"),
     *("ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"),
     *("NewConnectionError", "ClientConnectorError", "ConnectionTimeoutError"),
+    # recorders of tests, which have no answer for a request
+    *("CannotOverwriteExistingCassetteException", "UnhandledHTTPRequestError", "NoMatchError"),
 )
 
 

@@ -42,8 +42,14 @@ _ANY = ""
 class PriceBook:
     """Prices by backend and model. It learns backends from records, or from another book's `known`."""
 
-    def __init__(self, at: datetime | None = None) -> None:
+    def __init__(self, at: datetime | None = None, price_file: str | None = None) -> None:
+        """Make a book of the prices at a moment. Raises `ConfigError` for a wrong price file."""
         self.at = at or datetime.now(UTC)
+        self._sheet = None
+        if price_file is not None:
+            from llmmetrics.settings import price_file as price_files
+
+            self._sheet = price_files.read(price_file)
         self._catalogue = Catalogue()
         self._sellers: dict[str, str | None] = {}
         self._places: dict[str, tuple[str, str | None]] = {}
@@ -105,6 +111,9 @@ class PriceBook:
             if name and (price := filed.get(_name(name, tier))):
                 return price
         seller = self._seller(backend)
+        names = (answered, model)
+        if self._sheet is not None and (price := self._sheet.first(names, backend, seller, lambda: self.at, tier)):
+            return price
         if seller == _LOCAL:
             return None
         price = self._catalogue.first((answered, model), "", seller, lambda: self.at, tier)

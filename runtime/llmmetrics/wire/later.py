@@ -37,7 +37,7 @@ _PREFIX = re.compile(r"^(?:batch|job)_state_")
 def state_of(word: Any, *, used: bool = False) -> AnswerState | None:
     """Return the state that a provider's word means; None for another word, unless there is usage: then it is over."""
     known = _STATES.get(_PREFIX.sub("", word.lower())) if isinstance(word, str) else None
-    return AnswerState.COMPLETED if used and known in (None, AnswerState.OPEN) else known
+    return AnswerState.COMPLETED if used and known is None else known
 
 
 class LaterAnswer(NamedTuple):

@@ -89,7 +89,7 @@ def test_what_has_failed_is_released(setup):
 
 
 @pytest.mark.parametrize("state", ["cancelled", "completed"])
-def test_what_nobody_can_count_stays_a_worst_case(setup, state):
+def test_without_usage_it_stays_a_worst_case(setup, state):
     setup.ask()
     setup.polled = response(state)
     setup.fetch()

@@ -29,6 +29,16 @@ BODIES = {
     "interaction": ("gemini.interactions", {"id": "v1_a", "status": "in_progress"}, OPEN),
     "interaction queued": ("gemini.interactions", {"id": "v1_a", "status": "queued"}, OPEN),
     "interaction cancelled": ("gemini.interactions", {"id": "v1_a", "status": "cancelled"}, CANCELLED),
+    "interaction with usage so far": (
+        "gemini.interactions",
+        {"id": "v1_a", "status": "in_progress", "background": True, "usage": GEMINI},
+        OPEN,
+    ),
+    "a word of tomorrow": (
+        "openai.responses",
+        {"id": "resp_1", "status": "x", "background": True, "usage": USED},
+        DONE,
+    ),
     "run": ("openai.runs", {"id": "run_1", "object": "thread.run", "status": "queued", "usage": None}, OPEN),
     "run waits": ("openai.runs", {"id": "run_1", "status": "requires_action", "usage": None}, OPEN),
     "run done": ("openai.runs", {"id": "run_1", "status": "completed", "usage": CHAT}, DONE),

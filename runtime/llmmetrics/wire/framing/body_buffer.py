@@ -20,7 +20,6 @@ HELD = 64 * 1024
 LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
 
-
 MOST_DECODED = 1 << 28
 """Bytes that an encoded body may come to: to decode so many takes about half a second. No answer is as long."""
 
@@ -66,10 +65,12 @@ class BodyBuffer:
 
     def _ask(self) -> None:
         """Read the content encoding from the headers."""
-        # `in`: httpx raises and catches an exception to `get` an absent header
-        if self.plain or self.headers is None or "content-encoding" not in self.headers:
+        if self.plain or self.headers is None:
             return
         self.plain = True
+        # `in`: httpx raises and catches an exception to `get` an absent header
+        if "content-encoding" not in self.headers:
+            return
         try:
             if decoder := decoder_of(self.headers["content-encoding"]):
                 self._decoder, self._inner = decoder, BodyBuffer()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 _NAME = re.compile(rb'\bname="([^"]*)"')
 
@@ -21,6 +23,17 @@ def fields(form: bytes) -> dict[str, str]:
             upload = b"filename" in head
             found[name[1].decode("utf8", "replace")] = "" if upload else value.decode("utf8", "replace")
     return found
+
+
+def written(parts: Iterable[tuple[str, Any]]) -> bytes:
+    """Write a form of these names and values; a value that is no text is an upload, and is left out."""
+    line = b"--form\r\n"
+    whole = line
+    for name, value in parts:
+        head = 'Content-Disposition: form-data; name="%s"%s\r\n\r\n'
+        text = (head % (name, ""), value) if isinstance(value, str) else (head % (name, '; filename=""'), "")
+        whole += "".join(text).encode() + b"\r\n" + line
+    return whole
 
 
 def without_uploads(form: object) -> bytes:
