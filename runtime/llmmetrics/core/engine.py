@@ -289,7 +289,7 @@ class Engine:
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         call.tags = self._tagged.of(context.tags)
-        call.runs = self._gate.of(context)
+        call.runs = self._gate.of(context, call.tags)
         if call.runs or self._gate.required:
             call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
