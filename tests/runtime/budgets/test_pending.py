@@ -137,6 +137,19 @@ def test_a_second_meter_on_the_ledger_fetches(setup, tmp_path):
     other.meter.close()
 
 
+def test_a_ledger_without_a_limit_keeps_the_ids(tmp_path):
+    ledger, unlimited = f"sqlite:///{tmp_path}/ledger.db", {"MaxSpendUsd": None}
+    one, other = (Later(ledger=ledger, backend=unlimited) for _ in range(2))
+    one.ask()
+    assert other.pending == 1
+    other.fetch()
+    one.fetch()
+    assert (one.pending, one.spent) == (0, None)
+    assert [each.value("llm_tokens_total", token_type="total") for each in (one, other)] == [0, 8]
+    one.meter.close()
+    other.meter.close()
+
+
 def test_files_and_marks_are_no_budgets(setup, tmp_path):
     setup.ask()
     setup.fetch()
