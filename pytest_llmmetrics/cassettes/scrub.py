@@ -96,9 +96,11 @@ def credentials(address: str, headers: Mapping[str, Any], opaque: Collection[str
             yield value, told
     for name, value in headers.items():
         low = name.lower()
-        if _is_kept(low) or low in _OPEN_HEADERS or low.startswith(_OPEN_PREFIXES) or low in spared:
+        secret = _CREDENTIAL.search(low) is not None
+        is_open = low in _OPEN_HEADERS or low.startswith(_OPEN_PREFIXES)
+        if _is_kept(low) or low in spared or (is_open and not secret):
             continue
-        what = told if _CREDENTIAL.search(low) else f"the value of the header {low}"
+        what = told if secret else f"the value of the header {low}"
         for each in value if isinstance(value, list) else [value]:
             yield from ((token, what) for token in _tokens(low, str(each)) if len(token) >= _LEAST)
 
@@ -192,9 +194,12 @@ def _clean_pieces(collected: Sequence[Leaf], texts: list[str], spared: Collectio
         if leaf.stream and not is_spared(leaf.key, spared):
             groups.setdefault(leaf.stream, []).append(n)
     for numbers in groups.values():
+        if len({texts[n] for n in numbers}) < 2:
+            # the name of the model in each event is no text in pieces
+            continue
         joined = "".join(texts[n] for n in numbers)
         spans = [*perhaps_in(joined), *encoded_in(joined)]
-        if len(numbers) > 1 and spans:
+        if spans:
             cut = _cut(joined, [len(texts[n]) for n in numbers], spans)
             for n, piece in zip(numbers, cut, strict=True):
                 texts[n] = piece

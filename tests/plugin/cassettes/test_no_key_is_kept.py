@@ -241,3 +241,15 @@ def test_an_upload_is_found_again_with_another_boundary_and_another_id():
     deck = Deck([files.parse(text, "x")])
     asked = scrub.request_body(other.replace(b'"id"', b'"job"'), "multipart/form-data; boundary=0ther")
     assert deck.choose(Question("POST", CHAT, asked.encode()), {}) == 0
+
+
+def test_what_each_event_repeats_is_no_key():
+    sent = events(*({"model": "gpt4omini2024", "delta": {"text": part}} for part in "abcdef"))
+    assert recorded(sent).count("gpt4omini2024") == 6
+
+
+@pytest.mark.parametrize("header", ["cf-access-client-secret", "x-ms-token-aad-access-token", "x-gateway"])
+def test_a_secret_header_is_looked_for_whatever_its_prefix(header):
+    with pytest.raises(CassetteError, match="looks like"):
+        recorded(Exchange(headers={header: "correct-horse"}, body=as_json({"note": "is correct-horse"})))
+    assert recorded(Exchange(headers={"x-ms-deployment-name": "gpt-4o-mini"}, body=as_json({"a": "gpt-4o-mini"})))
