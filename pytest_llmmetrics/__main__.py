@@ -89,7 +89,11 @@ def reprice(args: argparse.Namespace) -> int:
 
 def resolve(args: argparse.Namespace) -> int:
     """Settle the conflicts of a baseline after a merge."""
-    made, both = resolved(*parents(args.baseline))
+    sides = parents(args.baseline)
+    if sides is None:
+        print(f"{args.baseline} has no conflict: there is nothing to resolve")  # noqa: T201
+        return 0
+    made, both = resolved(*sides)
     write(args.baseline, made.text())
     print(f"{args.baseline}: {len(made.rows)} rows, settled: run the tests with --llm-gate, then git add it")  # noqa: T201
     if both:

@@ -57,8 +57,14 @@ def boundary_to_keep(content_type: str) -> str:
     return _BOUNDARY_OF.sub(f"boundary={_BOUNDARY}", content_type)
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def dumps(value: Any, *, sort_keys: bool = False) -> str:
+    """Write JSON as people read it; a half of a surrogate pair, which no file can hold, stays an escape."""
+    made = json.dumps(value, ensure_ascii=False, sort_keys=sort_keys)
+    try:
+        made.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=sort_keys)
+    return made
 
 
 def _json(text: str) -> Nested | None:
@@ -77,7 +83,7 @@ def _json(text: str) -> Nested | None:
     except (ValueError, RecursionError):
         return None
     # of a key that stands twice only the last value was read: the text with the first value must not stay
-    return Nested("" if repeated else text, document, _dumps)
+    return Nested("" if repeated else text, document, dumps)
 
 
 def opened(value: Any) -> Any:
@@ -94,7 +100,11 @@ def _form(text: str) -> Any:
     if not pairs:
         return text
     document = [{name: opened(value)} for name, value in pairs]
-    return Nested(text, document, lambda rows: urlencode([pair for row in rows for pair in row.items()], safe="[]"))
+    return Nested(
+        text,
+        document,
+        lambda rows: urlencode([pair for row in rows for pair in row.items()], safe="[]", errors="surrogatepass"),
+    )
 
 
 def _stream(text: str) -> Any:
@@ -121,7 +131,8 @@ def _line(line: str) -> tuple[str, Any, str]:
 
 def _multipart(text: str, boundary: str) -> Any:
     parts = text.split(f"--{boundary}")
-    if len(parts) < 3:
+    is_whole = len(parts) > 2 and all("\r\n\r\n" in part for part in parts[1:-1])
+    if not is_whole or (boundary != _BOUNDARY and f"--{_BOUNDARY}" in text):
         return text
     rows = []
     for part in parts[1:-1]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from pytest_llmmetrics.cassettes.bodies import Leaf, boundary_to_keep, leaves, parsed, written
+from pytest_llmmetrics.cassettes.bodies import Leaf, boundary_to_keep, dumps, leaves, parsed, written
 from pytest_llmmetrics.cassettes.secrets import DATA_URL, UUID, encoded_in, is_spared, perhaps_in
 
 REQUEST_HEADERS = frozenset({"accept", "anthropic-beta", "anthropic-version", "content-type", "openai-beta"})
@@ -130,7 +130,7 @@ def request_body(body: bytes | None, content_type: str = "", opaque: Collection[
         return None
     plain = _clean(body, content_type, opaque)
     try:
-        return json.dumps(json.loads(plain), sort_keys=True, ensure_ascii=False)
+        return dumps(json.loads(plain), sort_keys=True)
     except (ValueError, RecursionError):
         return text(plain.encode("utf8", "surrogateescape"))
 
@@ -173,7 +173,7 @@ def _decoded_word(match: re.Match[str]) -> str:
     word = match[0]
     plain = unquote(word) if "%" in word else word
     spans = list(perhaps_in(plain)) if plain != word else []
-    return quote(_replaced(plain, spans), safe="/:?&=[]@,;+") if spans else word
+    return quote(_replaced(plain, spans), safe="/:?&=[]@,;+", errors="surrogatepass") if spans else word
 
 
 def _replaced(value: str, spans: Sequence[tuple[int, int]]) -> str:

@@ -17,7 +17,7 @@ _FORMS = re.compile(
     rf"|(?P<time>\b{_DATE}[T ]{_TIME}"
     rf"|\b(?:[A-Z][a-z]{{2}}, )?\d{{1,2}} {_MONTH} (?:19|20)\d\d {_TIME}(?: (?:GMT|UTC))?)"
     rf"|(?P<date>\b{_DATE}\b|\b\d{{1,2}} {_MONTH},? (?:19|20)\d\d\b|\b{_MONTH} \d{{1,2}},? (?:19|20)\d\d\b)"
-    r"|(?P<epoch>(?<![\w.])(?:1[5-9]|2[0-4])\d{8}(?:\d{3}|\d{6}|\.\d+)?(?![\w.]))"
+    r"|(?P<epoch>(?<![\w.])(?:1[5-9]|2[0-4])\d{8}(?:\d{3}|\d{6}|\.\d+)?(?!\w|\.\d))"
     r"|(?P<id>\b(?:call|toolu|srvtoolu|msg|resp|chatcmpl|fc|rs|run|thread|req|tooluse|pyd_ai|lc_run)_+[A-Za-z0-9_-]{6,})"
     r"|(?P<hex>(?<![0-9A-Za-z])(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{16,}(?![0-9A-Za-z]))"
 )
@@ -76,6 +76,7 @@ def volatiles(text: str, start: int = 0, end: int | None = None) -> Iterator[Vol
 
 _ZONES = 15 * 60
 """The difference of any time zone from UTC is a multiple of it, in seconds."""
+_SECONDS = re.compile(r"\d\d:\d\d:\d\d")
 _NEAR = 90
 """Seconds between the present time in a request and the end of its call."""
 
@@ -83,13 +84,14 @@ _NEAR = 90
 def present_time(text: str, now: datetime) -> int | None:
     """Return where a text says the time of its call, in any time zone; None: it does not.
 
-    A fixed time, such as one in test data, is not the present.
+    A fixed time, such as one in test data, is not the present. A time without seconds, or a whole quarter of an hour,
+    may be rounded: whether it is near the present is then a matter of chance.
     """
     if ":" not in text and not _DIGIT.search(text):
         return None
     for each in volatiles(text):
         at = _moment(text[each.start : each.end], each.kind)
-        if at is not None:
+        if at is not None and (at.minute % 15 or at.second or at.microsecond):
             apart = abs((now - at).total_seconds())
             if apart < 26 * 3600 and min(apart % _ZONES, _ZONES - apart % _ZONES) <= _NEAR:
                 return each.start
@@ -100,8 +102,11 @@ def _moment(text: str, kind: str) -> datetime | None:
     try:
         if kind == "epoch":
             number = float(text)
-            return datetime.fromtimestamp(number / 10 ** (0 if number < 1e11 else 3 if number < 1e14 else 6), UTC)
+            digits = 0 if number < 1e11 else 3 if number < 1e14 else 6
+            return datetime.fromtimestamp(number / 10**digits, UTC)
         if kind != "time":
+            return None
+        if not _SECONDS.search(text):
             return None
         at = parsedate_to_datetime(text) if text[4:5] != "-" else datetime.fromisoformat(text.replace(",", "."))
     except (ValueError, OverflowError, TypeError):

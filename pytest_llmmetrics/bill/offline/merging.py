@@ -36,6 +36,8 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
             where[test] = name
             whole.tests[test] = outcome
         whole.sellers.update(shard.sellers)
+        whole.remarks.update(shard.remarks)
+        whole.windows.update(shard.windows)
         whole.priced_at = min(whole.priced_at, shard.priced_at)
         whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
         whole.gate = _gates(whole.gate, shard.gate, name)
@@ -43,19 +45,25 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
         every = [row for _, shard in shards for row in getattr(shard, part)]
         setattr(whole, part, _repriced(whole, every))
     whole.tests = dict(sorted(whole.tests.items()))
+    whole.remarks = dict(sorted(whole.remarks.items()))
+    if whole.gate is not None:
+        # what one shard has not collected, another one has run
+        whole.gate.gone = [test for test in whole.gate.gone if test not in whole.tests]
     return Report.model_validate_json(whole.text())
 
 
 def _gates(one: Gate | None, other: Gate | None, name: str) -> Gate | None:
     if one is None or other is None:
         return None
-    if (one.agreed, one.base, one.estimates, one.limits) != (other.agreed, other.base, other.estimates, other.limits):
+    fields = ("agreed", "base", "estimates", "limits", "new_limits")
+    if any(getattr(one, name) != getattr(other, name) for name in fields):
         raise DocumentError(
             f"{name} has a different baseline or limits than the shards before it: run all shards with the same"
         )
     drift = sorted({*one.drift, *other.drift})
     notices = list(dict.fromkeys((*one.notices, *other.notices)))
-    return one.model_copy(update={"drift": drift, "notices": notices})
+    gone = sorted({*one.gone, *other.gone})
+    return one.model_copy(update={"drift": drift, "notices": notices, "gone": gone})
 
 
 def _repriced(report: Report, rows: Sequence[Row]) -> list[Priced]:

@@ -13,8 +13,8 @@ from pytest_llmmetrics.bill.offline.history import git
 from pytest_llmmetrics.bill.rows import Row
 
 
-def parents(path: Path) -> tuple[Baseline, Baseline, Baseline]:
-    """Return the common ancestor of a conflicted baseline, and both sides. Raises `DocumentError`.
+def parents(path: Path) -> tuple[Baseline, Baseline, Baseline] | None:
+    """Return the common ancestor of a conflicted baseline, and both sides; None: no conflict. Raises `DocumentError`.
 
     git keeps all three during a merge; after that, the sides are in the conflict markers, and the ancestor is empty.
     """
@@ -28,7 +28,7 @@ def parents(path: Path) -> tuple[Baseline, Baseline, Baseline]:
             raise DocumentError(f"{path} cannot be read: {exc}") from None
         ancestor, (ours, theirs) = "", _sides(text)
         if ours == theirs:
-            raise DocumentError(f"{path.name} has no conflict: there is nothing to resolve")
+            return None
     sides = (parsed(Baseline, side, f"{path.name} ({name})") for side, name in ((ours, "ours"), (theirs, "theirs")))
     return (parsed(Baseline, ancestor, f"{path.name} (ancestor)") if ancestor else Baseline(), *sides)  # type: ignore[return-value]
 

@@ -9,7 +9,7 @@ from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
 from pytest_llmmetrics.bill.rendering import charts
-from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed
+from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed, uncertain
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
 
@@ -192,9 +192,11 @@ def _outside(report: Report) -> str:
         for test, each in by_test(rows).items()
         for sums in (figures(each, report.price_of),)
     ]
+    items += [_item("amber", "uncertain", test, title) for title, tests in uncertain(report.rows) for test in tests]
     if not items:
         return ""
-    return f'<section><h2>Calls outside the tests</h2><ul class="findings">{"".join(items)}</ul></section>'
+    title = "Calls outside the tests, and uncertain answers"
+    return f'<section><h2>{title}</h2><ul class="findings">{"".join(items)}</ul></section>'
 
 
 def _prices(report: Report) -> str:

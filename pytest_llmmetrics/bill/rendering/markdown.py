@@ -10,6 +10,7 @@ from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, 
 from pytest_llmmetrics.bill.gate import Change, Verdict, listed, verdict_of
 from pytest_llmmetrics.bill.rendering.texts import shortened, visible
 from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.rows import Row
 from pytest_llmmetrics.bill.split import Split
 
 MARKER = "<!-- pytest-llmmetrics -->"
@@ -180,6 +181,21 @@ def _measured(report: Report) -> Iterable[str]:
         yield f"| {code(test)} | {' | '.join(counts)} | {money(f.cost)} |"
     if len(dearest) > MOST:
         yield f"\n{len(dearest) - MOST} more tests are in the report."
+    for title, those in uncertain(report.rows):
+        yield ""
+        yield f"**{number(len(those), 'test')} {title}**"
+        yield ""
+        yield from (f"- {code(test)}" for test in those[:MOST])
+
+
+def uncertain(rows: Sequence[Row]) -> Iterable[tuple[str, list[str]]]:
+    """Yield what limits how far answers can be believed, each with all its tests."""
+    for title, tests in (
+        ("replay an answer that was recorded for another request", {row.test for row in rows if row.stale}),
+        ("get an answer without usage", {row.test for row in rows if row.unread}),
+    ):
+        if tests:
+            yield title, sorted(tests)
 
 
 def _prices(report: Report) -> Iterable[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
+from pytest_llmmetrics.bill.rendering.markdown import uncertain
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
 
@@ -66,12 +67,8 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         )
     if total.unread:
         yield f"{total.unread} successful calls have an answer without usage", "yellow"
-    for words, tests in (
-        ("replay an answer that was recorded for another request", {row.test for row in report.rows if row.stale}),
-        ("get an answer without usage", {row.test for row in report.rows if row.unread}),
-    ):
-        if tests:
-            yield f"{number(len(tests), 'test')} {words}: {listed(sorted(tests))}", "yellow"
+    for words, tests in uncertain(report.rows):
+        yield f"{number(len(tests), 'test')} {words}: {listed(tests)}", "yellow"
     rows = (*report.rows, *report.outside)
     models = sorted({f"{row.model} at {row.backend}" for row in rows if figures([row], report.price_of).cost.unknown})
     if models:

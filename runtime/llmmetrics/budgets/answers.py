@@ -124,8 +124,8 @@ class LedgerAnswers:
         self._budget.defer(pending, entry, pending.id, kept.note)
 
     def find(self, answer: AnswerKey) -> Kept | None:
-        found = self._guard.pending(_id(answer))
-        return None if found is None else Kept(found.key, found.admitted, found.amount, found.note)
+        row = self._guard.pending(_id(answer))
+        return None if row is None else Kept(row.key, row.admitted, row.amount, row.note)
 
     def settle(self, answer: AnswerKey, kept: Kept, basis: Basis = Basis.KNOWN) -> None:
         self._budget.settle(Entry(kept.backend, _id(answer), min(kept.amount, LARGEST), kept.admitted, basis))

@@ -83,23 +83,23 @@ class BatchPricing:
 
     def request(self, request: BatchRequest) -> BatchCost | None:
         """Return what one request may cost; None if it cannot be read, or no price is known."""
-        path, asked = request.path, text(request.body.get("model"))
-        if (path, asked) not in self._known:
-            self._known[path, asked] = self._find(path, asked)
-        priced = self._known[path, asked]
+        path, model = request.path, text(request.body.get("model"))
+        if (path, model) not in self._known:
+            self._known[path, model] = self._find(path, model)
+        priced = self._known[path, model]
         if priced is None:
             free = billing_of("", path, self._place.provider or wire.ANY) is Billing.FREE
             return BatchCost(requests=1) if free else None
         format, price, window = priced
         body = json.dumps(request.body, ensure_ascii=False).encode()
-        worst = worst_case(price, format, body, window, asked, most=self._most).cost
-        prompt = prompt_tokens(body, format, asked) if self._estimates else 0
-        models = frozenset([asked]) if asked else frozenset()
+        worst = worst_case(price, format, body, window, model, most=self._most).cost
+        prompt = prompt_tokens(body, format, model) if self._estimates else 0
+        models = frozenset([model]) if model else frozenset()
         return BatchCost(worst, price.at(prompt).get("input", 0) * prompt, models, 1)
 
-    def _find(self, path: str, asked: str | None) -> _Priced | None:
+    def _find(self, path: str, named: str | None) -> _Priced | None:
         claimed = wire.claim("POST", "", path, self._place.provider or wire.ANY)
-        model = claimed and (claimed.model or asked)
+        model = claimed and (claimed.model or named)
         if claimed is None or model is None or claimed.format.bound or claimed.format.billing is Billing.FREE:
             return None
         price = self._own(model) or self._lookup.listed(self._place, (model,), BATCH)

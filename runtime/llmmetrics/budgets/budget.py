@@ -41,6 +41,9 @@ def _new_owner() -> str:
     return uuid4().hex[:16]
 
 
+NEVER = WindowSchedule(ResetPeriod.NEVER)
+
+
 class SpendLimits:
     """The limits of a meter's backends, kept in one ledger."""
 
@@ -66,6 +69,8 @@ class SpendLimits:
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
+        self.schedules: dict[str, WindowSchedule] = {}
+        """The windows of tags with a limit, by their keys."""
         self._logged: set[str] = set()
         for name in lines:
             for reason in REASONS:
@@ -224,8 +229,8 @@ class SpendLimits:
     def _window_of(self, backend: str, moment: datetime) -> Window:
         line = self.lines.get(backend)
         if line is None:
-            # a journal may hold a backend that is configured no more
-            return WindowSchedule(ResetPeriod.NEVER).window(moment)
+            # a run's or a tag's; or a journal holds a backend that is configured no more
+            return self.schedules.get(backend, NEVER).window(moment)
         # nearly every call belongs to the window of now, which is known
         window = line.window
         return window if window is not None and window.holds(moment) else line.shape.window(moment)

@@ -30,6 +30,7 @@ from llmmetrics.pricing.price import ATTO
 from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
+from llmmetrics.settings.fields import SpendWindows
 from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.settings.windows import WindowSchedule
@@ -59,8 +60,8 @@ T = TypeVar("T")
 _FREE = WorstCase(0, 0, 0)
 
 
-def schedule_of(backend: Backend) -> WindowSchedule:
-    """Read from the settings when this backend's windows begin."""
+def schedule_of(backend: SpendWindows) -> WindowSchedule:
+    """Read from the settings when the windows of a limit begin."""
     return WindowSchedule(
         backend.spend_reset_period,
         backend.spend_reset_day_of_week,

@@ -18,6 +18,7 @@ from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis
 from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger
+from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system import processes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,8 @@ class RunLimits:
     mode: Mode = "strict"
     name: str | None = None
     ttl: float = inf
+    schedule: WindowSchedule | None = None
+    """When it starts again at 0; None: never, as a run does. It is then the limit of a tag, named TAG=VALUE."""
 
 
 class Run:
@@ -151,11 +154,14 @@ class Run:
         """Keep a named run in this ledger, whatever meter counts a call of it."""
         self.keep_in(ledger, lease)
         self.pinned = True
+        if self.of.schedule is not None:
+            ledger.has_windows(self.name, self.of.schedule)
 
     def keep_in(self, ledger: RunLedger, lease: float) -> None:
         """Set the ledger, unless it has one."""
         if self._budget is None:
-            self._budget = RunBudget(self.name, self.of.limits, ledger, lease, strict=self.of.mode == "strict")
+            strict = self.of.mode == "strict"
+            self._budget = RunBudget(self.name, self.of.limits, ledger, lease, strict=strict, schedule=self.of.schedule)
 
     def admit(self, worst: Amounts, at: datetime) -> Sequence[Entry] | RunRefusal:
         """Reserve what a call may come to: return what to `book` it under, or the refusal. Raises `LedgerError`."""

@@ -16,15 +16,21 @@ from llmmetrics.budgets.ledgers.base import MOST, milliseconds
 from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
+from llmmetrics.system import processes
 
 UNITS = ("usd", "calls", "tokens")
 """What a run can limit, in the order in which a call reserves them. Dollars are in pico-dollars."""
 
-ALWAYS = WindowSchedule(ResetPeriod.NEVER).window(datetime(2000, 1, 1, tzinfo=UTC))
+NEVER = WindowSchedule(ResetPeriod.NEVER)
+
+ALWAYS = NEVER.window(datetime(2000, 1, 1, tzinfo=UTC))
 """The window of every run: all time."""
 
 RUN = "run:"
 """What the keys of runs begin with; the unit and the name follow."""
+
+TAG = "tag:"
+"""What the keys of tags with a limit begin with; TAG=VALUE follows."""
 
 ENDS = "run-ends:"
 """What the marks begin with that say until when a run is kept, in milliseconds since 1970; the name follows."""
@@ -105,6 +111,10 @@ class SharedRunLedger:
     def balance(self, key: str, window: Window) -> Balance:
         return self._limits.guard.balance(key, window)
 
+    def has_windows(self, tag: str, schedule: WindowSchedule) -> None:
+        """Note when the spend of a tag starts again at 0."""
+        self._limits.schedules[f"{TAG}{tag}"] = schedule
+
     def keep(self, run: str, now: datetime, until: datetime) -> None:
         """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""
         before = self._limits.guard.advance(f"{ENDS}{run}", milliseconds(until))
@@ -126,9 +136,9 @@ class SharedRunLedger:
 class _Line:
     """One unit of a run: its key in the ledger, its limit, and the numbers of its calls."""
 
-    def __init__(self, run: str, unit: str, limit: int | None) -> None:
+    def __init__(self, key: str, unit: str, limit: int | None) -> None:
         self.unit = unit
-        self.key = f"{RUN}{unit}:{run}"
+        self.key = key
         self.limit = limit
         self._numbers = count()
         self.unused: list[int] = []
@@ -144,13 +154,30 @@ class _Line:
 class RunBudget:
     """The limits of one run. `strict` reserves the worst case of each call; a call always counts as one."""
 
-    def __init__(self, run: str, limits: Mapping[str, int], ledger: RunLedger, lease: float, *, strict: bool) -> None:
+    def __init__(
+        self,
+        run: str,
+        limits: Mapping[str, int],
+        ledger: RunLedger,
+        lease: float,
+        *,
+        strict: bool,
+        schedule: WindowSchedule | None = None,
+    ) -> None:
         self._ledger = ledger
         self._strict = strict
         self._lease = lease
-        self._owner = uuid4().hex[:16]
         # what it has spent is kept without a limit as well
-        self._lines = [_Line(run, unit, limits.get(unit)) for unit in UNITS if unit in limits or unit == "usd"]
+        units = [unit for unit in UNITS if unit in limits or unit == "usd"]
+        self._limits = {(f"{TAG}{run}" if schedule else f"{RUN}{unit}:{run}", unit): limits.get(unit) for unit in units}
+        self._schedule = schedule or NEVER
+        self._new_owner()
+
+    def _new_owner(self) -> None:
+        """Begin the ids of this process: those of its parent are the parent's."""
+        self._pid = processes.pid
+        self._owner = uuid4().hex[:16]
+        self._lines = [_Line(*names, limit) for names, limit in self._limits.items()]
 
     def admit(self, worst: Amounts, at: datetime, *, limited: bool) -> Sequence[Entry] | RunRefusal:
         """Reserve what a call may come to in every unit: return the entries to settle, or the refusal.
@@ -159,13 +186,16 @@ class RunBudget:
 
         Raises `LedgerError`, with nothing reserved.
         """
+        if self._pid != processes.pid:
+            self._new_owner()
+        window = self._schedule.window(at)
         entries: list[Entry] = []
         for line in self._lines:
             amount = getattr(worst, line.unit) if self._strict or line.unit == "calls" else 0
             limit = line.limit if limited else None
             entry = Entry(line.key, CallId(self._owner, line.number()), min(amount, MOST), at)
             try:
-                standing = self._ledger.reserve(line.key, ALWAYS, entry.amount, limit, entry.id, at, self._lease)
+                standing = self._ledger.reserve(line.key, window, entry.amount, limit, entry.id, at, self._lease)
             except LedgerError:
                 self.settle([*entries, entry], NONE)
                 raise
@@ -182,5 +212,5 @@ class RunBudget:
             self._ledger.settle(entry._replace(amount=min(getattr(used, line.unit), MOST), basis=basis))
 
     def balances(self) -> Mapping[str, Balance]:
-        """Read what is spent and reserved, by unit. Raises `LedgerError`."""
+        """Read what is spent and reserved, by unit, of a run without windows. Raises `LedgerError`."""
         return {line.unit: self._ledger.balance(line.key, ALWAYS) for line in self._lines}

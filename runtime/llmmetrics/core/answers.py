@@ -187,14 +187,14 @@ class Answers:
             verdict = FetchVerdict.RELEASE
         times = self.store.advance(_counted(answer), 0)
         answer = answer._replace(number=self.store.advance(answer.owner, 0) if fetch.format.batch else times)
-        kept = self.store.find(answer)
-        if kept is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
+        pending = self.store.find(answer)
+        if pending is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
             # counted before, or by its call, or not ours
             return
         if self.store.advance(_counted(answer), times + 1) > times:
             # another process counts it just now
             return
-        row = kept or self._stranger(fetch, reading.model)
+        row = pending or self._stranger(fetch, reading.model)
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
@@ -219,15 +219,15 @@ class Answers:
     def _lines(self, fetch: Fetch, answer: AnswerKey, state: AnswerState, results: Results) -> None:
         """Count the results that no read has counted before. Those of a batch that was not seen count as well."""
         mark = self.store.advance(answer.owner, 0)
-        kept = self.store.find(answer._replace(number=mark))
-        if results.start > mark or (kept is None and not results.readings):
+        pending = self.store.find(answer._replace(number=mark))
+        if results.start > mark or (pending is None and not results.readings):
             # what is between was not read: it stays pending
             return
         mark = self.store.advance(answer.owner, results.end)
-        if mark >= results.end and not (kept and results.complete):
+        if mark >= results.end and not (pending and results.complete):
             return
         part = answer._replace(number=mark)
-        row = self.store.find(part) or kept or self._stranger(fetch, None)
+        row = self.store.find(part) or pending or self._stranger(fetch, None)
         parts = [
             self._part(fetch, row, reading, BATCH)
             for end, reading in results.readings

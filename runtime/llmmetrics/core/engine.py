@@ -89,9 +89,14 @@ class Engine:
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
-        attribution = self.settings.attribution
-        if limited or (attribution.keys and self.settings.budget.ledger is not None):
-            self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
+        if limited or self.settings.budget.ledger is not None:
+            try:
+                self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
+            except ConfigError as exc:
+                if limited or self.settings.attribution.keys:
+                    raise
+                # only ids of answers that come later would be there
+                self.say("ledger", f"{exc}; answers that come later are counted by the process that asked for them")
         processes.on_fork(self._forked)
         self._guarded("warm", self.price_lookup.catalogue.warm)
         for backend in self.backends.all:
@@ -284,7 +289,7 @@ class Engine:
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         call.tags = self._tagged.of(context.tags)
-        call.runs = self._gate.of(context)
+        call.runs = self._gate.of(context, call.tags)
         if call.runs or self._gate.required:
             call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from llmmetrics import wire
-from llmmetrics.reading import sockets
 from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
@@ -50,6 +49,17 @@ class Route(NamedTuple):
         return self.backends[0].name
 
 
+SOCKET = "WEBSOCKET"
+"""Stands for the method in the place of a conversation, so that no request has the same place."""
+
+
+def _conversation(host: str, path: str) -> Claim | None:
+    # most processes have none
+    from llmmetrics.reading import sockets
+
+    return sockets.claim(host, path)
+
+
 def route_of(place: Place, backends: Backends) -> Route:
     """Find the route of a request to this place. Raises `ConfigError` if the backend is not configured."""
     method, scheme, host, port, raw_path, backend = place
@@ -58,7 +68,7 @@ def route_of(place: Place, backends: Backends) -> Route:
     found = backends.named(backend) if backend else backends.at(origin, path)
     # who configures a backend of no known provider says that it is one all the same
     whose = (found[0].provider or ANY) if found else provider_of(origin)
-    claim = sockets.claim(host, path) if method == sockets.METHOD else wire.claim(method, host, path, whose)
+    claim = _conversation(host, path) if method == SOCKET else wire.claim(method, host, path, whose)
     fetch = None if claim else wire.fetch(method, host, path, whose)
     upload = None if claim else wire.upload(method, host, path, whose)
     provider = provider_name(origin, claim.format if claim else fetch.format if fetch else upload)

@@ -14,6 +14,7 @@ from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
+from llmmetrics.budgets.tag_limits import TagLimits
 from llmmetrics.core import call_log, spending
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.context import CallContext
@@ -63,6 +64,7 @@ class RunGate:
         self._host = host
         self._budget = host.settings.budget
         self._families = host.families
+        self._tag_limits = TagLimits(host)
         self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, self._kept)
         self.required = host.settings.attribution.require_run
 
@@ -70,9 +72,12 @@ class RunGate:
         # the store changes with the first limit
         return self._host.answers.store.find(key)
 
-    def of(self, context: CallContext) -> tuple[Run, ...]:
-        """Return the open runs that a call of this context belongs to; count and log a call that may have lost its."""
-        return tuple(self._open(context))
+    def of(self, context: CallContext, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
+        """Return what limits a call of this context: the open runs, and its tags' budgets.
+
+        A call that may have lost its run is counted and logged.
+        """
+        return (*self._open(context), *self._tag_limits.of(tags))
 
     def _open(self, context: CallContext) -> Iterator[Run]:
         for run in (*spending.process_wide, *context.runs):
@@ -156,6 +161,11 @@ class RunGate:
         strict = run is not None and run.of.mode == "strict"
         could = _could(why, worst, call) if strict and worst is not None else (None, None, None)
         of_run = (run.name if run else None, why.unit)
+        if run is not None and run.of.schedule is not None:
+            # the budget of a tag: `backend` names it
+            window = run.of.schedule.window(self._host.clock.now())
+            reason = "limit" if reason == "run" else reason
+            return BudgetExceeded(run.name, reason, spent, reserved, limit, window.start, window.resets_at, *could)
         return BudgetExceeded(
             call.series.backend, reason, spent, reserved, limit, ALWAYS.start, None, *could, None, *of_run
         )

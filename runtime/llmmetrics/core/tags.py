@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Self
@@ -12,16 +11,13 @@ from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.registry import Families
 from llmmetrics.pricing.price import ATTO
-from llmmetrics.settings.attribution import Attribution
+from llmmetrics.settings.attribution import Attribution, shown
 from llmmetrics.wire.usage import Usage
 
 _Add = Callable[[float], None]
 
 OTHER = "other"
 """The label of the values after the first `MaxValues` of a key."""
-
-LONGEST = 200
-"""Characters of a value; a longer one is cut, and gets a hash of the whole at its end."""
 
 
 class TagScope(Scope):
@@ -50,17 +46,6 @@ def tags(**values: str) -> TagScope:
         if not isinstance(value, str):
             raise ConfigError(f"tags({key}={value!r}): a tag's value should be text, such as str({key})")
     return TagScope(values)
-
-
-def shown(value: str, *, hashed: bool) -> str:
-    """Return a tag's value as labels, the ledger and logs have it: cut to 200 characters, or only its hash."""
-    if hashed:
-        return _digest(value)
-    return value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}…{_digest(value)}"
-
-
-def _digest(value: str) -> str:
-    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class TaggedSeries:

@@ -21,8 +21,6 @@ from llmmetrics.instrumentation.adapter import AdaptedRequest, address_of, body_
 from llmmetrics.instrumentation.aiohttp_body import AiohttpAnswer, followed
 from llmmetrics.wire.framing.multipart import written
 
-MODULE = "aiohttp.client"
-
 _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
 Choose = Callable[[Any], tuple[Engine | None, str | None]]

@@ -14,10 +14,11 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
+from llmmetrics.core.routes import SOCKET
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation.adapter import Address
 from llmmetrics.reading.endings import End
-from llmmetrics.reading.sockets import METHOD, Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
+from llmmetrics.reading.sockets import Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
 from llmmetrics.wire.framing.frames import Doc, parse
 
 POLICY = 1008
@@ -46,7 +47,7 @@ class Conversation:
         self._kind = kind
         path = kind.address(address.raw_path.decode("latin1").partition("?")[0])
         scheme = {"ws": "http", "wss": "https"}.get(address.scheme, address.scheme)
-        self._place = (METHOD, scheme, address.host, address.port, path.encode(), None)
+        self._place = (SOCKET, scheme, address.host, address.port, path.encode(), None)
         self._settings: dict[str, Any] = {"model": model} if model else {}
         self._waiting: deque[Call] = deque()
         """Calls whose response the server has not begun."""

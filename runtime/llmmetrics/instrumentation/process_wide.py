@@ -6,29 +6,29 @@ transport, mock or recorder below them. The modules of the other doors say what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial, wraps
+from importlib import import_module
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
 from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import aiohttp, aiohttp_socket, botocore, import_hooks, unmetered, urllib3, websockets
+from llmmetrics.instrumentation import botocore, import_hooks, unmetered
 from llmmetrics.instrumentation.httpx import Metered
 from llmmetrics.instrumentation.send import FAMILIES, asend, send, streams
 
 _METHOD = "_send_single_request"
 
-Patches = Callable[[Any, Callable[[], Engine | None]], Iterator[tuple[type[Any], str, Any]]]
-
-DOORS: tuple[tuple[str, Patches], ...] = (
-    (aiohttp.MODULE, aiohttp.patches),
-    (aiohttp.MODULE, aiohttp_socket.patches),
-    (urllib3.MODULE, urllib3.patches),
-    *((name, websockets.patches) for name in websockets.MODULES),
+DOORS = (
+    ("aiohttp.client", "aiohttp"),
+    ("aiohttp.client", "aiohttp_socket"),
+    ("urllib3.connectionpool", "urllib3"),
+    ("websockets.asyncio.client", "websockets"),
+    ("websockets.sync.client", "websockets"),
 )
-"""A module of a library, and what its door replaces in it."""
+"""A module of a library, and the module of this package that says what to replace in it. It is imported then."""
 
 _lock = Lock()
 
@@ -49,7 +49,7 @@ class Doors:
             kinds: list[tuple[str, Callable[[Any], None]]] = [
                 *((name, self._httpx) for name in FAMILIES),
                 (botocore.MODULE, self._botocore),
-                *((name, partial(self._door, patches)) for name, patches in DOORS),
+                *((name, partial(self._door, door)) for name, door in DOORS),
             ]
             self._call_off = [import_hooks.when(name, partial(self._patch, meter, patch)) for name, patch in kinds]
         self.meter = meter
@@ -90,7 +90,8 @@ class Doors:
         endpoint = module.Endpoint
         self._replace(endpoint, "_send", self._boto(endpoint._send))  # noqa: SLF001
 
-    def _door(self, patches: Patches, module: Any) -> None:
+    def _door(self, door: str, module: Any) -> None:
+        patches = import_module(f"{__package__}.{door}").patches
         for owner, name, made in patches(module, self.now):
             self._replace(owner, name, made)
 

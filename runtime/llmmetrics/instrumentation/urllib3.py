@@ -20,8 +20,6 @@ from llmmetrics.instrumentation import send as sending
 from llmmetrics.instrumentation.adapter import AdaptedRequest, Address, address_of, body_of, lower
 from llmmetrics.reading.endings import End
 
-MODULE = "urllib3.connectionpool"
-
 _METHOD = "_make_request"
 
 

@@ -15,8 +15,6 @@ from llmmetrics.instrumentation import unmetered
 from llmmetrics.instrumentation.adapter import Address
 from llmmetrics.instrumentation.conversation import POLICY, Conversation, conversation_at
 
-MODULES = ("websockets.asyncio.client", "websockets.sync.client")
-
 _NAME = "llm_conversation"
 _WHY = "the budget of this backend is spent"
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.errors import ConfigError
-from llmmetrics.instrumentation import aiohttp, botocore, urllib3
+from llmmetrics.instrumentation import botocore
 from llmmetrics.instrumentation.httpx import Metered, metered
 from llmmetrics.instrumentation.send import FAMILIES
 
@@ -71,6 +71,8 @@ def _look_at(thing: Any, kinds: tuple[type[Any], ...]) -> tuple[Any, bool]:
     """Return the client that an object is, or None; and whether to look no further in the object."""
     if isinstance(thing, kinds):
         return thing, True
+    from llmmetrics.instrumentation import aiohttp, urllib3
+
     if service := botocore.service_of(thing):
         if botocore.is_metered(thing):
             return thing, True
@@ -113,6 +115,8 @@ def _wrap_one(meter: Engine, client: Any, backend: str | None) -> None:
         metering = isinstance(inner, botocore.Session)
         endpoint.http_session = _same(inner, meter, backend) if metering else botocore.Session(meter, inner, backend)
         return
+    from llmmetrics.instrumentation import aiohttp, urllib3
+
     for library in (urllib3.is_client, urllib3.wrap), (aiohttp.is_session, aiohttp.wrap):
         is_its, wrap_it = library
         if is_its(client):

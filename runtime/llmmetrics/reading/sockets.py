@@ -20,9 +20,6 @@ from llmmetrics.wire.format import Format, Reading, counts, mapping, text
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.usage import Usage, usage_of
 
-METHOD = "WEBSOCKET"
-"""Stands for the method in the place of such a call, so that no request has the same place."""
-
 
 class Asks(Enum):
     """What a client's message asks for."""

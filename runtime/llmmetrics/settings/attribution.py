@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import hashlib
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from llmmetrics.settings.fields import Limit, SpendWindows
 from llmmetrics.settings.rates import Section
 
 TagKey = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,49}$")]
 """A tag's key: a name that `llmmetrics.tags` takes as an argument."""
+
+
+LONGEST = 200
+"""Characters of a value; a longer one is cut, and gets a hash of the whole at its end."""
+
+
+def shown(value: str, *, hashed: bool) -> str:
+    """Return a tag's value as labels, the ledger and logs have it: cut to 200 characters, or only its hash."""
+    if hashed:
+        return _digest(value)
+    return value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}…{_digest(value)}"
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class TagLimit(SpendWindows):
+    """What the calls with a tag's value may spend in a window; `*` gives each value a limit of its own."""
+
+    tag: TagKey
+    value: str = Field(default="*", min_length=1)
+    max_spend_usd: Limit
 
 
 class Attribution(Section):
@@ -20,5 +45,13 @@ class Attribution(Section):
     """How many values of a key have metrics of their own; the rest is counted as `other`."""
     hash: bool = False
     """Whether only a hash of each value is stored, exported and logged."""
+    limits: tuple[TagLimit, ...] = ()
     require_run: bool = False
     """Whether calls that belong to no run of `llmmetrics.spending` are refused."""
+
+    @model_validator(mode="after")
+    def _limits_have_keys(self) -> Self:
+        for limit in self.limits:
+            if limit.tag not in self.keys:
+                raise ValueError(f"Limits has the Tag {limit.tag!r}, which is not in Keys: add it there")
+        return self

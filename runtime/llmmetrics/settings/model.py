@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from llmmetrics.settings.attribution import Attribution
+from llmmetrics.settings.fields import Limit, SpendWindows, enum_of
 from llmmetrics.settings.rates import BUCKETS, Prices, Section
-from llmmetrics.settings.windows import ResetPeriod, Weekday
 
 
 class BackendType(StrEnum):
@@ -75,20 +74,6 @@ class OnBudgetExceeded(StrEnum):
     RESPOND = "respond"
 
 
-def _enum(kind: type[StrEnum]) -> Any:
-    """Make a validator that reads a value of this enum in any case."""
-    known = {each.value.casefold(): each for each in kind}
-    return BeforeValidator(lambda value: known.get(value.casefold(), value) if isinstance(value, str) else value)
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError("should be an IANA time zone such as UTC or Europe/Vienna") from None
-    return name
-
-
 def _http_url(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -102,8 +87,6 @@ def _http_url(url: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Limit = Annotated[Decimal, Field(gt=0, le=9_000_000, allow_inf_nan=False, decimal_places=12)]
-"""USD, to the pico-dollar; the maximum is what every ledger can store exactly."""
 Share = Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_http_url)]
@@ -145,17 +128,17 @@ class Budget(Section):
 
     ledger: str | None = Field(default=None, repr=False)
     """The URL of the ledger. It may hold a password, so repr does not show it."""
-    mode: Annotated[BudgetMode, _enum(BudgetMode)] = BudgetMode.DOCUMENTED
+    mode: Annotated[BudgetMode, enum_of(BudgetMode)] = BudgetMode.DOCUMENTED
     namespace: Name | None = None
     """The prefix of the keys in the ledger; None: the `ServiceName`."""
     lease_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60
     """How long a reservation lasts after its process has ended, in seconds."""
-    durability: Annotated[Durability, _enum(Durability)] = Durability.NORMAL
-    on_ledger_error: Annotated[OnLedgerError, _enum(OnLedgerError)] = OnLedgerError.REFUSE
-    on_unknown_price: Annotated[OnUnknownPrice, _enum(OnUnknownPrice)] = OnUnknownPrice.REFUSE
-    on_unknown_usage: Annotated[OnUnknownUsage | None, _enum(OnUnknownUsage)] = None
+    durability: Annotated[Durability, enum_of(Durability)] = Durability.NORMAL
+    on_ledger_error: Annotated[OnLedgerError, enum_of(OnLedgerError)] = OnLedgerError.REFUSE
+    on_unknown_price: Annotated[OnUnknownPrice, enum_of(OnUnknownPrice)] = OnUnknownPrice.REFUSE
+    on_unknown_usage: Annotated[OnUnknownUsage | None, enum_of(OnUnknownUsage)] = None
     """None: `worst_case` in mode `strict`, `estimate` in the others."""
-    on_budget_exceeded: Annotated[OnBudgetExceeded | None, _enum(OnBudgetExceeded)] = None
+    on_budget_exceeded: Annotated[OnBudgetExceeded | None, enum_of(OnBudgetExceeded)] = None
     """None: `respond` for an SDK, `raise` for plain httpx code."""
     spend_alerts: tuple[Share, ...] = ()
     """Shares of a limit: 0.8 is 80 %."""
@@ -168,11 +151,11 @@ class Budget(Section):
         return self.on_unknown_usage is OnUnknownUsage.WORST_CASE
 
 
-class Backend(Prices):
+class Backend(Prices, SpendWindows):
     """One backend: its URL, models, prices and limit."""
 
     name: Name
-    type: Annotated[BackendType, _enum(BackendType)] = BackendType.OPENAI
+    type: Annotated[BackendType, enum_of(BackendType)] = BackendType.OPENAI
     """By default OpenAI, as in the guide's shortest example."""
     model_name: Name | None = None
     deployment_name: Name | None = None
@@ -185,12 +168,6 @@ class Backend(Prices):
     """USD in one window; None: no limit."""
     worst_output_tokens: int | None = Field(default=None, ge=1)
     """The most output tokens of a call whose request has no limit and whose model has no documented maximum."""
-    spend_reset_period: Annotated[ResetPeriod, _enum(ResetPeriod)] = ResetPeriod.MONTHLY
-    """By default Monthly: neither the guide nor the contract names a default."""
-    spend_reset_day_of_week: Annotated[Weekday, _enum(Weekday)] = Weekday.MONDAY
-    spend_reset_day_of_month: int = Field(default=1, ge=1, le=31)
-    """In a month without this day, its last day."""
-    spend_reset_time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
     @model_validator(mode="after")
     def _prices_go_together(self) -> Self:

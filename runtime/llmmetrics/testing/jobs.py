@@ -75,27 +75,27 @@ class Jobs:
         body = "".join(json.dumps(line) + "\n" for line in lines)
         return Reply(200, _LINES, (body.encode(),))
 
-    def defer(self, request: Request, made: Reply, answering: Answering) -> Reply:
-        """Return what a request gets at first; what it gets later is kept. `made` is the whole answer."""
-        if made.status != 200:
-            return self._upload(request) if request.method == "POST" and _FILES.search(request.path) else made
+    def defer(self, request: Request, reply: Reply, answering: Answering) -> Reply:
+        """Return what a request gets at first; what it gets later is kept. `reply` is the whole answer."""
+        if reply.status != 200:
+            return self._upload(request) if request.method == "POST" and _FILES.search(request.path) else reply
         format = request.claim.format.id if request.claim else ""
         if format in _IDS and (request.json.get("background") is True or format == "openai.runs"):
-            return self._background(_IDS[format], request, made)
+            return self._background(_IDS[format], request, reply)
         if format in batches.DONE:
-            return self._batch(format, request, json.loads(made.chunks[0]), answering)
-        return made
+            return self._batch(format, request, json.loads(reply.chunks[0]), answering)
+        return reply
 
-    def _background(self, old: bytes, request: Request, made: Reply) -> Reply:
+    def _background(self, old: bytes, request: Request, reply: Reply) -> Reply:
         with self._lock:
             id = f"{old.decode().rpartition('_')[0]}_{next(self._numbers)}"
             background = b', "background": true' if old == b"resp_1" else b""
             own = b'"id": "%s"%s' % (id.encode(), background)
-            chunks = tuple(chunk.replace(b'"id": "%s"' % old, own) for chunk in made.chunks)
+            chunks = tuple(chunk.replace(b'"id": "%s"' % old, own) for chunk in reply.chunks)
             if request.stream:
                 done = next(each for each in map(_response, reversed(chunks)) if each)
                 self._jobs[id] = Job(done, chunks)
-                return replace(made, chunks=chunks)
+                return replace(reply, chunks=chunks)
             done = json.loads(chunks[0])
             self._jobs[id] = Job(done)
             status = "in_progress" if old == b"v1_1" else "queued"
@@ -109,13 +109,13 @@ class Jobs:
         with self._lock:
             inputs = [line for file in batch.inputs(request.json) for line in self._files.get(file, ())]
             model = claimed.model if claimed else None
-            asked = [*batch.requests(request.json, model), *(batch.request(line, model) for line in inputs)]
+            requests = [*batch.requests(request.json, model), *(batch.request(line, model) for line in inputs)]
             names = batches.names_of(request.json, inputs)
             number = next(self._numbers)
         results = []
-        for name, each in zip(names, filter(None, asked), strict=False):
-            made = answering(Request("POST", each.path, body=json.dumps(each.body).encode(), host=request.host))
-            results.append(kind.line(name, made.status, json.loads(made.chunks[0])))
+        for name, each in zip(names, filter(None, requests), strict=False):
+            reply = answering(Request("POST", each.path, body=json.dumps(each.body).encode(), host=request.host))
+            results.append(kind.line(name, reply.status, json.loads(reply.chunks[0])))
         created = kind.numbered(doc, number, len(results))
         with self._lock:
             id, file = kind.ids(created)
@@ -149,8 +149,8 @@ def _response(chunk: bytes) -> Doc | None:
     fields: Any = json.loads(data) if data.startswith(b"{") else {}
     if fields.get("object") == "thread.run":
         return dict(fields)
-    found = fields.get("response") or fields.get("interaction")
-    return found if isinstance(found, dict) else None
+    answer = fields.get("response") or fields.get("interaction")
+    return answer if isinstance(answer, dict) else None
 
 
 def _resumed(job: Job, query: str) -> Reply:

@@ -126,8 +126,8 @@ def _last(name: Any) -> str | None:
 def _gemini_inline(body: Doc) -> Sequence[Doc]:
     for holder in (mapping(body.get("response")), mapping(mapping(body.get("metadata")).get("output"))):
         for name in ("inlinedResponses", "inlinedEmbedContentResponses"):
-            if found := items(mapping(holder.get(name)).get(name)):
-                return [mapping(each) for each in found]
+            if results := items(mapping(holder.get(name)).get(name)):
+                return [mapping(each) for each in results]
     return ()
 
 

@@ -13,8 +13,9 @@ from support.reports import report, rich, row
 from pytest_llmmetrics.__main__ import main
 from pytest_llmmetrics.bill.baseline import Baseline, amended, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, parsed, write
-from pytest_llmmetrics.bill.rendering.markdown import MARKER
+from pytest_llmmetrics.bill.rendering.markdown import MARKER, comment
 from pytest_llmmetrics.bill.report import Report
+from pytest_llmmetrics.bill.rows import Remarks
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 A, B, C = (f"test_{each}.py::test" for each in "abc")
@@ -175,6 +176,47 @@ def test_merge_judges_the_whole(saved, tmp_path):
     assert parsed(Report, out.read_text("utf8"), "all").text() == report([row(A), row(B)], agreed=agreed).text()
     two = report([row(B, calls=2)], agreed=agreed, tests={B: "passed"})
     assert main(["merge", saved("1.json", one), saved("2.json", two), "-o", str(out)]) == 10
+
+
+def test_merge_keeps_what_each_shard_knows(saved, tmp_path):
+    agreed = [row(A), row(B), row(C)]
+    one, two = (report([row(each)], agreed=agreed, tests={each: "passed"}, gone=[B, C]) for each in (A, B))
+    one.remarks, two.remarks = {A: Remarks(clock="system[0]")}, {B: Remarks(difference="messages[0]")}
+    two.windows = {"openai gpt-4o-mini": 128_000}
+    out = tmp_path / "all.json"
+    main(["merge", saved("1.json", one), saved("2.json", two), "-o", str(out)])
+    whole = parsed(Report, out.read_text("utf8"), "all")
+    assert (set(whole.remarks), whole.windows) == ({A, B}, two.windows)
+    assert whole.gate.gone == [C]
+
+
+def test_a_report_that_is_nested_too_deep_is_a_usage_error(tmp_path, capsys):
+    path = tmp_path / "deep.json"
+    path.write_text('{"schema": 2, "rows": ' + "[" * 200_000 + "]" * 200_000 + "}")
+    for command in (["comment", str(path)], ["diff", str(path), str(path)], ["page", str(path), "-o", "x.html"]):
+        assert main(command) == 2
+        assert "nested too deep" in capsys.readouterr().err
+
+
+def test_control_characters_are_shown_and_not_obeyed(saved, capsys):
+    evil = "test_a.py::test[\x1b[31m\n::error::\u202e]"
+    base, head = report([row(evil)]), report([row(evil, calls=2)])
+    assert main(["diff", saved("base.json", base), saved("head.json", head)]) == 10
+    assert main(["comment", saved("head.json", head)]) == 0
+    out = capsys.readouterr().out
+    assert not set("\x1b\u202e") & set(out)
+    assert "\n::error::" not in out
+
+
+def test_a_comment_is_as_long_as_github_takes():
+    names = [f"tests/test_{n}.py::test_{'x' * 5000}" for n in range(40)]
+    now = report([row(each, calls=3) for each in names], agreed=[row(each) for each in names])
+    text = comment(now, "https://github.com/o/r/actions/runs/1")
+    assert len(text) <= 65_536
+    many = report([row(A)], agreed=[row(A)], notices=["y" * 3000] * 40)
+    text = comment(many, "https://github.com/o/r/actions/runs/1")
+    assert len(text) <= 65_536
+    assert text.endswith("The rest is in [the report of the run](https://github.com/o/r/actions/runs/1).\n")
 
 
 def test_reprice(saved, capsys):

@@ -124,8 +124,8 @@ def test_resolve_reads_the_markers_after_the_merge_was_committed(repository, cap
     repository.git("commit", "--quiet", "--message", "half merged")
     assert main(["resolve", str(repository.path / NAME)]) == 0
     assert {each.test: each.calls for each in repository.read().rows}[TESTS[0]] == 3
-    assert main(["resolve", str(repository.path / NAME)]) == 2
-    assert "has no conflict" in capsys.readouterr().err
+    assert main(["resolve", str(repository.path / NAME)]) == 0
+    assert "has no conflict" in capsys.readouterr().out
 
 
 def test_two_price_books_are_settled_to_the_newer_one(repository):

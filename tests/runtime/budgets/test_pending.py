@@ -89,7 +89,7 @@ def test_what_has_failed_is_released(setup):
 
 
 @pytest.mark.parametrize("state", ["cancelled", "completed"])
-def test_what_nobody_can_count_stays_a_worst_case(setup, state):
+def test_without_usage_it_stays_a_worst_case(setup, state):
     setup.ask()
     setup.polled = response(state)
     setup.fetch()
@@ -134,6 +134,19 @@ def test_a_second_meter_on_the_ledger_fetches(setup, tmp_path):
     assert (setup.spent, setup.pending) == (3, 0)
     assert other.value("llm_tokens_total", token_type="total") == 8
     assert setup.value("llm_tokens_total", token_type="total") == 0
+    other.meter.close()
+
+
+def test_a_ledger_without_a_limit_keeps_the_ids(tmp_path):
+    ledger, unlimited = f"sqlite:///{tmp_path}/ledger.db", {"MaxSpendUsd": None}
+    one, other = (Later(ledger=ledger, backend=unlimited) for _ in range(2))
+    one.ask()
+    assert other.pending == 1
+    other.fetch()
+    one.fetch()
+    assert (one.pending, one.spent) == (0, None)
+    assert [each.value("llm_tokens_total", token_type="total") for each in (one, other)] == [0, 8]
+    one.meter.close()
     other.meter.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
@@ -128,3 +130,22 @@ def test_a_run_that_is_used_is_kept(tmp_path):
         process.clock.advance(seconds=40)
         process.meter.engine.enforcer._recur()
     assert run.calls == 4
+
+
+def test_a_fork_shares_a_named_run(ledger, tmp_path):
+    process = Process(ledger)
+    with spending(usd="12", name="job") as run:
+        process.call()
+        if (pid := os.fork()) == 0:
+            try:
+                process.call()
+                process.call()
+                (tmp_path / "child").write_text(str(run.spent))
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        assert run.spent == 9
+        process.call()
+        with pytest.raises(BudgetExceeded):
+            process.call()
+    assert (tmp_path / "child").read_text() == "9"

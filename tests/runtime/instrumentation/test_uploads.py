@@ -112,7 +112,7 @@ def test_an_upload_that_fails_is_not_kept(meter):
     assert kept(meter) == []
 
 
-def test_a_request_that_is_sent_again_is_read_anew(meter):
+def test_a_request_that_is_sent_again_is_read_again(meter):
     sink = Sink()
     client = httpx.Client(transport=meter.transport(sink, family="httpx"))
     request = client.build_request("POST", FILES, files={"file": LINE * 2})

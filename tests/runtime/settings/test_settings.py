@@ -25,11 +25,10 @@ from llmmetrics.settings.model import (
     OnBudgetExceeded,
     OnLedgerError,
     OnUnknownPrice,
-    ResetPeriod,
     Settings,
     Telemetry,
-    Weekday,
 )
+from llmmetrics.settings.windows import ResetPeriod, Weekday
 
 GUIDE = "seed/metrics-and-monitoring-guide.md"
 

@@ -15,13 +15,7 @@ from pydantic.alias_generators import to_pascal as pascal
 
 from llmmetrics import ConfigError
 from llmmetrics.settings.loading import load
-from llmmetrics.settings.model import (
-    Backend,
-    Budget,
-    Health,
-    Settings,
-    Telemetry,
-)
+from llmmetrics.settings.model import Backend, Budget, Health, Settings, Telemetry
 
 
 def backend(**keys):

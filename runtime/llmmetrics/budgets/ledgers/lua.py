@@ -83,16 +83,19 @@ local open, fields, changed = state[3] or '', {{}}, {{}}
 local sums = state[4] and sums_of(state[4])
 
 -- the sums of every open window that holds a moment
+local last_at, of_last
 local function touched(at)
-  local found, moment = {{}}, tonumber(at)
+  if at == last_at then return of_last end
+  local open_sums, moment = {{}}, tonumber(at)
   for name in string.gmatch(open, '%S+') do
     local first, last = match(name, '(%-?%d+):(%-?%d+)')
     if moment >= tonumber(first) and moment < tonumber(last) then
       if not changed[name] then changed[name] = name == own and sums or sums_of(call('HGET', META, 'w|' .. name)) end
-      found[name] = changed[name]
+      open_sums[name] = changed[name]
     end
   end
-  return found
+  last_at, of_last = at, open_sums
+  return open_sums
 end
 
 local function hold(at, amount)

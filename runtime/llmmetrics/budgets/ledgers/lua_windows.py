@@ -13,14 +13,14 @@ end
 
 -- the names and values of the quarters of an hour that a window holds
 local function quarters_in(first, last)
-  local found = {{}}
+  local held = {{}}
   if last - first > {QUARTER_HOUR} * 3200 then
     local all = redis.call('HGETALL', META)
     for n = 1, #all, 2 do
       local at = tonumber(match(all[n], '^q|(%-?%d+)$'))
-      if at and at >= first and at < last then found[#found + 1] = {{match(all[n], '^q|(.*)'), all[n + 1]}} end
+      if at and at >= first and at < last then held[#held + 1] = {{match(all[n], '^q|(.*)'), all[n + 1]}} end
     end
-    return found
+    return held
   end
   for from = first, last - 1, {QUARTER_HOUR} * 1000 do
     local names = {{}}
@@ -28,19 +28,19 @@ local function quarters_in(first, last)
       names[#names + 1] = 'q|' .. format('%.0f', at)
     end
     for n, value in ipairs(redis.call('HMGET', META, unpack(names))) do
-      if value then found[#found + 1] = {{string.sub(names[n], 3), value}} end
+      if value then held[#held + 1] = {{string.sub(names[n], 3), value}} end
     end
   end
-  return found
+  return held
 end
 
 local function rows_in(first, last)
-  local found, all = {{}}, redis.call('HGETALL', ROWS)
+  local held, all = {{}}, redis.call('HGETALL', ROWS)
   for n = 1, #all, 2 do
     local amount, at, basis = match(all[n + 1], '(%S+) (%S+) (%S+)')
-    if tonumber(at) >= first and tonumber(at) < last then found[#found + 1] = {{all[n], amount, at, basis}} end
+    if tonumber(at) >= first and tonumber(at) < last then held[#held + 1] = {{all[n], amount, at, basis}} end
   end
-  return found
+  return held
 end
 """
 

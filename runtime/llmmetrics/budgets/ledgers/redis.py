@@ -201,8 +201,9 @@ class RedisLedger:
         return {mark: int(to) for mark, to in marks.items() if mark.startswith(prefix)}
 
     def forget(self, name: str) -> None:
-        owners = self._command("HKEYS", self._key(name, "owners"))
-        for kind in (*lua.KEYS, *(f"owner:{owner}" for owner in owners)):
+        fields = self._command("HKEYS", self._key(name, "meta"))
+        owners = [field.removeprefix("o|") for field in fields if field.startswith("o|")]
+        for kind in (*lua.KEYS, "corrections", *(f"owner:{owner}" for owner in owners)):
             self._command("DEL", self._key(name, kind))
         self._command("SREM", f"{self._shared}backends", name)
         self._command("HDEL", f"{self._shared}marks", name)

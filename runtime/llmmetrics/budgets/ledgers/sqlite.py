@@ -221,17 +221,17 @@ class SqliteLedger:
         return self._file.read(see) or self._file.write(write)
 
     def history(self, key: str | None = None) -> Sequence[WindowRow]:
-        found = self._rows(
+        records = self._rows(
             'SELECT key, start, "end", spent, "limit" FROM window_sums', 'start DESC, "end" DESC, key DESC', key
         )
         return [
             WindowRow(name, Window(moment(start), moment(end)), spent, limit)
-            for name, start, end, spent, limit in found
+            for name, start, end, spent, limit in records
         ]
 
     def corrections(self, key: str | None = None) -> Sequence[Correction]:
-        found = self._rows("SELECT key, kind, at, by, amount FROM corrections", "rowid DESC", key)
-        return [Correction(kind, name, moment(at), by, amount) for name, kind, at, by, amount in found]
+        records = self._rows("SELECT key, kind, at, by, amount FROM corrections", "rowid DESC", key)
+        return [Correction(kind, name, moment(at), by, amount) for name, kind, at, by, amount in records]
 
     def _rows(self, select: str, order: str, key: str | None) -> Iterator[Any]:
         """Read the rows of this namespace, or of one key in it."""

@@ -38,13 +38,13 @@ def names_of(body: Doc, lines: Sequence[Doc]) -> Sequence[str]:
 def _gemini_requests(body: Doc) -> Sequence[Doc]:
     config = body.get("batch", {})
     config = config.get("inputConfig") or config.get("input_config") or {}
-    found: Sequence[Doc] = (config.get("requests") or {}).get("requests") or ()
-    return found
+    requests: Sequence[Doc] = (config.get("requests") or {}).get("requests") or ()
+    return requests
 
 
 def _openai(request: Request, _: Answer) -> Doc:
-    asked = {name: request.json.get(name) for name in ("endpoint", "input_file_id", "completion_window")}
-    base = {"id": "batch_1", "object": "batch", **asked, "created_at": CREATED, "status": "validating"}
+    fields = {name: request.json.get(name) for name in ("endpoint", "input_file_id", "completion_window")}
+    base = {"id": "batch_1", "object": "batch", **fields, "created_at": CREATED, "status": "validating"}
     counts = {"total": 0, "completed": 0, "failed": 0}
     return {**base, "output_file_id": None, "error_file_id": None, "request_counts": counts}
 
@@ -67,10 +67,10 @@ def _mistral(request: Request, _: Answer) -> Doc:
     json = request.json
     base = {"id": "job-1", "object": "batch", "input_files": json.get("input_files") or [], "errors": []}
     counts = {"total_requests": 0, "completed_requests": 0, "succeeded_requests": 0, "failed_requests": 0}
-    asked = {"endpoint": json.get("endpoint"), "model": json.get("model"), "metadata": None}
+    fields = {"endpoint": json.get("endpoint"), "model": json.get("model"), "metadata": None}
     return {
         **base,
-        **asked,
+        **fields,
         **counts,
         "status": "QUEUED",
         "created_at": CREATED,

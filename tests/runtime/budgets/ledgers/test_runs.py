@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from support.ledger_calls import balance, reserve, settle
+from redis import Redis
+from support.ledger_calls import DAY, NOW, balance, reserve, settle
+
+from llmmetrics.budgets.ledgers import CallId, open_ledger
 
 
 def test_marks_are_read_by_their_beginning(ledger, opened):
@@ -21,6 +24,20 @@ def test_a_key_that_is_forgotten_leaves_nothing(ledger, opened):
     assert balance(ledger)[:2] == (0, 0)
     # the ids are new again
     assert settle(ledger, 4, "a").first
+
+
+def test_nothing_in_redis_is_left_of_a_key(redis_url):
+    ledger = open_ledger(redis_url, namespace="runs")
+    ledger.advance("b", 5)
+    reserve(ledger, 3, id="c")
+    # out of order, so that it has a key of its own
+    settle(ledger, 7, CallId("o", 5))
+    ledger.reset("b", DAY.window(NOW), NOW, "alice")
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        assert len(client.keys("llmmetrics:{runs:b}*")) == 5
+        ledger.forget("b")
+        assert client.keys("llmmetrics:{runs:b}*") == []
+    ledger.close()
 
 
 def test_other_keys_stay(ledger):

@@ -1,0 +1,65 @@
+"""Budgets of tags: each value's spend is limited as a run's is, in windows as a backend's."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Protocol
+
+from llmmetrics.budgets.enforcer import schedule_of
+from llmmetrics.budgets.run import Run, RunLimits
+from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.metrics.registry import PICO
+from llmmetrics.settings.attribution import TagLimit, shown
+from llmmetrics.settings.model import Settings
+
+EACH = "*"
+"""The value of a limit that each value has for itself."""
+
+
+class TagLimitHost(Protocol):
+    """What is needed of the meter."""
+
+    settings: Settings
+
+    def shared_runs(self) -> SharedRunLedger:
+        """Return the ledger. Raises `ConfigError` if it cannot be opened."""
+
+
+class TagLimits:
+    """The limits of one meter's tags."""
+
+    def __init__(self, host: TagLimitHost) -> None:
+        attribution = host.settings.attribution
+        self._host = host
+        self._limits: dict[tuple[str, str], TagLimit] = {
+            (each.tag, each.value if each.value == EACH else shown(each.value, hashed=attribution.hash)): each
+            for each in attribution.limits
+        }
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._lock = Lock()
+
+    def of(self, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
+        """Return the limits that hold for a call with these tags."""
+        if not self._limits:
+            return ()
+        runs = [self._runs.get(tag) or self._new(tag) for tag in tags]
+        return tuple(run for run in runs if run is not None)
+
+    def _new(self, tag: tuple[str, str]) -> Run | None:
+        limit = self._limits.get(tag) or self._limits.get((tag[0], EACH))
+        if limit is None:
+            return None
+        with self._lock:
+            if tag not in self._runs:
+                run = Run(
+                    RunLimits(
+                        {"usd": int(limit.max_spend_usd * PICO)},
+                        self._host.settings.budget.mode.value,
+                        "=".join(tag),
+                        schedule=schedule_of(limit),
+                    )
+                )
+                run.pin(self._host.shared_runs(), self._host.settings.budget.lease_seconds)
+                run.open = 1
+                self._runs[tag] = run
+            return self._runs[tag]
