@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from pytest_llmmetrics.bill.asking.caches import rules_for
 from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.baseline import by_test, is_old, same
 from pytest_llmmetrics.bill.causes import Facts, causes, no_price
@@ -237,6 +238,10 @@ def _states(sides: Sides, tests: Iterable[str]) -> Iterable[str]:
             (now.stale, "replay an answer that was recorded for another request: judged by what they ask for"),
             (now.unread, "get an answer without usage: their tokens are estimates"),
             (now.scripted, "write the usage of their answers themselves: judged by what they ask for"),
+            (
+                any(row.asked and row.asked.later and rules_for(row.model) is None for row in rows),
+                "call a model whose cache rules are not known: judged by the longest common prefix alone",
+            ),
             (asked.unread, "send a request that cannot be read: judged by their answers alone"),
             (is_old(sides.agreed.get(test, ())) > is_old(rows), _OLD),
         ):

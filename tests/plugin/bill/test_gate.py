@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support.reports import report, row
 
 from llmmetrics.testing import prices
+from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.gate import verdict_of
 from pytest_llmmetrics.bill.limits import MEASURES, LimitError, limit_of, limits_of
 from pytest_llmmetrics.bill.report import Report
@@ -165,6 +166,16 @@ def test_a_state_that_the_baseline_has_too_is_one_line(same, words):
     assert notice.startswith("1 test: ")
     assert words in notice
     assert notice.endswith(f": {T}")
+
+
+def test_a_cache_without_known_rules_is_said():
+    side = AskedSide(prompt=100, later=50, cacheable=40, shared=40)
+    known, other = (row(T, model, asked=side) for model in ("gpt-4o-mini", "mistral-small-latest"))
+    assert judged([known], [known]).notices == ()
+    assert any("cache rules are not known" in each for each in judged([other], [other]).notices)
+    # and a shorter common prefix is a regression there too
+    less = other.model_copy(update={"asked": side.model_copy(update={"cacheable": 0, "shared": 0})})
+    assert only(judged([less], [other])).reached == ("cacheable",)
 
 
 def test_a_new_state_is_a_finding():

@@ -102,7 +102,7 @@ def main() -> None:
                 say(f"{row.name}, {row.kind}, {row.mode}, seed {row.seed}: {text}")
         for future in futures:
             future.result()
-    heads = ("runs", "wrong", "calls", "unknown", "most lost", "most over")
+    heads = ("runs", "wrong", "calls", "unknown", "most lost", "most over", "paused s")
     say(f"{'scenario':36} {'ledger':8} {'mode':10} {' '.join(f'{head:>9}' for head in heads)}")
     for (name, kind, mode), own in sorted(results.items()):
         counts = (
@@ -111,6 +111,7 @@ def main() -> None:
         )
         amounts = (max(result.lost for result in own), max(result.over for result in own))
         numbers = [f"{count:9}" for count in counts] + [f"{amount / PICO:9.6f}" for amount in amounts]
+        numbers.append(f"{max(result.pause for result in own):9.1f}")
         say(f"{name:36} {kind:8} {mode:10} {' '.join(numbers)}")
     wrong = sum(bool(result.violations) for own in results.values() for result in own)
     say(f"{len(every)} runs, {wrong} wrong")

@@ -41,8 +41,6 @@ PATIENCE = 90.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
-GO_ON = 10
-"""Seconds after which calls go on when a master was killed."""
 LAST = "end"
 """The process that makes no call and books what is left."""
 
@@ -58,6 +56,8 @@ class Result(NamedTuple):
     unknown: int
     over: int = 0
     """What was billed beyond the limit."""
+    pause: float = 0
+    """Seconds after which calls went on when a master was killed."""
 
 
 class Zygote:
@@ -190,14 +190,14 @@ class Trial:
         """Note when a master is killed: calls have to go on soon."""
         self._master_killed = time.monotonic()
 
-    def _went_on(self) -> Sequence[str]:
-        """Say how long calls did not go on after the master was killed, if that is too long."""
-        killed = self._master_killed
-        if killed is None or self._billed() > self._limit - self.scenario.processes * WIDTH * WORST:
-            return []
+    def _pause(self) -> float | None:
+        """Return the seconds after which calls went on when the master was killed; None if they did not."""
+        killed, own = self._master_killed, self._provider.log[self._first :]
+        if killed is None or sum(each.billed for each in own if each.at < killed) > 0.8 * self._limit:
+            return 0
         # half a second later, those that had been admitted before are sent
-        later = [attempt.at - killed for attempt in self._provider.log[self._first :] if attempt.at > killed + 0.5]
-        return [] if later and later[0] < GO_ON else [f"calls went on after {later[:1]} s"]
+        later = (attempt.at - killed for attempt in own)
+        return next((seconds for seconds in later if seconds > 0.5), None)
 
     # the run
 
@@ -241,14 +241,16 @@ class Trial:
         failed = [name for name, pid in self._pids.items() if self._ended[pid] and name not in self._killed]
         wrong = [text for facts in every for text in violations(facts)]
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}, see {self._log}" for name in failed]
+        pause = self._pause()
         return Result(
-            [*wrong, *self._went_on()],
+            wrong if pause is not None else [*wrong, "calls did not go on"],
             sum(map(bill, every)),
             sum(facts.spent or 0 for facts in every),
             self._lost,
             len(attempts),
             sum(len(unknown(facts)) for facts in every),
             max(max(bill(facts) - facts.limit, 0) for facts in every),
+            pause or 0,
         )
 
     def _facts(self, window: Window, attempts: Sequence[Attempt], reports: Mapping[str, str]) -> Facts:
