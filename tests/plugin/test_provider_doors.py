@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support import bedrock, sdks
+from support import bedrock, sampled, sdks
 from support.http_clients import ASK, HTTP_CLIENTS, STREAM
 
 from pytest_llmmetrics import faults
@@ -37,9 +37,24 @@ def test_a_reply(llm_provider, llm_metrics, client, body):
     assert (request.method, request.path) == ("POST", "/v1/chat/completions")
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS.values(), ids=lambda fault: fault.name)
-@pytest.mark.parametrize("client", ["requests", "aiohttp"], indirect=True)
-@pytest.mark.parametrize("body", [ASK, STREAM], ids=["json", "stream"])
+FAULTS = sampled(
+    [
+        (client, shape, fault)
+        for fault in faults.FAULTS.values()
+        for client in ("requests", "aiohttp")
+        for shape in ("json", "stream")
+    ],
+    lambda row: (row[2].name, row[:2]),
+)
+"""Each fault once, and each client with each shape; in soak all of them."""
+
+
+@pytest.mark.parametrize(
+    ("client", "body", "fault"),
+    [(client, {"json": ASK, "stream": STREAM}[shape], fault) for client, shape, fault in FAULTS],
+    ids=[f"{client}-{shape}-{fault.name}" for client, shape, fault in FAULTS],
+    indirect=["client"],
+)
 def test_a_fault(llm_provider, llm_metrics, client, fault, body):
     llm_provider.fail(fault)
     raised = None
