@@ -98,6 +98,7 @@ def errors_and_health() -> Sequence[Any]:
     healthy = (query(f"sum({q.HEALTH})", "healthy"), query(q.UNHEALTHY, "unhealthy"))
     by_type = query(q.ERROR_RATIO_BY_TYPE, "{{error_type}}")
     active = (query(q.ACTIVE, "{{backend}}"), query(q.PEAK, peak))
+    answers = query(q.positive("llmmetrics_answers_total", q.BACKENDS, "backend, outcome"), "{{backend}} {{outcome}}")
     failovers = query(
         q.positive("llmmetrics_failovers_total", q.JOBS, "from, to, reason"), "{{from}} → {{to}}: {{reason}}"
     )
@@ -108,7 +109,8 @@ def errors_and_health() -> Sequence[Any]:
         graph("Error rate by backend", 9, RATIO, query(q.ERROR_RATIO_BY_BACKEND, "{{backend}}"), steps=line(0.05)),
         graph("Retries", 9, RATIO, query(q.RETRY_RATIO, "{{backend}}"), steps=line(0.2)),
         number("Healthy backends", 6, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
-        graph("Failovers", 24, COUNT, failovers, bars=True, nothing="none"),
+        graph("Failovers", 12, COUNT, failovers, bars=True, nothing="none"),
+        graph("Answers that came later", 12, COUNT, answers, bars=True, nothing="none"),
     )
 
 
@@ -123,6 +125,9 @@ def budgets() -> Sequence[Any]:
         query(q.positive(name, q.BACKENDS, "backend, reason"), f"{{{{backend}}}} {{{{reason}}}}{end}")
         for name, end in ((q.REFUSALS, ""), (q.SHADOW, " (shadow)"))
     )
+    booked = query(
+        f"max by (job, backend, basis) (llmmetrics_budget_booked_usd{{{q.BACKENDS}}})", f"{named} {{{{basis}}}}"
+    )
     spend = graph("Spend and limit", 14, USD, *lines, calcs=("lastNotNull",), nothing=NO_LIMIT)
     return (
         gauges("Budget used", 8, RATIO, used, steps=USED, top=1, nothing=NO_LIMIT),
@@ -131,6 +136,7 @@ def budgets() -> Sequence[Any]:
         number("Next window", 5, "dateTimeFromNow", window, height=8, nothing="never"),
         dashed(spend, "(limit|in an hour)$"),
         graph("Refused calls", 10, COUNT, refused, shadow, bars=True, nothing="none"),
+        graph("Spend by how sure it is", 24, USD, booked, stacked=True, nothing=NO_LIMIT),
     )
 
 
@@ -149,8 +155,11 @@ def meter() -> Sequence[Any]:
     )
     usage = query(q.positive("llmmetrics_calls_without_usage_total", q.JOBS, "reason"), "{{reason}}")
     catalog = query(q.CATALOG, "{{version}}", instant=True)
-    expired = ("llmmetrics_reservations_expired_total", "job", "reservations expired")
-    wrong = (query(q.positive(name, q.JOBS, by), legend) for name, by, legend in (*never.values(), expired))
+    rare = (
+        ("llmmetrics_reservations_expired_total", "job", "reservations expired"),
+        ("llmmetrics_forgotten_answers_total", "job", "pending answers forgotten"),
+    )
+    wrong = (query(q.positive(name, q.JOBS, by), legend) for name, by, legend in (*never.values(), *rare))
     elsewhere = (
         query(q.positive(name, q.BACKENDS, "backend"), f"{{{{backend}}}} {what}")
         for name, what in (
@@ -159,6 +168,7 @@ def meter() -> Sequence[Any]:
         )
     )
     outside = query(q.positive("llmmetrics_calls_outside_runs_total", q.JOBS, "job"), "outside a run")
+    connections = query(q.positive("llmmetrics_unmetered_connections_total", q.JOBS, "host"), "unmetered: {{host}}")
     return (
         number("Processes scraped", 4, COUNT, *up, steps=UP, decimals=0, alarm="down"),
         number("Estimated tokens", 4, RATIO, estimated, steps=ESTIMATED, decimals=1),
@@ -166,7 +176,7 @@ def meter() -> Sequence[Any]:
         *numbers,
         graph("Calls without usage", 7, COUNT, usage, bars=True, nothing="none"),
         graph("What went wrong in the meter", 7, COUNT, *wrong, bars=True, nothing="none"),
-        graph("Counted elsewhere", 6, COUNT, *elsewhere, outside, bars=True, nothing="none"),
+        graph("Counted elsewhere", 6, COUNT, *elsewhere, outside, connections, bars=True, nothing="none"),
         number("Price catalogue", 4, COUNT, catalog, height=8, decimals=0, name=True),
     )
 

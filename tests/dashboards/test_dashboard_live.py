@@ -35,6 +35,9 @@ NOTHING = {
     "llmmetrics_internal_errors_total": "nothing goes wrong inside",
     "llmmetrics_reservations_expired_total": "no call dies",
     "llmmetrics_failovers_total": "the demo has no failover",
+    "llmmetrics_answers_total": "the demo asks for no answers that come later",
+    "llmmetrics_forgotten_answers_total": "the demo asks for no answers that come later",
+    "llmmetrics_unmetered_connections_total": "the demo's traffic is metered",
     "llmmetrics_calls_outside_runs_total": "the demo has no runs",
     "llm_tagged_": "the calls of the demo have no tags",
 }
