@@ -155,16 +155,14 @@ def meter() -> Sequence[Any]:
     )
     usage = query(q.positive("llmmetrics_calls_without_usage_total", q.JOBS, "reason"), "{{reason}}")
     catalog = query(q.CATALOG, "{{version}}", instant=True)
-    rare = (
-        ("llmmetrics_reservations_expired_total", "job", "reservations expired"),
-        ("llmmetrics_forgotten_answers_total", "job", "pending answers forgotten"),
-    )
-    wrong = (query(q.positive(name, q.JOBS, by), legend) for name, by, legend in (*never.values(), *rare))
+    expired = ("llmmetrics_reservations_expired_total", "job", "reservations expired")
+    wrong = (query(q.positive(name, q.JOBS, by), legend) for name, by, legend in (*never.values(), expired))
     elsewhere = (
         query(q.positive(name, q.BACKENDS, "backend"), f"{{{{backend}}}} {what}")
         for name, what in (
             ("llmmetrics_unmetered_requests_total", "no LLM call"),
             ("llmmetrics_folded_models_total", "model other"),
+            ("llmmetrics_forgotten_answers_total", "pending answer forgotten"),
         )
     )
     outside = query(q.positive("llmmetrics_calls_outside_runs_total", q.JOBS, "job"), "outside a run")

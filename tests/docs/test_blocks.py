@@ -40,13 +40,13 @@ ELSEWHERE = {
 SHOWN = {
     "docs/architecture.md": 1,  # a picture
     "docs/cassettes.md": 1,  # a part of a cassette
-    "docs/costs.md": 2,  # a summary
+    "docs/costs.md": 2,  # a summary, and a session of real calls
     "docs/custom-ledgers.md": 2,  # a package's metadata, and the suite in a clone
     "docs/dashboards.md": 1,  # images: test_compose.py has the real Docker Compose read the file
     "docs/errata.md": 10,  # the guide's
     "docs/prices.md": 1,  # it cannot run, as the page explains
     "docs/instrumenting.md": 1,  # servers that go on: test_workers.py has them
-    "docs/tags.md": 2,
+    "docs/tags.md": 2,  # a ledger on another machine
 }
 
 BEFORE = {
