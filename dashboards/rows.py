@@ -98,7 +98,10 @@ def errors_and_health() -> Sequence[Any]:
     healthy = (query(f"sum({q.HEALTH})", "healthy"), query(q.UNHEALTHY, "unhealthy"))
     by_type = query(q.ERROR_RATIO_BY_TYPE, "{{error_type}}")
     active = (query(q.ACTIVE, "{{backend}}"), query(q.PEAK, peak))
-    answers = query(q.positive("llmmetrics_answers_total", q.BACKENDS, "backend, outcome"), "{{backend}} {{outcome}}")
+    answers = (
+        query(q.positive("llmmetrics_answers_total", q.BACKENDS, "backend, outcome"), "{{backend}} {{outcome}}"),
+        query(f"max by (job, backend) (llmmetrics_pending_answers{{{q.BACKENDS}}})", "{{backend}} ({{job}}) pending"),
+    )
     failovers = query(
         q.positive("llmmetrics_failovers_total", q.JOBS, "from, to, reason"), "{{from}} → {{to}}: {{reason}}"
     )
@@ -110,7 +113,7 @@ def errors_and_health() -> Sequence[Any]:
         graph("Retries", 9, RATIO, query(q.RETRY_RATIO, "{{backend}}"), steps=line(0.2)),
         number("Healthy backends", 6, COUNT, *healthy, steps=UP, height=8, decimals=0, alarm="unhealthy"),
         graph("Failovers", 12, COUNT, failovers, bars=True, nothing="none"),
-        graph("Answers that came later", 12, COUNT, answers, bars=True, nothing="none"),
+        graph("Answers that came later", 12, COUNT, *answers, nothing="none"),
     )
 
 

@@ -43,6 +43,7 @@ _VALUES: Mapping[str, Sequence[str]] = {
 _BUDGET = ("llm_backend_budget_usd", "gauge", ("backend", "limit_type"))
 _BOOKED = ("llmmetrics_budget_booked_usd", "gauge", ("backend", "basis"))
 _WINDOW = ("llmmetrics_budget_window_timestamp_seconds", "gauge", ("backend", "edge"))
+_PENDING = ("llmmetrics_pending_answers", "gauge", ("backend",))
 _CATALOGUE = ("llmmetrics_price_catalog_info", "gauge", ("version",))
 _REFUSED = ("llmmetrics_budget_refusals_total", "llmmetrics_budget_shadow_refusals_total")
 
@@ -59,6 +60,7 @@ _ALL = (
     _family(*_BUDGET),
     _family(*_BOOKED),
     _family(*_WINDOW),
+    _family(*_PENDING),
     _family(*_CATALOGUE),
 )
 
