@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, proxy
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -84,8 +84,8 @@ class Engine:
         self.families.before_collect(self._scraped)
         self._alone_told = False
         self.enforcer: Enforcer | None = None
-        self.answers = Answers(self)
-        self._gate = RunGate(self)
+        self.answers = Answers(proxy(self))
+        self._gate = RunGate(proxy(self))
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
         if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
             raise ConfigError(joined(problems, "the settings have"))
