@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from support import alone
 from support.budget_setup import START
+from support.forks import in_a_child
 from support.ledger_calls import settle
 from support.redis_fleets import cluster_fleet, sentinel_fleet
 from support.servers import redis_server
@@ -24,18 +26,6 @@ from llmmetrics.system import processes
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
-
-
-def in_a_child(act) -> int:
-    """The exit status of a child that does this: what it returns, 99 for what it raises."""
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            status = act()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 # ids
@@ -134,24 +124,40 @@ def test_a_child_inherits_no_connection_to_the_file(tmp_path):
     ledger.close()
 
 
+FORKING_THREADS = """
+import sys
+import threading
+from datetime import UTC, datetime
+
+sys.path.insert(0, sys.argv[2])
+from support.forks import in_a_child
+
+from llmmetrics.budgets.ledgers import Basis, CallId, open_ledger
+from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
+
+START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+DAY = WindowSchedule(ResetPeriod.DAILY).window(START)
+ledger = open_ledger(sys.argv[1], namespace="default")
+statuses = []
+
+def settle(name, number):
+    return ledger.settle("b", CallId(name, number), 5, Basis.KNOWN, START, DAY).spent > 0
+
+def fork(name):
+    statuses.extend(in_a_child(lambda n=n: settle(name, n)) for n in range(5))
+
+threads = [threading.Thread(target=fork, args=(name,)) for name in "ab"]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print(statuses == [1] * 10, ledger.balance("b", DAY, 0).spent)
+"""
+
+
 def test_two_threads_that_fork_at_once(tmp_path):
-    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", namespace="default")
-    statuses = []
-
-    def fork(name):
-        statuses.extend(
-            in_a_child(lambda n=n: ledger.settle("b", CallId(name, n), 5, Basis.KNOWN, START, DAY).spent > 0)
-            for n in range(5)
-        )
-
-    threads = [threading.Thread(target=fork, args=(name,)) for name in "ab"]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert statuses == [1] * 10
-    assert ledger.balance("b", DAY, 0).spent == 50
-    ledger.close()
+    # alone: filelock, which another test of this process may have loaded, refuses a second fork at once
+    assert alone(FORKING_THREADS, f"sqlite:///{tmp_path}/ledger.db", str(Path(__file__).parents[2])) == "True 50\n"
 
 
 @pytest.mark.parametrize("fleet_of", [None, sentinel_fleet, cluster_fleet], ids=["server", "sentinel", "cluster"])

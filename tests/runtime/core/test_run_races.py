@@ -22,7 +22,7 @@ COST = 16 * PICO // 1000
 """Of an answer of 8 tokens."""
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis"] if SOAK else ["sqlite"])
 def ledger(request, tmp_path):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.db'}"
