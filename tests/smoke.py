@@ -41,7 +41,7 @@ TESTS = (
     "tests/runtime/pricing/test_price_pages.py",
     "tests/runtime/cli/top/test_screen.py",
     "tests/runtime/settings/test_settings.py",
-    "tests/runtime/wire/test_body_buffer.py",
+    "tests/runtime/wire/framing/test_body_buffer.py",
 )
 """At least one for each dependency and extra."""
 

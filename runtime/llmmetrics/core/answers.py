@@ -81,7 +81,9 @@ class Answers:
 
     def __init__(self, host: AnswerHost) -> None:
         self._host = host
-        self._process = ProcessAnswers(self._forgotten)
+        families = host.families
+        # no reference to the meter here: it is freed with its last reference
+        self._process = ProcessAnswers(lambda backend: families["forgotten_answers"].labels(backend).inc())
         host.families.has_answers(self.counts)
 
     @property
@@ -89,9 +91,6 @@ class Answers:
         """Where ids are kept: the ledger, or this process."""
         enforcer = self._host.enforcer
         return self._process if enforcer is None else enforcer.answers
-
-    def _forgotten(self, backend: str) -> None:
-        self._host.families["forgotten_answers"].labels(backend).inc()
 
     def counts(self) -> Mapping[str, int]:
         """Count the pending answers by backend; nothing of a ledger that does not answer at once."""

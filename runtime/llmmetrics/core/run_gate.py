@@ -8,7 +8,6 @@ from threading import get_ident
 from typing import Protocol
 
 from llmmetrics.budgets.amounts import pico_up, usd
-from llmmetrics.budgets.answers import AnswerKey, Kept
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
@@ -65,12 +64,13 @@ class RunGate:
         self._budget = host.settings.budget
         self._families = host.families
         self._tag_limits = TagLimits(host)
-        self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, self._kept)
-        self.required = host.settings.attribution.require_run
 
-    def _kept(self, key: AnswerKey) -> Kept | None:
-        # the store changes with the first limit
-        return self._host.answers.store.find(key)
+        def kept(key: AnswerKey) -> Kept | None:
+            """Find what is kept of an answer: the store changes with the first limit."""
+            return host.answers.store.find(key)
+
+        self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, kept)
+        self.required = host.settings.attribution.require_run
 
     def of(self, context: CallContext, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
         """Return what limits a call of this context: the open runs, and its tags' budgets.
