@@ -8,6 +8,7 @@ from threading import get_ident
 from typing import Protocol
 
 from llmmetrics.budgets.amounts import pico_up, usd
+from llmmetrics.budgets.answers import AnswerKey, Kept
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
