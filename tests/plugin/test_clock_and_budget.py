@@ -13,9 +13,22 @@ from prometheus_client import CollectorRegistry
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
+from llmmetrics.core import engine
 from llmmetrics.system.clock import SystemClock
 from pytest_llmmetrics import faults, usd
 from pytest_llmmetrics.clock import ClockError
+
+
+@pytest.fixture(autouse=True)
+def _no_other_meter():
+    """Hide the meters that earlier tests have left in reference cycles: what is read here are all living meters."""
+    others = list(engine.alive)
+    for each in others:
+        engine.alive.discard(each)
+    yield
+    for each in others:
+        engine.alive.add(each)
+
 
 pytest_plugins = ["pytester"]
 URL = "https://api.openai.com/v1/chat/completions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support import SOAK
 
 from llmmetrics.testing import serve
 
@@ -49,7 +50,7 @@ def suite(pytester, provider, text):
     pytester.makepyfile(test_live=SUITE.replace("URL", provider.url) + text)
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "4")])
+@pytest.mark.parametrize("workers", [(), ("-n", "4")] if SOAK else [("-n", "4")])
 def test_a_session_never_passes_its_limit(pytester, provider, workers):
     """A call costs $8, in all workers together at most $40."""
     suite(pytester, provider, SPENDING)
