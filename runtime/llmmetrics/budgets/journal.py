@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -71,7 +71,7 @@ class Journal:
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
         self._name = name
-        self._lock = Lock()
+        self._lock = RLock()
         self._waiting: list[Entry] = []
         self._path: Path | None = None
         self.skipped = 0
@@ -171,4 +171,4 @@ class Journal:
 
     def _forked(self) -> None:
         # what waits is the parent's to book
-        self._lock, self._waiting, self._path = Lock(), [], None
+        self._lock, self._waiting, self._path = RLock(), [], None

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
@@ -75,7 +75,7 @@ class ResilientLedger:
         self._seen: dict[tuple[str, Window], _Seen] = {}
         self._losses: dict[tuple[str, Window], _Seen] = {}
         """The last answer about a window that has lost more than this process can send again."""
-        self._lock = Lock()
+        self._lock = RLock()
         processes.on_fork(self._forked)
 
     def reserve(
@@ -314,4 +314,4 @@ class ResilientLedger:
         self._recent = deque(kept, maxlen=REMEMBERED)
 
     def _forked(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()

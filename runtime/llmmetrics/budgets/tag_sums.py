@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import count
-from threading import Lock
+from threading import RLock
 from uuid import uuid4
 
 from llmmetrics.budgets.ledgers import CallId
@@ -37,8 +37,8 @@ class TagSums:
         """Attodollars by key, value and day. What is less than a pico-dollar stays."""
         self._unsent: list[tuple[CallId, list[TagSum]]] = []
         self._owner, self._numbers = uuid4().hex[:16], count(1)
-        self._lock = Lock()
-        self._flushing = Lock()
+        self._lock = RLock()
+        self._flushing = RLock()
         processes.on_fork(self._forked)
 
     def add(self, tags: Iterable[tuple[str, str]], cost: int, at: datetime) -> None:
@@ -71,4 +71,4 @@ class TagSums:
         # what is not sent yet is the parent's
         self._sums, self._unsent = Counter(), []
         self._owner, self._numbers = uuid4().hex[:16], count(1)
-        self._lock, self._flushing = Lock(), Lock()
+        self._lock, self._flushing = RLock(), RLock()

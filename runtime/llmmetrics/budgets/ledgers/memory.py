@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 
 from llmmetrics.budgets.ledgers.base import (
     MOST,
@@ -43,7 +43,7 @@ class MemoryLedger:
         self._tags: Counter[tuple[str, str, int]] = Counter()
         self._alerts: set[tuple[str, Window, int, str]] = set()
         self._corrections: list[Correction] = []
-        self._lock = Lock()
+        self._lock = RLock()
         processes.on_fork(self._forked)
 
     def reserve(
@@ -245,4 +245,4 @@ class MemoryLedger:
         """Do nothing: there is no file."""
 
     def _forked(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()

@@ -74,8 +74,11 @@ class SqliteFile:
     def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in a transaction, whole or not at all. Raises `LedgerError`."""
         try:
-            with self._lock, self._file_lock:
-                return self._transaction(act)
+            with self._lock:
+                if self._connection is not None and self._connection.in_transaction:
+                    return self._nested(self._connection, act)
+                with self._file_lock:
+                    return self._transaction(act)
         except (sqlite3.Error, OSError) as exc:
             raise _named(self.name, exc) from None
 
@@ -89,6 +92,18 @@ class SqliteFile:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
+        return done
+
+    def _nested(self, db: sqlite3.Connection, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something within this thread's own transaction: the garbage collector has just closed an answer."""
+        db.execute("SAVEPOINT nested")
+        try:
+            done = act(db)
+        except BaseException:
+            db.execute("ROLLBACK TO nested")
+            raise
+        finally:
+            db.execute("RELEASE nested")
         return done
 
     def close(self) -> None:

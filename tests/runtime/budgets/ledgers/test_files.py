@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from support import ledger_calls
 
 from llmmetrics.budgets.ledgers import Basis, CallId, default_url, locks, open_ledger
 from llmmetrics.budgets.ledgers.base import SCHEMA
@@ -165,3 +166,14 @@ def test_each_namespace_has_a_file_of_its_own(one, other, monkeypatch, tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_url(one) != default_url(other)
     assert default_url(one).removeprefix(f"sqlite:///{tmp_path}/llmmetrics/").count("/") == 0
+
+
+def test_a_booking_in_the_midst_of_another_of_the_same_thread(tmp_path):
+    """As the garbage collector makes one, when it closes an answer."""
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", namespace="default")
+    ledger._file.write(lambda _: ledger_calls.settle(ledger, 5, "a"))
+    assert ledger_calls.balance(ledger).spent == 5
+    with pytest.raises(ZeroDivisionError):
+        ledger._file.write(lambda _: ledger._file.write(lambda _: 1 / 0))
+    assert ledger_calls.settle(ledger, 7, "b").spent == 12
+    ledger.close()
