@@ -107,7 +107,7 @@ def test_a_new_test_is_judged_by_absolute_limits():
     assert judged(now, agreed, new_limits=["calls 1", "tokens 128"]).code == 0
     verdict = judged(now, agreed, new_limits=["calls 1", "tokens 127"])
     assert (verdict.code, only(verdict).reached) == (10, ("tokens",))
-    # a cost that nobody knows is over any limit
+    # an unknown cost is over any limit
     assert judged([row(T, "unpriced-7b")], [], new_limits=["cost 1"]).code == 10
 
 

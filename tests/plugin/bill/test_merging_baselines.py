@@ -69,11 +69,11 @@ PAIRS = {
         baseline([*START, row(OTHER(1), "gpt-4o")]),
         baseline([*START, row(OTHER(2), "claude-sonnet-4-5")]),
     ),
-    "a newer book beside a new model": (
+    "a newer book and a new model": (
         baseline(START, book="genai-prices 0.2.4"),
         baseline([*START, row(OTHER(1), "gpt-4o")]),
     ),
-    "an added beside a changed row": (baseline([*START, row(OTHER(1))]), baseline(changed(TESTS[0]))),
+    "an added and a changed row": (baseline([*START, row(OTHER(1))]), baseline(changed(TESTS[0]))),
 }
 
 
