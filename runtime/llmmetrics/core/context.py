@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from llmmetrics.budgets.run import Run
 from llmmetrics.core.trial import Trial
+from llmmetrics.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +94,9 @@ class Scope:
 
     def __call__(self, function: F) -> F:
         """Decorate a function, a coroutine function or a generator function."""
-        decorate = next(wrapper for test, wrapper in _WRAPPERS if test(function))
+        decorate = next((wrapper for test, wrapper in _WRAPPERS if test(function)), None)
+        if decorate is None:
+            raise ConfigError(f"{function!r:.80} cannot be decorated: use it on a function, or in a with statement")
         return wraps(function)(decorate(self, function))  # type: ignore[return-value]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from llmmetrics.core import engine as engines
 from llmmetrics.core.availability import circuit_of, moment, spends
@@ -21,6 +21,7 @@ from llmmetrics.errors import ConfigError, NoBackendAvailable
 from llmmetrics.metrics.registry import Spend
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 Order = Literal["given", "cost", "latency"]
 
@@ -45,8 +46,9 @@ def first(
     Raises `NoBackendAvailable` if none is left, `ConfigError` for an unknown backend or one that is named twice, and
     whatever a function raises that is not the backend's fault: a wrong request, a bug.
     """
+    functions = _functions(tries)
     failover = Failover(_engine(meter), [name for name, _ in tries], order, deadline)
-    functions, read = dict(tries), spends(failover.engine)
+    read = spends(failover.engine)
     for name in failover.names():
         if failover.may_try(name, read.get(name)):
             with failover.trying(name):
@@ -67,8 +69,8 @@ async def afirst(
     # imported on demand: most programs have no failover
     from anyio import move_on_after, to_thread
 
+    functions = _functions(tries)
     failover = Failover(_engine(meter), [name for name, _ in tries], order, deadline)
-    functions = dict(tries)
     read = await to_thread.run_sync(spends, failover.engine) if failover.engine.enforcer else {}
     for name in failover.names():
         if failover.may_try(name, read.get(name)):
@@ -79,8 +81,26 @@ async def afirst(
     raise failover.exhausted()
 
 
+def _functions(tries: Sequence[tuple[str, F]]) -> dict[str, F]:
+    """Return the function of each backend. Raises `ConfigError` for what is no pair of a name and a function."""
+    unchecked: Sequence[Any] = tries
+    for each in unchecked:
+        match each:
+            case (str(), function) if callable(function):
+                continue
+        raise ConfigError(f"{each!r:.80} is no try: pass pairs of a backend's name and a function")
+    return dict(tries)
+
+
+def _checked(deadline: object) -> None:
+    if deadline is not None and not (isinstance(deadline, int | float) and deadline > 0):
+        raise ConfigError(f"deadline={deadline!r}: use a number of seconds above 0, or None")
+
+
 def _engine(meter: HasEngine | None) -> Engine:
     if meter is not None:
+        if not isinstance(getattr(meter, "engine", None), Engine):
+            raise ConfigError(f"meter={meter!r:.80} is no Meter: pass the one that Meter.from_settings has made")
         return meter.engine
     alive = list(engines.alive)
     if len(alive) != 1:
@@ -94,6 +114,7 @@ class Failover:
 
     def __init__(self, engine: Engine, names: Sequence[str], order: Order, deadline: float | None) -> None:
         self.engine = engine
+        _checked(deadline)
         self._ordered = _ordered(engine, names, order)
         self._ends = None if deadline is None else engine.clock.monotonic() + deadline
         self._waiting: list[tuple[str, str]] = []

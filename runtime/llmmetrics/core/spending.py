@@ -121,10 +121,14 @@ def spending(
         raise ConfigError(f"spending(scope={scope!r}): use 'context' or 'process'")
     if name is not None and not _is_name(name):
         raise ConfigError(f"spending(name={name!r:.80}): a name should be 1 to {LONGEST} printable characters")
-    if not 0 < ttl <= _LONGEST_TTL:
+    if not _is_ttl(ttl):
         raise ConfigError(f"spending(ttl={ttl!r}): use a number of seconds above 0, and at most ten years")
     known = {unit: limit for unit, limit in limits.items() if limit is not None}
     return Spending(RunLimits(known, mode, name, ttl), scope)
+
+
+def _is_ttl(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_TTL
 
 
 def _is_name(name: object) -> bool:

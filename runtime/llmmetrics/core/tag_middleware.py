@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Mu
 from typing import Any
 
 from llmmetrics.core.tags import TagScope
+from llmmetrics.errors import ConfigError
 
 Source = str | Callable[[Any], str | None]
 """Where a tag's value is: the name of a request header, or a function of the ASGI scope or the WSGI environment."""
@@ -21,6 +22,13 @@ def _values(sources: Mapping[str, Source], request: Any, header: Callable[[Any, 
     return {key: value for key, value in found.items() if value}
 
 
+def _checked(sources: Mapping[str, Source]) -> Mapping[str, Source]:
+    for key, source in sources.items():
+        if not (isinstance(source, str) or callable(source)):
+            raise ConfigError(f"{key}={source!r:.80}: pass the name of a request header, or a function of the request")
+    return sources
+
+
 class AsgiTags:
     """Tags the calls of each request: `AsgiTags(app, tenant="x-tenant-id", feature=lambda scope: scope["path"])`.
 
@@ -30,7 +38,7 @@ class AsgiTags:
 
     def __init__(self, app: AsgiApplication, **sources: Source) -> None:
         self._app = app
-        self._sources = sources
+        self._sources = _checked(sources)
 
     async def __call__(self, scope: AsgiScope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -45,7 +53,7 @@ class WsgiTags:
 
     def __init__(self, app: WsgiApplication, **sources: Source) -> None:
         self._app = app
-        self._sources = sources
+        self._sources = _checked(sources)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         tags = TagScope(_values(self._sources, environ, _wsgi_header))

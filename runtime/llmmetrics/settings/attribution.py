@@ -51,6 +51,9 @@ class Attribution(Section):
 
     @model_validator(mode="after")
     def _limits_have_keys(self) -> Self:
+        names = [(limit.tag, limit.value) for limit in self.limits]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"Limits has two limits for the Tag {twice[0]!r} and the Value {twice[1]!r}: keep one")
         for limit in self.limits:
             if limit.tag not in self.keys:
                 raise ValueError(f"Limits has the Tag {limit.tag!r}, which is not in Keys: add it there")

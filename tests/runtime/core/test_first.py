@@ -264,6 +264,22 @@ def test_a_wrong_failover_is_a_configuration_error(names, order, message):
         Backends().first(*names, order=order)
 
 
+@pytest.mark.parametrize(
+    ("tries", "more", "message"),
+    [
+        (["a"], {}, "is no try"),
+        ([("a", 5)], {}, "is no try"),
+        ([("a", "b", "c")], {}, "is no try"),
+        ([("a", int)], {"deadline": -1}, "deadline=-1"),
+        ([("a", int)], {"deadline": float("nan")}, "deadline=nan"),
+        ([("a", int)], {"meter": 5}, "is no Meter"),
+    ],
+)
+def test_a_wrong_argument_says_what_to_pass(tries, more, message):
+    with pytest.raises(ConfigError, match=message):
+        llmmetrics.first(*tries, **{"meter": Backends().meter, **more})
+
+
 def test_without_a_meter_the_only_one_of_the_process_is_used():
     first, second = Backends(), Backends()
     assert first.meter is not second.meter

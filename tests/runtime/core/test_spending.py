@@ -400,6 +400,7 @@ def test_an_sdk_does_not_retry_the_refusal():
         ({"name": "a" * 201}, "1 to 200"),
         ({"name": "a\nb"}, "1 to 200"),
         ({"ttl": 0}, "above 0"),
+        ({"ttl": "5"}, "above 0"),
     ],
 )
 def test_a_wrong_argument_is_a_configuration_error(arguments, message):

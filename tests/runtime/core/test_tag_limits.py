@@ -143,3 +143,8 @@ def test_hashed_values_are_hashed_in_keys_and_refusals(ledger):
 def test_a_limit_of_a_tag_that_is_not_counted_is_a_configuration_error():
     with pytest.raises(ConfigError, match="'user', which is not in Keys"):
         Tenants("memory://", {**EACH, "Tag": "user"})
+
+
+def test_two_limits_for_one_value_are_a_configuration_error():
+    with pytest.raises(ConfigError, match="two limits for the Tag 'tenant' and the Value '\\*'"):
+        Tenants("memory://", EACH, EACH)

@@ -138,6 +138,14 @@ def test_a_key_that_no_argument_can_have_is_a_configuration_error(keys):
         Meter.from_settings({"Attribution": {"Keys": keys}}, registry=CollectorRegistry())
 
 
+def test_what_cannot_be_decorated_or_read_is_a_configuration_error():
+    with pytest.raises(ConfigError, match="cannot be decorated"):
+        tags(tenant="a")(5)
+    for middleware in (llmmetrics.AsgiTags, llmmetrics.WsgiTags):
+        with pytest.raises(ConfigError, match="tenant=5: pass the name of a request header"):
+            middleware(None, tenant=5)
+
+
 # which calls
 
 
