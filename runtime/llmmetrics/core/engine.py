@@ -141,6 +141,8 @@ class Engine:
             name = route.only or route.label(model)
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
+            if series.injects:
+                call.edits = True
             series.begin()
             if context is not NOTHING or self._gate.required or any_open():
                 self._attribute(call, route, context)
@@ -250,7 +252,8 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
-        call.later = outcome.later
+        if outcome.later is not None:
+            call.later = outcome.later
         if usage is None:
             # what a pending answer costs is not known yet: a run books what is reserved for it
             cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
@@ -258,17 +261,13 @@ class Engine:
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
-            series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
+            series.add((outcome.status, duration, usage[0], usage[1], cost))
             if cost is None:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
-        if call.runs:
-            call.tokens = usage.total if usage else 0
-        if call.tags:
-            self.tag(call.tags, series.backend, usage, cost)
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+        if call.attributed:
+            self._to_context(call, outcome, cost, duration, exception)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
         state = self._series.health[series.backend]
@@ -286,8 +285,20 @@ class Engine:
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
+    def _to_context(
+        self, call: Call, outcome: Outcome, cost: int | None, duration: float, exception: BaseException | None
+    ) -> None:
+        """Count a finished call for the code around it: its runs, its tags, its try."""
+        usage = outcome.usage
+        call.tokens = usage.total if usage else 0
+        if call.tags:
+            self.tag(call.tags, call.series.backend, usage, cost)
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.attributed = True
         call.tags = self._tagged.of(context.tags)
         call.runs = self._gate.of(context, call.tags)
         if call.runs or self._gate.required:
