@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.live import Live
 
 from llmmetrics.cli.demo.clock import MovedClock, served
-from llmmetrics.cli.demo.interrupt import stopping
 from llmmetrics.cli.demo.traffic import STEPS, Traffic
+from llmmetrics.cli.interrupt import stopping
 from llmmetrics.cli.top.board import Fitted
 from llmmetrics.cli.top.figures import overview
 from llmmetrics.cli.top.frame import Frame

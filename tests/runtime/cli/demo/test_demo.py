@@ -17,7 +17,7 @@ import pytest
 from support.servers import free_port, get, running, until
 
 from llmmetrics.cli.demo.clock import MovedClock, served
-from llmmetrics.cli.demo.interrupt import stopping
+from llmmetrics.cli.interrupt import stopping
 from llmmetrics.cli.main import main
 
 DEMO = [sys.executable, "-m", "llmmetrics", "demo"]
