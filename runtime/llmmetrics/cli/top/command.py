@@ -10,7 +10,6 @@ from urllib.parse import SplitResult
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
-from llmmetrics.cli.interrupt import stopping
 from llmmetrics.cli.output.findings import shown
 from llmmetrics.cli.top.amounts import period
 from llmmetrics.cli.top.board import Fitted, board
@@ -19,6 +18,7 @@ from llmmetrics.cli.top.frame import Frame
 from llmmetrics.cli.top.keys import END, keys
 from llmmetrics.cli.top.readings import EMPTY, ScrapeWindow, is_ours, scraped
 from llmmetrics.errors import ConfigError
+from llmmetrics.system.interrupts import stopping
 from llmmetrics.testing.contract.exposition import Page
 from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, address, fetched
 
