@@ -32,6 +32,7 @@ from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
 from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
+from llmmetrics.core.trial import Trial
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
@@ -173,27 +174,27 @@ class Engine:
 
     def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return _noted(call, self._admit(call))
+        refusal = self._admit(call)
+        return refusal if call.trial is None else _noted(call.trial, refusal)
 
     async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
         call.asynchronous = True
         asked = self.enforcer
-        return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
+        refusal = self._admit(call) if asked is None else await asked.aadmit(call, self._admit)
+        return refusal if call.trial is None else _noted(call.trial, refusal)
 
     def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the runs of a call, then the budget of its backend."""
-        if isinstance(call, UnknownRequest):
-            return None if self.enforcer is None else self.enforcer.admit(call)
         try:
-            if call.gated and (refusal := self._gate.admit(call)):
+            if call.gated and isinstance(call, Call) and (refusal := self._gate.admit(call)):
                 return refusal
         except Exception as exc:
             self.swallow("run", exc)
         if self.enforcer is None or not call.series.limited:
             return None
         refusal = self.enforcer.admit(call)
-        if refusal and call.runs:
+        if refusal and isinstance(call, Call) and call.runs:
             self._gate.release(call)
         return refusal
 
@@ -403,8 +404,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(trial: Trial, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
-    if call.trial is not None:
-        call.trial.refused = refusal
+    trial.refused = refusal
     return refusal
