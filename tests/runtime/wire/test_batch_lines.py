@@ -122,7 +122,9 @@ def test_a_request_that_failed_costs_nothing(name):
 
 
 @pytest.mark.parametrize(
-    "holder", [lambda results: {"response": results}, lambda results: {"metadata": {"output": results}}]
+    "holder",
+    [lambda results: {"response": results}, lambda results: {"metadata": {"output": results}}],
+    ids=["response", "metadata"],
 )
 @pytest.mark.parametrize(
     "names",
