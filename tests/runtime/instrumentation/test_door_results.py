@@ -49,8 +49,8 @@ async def by_byte_count(stream):
 
 def with_requests(url, *, stream):
     requests = pytest.importorskip("requests")
-    answer = requests.get(url, stream=stream)
-    return b"".join(answer.iter_content(1000)) if stream else answer.content
+    with requests.Session() as session, session.get(url, stream=stream) as answer:
+        return b"".join(answer.iter_content(1000)) if stream else answer.content
 
 
 READS = {
