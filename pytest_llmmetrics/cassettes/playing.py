@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,11 +104,7 @@ class LlmCassette:
         """Write the new interactions. Raises `CassetteError` if they contain a secret."""
         if self._target is None:
             return
-        pairs = [
-            (request, response)
-            for request, response in zip(self._vcr.requests, self._vcr.responses, strict=True)
-            if MARK not in request.headers
-        ]
+        pairs = self._recorded()
         if len(pairs) == self._written:
             return
         self._written = len(pairs)
@@ -126,6 +123,23 @@ class LlmCassette:
             today=today,
         )
         cassette_files.write(path, text)
+
+    def cut(self) -> Iterator[str]:
+        """Say which requests have an answer that did not come to its end."""
+        for each in self.replay.received:
+            if each.response is None:
+                request = each.request
+                yield (
+                    f"{request.method} {request.uri} was not recorded: its answer did not come to its end. Read the "
+                    "answer to its end while it is recorded"
+                )
+
+    def _recorded(self) -> list[tuple[Any, Any]]:
+        """Return the new requests with their answers, in the order of the requests."""
+        made = [(each.request, each.response) for each in self.replay.received]
+        pairs = zip(self._vcr.requests, self._vcr.responses, strict=True)
+        new = [pair for pair in (*pairs, *made) if pair[1] is not None and MARK not in pair[0].headers]
+        return sorted(new, key=lambda pair: int(pair[0].number))
 
     def problems(self) -> list[str]:
         """List what went wrong, including what the code under test has swallowed."""
@@ -174,6 +188,7 @@ def conclude(played: LlmCassette, failure: BaseException | None) -> None:
         played.write()
     except CassetteError as exc:
         problems.append(str(exc))
+    problems += played.cut()
     if not problems and (unused := played.unused()):
         problems.append(unused)
     if problems:
