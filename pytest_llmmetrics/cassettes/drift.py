@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from pytest_llmmetrics.cassettes.aws_messages import messages_of
 
 Shape = dict[str, frozenset[str]]
 
@@ -33,6 +36,10 @@ def shape(body: bytes) -> Shape:
 
 
 def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
+    if messages := messages_of(body):
+        for each in messages:
+            yield from _documents(_payload(each.payload))
+        return
     try:
         yield "", json.loads(body)
     except ValueError:
@@ -55,6 +62,14 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         # the number of pings is random
         if kind != "ping":
             yield f"{kind} " if isinstance(kind, str) and kind else "", value
+
+
+def _payload(payload: bytes) -> bytes:
+    """Return the JSON of a message: Bedrock's `InvokeModel` has it in base64."""
+    try:
+        return b64decode(json.loads(payload)["bytes"])
+    except (ValueError, KeyError, TypeError):
+        return payload
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -60,7 +60,9 @@ def question_of(request: Mapping[str, Any], opaque: Collection[str] = ()) -> Que
         body.encode() if isinstance(body, str) else body, str(kind[0] if isinstance(kind, list) else kind), opaque
     )
     return Question(
-        request["method"].upper(), scrub.url(request["uri"], opaque), kept.encode() if isinstance(kept, str) else kept or b""
+        request["method"].upper(),
+        scrub.url(request["uri"], opaque),
+        kept.encode() if isinstance(kept, str) else kept or b"",
     )
 
 

@@ -37,7 +37,7 @@ def _interaction(request: Any, response: Mapping[str, Any], opaque: Collection[s
     }
     status, raw = response["status"], response["body"]["string"]
     body = _decoded(raw, response["headers"], str(request.uri))
-    kind = next((str(value) for name, value in response["headers"].items() if name.lower() == "content-type"), "")
+    kind = _header(response["headers"], "content-type")
     answered = {
         "status": {"code": status["code"], "message": status.get("message") or ""},
         "headers": scrub.response_headers(response["headers"]),
@@ -48,16 +48,21 @@ def _interaction(request: Any, response: Mapping[str, Any], opaque: Collection[s
 
 def _decoded(raw: bytes, headers: Mapping[str, Any], where: str) -> bytes:
     """Return a body without its content encoding; the header is dropped too."""
-    encoding = next((value for name, value in headers.items() if name.lower() == "content-encoding"), None)
-    if not encoding:
+    value = _header(headers, "content-encoding")
+    if not value:
         return raw
     library = _library()
-    value = ", ".join(encoding) if isinstance(encoding, list) else str(encoding)
     try:
         decoded: bytes = library.Response(200, headers={"content-encoding": value}, content=raw).content
     except Exception as exc:
         raise CassetteError(f"{where} answered in the encoding {value}, which cannot be decoded: {exc}") from None
     return decoded
+
+
+def _header(headers: Mapping[str, Any], wanted: str) -> str:
+    """Return the value of a header, or an empty text."""
+    value = next((value for name, value in headers.items() if name.lower() == wanted), "")
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _library() -> Any:

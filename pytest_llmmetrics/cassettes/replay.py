@@ -67,7 +67,9 @@ class Replay:
             # a request of the deck
             return request
         body = request.body
-        question = self._question(request.method, request.uri, request.headers, body if isinstance(body, bytes) else b"")
+        question = self._question(
+            request.method, request.uri, request.headers, body if isinstance(body, bytes) else b""
+        )
         if self._foreign(question.target):
             return None
         number = self._choose(question)
@@ -141,7 +143,7 @@ class Replay:
 
     def _foreign(self, target: Target) -> bool:
         """Tell whether a request is not an LLM call and goes to this machine or another mock."""
-        if target.api is not None or target.provider is not None or target.host in self._hosts:
+        if target.api or target.fetches or target.provider or target.host in self._hosts:
             return False
         return self._pass_foreign or _is_loopback(target.host)
 

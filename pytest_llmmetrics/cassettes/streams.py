@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from llmmetrics.testing import Reply
+from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, messages_of
 from pytest_llmmetrics.cassettes.files import Breakdown, Interaction
 
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
@@ -25,25 +26,17 @@ _BOUNDARIES = {
 
 
 def split(content_type: str, body: bytes) -> list[bytes]:
-    """Split a body into chunks: Server-Sent Events by event, JSON streams by line, messages of AWS by their length.
+    """Split a body into chunks: Server-Sent Events by event, JSON streams by line, event streams of AWS by message.
 
     Other bodies are one chunk.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/vnd.amazon.eventstream":
-        return list(_messages(body))
+    if kind == CONTENT_TYPE and (messages := messages_of(body)):
+        return list(map(bytes, messages))
     boundary = _BOUNDARIES.get(kind)
     if boundary is None:
         return [body] if body else []
     return [piece for piece in boundary.findall(body) if piece]
-
-
-def _messages(body: bytes) -> Iterator[bytes]:
-    """Split an event stream of AWS: a message begins with its length in four bytes."""
-    while body:
-        size = max(int.from_bytes(body[:4], "big"), 4)
-        yield body[:size]
-        body = body[size:]
 
 
 def reply_of(interaction: Interaction) -> Reply:
