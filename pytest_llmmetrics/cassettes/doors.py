@@ -19,7 +19,8 @@ from vcr.request import Request
 
 from pytest_llmmetrics.cassettes.live import LiveAnswer
 from pytest_llmmetrics.cassettes.replay import MARK, Replay
-from pytest_llmmetrics.stand_ins.standing import standing_in
+from pytest_llmmetrics.cassettes.sockets import tape
+from pytest_llmmetrics.stand_ins.standing import patched, standing_in
 
 _FAMILIES = ("httpx", "httpx2")
 _IN_PROCESS = (
@@ -59,7 +60,9 @@ def opened(replay: Replay) -> Iterator[Any]:
     with ExitStack() as stack:
         cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
         replay.played = cassette.play_counts
-        stack.enter_context(standing_in(replay.answer_to, lambda _host, _port: True))
+        stack.enter_context(standing_in(replay.answer_to, lambda _host, _port: True, replay.sockets.find))
+        if replay.recording:
+            patched(tape.MODULE, lambda module: tape.patches(module, replay.sockets.tape), stack)
         for owner, name, original in spared:
             stack.enter_context(mock.patch.object(owner, name, original))
         for library, owner, name, make, original in real:

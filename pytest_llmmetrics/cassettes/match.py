@@ -76,7 +76,7 @@ def differences(request: Question, recorded: Question, match: str) -> list[Diffe
         changes += _where(request, to, recorded, at)
         if to.model != at.model:
             changes.append(Difference("model", at.model, to.model))
-        changes += _values(request.json, recorded.json, "body")
+        changes += values(request.json, recorded.json, "body")
         if to.stream != at.stream and not any(each.path == "body.stream" for each in changes):
             changes.append(Difference("stream", at.stream, to.stream))
         return changes
@@ -110,13 +110,14 @@ def _whose(to: Target, at: Target) -> Iterator[Difference]:
         yield Difference("format", at.vendor, to.vendor)
 
 
-def _values(request: Any, recorded: Any, path: str) -> Iterator[Difference]:
+def values(request: Any, recorded: Any, path: str) -> Iterator[Difference]:
+    """Yield the differences of two JSON values."""
     if isinstance(request, dict) and isinstance(recorded, dict):
         for key in sorted(request.keys() | recorded.keys()):
-            yield from _values(_field(request, key), _field(recorded, key), f"{path}.{key}")
+            yield from values(_field(request, key), _field(recorded, key), f"{path}.{key}")
     elif isinstance(request, list) and isinstance(recorded, list):
         for n in range(max(len(request), len(recorded))):
-            yield from _values(_at(request, n), _at(recorded, n), f"{path}[{n}]")
+            yield from values(_at(request, n), _at(recorded, n), f"{path}[{n}]")
     elif request != recorded or isinstance(request, bool) != isinstance(recorded, bool):
         yield Difference(path, recorded, request)
 

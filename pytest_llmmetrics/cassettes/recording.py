@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_llmmetrics.cassettes import scrub
-from pytest_llmmetrics.cassettes.files import CassetteError, Interaction, dump
+from pytest_llmmetrics.cassettes.files import Cassette, CassetteError, Interaction, dump
 from pytest_llmmetrics.cassettes.secrets import SuspectedSecret, scan
+from pytest_llmmetrics.cassettes.sockets.comparing import secrets_in
+from pytest_llmmetrics.cassettes.sockets.form import SocketExchange
 
 _SHOWN = 5
 
@@ -76,19 +78,21 @@ def text_of(
     name: str,
     kept: Sequence[Interaction],
     metadata: Mapping[str, Any],
+    sockets: Sequence[SocketExchange] = (),
     *,
     credentials: Mapping[str, str] | None = None,
     opaque: Collection[str] = (),
     today: date,
 ) -> str:
     """Return the cassette's text. Raises `CassetteError` if it contains something like a secret."""
-    hosts = sorted({f"{parts.scheme}://{parts.netloc}" for each in kept for parts in [urlsplit(each.request["uri"])]})
+    addresses = [*(str(each.request["uri"]) for each in kept), *(each.uri for each in sockets)]
+    hosts = sorted({f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, addresses)})
     header: dict[str, Any] = {"match": "body", **metadata, "date": today.isoformat(), "source": ", ".join(hosts)}
     spared = {*opaque, *header.get("opaque", ())}
     if spared:
         header["opaque"] = sorted(spared)
-    text = dump(kept, header)
-    if secrets := scan(_document(kept), text, credentials, spared):
+    text = dump(kept, header, sockets)
+    if secrets := [*secrets_in(sockets, credentials, spared), *scan(_document(kept), text, credentials, spared)]:
         raise CassetteError(f"cassette {name} was not written: {advice(secrets)}")
     return text
 
@@ -97,9 +101,12 @@ def _document(kept: Sequence[Interaction]) -> Mapping[str, Any]:
     return {"interactions": [{"request": each.request, "response": each.response} for each in kept]}
 
 
-def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
+def findings(cassette: Cassette, text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
     """Find what looks like a secret in an existing cassette."""
-    return scan(_document(kept), text, None, opaque)
+    return [
+        *secrets_in(cassette.sockets, None, opaque),
+        *scan(_document(cassette.interactions), text, None, opaque),
+    ]
 
 
 def advice(secrets: Sequence[SuspectedSecret]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from itertools import count
 from threading import Lock
@@ -17,6 +17,8 @@ from pytest_llmmetrics.cassettes import drift, live, scrub, streams
 from pytest_llmmetrics.cassettes.live import LiveAnswer
 from pytest_llmmetrics.cassettes.match import Card, Deck, Question
 from pytest_llmmetrics.cassettes.received import Received
+from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
+from pytest_llmmetrics.cassettes.sockets.playing import SocketReplay
 from pytest_llmmetrics.stand_ins.messages import Passed
 
 MARK = "x-llmmetrics-interaction"
@@ -33,6 +35,7 @@ class Replay:
     def __init__(
         self,
         deck: Deck,
+        sockets: Sequence[SocketCard] = (),
         *,
         recording: bool = False,
         verifying: bool = False,
@@ -54,6 +57,7 @@ class Replay:
         self.received: list[Received] = []
         """What urllib3 and aiohttp have recorded."""
         self._order = count()
+        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording)
         self.turn = Lock()
         self._pass_foreign = pass_foreign
         self._hosts = {card.question.target.host for card in deck.cards}
@@ -190,9 +194,10 @@ class Replay:
         """Record that the live endpoint did not answer."""
         self.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
 
-    def unplayed(self) -> Iterator[Card]:
-        """Yield the interactions that no request has used."""
+    def unplayed(self) -> Iterator[Card | SocketCard]:
+        """Yield the interactions that no request has used, and the WebSockets that were not opened."""
         yield from self.deck.unplayed(self.played)
+        yield from self.sockets.unplayed()
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from support import bedrock, sdks
 from support.http_clients import ASK, HTTP_CLIENTS, STREAM
+from support.socket_servers import PRICES
 
 URL = os.environ["PROVIDER_URL"]
+SOCKETS = os.environ["SOCKETS_URL"].replace("ws:", "http:")
 FACTS = Path(os.environ["FACTS"])
 SECRET = "sk-" + "a1B2c3D4" * 4
 KEYS = {"aws_access_key_id": SECRET, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
@@ -30,7 +32,11 @@ def llm_settings():
         {"Name": name, "Type": kind, "BaseUrl": f"{URL}{'' if name == 'bedrock' else f'/{name}'}", **PRICE}
         for name, kind in TYPES.items()
     ]
-    return {"Backends": backends}
+    sockets = [
+        {"Name": "realtime", "Type": "OpenAI", "BaseUrl": f"{SOCKETS}/v1", **PRICES},
+        {"Name": "live", "Type": "Gemini", "BaseUrl": f"{SOCKETS}/gemini", **PRICES},
+    ]
+    return {"Backends": [*backends, *sockets]}
 
 
 @pytest.fixture
@@ -148,3 +154,80 @@ def test_aiobotocore(door, operation):
                 assert [each async for each in stream]
 
     asyncio.run(ask())
+
+
+# the SDK calls a function of `websockets` as it was before version 17
+old_connect = pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")
+
+
+@old_connect
+@pytest.mark.llm_cassette("realtime")
+def test_realtime():
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(api_key=SECRET, base_url=f"{SOCKETS}/v1")
+    with client.realtime.connect(model="gpt-realtime") as connection:
+        connection.session.update(session={"type": "realtime", "output_modalities": ["audio"]})
+        connection.input_audio_buffer.append(audio="AbC1" * 40)
+        for _ in range(2):
+            connection.response.create()
+            while (event := connection.recv()).type != "response.done":
+                assert event.type != "response.output_audio.delta" or event.delta == "AAAA" * 50
+    client.close()
+
+
+@pytest.mark.llm_cassette("realtime-async")
+def test_realtime_async():
+    openai = pytest.importorskip("openai")
+
+    async def talk():
+        client = openai.AsyncOpenAI(api_key=SECRET, base_url=f"{SOCKETS}/v1")
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            await connection.response.create(event_id=os.urandom(8).hex())
+            while (await connection.recv()).type != "response.done":
+                continue
+        await client.close()
+
+    asyncio.run(talk())
+
+
+@old_connect
+@pytest.mark.llm_cassette("responses-socket")
+def test_responses_socket():
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(api_key=SECRET, base_url=f"{SOCKETS}/v1")
+    with client.responses.connect() as connection:
+        connection.response.create(model="gpt-5.4", input="Say hi.")
+        while connection.recv().type != "response.completed":
+            continue
+    client.close()
+
+
+@pytest.mark.llm_cassette("live")
+def test_gemini_live():
+    genai = pytest.importorskip("google.genai")
+
+    async def talk():
+        client = genai.Client(api_key=SECRET, http_options={"base_url": SOCKETS})
+        # this SDK speaks TLS only, which the server does not
+        client._api_client._websocket_base_url = lambda *_: f"{os.environ['SOCKETS_URL']}/gemini"
+        client._api_client._websocket_ssl_ctx = {}
+        config = {"response_modalities": ["AUDIO"]}
+        async with client.aio.live.connect(model="gemini-live", config=config) as session:
+            turn = {"role": "user", "parts": [{"text": "Say hi."}]}
+            await session.send_client_content(turns=turn, turn_complete=True)
+            assert [message async for message in session.receive()]
+        client.close()
+
+    asyncio.run(talk())
+
+
+@pytest.mark.llm_cassette("closed")
+def test_closed_by_the_server():
+    websockets = pytest.importorskip("websockets")
+    connect = pytest.importorskip("websockets.sync.client").connect
+    address = f"{os.environ['SOCKETS_URL']}/v1/realtime?model=closes&api_key={SECRET}"
+    with connect(address, legacy=True) as connection:
+        connection.send('{"type": "response.create"}')
+        with pytest.raises(websockets.ConnectionClosedError) as caught:
+            connection.recv()
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1011, "keepalive")
