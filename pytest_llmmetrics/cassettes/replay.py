@@ -17,6 +17,7 @@ from pytest_llmmetrics.cassettes import drift, live, scrub, streams
 from pytest_llmmetrics.cassettes.live import LiveAnswer
 from pytest_llmmetrics.cassettes.match import Card, Deck, Question
 from pytest_llmmetrics.cassettes.received import Received
+from pytest_llmmetrics.cassettes.replies import reply_of
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
 from pytest_llmmetrics.cassettes.sockets.playing import SocketReplay
 from pytest_llmmetrics.stand_ins.messages import Passed
@@ -111,7 +112,7 @@ class Replay:
                 self.compare(card, live.ask(request))
             except OSError as exc:
                 self.silent(card, exc)
-        return streams.reply_of(card.interaction)
+        return reply_of(card.interaction)
 
     def _question(self, method: str, url: str, headers: Mapping[str, Any], body: bytes) -> Question:
         kept = scrub.request_body(body, str(headers.get("content-type", "")), self.opaque)

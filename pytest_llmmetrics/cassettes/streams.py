@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from llmmetrics.testing import Reply
 from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, messages_of
-from pytest_llmmetrics.cassettes.files import Breakdown, Interaction
 
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _LINE = re.compile(rb".*?(?:\n|\Z)", re.DOTALL)
@@ -37,29 +35,6 @@ def split(content_type: str, body: bytes) -> list[bytes]:
     if boundary is None:
         return [body] if body else []
     return [piece for piece in boundary.findall(body) if piece]
-
-
-def reply_of(interaction: Interaction) -> Reply:
-    """Return a recorded answer as a reply, with its fault."""
-    response, fault = interaction.response, interaction.fault
-    headers = tuple((name, value) for name, values in response["headers"].items() for value in _listed(values))
-    named = {name.lower(): value for name, value in headers}
-    text = response["body"].get("string") or b""
-    body = text.encode() if isinstance(text, str) else text
-    chunks = tuple(split("" if "content-encoding" in named else named.get("content-type", ""), body))
-    ended = {} if fault is None else _ending(fault, len(chunks))
-    is_stream = len(chunks) > 1 or "cut_after" in ended or "stall_after" in ended
-    return Reply(int(response["status"]["code"]), headers, chunks, is_stream, **ended)
-
-
-def _listed(values: Any) -> list[str]:
-    return [str(each) for each in values] if isinstance(values, list) else [str(values)]
-
-
-def _ending(fault: Breakdown, events: int) -> dict[str, Any]:
-    if fault.when == "headers":
-        return {"raises": fault.raises, "says": fault.says}
-    return {"stall_after" if fault.raises == "ReadTimeout" else "cut_after": events}
 
 
 class _Events:
