@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from llmmetrics.testing.harness import json_of
 from pytest_llmmetrics.cassettes.aws_messages import messages_of
 
 Shape = dict[str, frozenset[str]]
@@ -40,11 +40,9 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         for each in messages:
             yield from _documents(_payload(each.payload))
         return
-    try:
-        yield "", json.loads(body)
-    except ValueError:
-        pass
-    else:
+    document = json_of(body)
+    if document is not None:
+        yield "", document
         return
     name = ""
     for line in body.splitlines():
@@ -52,9 +50,8 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         if field == b"event":
             name = rest.strip().decode("utf8", "replace")
         data = rest if field == b"data" else line
-        try:
-            value = json.loads(data)
-        except ValueError:
+        value = json_of(data)
+        if value is None:
             # a line without JSON, or [DONE]
             continue
         kind = name or (value.get("type") if isinstance(value, dict) else "")
@@ -66,8 +63,9 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
 
 def _payload(payload: bytes) -> bytes:
     """Return the JSON of a message: Bedrock's `InvokeModel` has it in base64."""
+    document = json_of(payload)
     try:
-        return b64decode(json.loads(payload)["bytes"])
+        return b64decode(document["bytes"])
     except (ValueError, KeyError, TypeError):
         return payload
 

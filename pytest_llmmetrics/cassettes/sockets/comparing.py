@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from llmmetrics.testing.harness import json_of
 from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.files import Cassette
 from pytest_llmmetrics.cassettes.match import Difference, values
@@ -71,12 +71,9 @@ def differences(content: str | bytes, recorded: str | bytes, match: str, opaque:
 
 
 def _document(content: str | bytes) -> Any:
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return content
+    document = json_of(content)
     if not isinstance(document, dict):
-        return document
+        return content if document is None else document
     return {key: each for key, each in document.items() if key not in _RANDOM}
 
 

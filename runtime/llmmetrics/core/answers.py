@@ -14,6 +14,8 @@ from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run_answers import AnswerCost, AnswerRead, RunAnswers
+from llmmetrics.budgets.run_budget import NONE, UNITS, Amounts, PendingShare, SharedRunLedger
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.fetch import Fetch, Upload
@@ -85,6 +87,7 @@ class Answers:
         # no reference to the meter here: it is freed with its last reference
         self._process = ProcessAnswers(lambda backend: families["forgotten_answers"].labels(backend).inc())
         host.families.has_answers(self.counts)
+        self._runs = RunAnswers()
 
     @property
     def store(self) -> AnswerStore:
@@ -135,14 +138,18 @@ class Answers:
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
         model = (call.batch and call.batch.model) or "" if mixed else series.model
-        note = json.dumps({"model": model, "tags": call.tags})
+        names = (series.backend, series.model)
         try:
             # an id that was counted and comes again is a new answer
             mark = answer.owner if call.format.batch else _counted(answer)
             current = answer._replace(number=self.store.advance(mark, 0))
+            shares = self._runs.defer(_text(current), call.pending, names) if call.runs else ()
+            note = json.dumps({"model": model, "tags": call.tags, "runs": shares})
             self.store.keep(current, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
             # without its id, no answer can replace what is booked
+            for (run, entries), amounts in call.pending if call.runs else ():
+                run.book(entries, names, amounts, Basis.WORST_CASE if run.reserves else Basis.ESTIMATED)
             call.amount, call.basis = amount, self._unsure
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
@@ -197,7 +204,9 @@ class Answers:
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
-        self.store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
+        basis = self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN
+        self.store.settle(answer, row, basis)
+        self._settle_runs(answer, row, _cost_of(parts, basis))
         self._add(parts, fetch.route.url)
         if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
             self._host.families["without_usage"].labels("absent").inc()
@@ -233,9 +242,11 @@ class Answers:
             if end > mark and reading.usage is not None
         ]
         amount = self._amount(row, parts)
-        if not results.complete:
+        rest = None if results.complete else part._replace(number=results.end)
+        note = self._settle_runs(part, row, _cost_of(parts, Basis.KNOWN), rest)
+        if rest is not None:
             left = max(row.amount - amount, 0)
-            self.store.keep(part._replace(number=results.end), row._replace(amount=left))
+            self.store.keep(rest, row._replace(amount=left, note=note))
         self.store.settle(part, row._replace(amount=amount))
         self._add(parts, fetch.route.url)
         if results.complete:
@@ -260,6 +271,15 @@ class Answers:
         """Return what would be kept of an answer that was asked for elsewhere."""
         note = json.dumps({"model": model or ""})
         return Kept(fetch.route.label(model), self._host.clock.now(), 0, note)
+
+    def _settle_runs(self, answer: AnswerKey, row: Kept, cost: AnswerCost, rest: AnswerKey | None = None) -> str:
+        """Book what an answer came to in its runs; return the note of its rest."""
+        note = json.loads(row.note or "{}")
+        shares = [PendingShare(*each) for each in note.get("runs", ())]
+        enforcer = self._host.enforcer
+        shared = None if enforcer is None else SharedRunLedger(enforcer.budget)
+        left = self._runs.settle(AnswerRead(_text(answer), rest and _text(rest), cost, row.admitted), shares, shared)
+        return json.dumps({**note, "runs": left})
 
     def _amount(self, row: Kept, parts: Sequence[_Part]) -> int:
         """Return what is booked for the parts of an answer. Where a price is missing, nothing pending is released."""
@@ -301,6 +321,21 @@ class Answers:
 
     def _over(self, row: Kept, state: AnswerState) -> None:
         self._host.families["answers"].labels(row.backend, state.value).inc()
+
+
+def _cost_of(parts: Sequence[_Part], basis: Basis) -> AnswerCost:
+    """Return what the parts of an answer came to, for runs. What is not known keeps what is pending."""
+    if basis is not Basis.KNOWN:
+        return AnswerCost(NONE, basis, UNITS)
+    unknown = any(part.cost is None for part in parts)
+    dollars = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
+    tokens = sum(part.outcome.usage.total for part in parts if part.outcome.usage)
+    return AnswerCost(Amounts(dollars, 0, tokens), Basis.WORST_CASE if unknown else basis, ("usd",) if unknown else ())
+
+
+def _text(answer: AnswerKey) -> str:
+    """Return the name under which the runs know an answer."""
+    return f"{answer.owner}#{answer.number}"
 
 
 def _counted(answer: AnswerKey) -> str:

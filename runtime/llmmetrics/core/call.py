@@ -13,6 +13,7 @@ from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Hold, Run
+from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -71,6 +72,8 @@ class Call:
     """The runs that it belongs to."""
     holds: list[Hold]
     """What its runs have reserved for it."""
+    pending: list[PendingHold]
+    """What its answer, which comes later, may come to in each of its runs."""
     sent = True
     """False for a request that was not sent, or is no call."""
     tokens = 0

@@ -14,6 +14,7 @@ from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
+from llmmetrics.settings.attribution import LONGEST
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.wire.format import Charge
@@ -106,6 +107,14 @@ def inherited(run: str) -> tuple[str, str]:
     return f"run {run}", (
         f"the run {run!r} is in the memory of the parent process: it does not limit the calls of this process, "
         "which was forked off. Give it a name, llmmetrics.spending(name=...), to share it"
+    )
+
+
+def ignored_tag(key: str) -> tuple[str, str]:
+    """Write the warning that a tag is not counted; return its topic and text."""
+    return f"tag {key}", (
+        f"calls have the tag {key[:LONGEST]!r}, which is not in LlmSettings.Attribution.Keys: it is not counted. Add "
+        "it there, or remove it from llmmetrics.tags(...)"
     )
 
 

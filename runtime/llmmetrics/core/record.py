@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from weakref import WeakSet
 
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.wire.format import Charge
@@ -58,3 +59,6 @@ observers: tuple[Callable[[CallRecord], None], ...] = ()
 
 owner: object = None
 """The owner of calls that begin now; None in production."""
+
+alive: WeakSet[Any] = WeakSet()
+"""The engine of every meter of the process."""

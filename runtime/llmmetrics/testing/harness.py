@@ -14,6 +14,7 @@ from llmmetrics.testing.script import Script, Step
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
 from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
+from llmmetrics.wire.framing.frames import parse as json_of
 
 __all__ = [
     "CONTRACT",
@@ -33,6 +34,7 @@ __all__ = [
     "is_llm_host",
     "is_llm_request",
     "is_llm_socket",
+    "json_of",
     "metering",
     "meters",
     "next_reset",
