@@ -20,7 +20,7 @@ SOCKETS = (
 )
 FEW = (
     *SOCKETS,
-    *("requests-stream", "lines-json", "background", "aio-stream", "boto3-converse_s", "aiobotocore-invoke_model_w"),
+    *("requests-stream", "lines-json", "background", "aio-stream", "aiobotocore-invoke_model_w"),
 )
 """One of each kind; in soak all of them."""
 SECRET = "a1B2c3D4" * 4
