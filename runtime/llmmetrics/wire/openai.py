@@ -29,7 +29,7 @@ from llmmetrics.wire.format import (
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
-from llmmetrics.wire.later import LaterAnswer, state_of
+from llmmetrics.wire.later import AnswerState, LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
@@ -170,7 +170,18 @@ def read(body: Doc) -> Reading:
     model = get("model")
     if type(model) is not str or not model:
         model = None
-    return _new(Reading, (model, known, (), cost, get("error"), tier, None, None))
+    # xAI defers: the body has nothing else than an id
+    later = _deferred(body) if known is None and body.keys() == _DEFERRED else None
+    return _new(Reading, (model, known, (), cost, get("error"), tier, None, later))
+
+
+_DEFERRED = {"request_id"}
+
+
+def _deferred(body: Doc) -> LaterAnswer | None:
+    """Read what xAI answers to `deferred`: https://docs.x.ai/docs/guides/deferred-chat-completions."""
+    id = text(body.get("request_id"))
+    return LaterAnswer(id, AnswerState.OPEN) if id else None
 
 
 def _unusual(usage: Doc) -> Usage | None:
@@ -329,8 +340,9 @@ FORMATS = (
         families=(_MINI,),
         hosts=_HOSTS,
         example="/v1/chat/completions",
-        note="other hosts have other names for the cache and other counts",
+        note="other hosts have other names for the cache and other counts; xAI's `deferred` answers come later",
         tier_names=TIER,
+        fetched=re.compile(r"/chat/deferred-completion/(?P<id>[^/]+)/?$"),
     ),
     Format(
         id="openai.responses",
