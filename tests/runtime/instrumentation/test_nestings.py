@@ -74,7 +74,12 @@ SCRIPTS = (
 )
 
 ROWS = sampled(
-    [(name, shape, script) for name in [*HTTP_CLIENTS, *RETRYING] for shape in ("json", "stream") for script in SCRIPTS],
+    [
+        (name, shape, script)
+        for name in [*HTTP_CLIENTS, *RETRYING]
+        for shape in ("json", "stream")
+        for script in SCRIPTS
+    ],
     lambda row: row,
 )
 """Each client, shape and script once; in soak all of them."""
@@ -90,7 +95,7 @@ def ask(name, url, body):
     for _ in range(9):
         try:
             status, _content = client.post(url, body)
-        except Exception:  # noqa: S112 - a reset connection, in each library's words
+        except Exception:
             continue
         if status == 200:
             return

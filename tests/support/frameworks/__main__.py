@@ -1,17 +1,19 @@
-"""Runs each framework, prints the table, and writes it into docs/frameworks/index.md."""
+"""Runs each framework, or those that are named, and writes their rows in docs/frameworks/index.md.
+
+`PYTHONPATH=tests python -m support.frameworks [NAME…]`
+"""
 
 from __future__ import annotations
 
 import sys
 
-from support.doc_tables import write
-from support.frameworks import FRAMEWORKS, head, row, run
+from support.frameworks.table import FRAMEWORKS, head, row, rows, run, write_rows
 
-lines = [head()]
-for name in FRAMEWORKS:
+drawn = rows()
+for name in sys.argv[1:] or FRAMEWORKS:
     result = run(name)
-    lines.append(row(name, result))
-    print(lines[-1], flush=True)
     if wrong := {cell: each["note"] for cell, each in result["cells"].items() if each["outcome"] == "wrong"}:
         sys.exit(f"{name}: {wrong}")
-write("frameworks/index.md", "frameworks", "\n" + "\n".join(lines) + "\n")
+    drawn[name] = row(name, result)
+    write_rows(drawn)
+sys.stdout.write("\n".join([head(), *(drawn[name] for name in FRAMEWORKS if name in drawn)]) + "\n")
