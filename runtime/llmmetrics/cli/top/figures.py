@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmmetrics.cli.top.quantiles import Latency, quantile
 from llmmetrics.cli.top.readings import ScrapeWindow, Series
-from llmmetrics.cli.top.tags import TagFigures, tags_of
+from llmmetrics.cli.top.tag_figures import TagFigures, tags_of
 
 _KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
 _FAILED = ("failure", "timeout")
