@@ -6,7 +6,8 @@ An error in this code is counted, logged once, and swallowed: metering never bre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from llmmetrics.budgets.batch_cost import BatchCost
@@ -64,6 +65,10 @@ class Call:
     """What the requests of a batch may cost, if its backend has a budget."""
     unknown: str | None = None
     """Why its usage is not known."""
+    all_tags: Mapping[str, str] = MappingProxyType({})
+    """Its tags as the caller has set them."""
+    hashes_tags = False
+    """Whether only hashes of the tags' values are shown."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     gated = False

@@ -58,6 +58,9 @@ alive: WeakSet[Engine] = record.alive
 class Engine:
     """The inside of a `Meter`: a transport asks it to `begin` a call, a call asks it to `settle`."""
 
+    explains_tags = True
+    """Whether tags that the settings do not count are counted and logged; not if the settings are not the user's."""
+
     def __init__(
         self,
         settings: Settings | Mapping[str, Any] | None = None,
@@ -299,8 +302,9 @@ class Engine:
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.all_tags, call.hashes_tags = context.tags, self.settings.attribution.hash
         call.tags = self._tagged.of(context.tags)
-        if len(call.tags) < len(context.tags):
+        if self.explains_tags and len(call.tags) < len(context.tags):
             for key in self._tagged.ignored(context.tags):
                 self.say(*call_log.ignored_tag(key))
         call.runs = self._gate.of(context, call.tags)

@@ -50,6 +50,8 @@ class CallRecord:
     """The engine of the meter that counted the call."""
     owner: object = field(default=None, repr=False, compare=False)
     """The owner set by `llmmetrics.testing.set_owner` when the call began."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The keys and values of `llmmetrics.tags` around the call, sorted; also of keys that the settings do not count."""
     request_body: bytes = field(default=b"", repr=False, compare=False)
     """The request as it was sent; empty if it was a stream."""
 

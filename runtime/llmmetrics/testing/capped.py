@@ -21,6 +21,7 @@ class _Capped:
         telemetry = Telemetry(enable_metrics=False, max_models_per_backend=10**6)
         settings = Settings(telemetry=telemetry, budget=Budget(ledger=ledger))
         self.engine = Engine(settings, registry=CollectorRegistry())
+        self.engine.explains_tags = False
         alive.discard(self.engine)
 
 
