@@ -21,9 +21,7 @@ DOWN_AFTER = 1000
 class Fleet:
     """Servers, one of which is the master of a key. Everything reaches the first master through a relay."""
 
-    def __init__(
-        self, url: str, servers: Sequence[RedisServer], replicas: Sequence[RedisServer], relay: Relay
-    ) -> None:
+    def __init__(self, url: str, servers: Sequence[RedisServer], replicas: Sequence[RedisServer], relay: Relay) -> None:
         self.url = url
         self.servers = servers
         self.replicas = replicas

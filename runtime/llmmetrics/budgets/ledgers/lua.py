@@ -18,14 +18,14 @@ A script answers `{OPEN}` where its window is not open: `lua_windows.OPEN_WINDOW
 
 from __future__ import annotations
 
-from llmmetrics.budgets.ledgers.lua_parts import ASKED, LEASES, OPEN, PRELUDE, SETTLED, SETTLING, SUMS, TAKE
+from llmmetrics.budgets.ledgers.lua_parts import ASKED, LEASES, PRELUDE, SETTLED, SETTLING, SUMS, TAKE
 
 KEYS = ("meta", "reservations", "leases")
 """After these comes the key of what an owner has settled out of order."""
 
 NEWER = "LLMMETRICS_NEWER"
 
-_USUAL = f"""
+_USUAL = """
 -- one window is open, and its sums are exact as numbers
 local spent, held, parts, bookings, generation, bound
 if state[3] == own and inside == '1' then

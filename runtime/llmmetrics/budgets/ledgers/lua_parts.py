@@ -229,4 +229,3 @@ local function take(row)
   return at, true
 end
 """
-

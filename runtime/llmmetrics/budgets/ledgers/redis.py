@@ -225,6 +225,9 @@ class RedisLedger:
                 sums[value] += int(amount)
         return sums
 
+    def look_again(self) -> None:
+        self._servers.look_again()
+
     def close(self) -> None:
         self._servers.close()
 

@@ -306,6 +306,9 @@ class SqliteLedger:
             )
         )
 
+    def look_again(self) -> None:
+        """Do nothing: each question looks whether the file is still the same."""
+
     def close(self) -> None:
         self._file.close()
 

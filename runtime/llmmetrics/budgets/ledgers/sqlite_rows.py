@@ -132,9 +132,7 @@ def reserve(
     return True
 
 
-def hold(
-    db: sqlite3.Cursor, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
-) -> None:
+def hold(db: sqlite3.Cursor, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float) -> None:
     """Reserve an amount."""
     db.execute(
         "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)", (key, *id, amount, at, boot, ends, lease)
