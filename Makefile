@@ -76,8 +76,9 @@ canary: ## the test suite with the newest version of everything, in an environme
 
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-warn-conflicts --target $(VENV)/pytest-8.4 pytest==8.4.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e runtime -e '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/pytest-8.4 pytest==8.4.2
 	touch $(READY)
 
 # a separate environment for the demo, without the SDKs, frameworks and tools of the tests

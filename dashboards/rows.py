@@ -169,6 +169,7 @@ def meter() -> Sequence[Any]:
         )
     )
     outside = query(q.positive("llmmetrics_calls_outside_runs_total", q.JOBS, "job"), "outside a run")
+    ignored = query(q.positive("llmmetrics_ignored_tags_total", q.JOBS, "job"), "a tag is not counted")
     connections = query(q.positive("llmmetrics_unmetered_connections_total", q.JOBS, "host"), "unmetered: {{host}}")
     return (
         number("Processes scraped", 4, COUNT, *up, steps=UP, decimals=0, alarm="down"),
@@ -177,7 +178,7 @@ def meter() -> Sequence[Any]:
         *numbers,
         graph("Calls without usage", 7, COUNT, usage, bars=True, nothing="none"),
         graph("What went wrong in the meter", 7, COUNT, *wrong, bars=True, nothing="none"),
-        graph("Counted elsewhere", 6, COUNT, *elsewhere, outside, connections, bars=True, nothing="none"),
+        graph("Counted elsewhere", 6, COUNT, *elsewhere, outside, ignored, connections, bars=True, nothing="none"),
         number("Price catalogue", 4, COUNT, catalog, height=8, decimals=0, name=True),
     )
 

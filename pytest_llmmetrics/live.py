@@ -54,7 +54,7 @@ class Cap:
             self._run = self._stack.enter_context(capped(usd, self.ledger, "--llm-max-usd"))
         except ConfigError as exc:
             self._stack.close()
-            raise pytest.UsageError(f"--llm-max-usd={usd}: {exc}") from None
+            raise pytest.UsageError(str(exc)) from None
 
     def _new_ledger(self) -> str:
         directory = tempfile.mkdtemp(prefix="llm-max-usd-")

@@ -12,7 +12,7 @@ import httpx
 import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
-from support import SOAK, shared
+from support import SOAK, UNUSED, shared, without
 
 # no test asserts on the wall clock: a busy machine must not fail a test
 settings.register_profile(
@@ -37,9 +37,9 @@ def _certificates_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _inner_sessions() -> Iterator[None]:
-    """A pytest that a test starts does not import Hypothesis: an eighth of the time of its start, more without bytecode."""
+    """A pytest that a test starts does not import plugins that no such session uses."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+        patch.setenv("PYTEST_ADDOPTS", without(*UNUSED))
         # this session leaves bytecode of the libraries and of ours; of a test's own file, the next would be taken for it
         patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         yield

@@ -137,3 +137,18 @@ def test_the_table_of_packages_is_the_folders(root):
         assert f"`{package}`" in section, f"docs/architecture.md does not name {package}"
     floors = [layers_of(root.name)[name.rstrip("/")] for name in named]
     assert floors == sorted(floors), "docs/architecture.md: the order is not that of the contract in pyproject.toml"
+
+
+def test_who_reads_a_document_knows_all_its_faults():
+    """`json.loads` raises a `ValueError` that is no `JSONDecodeError` for long numbers, and a `RecursionError`."""
+    careless = [
+        f"{path.name}:{node.lineno}"
+        for package in (llmmetrics, pytest_llmmetrics)
+        for path in sorted(Path(package.__file__).parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf8")))
+        if isinstance(node, ast.Try)
+        and any(isinstance(each, ast.Attribute) and each.attr == "loads" for one in node.body for each in ast.walk(one))
+        and not {"ValueError", "RecursionError"}
+        <= {each.id for one in node.handlers if one.type for each in ast.walk(one.type) if isinstance(each, ast.Name)}
+    ]
+    assert not careless, "catch ValueError and RecursionError"

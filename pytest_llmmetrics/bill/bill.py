@@ -115,8 +115,9 @@ class Bill:
         return base
 
     def _report(self, agreed: Baseline, base: Baseline | None, reasons: list[Reason]) -> Report:
-        own, outside, again = (
-            added(row for one in self.measured for row in getattr(one, name)) for name in ("rows", "outside", "reruns")
+        own, outside, again, tagged = (
+            added(row for one in self.measured for row in getattr(one, name))
+            for name in ("rows", "outside", "reruns", "tags")
         )
         others = (*agreed.rows, *(base.rows if base else ()))
         every = {price_key(row): row for row in (*own, *outside, *again, *others)}
@@ -140,6 +141,7 @@ class Bill:
             rows=priced(own, known),
             outside=priced(outside, known),
             reruns=priced(again, known),
+            tags=priced(tagged, known),
             doubts=reasons,
             remarks=self._remarks(),
             windows={key: n for key, n in windows.items() if n},

@@ -53,7 +53,7 @@ def parsed(kind: type[D], text: str, name: str) -> D:
             "a new file"
         ) from None
     check_rows(getattr(document, "rows", ()), name)
-    for part in ("rows", "outside", "reruns"):
+    for part in ("rows", "outside", "reruns", "tags"):
         _check_kinds(getattr(document, part, ()), name)
     return document
 

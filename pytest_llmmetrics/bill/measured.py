@@ -17,6 +17,8 @@ class Measured(BaseModel):
     rows: list[Row]
     reruns: list[Row]
     outside: list[Row]
+    tags: list[Row] = []
+    """By tag in place of a test."""
     tests: dict[str, str]
     stale: list[tuple[str, str]]
     exceeded: dict[str, str]

@@ -90,6 +90,8 @@ class Report(BaseModel):
     """Calls outside of tests: those of fixtures and of the session."""
     reruns: list[Priced] = []
     """Calls of earlier runs of a test that was run again: only the last run counts."""
+    tags: list[Priced] = []
+    """The calls of `rows` by tag: in place of a test, a row has a tag, as in `tenant=acme`."""
     doubts: list[Reason] = []
     remarks: dict[str, Remarks] = {}
     """By test: what its requests say of the prompt cache."""

@@ -30,6 +30,7 @@ class SeenAttempt(NamedTuple):
     parts: tuple[Any, ...]
     wire_usd: Decimal | None
     tier: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     asked: AskedSide | None = None
     """Of the attempts of a call, the last one has it."""
 
@@ -40,7 +41,7 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
     error = None if record.error_type is None else record.error_type.value
     return (
         *(record.fingerprint, record.status.value, error, record.backend, record.model, record.model_responded),
-        *(record.usage_known, parts, record.wire_cost_usd, record.tier),
+        *(record.usage_known, parts, record.wire_cost_usd, record.tier, record.tags),
     )
 
 
@@ -150,6 +151,15 @@ def with_stale(rows: Iterable[Row], counts: Mapping[str, int]) -> list[Row]:
 def rows_of(test: str, attempts: Iterable[SeenAttempt], book: PriceBook, *, scripted: bool = False) -> list[Row]:
     """Make the rows of one test's attempts, which are in the order in which they ended."""
     return added(row for call in calls_of(attempts) for row in _rows_of_call(test, call, book, scripted=scripted))
+
+
+def tagged_rows(attempts: Iterable[SeenAttempt], book: PriceBook) -> list[Row]:
+    """Make the rows of the tags of one test's attempts. In place of a test, a row has a tag: `tenant=acme`."""
+    by_tag: dict[str, list[SeenAttempt]] = {}
+    for each in attempts:
+        for key, value in each.tags:
+            by_tag.setdefault(f"{key}={value}", []).append(each._replace(asked=None))
+    return added(row for tag, those in by_tag.items() for row in rows_of(tag, those, book))
 
 
 def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook, *, scripted: bool) -> Iterable[Row]:

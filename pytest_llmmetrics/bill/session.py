@@ -28,7 +28,17 @@ from pytest_llmmetrics.bill.enforcing import exceeded
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
-from pytest_llmmetrics.bill.rows import Remarks, Row, SeenAttempt, added, packed, rows_of, unpacked, with_stale
+from pytest_llmmetrics.bill.rows import (
+    Remarks,
+    Row,
+    SeenAttempt,
+    added,
+    packed,
+    rows_of,
+    tagged_rows,
+    unpacked,
+    with_stale,
+)
 from pytest_llmmetrics.bill.stale import Watch
 
 if TYPE_CHECKING:
@@ -204,14 +214,18 @@ class Recorder:
         own: list[Row] = []
         again: list[Row] = []
         outside: list[Row] = []
+        tagged: list[Row] = []
         for (name, run), attempts in seen.items():
             where = outside if not run else own if run == self.owners.runs[name] else again
             where.extend(rows_of(name, attempts, self.book, scripted=name in self.scripted))
+            if where is own:
+                tagged.extend(tagged_rows(attempts, self.book))
         return Measured(
             known=self.book.known(),
             rows=with_stale(own, Counter(name for (name, run), _ in self.stale if run == self.owners.runs.get(name))),
             reruns=added(again),
             outside=added(outside),
+            tags=added(tagged),
             tests={test: outcome or "none" for test, outcome in self.outcomes.items()},
             stale=sorted({(name, what) for (name, _), what in self.stale}),
             remarks=remarks,

@@ -6,13 +6,13 @@ usage. The cost of such a test is not known.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from llmmetrics import read_exchange
+from llmmetrics.testing.harness import json_of
 
 
 class Watch:
@@ -76,12 +76,7 @@ def _json(body: Any) -> Any:
     """Parse a body; None: not a JSON object."""
     if isinstance(body, str):
         body = body.encode()
-    if not isinstance(body, bytes) or body[:1] != b"{":
-        return None
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+    return json_of(body) if isinstance(body, bytes) and body[:1] == b"{" else None
 
 
 def difference(old: Any, new: Any, where: str = "") -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from llmmetrics.testing.harness import json_of
 
 Shape = dict[str, frozenset[str]]
 
@@ -33,11 +34,9 @@ def shape(body: bytes) -> Shape:
 
 
 def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
-    try:
-        yield "", json.loads(body)
-    except ValueError:
-        pass
-    else:
+    document = json_of(body)
+    if document is not None:
+        yield "", document
         return
     name = ""
     for line in body.splitlines():
@@ -45,9 +44,8 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         if field == b"event":
             name = rest.strip().decode("utf8", "replace")
         data = rest if field == b"data" else line
-        try:
-            value = json.loads(data)
-        except ValueError:
+        value = json_of(data)
+        if value is None:
             # a line without JSON, or [DONE]
             continue
         kind = name or (value.get("type") if isinstance(value, dict) else "")

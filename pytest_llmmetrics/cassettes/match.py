@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from llmmetrics.testing.harness import Target, target_of
+from llmmetrics.testing.harness import Target, json_of, target_of
 from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.files import Cassette, Interaction
 from pytest_llmmetrics.cassettes.secrets import redact
@@ -42,10 +42,8 @@ class Question:
     @property
     def json(self) -> Any:
         """The body as a JSON value, or as text if it is not JSON."""
-        try:
-            return json.loads(self.body) if self.body else None
-        except ValueError:
-            return self.body.decode("utf8", "replace")
+        value = json_of(self.body)
+        return self.body.decode("utf8", "replace") if self.body and value is None else value
 
     def __str__(self) -> str:
         parts, model = urlsplit(self.url), self.target.model

@@ -39,6 +39,7 @@ NOTHING = {
     "llmmetrics_forgotten_answers_total": "the demo asks for no answers that come later",
     "llmmetrics_unmetered_connections_total": "the demo's traffic is metered",
     "llmmetrics_calls_outside_runs_total": "the demo has no runs",
+    "llmmetrics_ignored_tags_total": "the demo has no tags",
     "llm_tagged_": "the calls of the demo have no tags",
 }
 """The panels that may be empty or 0, and why."""

@@ -60,6 +60,7 @@ def test_every_picture_is_on_the_start_page():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Build and serve the site; yield its address."""
+    pytest.importorskip("zensical", reason="needs zensical, which needs Python 3.11.5 or newer: pip install zensical")
     project = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "zensical.toml", project)
     shutil.copytree(DOCS, project / "docs", ignore=shutil.ignore_patterns("__pycache__"))

@@ -86,7 +86,7 @@ def test_a_test_whose_forecast_does_not_fit_is_skipped(pytester):
 def test_a_wrong_amount_is_a_usage_error(pytester, amount):
     result = pytester.runpytest_subprocess(f"--llm-max-usd={amount}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*--llm-max-usd={amount}*dollars from 0*"])
+    result.stderr.fnmatch_lines([f"*--llm-max-usd={amount!r}: use dollars from 0*"])
 
 
 def test_an_enforced_limit_refuses_the_call_that_comes_after_it(pytester, provider):

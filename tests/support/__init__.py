@@ -17,6 +17,14 @@ Row = TypeVar("Row")
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
 
+UNUSED = ("hypothesispytest", "cassetter", "requests_mock")
+"""Plugins that no session started by a test uses; to import them takes a third of the time of its start."""
+
+
+def without(*plugins: str) -> str:
+    """Return pytest's options that leave out these plugins."""
+    return " ".join(f"-p no:{name}" for name in plugins)
+
 
 def shared(name: str) -> Path:
     """Return a file of the shared material; skip the test if it does not exist."""

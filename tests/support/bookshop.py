@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+# sessions in this process import them once: PyYAML's extension module cannot be imported again
+import openai  # noqa: F401
+import pytest
+import vcr  # noqa: F401
 
 from llmmetrics.testing import FAULTS, Answer, Reply, Request, reply, serve
 
@@ -161,10 +164,13 @@ class Till:
 
 
 class Bookshop:
-    """The repository, in a directory."""
+    """The repository, in a directory; `run` runs pytest there, and returns its exit code and its output."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, run: Callable[..., tuple[int, str]]) -> None:
         self.root = root
+        self.pytest = run
+
+    def create(self) -> None:
         for name, text in FILES.items():
             self.write(name, textwrap.dedent(text).lstrip("\n"))
         self.git("init", "--quiet", "--initial-branch=main")
@@ -197,25 +203,15 @@ class Bookshop:
         edit(self)
         self.commit(name)
 
-    def pytest(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run the shop's tests in a separate Python, without coverage."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST", "GITHUB"))}
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**kept, "PYTHONDONTWRITEBYTECODE": "1", **environ},
-        )
-
     def record(self, *, limited: bool = False) -> None:
         """Record every cassette again; `limited`: the provider refuses the first request."""
         for path in (self.root / "tests/cassettes").glob("*.yaml"):
             path.unlink()
-        with serve(answering=Till(refusals=int(limited)).answer) as provider:
-            done = self.pytest(SHOP_URL=f"{provider.url}/v1", SHOP_RECORD="all")
-        assert done.returncode == 0, done.stdout
+        with serve(answering=Till(refusals=int(limited)).answer) as provider, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SHOP_URL", f"{provider.url}/v1")
+            patch.setenv("SHOP_RECORD", "all")
+            code, output = self.pytest()
+        assert code == 0, output
         for path in (self.root / "tests/cassettes").glob("*.yaml"):
             text = path.read_text("utf8").replace(provider.url, "https://api.openai.com")
             path.write_text(text.replace(provider.url.partition("//")[2], "api.openai.com"), "utf8")

@@ -12,10 +12,14 @@ from typing import Any
 
 import yaml
 
+from support import UNUSED, without
 from support.servers import program
 
 STEP = {"id", "if", "name", "uses", "with", "run", "shell", "env"}
 """The keys of a step that this runner supports."""
+
+PLUGINS = ("anyio", "asyncio", "pytest_cov", "pytest_httpx", "rerunfailures", "respx", "time_machine", "xdist")
+"""Installed plugins that no step of a workflow uses."""
 
 TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|([A-Za-z_][\w.-]*)|(&&|\|\||==|!=|[!(),]))")
 WORDS = {"&&": " and ", "||": " or ", "!": " not "}
@@ -172,6 +176,7 @@ def _looked_up(name: str, context: Any) -> Any:
 
 
 def clean_environ() -> dict[str, str]:
-    """Return this environment, without the variables of pytest, coverage and CI."""
+    """Return this environment, without the variables of pytest, coverage and CI; pytest starts with few plugins."""
     ours = ("COV", "PYTEST", "GITHUB", "RUNNER")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTEST_ADDOPTS": without(*UNUSED, *PLUGINS)}

@@ -41,7 +41,7 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
         whole.priced_at = min(whole.priced_at, shard.priced_at)
         whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
         whole.gate = _gates(whole.gate, shard.gate, name)
-    for part in ("rows", "outside", "reruns"):
+    for part in ("rows", "outside", "reruns", "tags"):
         every = [row for _, shard in shards for row in getattr(shard, part)]
         setattr(whole, part, _repriced(whole, every))
     whole.tests = dict(sorted(whole.tests.items()))

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
-from pytest_llmmetrics.bill.rendering import charts
+from pytest_llmmetrics.bill.rendering import charts, tags
 from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed, uncertain
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
@@ -35,6 +35,7 @@ def page(report: Report) -> str:
         if after or before
         else "",
         _table(report),
+        _tags(report),
         _outside(report),
         f"<footer>{_prices(report)}</footer>",
     ]
@@ -147,15 +148,27 @@ def _table(report: Report) -> str:
         ((test, figures(rows, report.price_of)) for test, rows in tests.items()),
         key=lambda each: (-each[1].cost.total, each[0]),
     )
-    heads = "".join(
-        f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>' for name in _COLUMNS
-    )
-    body = "".join(_row(charts.safe(test), each) for test, each in sums)
     total = _row(number(len(sums), "test"), figures(report.rows, report.price_of))
-    return (
-        '<section id="tests"><h2>Every test</h2><table class="sortable">'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody><tfoot>{total}</tfoot></table></section>"
+    return f'<section id="tests"><h2>Every test</h2>{_sorted(sums, "Test", f"<tfoot>{total}</tfoot>")}</section>'
+
+
+def _sorted(sums: Sequence[tuple[str, Figures]], what: str, foot: str = "") -> str:
+    """Render a table that a click sorts."""
+    heads = "".join(
+        f'<th scope="col" aria-sort="{"descending" if name == "Cost" else "none"}">{name}</th>'
+        for name in (what, *_COLUMNS[1:])
     )
+    body = "".join(_row(charts.safe(name), each) for name, each in sums)
+    return f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody>{foot}</table>'
+
+
+def _tags(report: Report) -> str:
+    tagged = tags.by_tag(report)
+    if not tagged:
+        return ""
+    note = " ".join(filter(None, (tags.NOTE, tags.more(tagged))))
+    table = _sorted(tagged[: tags.MOST], "Tag")
+    return f'<section id="tags"><h2>{tags.TITLE}</h2>{table}<p class="soft small">{note}</p></section>'
 
 
 def _row(name: str, sums: Figures) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import Change, Verdict, listed, verdict_of
+from pytest_llmmetrics.bill.rendering import tags
 from pytest_llmmetrics.bill.rendering.texts import shortened, visible
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
@@ -42,7 +43,7 @@ def comment(report: Report, link: str = "") -> str:
     """Render the comment on a report: its verdict, or else its calls. `link` leads to the whole report."""
     verdict = verdict_of(report)
     body = _measured(report) if verdict is None else judged(verdict)
-    return fitted([MARKER, *body, "", *_prices(report), ""], link)
+    return fitted([MARKER, *body, "", *_tags(report), *_prices(report), ""], link)
 
 
 def fitted(lines: Sequence[str], link: str = "") -> str:
@@ -186,6 +187,16 @@ def _measured(report: Report) -> Iterable[str]:
         yield f"**{number(len(those), 'test')} {title}**"
         yield ""
         yield from (f"- {code(test)}" for test in those[:MOST])
+
+
+def _tags(report: Report) -> Iterable[str]:
+    tagged = tags.by_tag(report)
+    if not tagged:
+        return
+    yield from (f"**{tags.TITLE}**", "", "| tag | calls | prompt | completion | cost |", "|---|--:|--:|--:|--:|")
+    for tag, f in tagged[: tags.MOST]:
+        yield f"| {code(tag)} | {f.calls:,} | {' | '.join(f.counts)} | {money(f.cost)} |"
+    yield from ("", f"<sub>{' '.join(filter(None, (tags.NOTE, tags.more(tagged))))}</sub>", "")
 
 
 def uncertain(rows: Sequence[Row]) -> Iterable[tuple[str, list[str]]]:

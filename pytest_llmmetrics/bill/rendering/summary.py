@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
 from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
+from pytest_llmmetrics.bill.rendering import tags
 from pytest_llmmetrics.bill.rendering.markdown import uncertain
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.split import Split
@@ -35,6 +36,11 @@ def of_report(report: Report, top: int) -> Iterable[Line]:
     yield from _table(shown)
     if len(dearest) > top:
         yield f"{len(dearest) - top} more tests are not listed (--llm-top=N lists more)", ""
+    if tagged := tags.by_tag(report):
+        yield "", ""
+        yield from _table([(tag, _cells(sums)) for tag, sums in tagged[: tags.MOST]], "tag")
+        if left := tags.more(tagged):
+            yield left, ""
     yield from _states(report, total)
 
 
@@ -43,14 +49,14 @@ def _cells(sums: Figures) -> Sequence[str]:
     return (*cells, money(sums.cost))
 
 
-def _table(rows: Sequence[tuple[str, Sequence[str]]]) -> Iterable[Line]:
+def _table(rows: Sequence[tuple[str, Sequence[str]]], what: str = "test") -> Iterable[Line]:
     widths = [max(len(head), *(len(cells[n]) for _, cells in rows)) for n, head in enumerate(_HEADS)]
 
     def line(cells: Sequence[str], name: str) -> str:
         numbers = "  ".join(cell.rjust(size) for cell, size in zip(cells, widths, strict=True))
         return f"{numbers}  {name}"
 
-    yield line(_HEADS, "test"), "bold"
+    yield line(_HEADS, what), "bold"
     for name, cells in rows:
         yield line(cells, name), ""
 

@@ -6,10 +6,11 @@ Money is in integer pico-dollars here and in the ledger.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from llmmetrics.budgets.amounts import usd
@@ -34,6 +35,14 @@ REASONS: Sequence[Reason] = ("limit", "unknown_price", "ledger")
 
 LEDGER_ERRORS = ("unavailable", "slow", "shrank", "damaged", "internal")
 """The kinds of ledger errors. The metrics have all of them, with 0, from the start."""
+
+
+class RunOwner(NamedTuple):
+    """What the calls of a run have as the owner of their ids, in one process and for one key."""
+
+    pid: int
+    key: str
+    owner: str
 
 
 def _new_owner() -> str:
@@ -69,8 +78,10 @@ class SpendLimits:
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
-        self.schedules: dict[str, WindowSchedule] = {}
-        """The windows of tags with a limit, by their keys."""
+        self.schedule_of: Callable[[str], WindowSchedule | None] = lambda _: None
+        """Returns the windows of a key that is no backend's; None: it has one window, all time."""
+        self.ended: deque[RunOwner] = deque()
+        """Owners of runs that no code holds any more. The garbage collector appends to it."""
         self._logged: set[str] = set()
         for name in lines:
             for reason in REASONS:
@@ -186,6 +197,7 @@ class SpendLimits:
         """Renew the leases of calls in flight, and book what waits."""
         self.guard.catch_up()
         self.tag_sums.flush(self.guard)
+        self._retire_runs()
         self._expire()
         for name, entry in list(self.in_flight.items()):
             if entry.amount and name in self.in_flight:
@@ -204,9 +216,17 @@ class SpendLimits:
 
     def retire(self) -> None:
         """Tell the ledger, at the end, that this owner has settled all of its calls."""
+        self._retire_runs()
         if not self.in_flight:
-            for line in filter(lambda each: each.used, self.lines.values()):
-                self.guard.retire(line.backend, self._owner)
+            self.guard.retire({(line.backend, self._owner) for line in self.lines.values() if line.used})
+
+    def _retire_runs(self) -> None:
+        owners = set[tuple[str, str]]()
+        while self.ended:
+            pid, key, owner = self.ended.popleft()
+            if pid == processes.pid:
+                owners.add((key, owner))
+        self.ended.extend(RunOwner(processes.pid, *each) for each in self.guard.retire(owners))
 
     def spends(self) -> dict[str, Spend]:
         """Read what each backend has spent in the window of this moment. Raises `LedgerError`."""
@@ -230,7 +250,7 @@ class SpendLimits:
         line = self.lines.get(backend)
         if line is None:
             # a run's or a tag's; or a journal holds a backend that is configured no more
-            return self.schedules.get(backend, NEVER).window(moment)
+            return (self.schedule_of(backend) or NEVER).window(moment)
         # nearly every call belongs to the window of now, which is known
         window = line.window
         return window if window is not None and window.holds(moment) else line.shape.window(moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -121,11 +121,11 @@ class ResilientLedger:
 
     # answers that come later
 
-    def defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str) -> Booked:
+    def defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str | None) -> Booked:
         """Do as `Ledger.defer`, for the amount of an entry."""
         return self._ask(self._defer, entry, id, answer, note)
 
-    def _defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str) -> Booked:
+    def _defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str | None) -> Booked:
         window = self._window_of(entry.key, entry.admitted)
         known = self.seen(entry.key, window)
         booked = self.ledger.defer(entry.key, id, entry.amount, entry.admitted, window, answer, note)
@@ -174,11 +174,24 @@ class ResilientLedger:
         except LedgerError:
             return None
 
-    def retire(self, key: str, owner: str) -> None:
-        """Do as `Ledger.retire`, unless entries wait that the ledger must count once."""
-        if not self._journal:
-            with suppress(LedgerError):
+    def retire(self, owners: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """Do as `Ledger.retire`, for pairs of key and owner; return those that are left.
+
+        While entries wait that the ledger must count once, all of them are.
+        """
+        if not owners or self._journal:
+            return owners
+        with self._lock:
+            # sent again, they would count twice
+            kept = [each for each in self._recent if (each.key, each.id.owner) not in owners]
+            self._recent = deque(kept, maxlen=REMEMBERED)
+        left = []
+        for key, owner in owners:
+            try:
                 self._ask(self.ledger.retire, key, owner)
+            except LedgerError:
+                left.append((key, owner))
+        return left
 
     def catch_up(self) -> None:
         """Book what waits, if the ledger is back."""

@@ -16,8 +16,17 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from llmmetrics.budgets.amounts import usd
 from llmmetrics.budgets.journal import Entry
-from llmmetrics.budgets.ledgers import Balance, Basis
-from llmmetrics.budgets.run_budget import Amounts, MemoryRunLedger, RunBudget, RunLedger, RunRefusal, SharedRunLedger
+from llmmetrics.budgets.ledgers import Balance, Basis, CallId
+from llmmetrics.budgets.run_budget import (
+    NONE,
+    Amounts,
+    MemoryRunLedger,
+    PendingShare,
+    RunBudget,
+    RunLedger,
+    RunRefusal,
+    SharedRunLedger,
+)
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system import processes
 
@@ -65,10 +74,15 @@ class RunLimits:
 
 
 class Run:
-    """A run. Its figures may be read at any time, also after its end; those of a named run are all processes'."""
+    """A run. Its figures may be read at any time, also after its end; those of a named run are all processes'.
 
-    def __init__(self, limits: RunLimits) -> None:
+    Reading a named run asks its ledger, and raises `LedgerError` if that is away.
+    """
+
+    def __init__(self, limits: RunLimits, attach: Callable[[Run], object] | None = None) -> None:
         self.of = limits
+        self._attach = attach
+        """Keeps it in the ledger of the only meter, if it is read before its first call."""
         self.name = limits.name or f"run-{next(_names)}"
         self.pinned = False
         """Whether its ledger is not that of the meter that counts a call."""
@@ -136,6 +150,16 @@ class Run:
         return self.of.name is not None
 
     @property
+    def reserves(self) -> bool:
+        """Whether it reserves the worst case of each call. A named run may have limits in another process."""
+        return self.of.mode == "strict" and (self.named or bool(self.of.limits.keys() & {"usd", "tokens"}))
+
+    @property
+    def prices(self) -> bool:
+        """Whether it refuses a call without a known price."""
+        return "usd" in self.of.limits and self.of.mode != "shadow"
+
+    @property
     def inherited(self) -> bool:
         """Whether it belongs to the memory of a parent process."""
         return not self.named and self._pid != processes.pid
@@ -154,34 +178,64 @@ class Run:
         """Keep a named run in this ledger, whatever meter counts a call of it."""
         self.keep_in(ledger, lease)
         self.pinned = True
-        if self.of.schedule is not None:
-            ledger.has_windows(self.name, self.of.schedule)
 
     def keep_in(self, ledger: RunLedger, lease: float) -> None:
         """Set the ledger, unless it has one."""
         if self._budget is None:
-            strict = self.of.mode == "strict"
-            self._budget = RunBudget(self.name, self.of.limits, ledger, lease, strict=strict, schedule=self.of.schedule)
+            of = self.of
+            self._budget = RunBudget(self.name, of.limits, ledger, lease, strict=self.reserves, schedule=of.schedule)
 
     def admit(self, worst: Amounts, at: datetime) -> Sequence[Entry] | RunRefusal:
         """Reserve what a call may come to: return what to `book` it under, or the refusal. Raises `LedgerError`."""
-        assert self._budget is not None, "the engine sets the ledger of a named run"
-        return self._budget.admit(worst, at, limited=self.of.mode != "shadow")
+        return self._kept_in.admit(worst, at, limited=self.of.mode != "shadow")
+
+    def unreserved(self, at: datetime) -> Sequence[Entry]:
+        """Return what to `book` a call under that is admitted although the ledger is away."""
+        return self._kept_in.unreserved(at)
+
+    def reserved(self, entries: Sequence[Entry]) -> Amounts:
+        """Return what is reserved for a call."""
+        return self._kept_in.reserved(entries)
 
     def book(self, entries: Sequence[Entry], names: tuple[str, str], used: Amounts, basis: Basis) -> None:
         """Book what a call to a backend and model came to."""
-        assert self._budget is not None, "the call was admitted"
-        self._budget.settle(entries, used, basis)
-        with self._lock:
-            row = self._rows.setdefault(names, Counter())
-            row.update({"calls": used.calls, "tokens": used.tokens, basis: used.usd})
+        self._kept_in.settle(entries, used, basis)
+        self._add(names, {"calls": used.calls, "tokens": used.tokens, basis: used.usd})
+
+    def defer(
+        self, entries: Sequence[Entry], names: tuple[str, str], used: Amounts, answer: CallId
+    ) -> Sequence[PendingShare]:
+        """Book a call whose answer comes later, as pending. Raises `LedgerError`, with nothing that `book` misses."""
+        shares = self._kept_in.defer(entries, used, answer)
+        self._add(names, {"calls": used.calls, "tokens": used.tokens, Basis.PENDING: used.usd})
+        return shares
 
     def release(self, entries: Sequence[Entry]) -> None:
         """Release what was reserved for a call that was not sent."""
-        assert self._budget is not None, "the call was admitted"
-        self._budget.settle(entries, Amounts(0, 0, 0))
+        self._kept_in.settle(entries, NONE)
+
+    def replace(self, names: tuple[str, str], before: Amounts, used: Amounts, left: Amounts, basis: Basis) -> None:
+        """Report what an answer came to, and what is left pending of it, in place of what was pending before."""
+        self._add(names, {"tokens": used.tokens + left.tokens - before.tokens, Basis.PENDING: left.usd - before.usd})
+        self._add(names, {basis: used.usd})
+
+    @property
+    def ledger(self) -> RunLedger:
+        """Where it is kept."""
+        return self._kept_in.ledger
+
+    @property
+    def _kept_in(self) -> RunBudget:
+        assert self._budget is not None, "the engine sets the ledger of a named run"
+        return self._budget
+
+    def _add(self, names: tuple[str, str], amounts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._rows.setdefault(names, Counter()).update(amounts)
 
     def _balances(self) -> Mapping[str, Balance]:
+        if self._budget is None and self._attach is not None:
+            self._attach(self)
         return self._budget.balances() if self._budget else {}
 
     def _spent(self, unit: str) -> int:

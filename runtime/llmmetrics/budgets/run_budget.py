@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol
 from uuid import uuid4
+from weakref import finalize
 
-from llmmetrics.budgets.budget import SpendLimits
+from llmmetrics.budgets.budget import RunOwner, SpendLimits
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Standing
 from llmmetrics.budgets.ledgers.base import MOST, milliseconds
@@ -67,12 +69,21 @@ class RunLedger(Protocol):
     def settle(self, entry: Entry) -> int | None:
         """Book an entry."""
 
+    def defer(self, entry: Entry, answer: CallId) -> None:
+        """Book an entry as pending, in place of what its id has reserved, until the answer's id is settled."""
+
     def balance(self, key: str, window: Window) -> Balance:
         """Do as `Ledger.balance`."""
+
+    @property
+    def ended(self) -> deque[RunOwner] | None:
+        """What gets the owners of ids that no call uses any more; None: nothing is kept of them."""
 
 
 class MemoryRunLedger:
     """The ledger of a run without a name: in this process, gone with the run."""
+
+    ended = None
 
     def __init__(self) -> None:
         self._ledger = MemoryLedger()
@@ -86,6 +97,9 @@ class MemoryRunLedger:
     def settle(self, entry: Entry) -> int | None:
         return self._ledger.settle(*entry[:3], entry.basis, entry.admitted, ALWAYS).spent
 
+    def defer(self, entry: Entry, answer: CallId) -> None:
+        self._ledger.defer(*entry[:4], ALWAYS, answer, None)
+
     def balance(self, key: str, window: Window) -> Balance:
         return self._ledger.balance(key, window, 0.0)
 
@@ -95,6 +109,7 @@ class SharedRunLedger:
 
     def __init__(self, limits: SpendLimits) -> None:
         self._limits = limits
+        self.ended = limits.ended
 
     def reserve(
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
@@ -111,9 +126,14 @@ class SharedRunLedger:
     def balance(self, key: str, window: Window) -> Balance:
         return self._limits.guard.balance(key, window)
 
-    def has_windows(self, tag: str, schedule: WindowSchedule) -> None:
-        """Note when the spend of a tag starts again at 0."""
-        self._limits.schedules[f"{TAG}{tag}"] = schedule
+    def defer(self, entry: Entry, answer: CallId) -> None:
+        self._limits.guard.defer(entry, entry.id, answer, None)
+        self._limits.in_flight.pop((entry.key, entry.id), None)
+
+    def is_kept(self, key: str) -> bool:
+        """Return whether a key is a tag's, or a run's whose time is not over. Raises `LedgerError`."""
+        run = _run_of(key)
+        return run is None or f"{ENDS}{run}" in self._limits.guard.marks(f"{ENDS}{run}")
 
     def keep(self, run: str, now: datetime, until: datetime) -> None:
         """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""
@@ -131,6 +151,19 @@ class SharedRunLedger:
     def _forget(self, run: str) -> None:
         for unit in UNITS:
             self._limits.guard.forget(f"{RUN}{unit}:{run}")
+
+
+def _run_of(key: str) -> str | None:
+    """Return the name of the run that a key belongs to; None for another key."""
+    return key.split(":", 2)[2] if key.startswith(RUN) else None
+
+
+class PendingShare(NamedTuple):
+    """What a key has booked for an answer that comes later, in the unit of the key."""
+
+    key: str
+    unit: str
+    amount: int
 
 
 class _Line:
@@ -164,7 +197,7 @@ class RunBudget:
         strict: bool,
         schedule: WindowSchedule | None = None,
     ) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._strict = strict
         self._lease = lease
         # what it has spent is kept without a limit as well
@@ -178,6 +211,10 @@ class RunBudget:
         self._pid = processes.pid
         self._owner = uuid4().hex[:16]
         self._lines = [_Line(*names, limit) for names, limit in self._limits.items()]
+        if self.ledger.ended is not None:
+            for key, _ in self._limits:
+                gone = RunOwner(self._pid, key, self._owner)
+                finalize(self, self.ledger.ended.append, gone).atexit = False
 
     def admit(self, worst: Amounts, at: datetime, *, limited: bool) -> Sequence[Entry] | RunRefusal:
         """Reserve what a call may come to in every unit: return the entries to settle, or the refusal.
@@ -195,7 +232,7 @@ class RunBudget:
             limit = line.limit if limited else None
             entry = Entry(line.key, CallId(self._owner, line.number()), min(amount, MOST), at)
             try:
-                standing = self._ledger.reserve(line.key, window, entry.amount, limit, entry.id, at, self._lease)
+                standing = self.ledger.reserve(line.key, window, entry.amount, limit, entry.id, at, self._lease)
             except LedgerError:
                 self.settle([*entries, entry], NONE)
                 raise
@@ -206,11 +243,35 @@ class RunBudget:
             entries.append(entry)
         return entries
 
+    def unreserved(self, at: datetime) -> Sequence[Entry]:
+        """Return entries for a call that the ledger was not asked for: they are booked when it is back."""
+        return [Entry(line.key, CallId(self._owner, line.number()), 0, at) for line in self._lines]
+
+    def reserved(self, entries: Sequence[Entry]) -> Amounts:
+        """Return what entries have reserved."""
+        held = {line.unit: entry.amount for entry, line in zip(entries, self._lines, strict=False)}
+        return Amounts(*(held.get(unit, 0) for unit in UNITS))
+
     def settle(self, entries: Sequence[Entry], used: Amounts, basis: Basis = Basis.KNOWN) -> None:
         """Book what a call came to, and release what was reserved for it. `NONE` releases alone."""
         for entry, line in zip(entries, self._lines, strict=False):
-            self._ledger.settle(entry._replace(amount=min(getattr(used, line.unit), MOST), basis=basis))
+            self.ledger.settle(entry._replace(amount=min(getattr(used, line.unit), MOST), basis=basis))
+
+    def defer(self, entries: Sequence[Entry], used: Amounts, answer: CallId) -> Sequence[PendingShare]:
+        """Book what a call's answer may come to as pending, until it is settled; the call itself counts now.
+
+        Raises `LedgerError`.
+        """
+        shares = []
+        for entry, line in zip(entries, self._lines, strict=False):
+            amount = min(getattr(used, line.unit), MOST)
+            if line.unit == "calls":
+                self.ledger.settle(entry._replace(amount=amount))
+                continue
+            self.ledger.defer(Entry(line.key, entry.id, amount, entry.admitted, Basis.PENDING), answer)
+            shares.append(PendingShare(line.key, line.unit, amount))
+        return shares
 
     def balances(self) -> Mapping[str, Balance]:
         """Read what is spent and reserved, by unit, of a run without windows. Raises `LedgerError`."""
-        return {line.unit: self._ledger.balance(line.key, ALWAYS) for line in self._lines}
+        return {line.unit: self.ledger.balance(line.key, ALWAYS) for line in self._lines}

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
 from typing import Protocol
 
 from llmmetrics.budgets.enforcer import schedule_of
 from llmmetrics.budgets.run import Run, RunLimits
-from llmmetrics.budgets.run_budget import SharedRunLedger
+from llmmetrics.budgets.run_budget import TAG, SharedRunLedger
 from llmmetrics.metrics.registry import PICO
-from llmmetrics.settings.attribution import TagLimit, shown
+from llmmetrics.settings.attribution import Attribution, TagLimit, shown
 from llmmetrics.settings.model import Settings
+from llmmetrics.settings.windows import WindowSchedule
 
 EACH = "*"
 """The value of a limit that each value has for itself."""
+
+
+MOST = 10_000
+"""Values whose limits this process holds at once; the oldest is forgotten first, and read again when it is called."""
+
+
+def schedule_of_key(attribution: Attribution, key: str) -> WindowSchedule | None:
+    """Return the windows of the limit with this key in a ledger; None for another key."""
+    tag, _, value = key.removeprefix(TAG).partition("=")
+    limits = limits_of(attribution) if key.startswith(TAG) else {}
+    limit = limits.get((tag, value)) or limits.get((tag, EACH))
+    return None if limit is None else schedule_of(limit)
+
+
+def limits_of(attribution: Attribution) -> Mapping[tuple[str, str], TagLimit]:
+    """Return the limits by tag and value."""
+    return {
+        (each.tag, each.value if each.value == EACH else shown(each.value, hashed=attribution.hash)): each
+        for each in attribution.limits
+    }
 
 
 class TagLimitHost(Protocol):
@@ -29,12 +51,8 @@ class TagLimits:
     """The limits of one meter's tags."""
 
     def __init__(self, host: TagLimitHost) -> None:
-        attribution = host.settings.attribution
         self._host = host
-        self._limits: dict[tuple[str, str], TagLimit] = {
-            (each.tag, each.value if each.value == EACH else shown(each.value, hashed=attribution.hash)): each
-            for each in attribution.limits
-        }
+        self._limits = limits_of(host.settings.attribution)
         self._runs: dict[tuple[str, str], Run] = {}
         self._lock = Lock()
 
@@ -61,5 +79,7 @@ class TagLimits:
                 )
                 run.pin(self._host.shared_runs(), self._host.settings.budget.lease_seconds)
                 run.open = 1
+                if len(self._runs) >= MOST:
+                    del self._runs[next(iter(self._runs))]
                 self._runs[tag] = run
             return self._runs[tag]

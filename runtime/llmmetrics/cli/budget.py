@@ -125,18 +125,35 @@ def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
 
 
 def _show(books: _Books) -> int:
-    if (tag := books.asked.by) is not None:
-        sums = books.ledger.tallies(tag, *days_of(books.asked.window, books.clock.now()))
-        if books.asked.json:
-            return books.print(values=sum_fields(sums))
-        sys.stdout.writelines(sums_table(tag, sums))
-        return 0
+    if books.asked.by is not None:
+        return _show_tag(books, books.asked.by)
+    if books.asked.window is not None:
+        raise ConfigError("--window needs --by TAG: a budget is shown in its window of now, its history by `history`")
     accounts = books.accounts()
     if books.asked.json:
         return books.print(budgets=map(account_fields, accounts))
     sys.stdout.writelines(account_table(accounts))
     if unsure := [account for account in accounts if any(amount for _, amount in parts_of(account)[1:])]:
         sys.stdout.writelines(["\n", *basis_table(unsure)])
+    return 0
+
+
+def _show_tag(books: _Books, tag: str) -> int:
+    span, settings = books.asked.window, books.settings
+    if books.asked.backend is not None:
+        raise ConfigError("--by TAG and --backend exclude each other: the sums of a tag are those of all backends")
+    if settings is not None and tag not in (keys := settings.attribution.keys):
+        known = f"use one of {', '.join(keys)}" if keys else "add it there"
+        raise ConfigError(f"{shown(tag)!r} is not in Attribution.Keys of {books.asked.settings}: {known}")
+    sums = books.ledger.tallies(tag, *days_of(span, books.clock.now()))
+    if books.asked.json:
+        return books.print(values=sum_fields(sums))
+    if not sums:
+        raise ConfigError(
+            f"no call with the tag {shown(tag)!r} has a cost in {span or 'this month'} in {books.ledger.name}, "
+            f"namespace {shown(books.namespace)!r}: check --window, --namespace, and Attribution.Keys"
+        )
+    sys.stdout.writelines(sums_table(tag, sums))
     return 0
 
 

@@ -14,6 +14,8 @@ from llmmetrics.budgets.amounts import pico_up
 from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run_answers import AnswerCost, AnswerRead, RunAnswers
+from llmmetrics.budgets.run_budget import NONE, UNITS, Amounts, PendingShare, SharedRunLedger
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
 from llmmetrics.core.fetch import Fetch, Upload
@@ -21,9 +23,9 @@ from llmmetrics.core.routes import Route
 from llmmetrics.errors import LedgerError
 from llmmetrics.metrics.registry import CallSeries, Families
 from llmmetrics.reading.exchange import see
-from llmmetrics.reading.later import FetchVerdict, verdict_of
+from llmmetrics.reading.later import FetchVerdict, listed_answers, verdict_of
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.reading.results import Results, results_of
+from llmmetrics.reading.results import Results, inline_results, results_of
 from llmmetrics.settings.backends import Backends
 from llmmetrics.settings.price_lookup import BATCH, PriceLookup
 from llmmetrics.system.clock import Clock
@@ -85,6 +87,7 @@ class Answers:
         # no reference to the meter here: it is freed with its last reference
         self._process = ProcessAnswers(lambda backend: families["forgotten_answers"].labels(backend).inc())
         host.families.has_answers(self.counts)
+        self._runs = RunAnswers()
 
     @property
     def store(self) -> AnswerStore:
@@ -135,14 +138,18 @@ class Answers:
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
         model = (call.batch and call.batch.model) or "" if mixed else series.model
-        note = json.dumps({"model": model, "tags": call.tags})
+        names = (series.backend, series.model)
         try:
             # an id that was counted and comes again is a new answer
             mark = answer.owner if call.format.batch else _counted(answer)
             current = answer._replace(number=self.store.advance(mark, 0))
+            shares = self._runs.defer(_text(current), call.pending, names) if call.runs else ()
+            note = json.dumps({"model": model, "tags": call.tags, "runs": shares})
             self.store.keep(current, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
             # without its id, no answer can replace what is booked
+            for (run, entries), amounts in call.pending if call.runs else ():
+                run.book(entries, names, amounts, Basis.WORST_CASE if run.reserves else Basis.ESTIMATED)
             call.amount, call.basis = amount, self._unsure
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
@@ -155,29 +162,58 @@ class Answers:
         self._submit(task, asynchronous=fetch.asynchronous)
 
     def _answer(self, fetch: Fetch) -> None:
-        fields: Doc = {}
         if fetch.whole is None:
             reading = see(fetch.format, fetch.buffer.body(), fetch.buffer.headers).reading
-        else:
-            fetch.buffer.trim(0)
-            fields = mapping(parse(bytes(fetch.whole.data)))
+            return self._one(fetch, fetch.claim.id, {}, reading)
+        fetch.buffer.end()
+        body = parse(bytes(fetch.whole.data))
+        if fetch.claim.id:
+            fields = mapping(body)
+            return self._one(fetch, fetch.claim.id, fields, fetch.format.read(fields))
+        for fields in listed_answers(body):
             reading = fetch.format.read(fields)
+            # a list has many others, which are over since long
+            if (later := reading.later) and later.state is not AnswerState.OPEN and self._is_pending(fetch, later.id):
+                self._one(fetch, later.id, fields, reading)
+        return None
+
+    def _is_pending(self, fetch: Fetch, id: str) -> bool:
+        answer = _key(fetch.route, id)
+        mark = answer.owner if fetch.format.batch else _counted(answer)
+        return self.store.find(answer._replace(number=self.store.advance(mark, 0))) is not None
+
+    def _one(self, fetch: Fetch, id: str, fields: Doc, reading: Reading) -> None:
+        """Count one answer that was fetched, or note where the results of a batch are."""
         later = reading.later
         if later is None and reading.usage is not None:
-            later = LaterAnswer(fetch.claim.id, AnswerState.COMPLETED)
+            later = LaterAnswer(id, AnswerState.COMPLETED)
         if later is None or later.state is AnswerState.OPEN:
             return
-        batch, answer = fetch.format.batch, _key(fetch.route, fetch.claim.id)
+        batch, answer = fetch.format.batch, _key(fetch.route, id)
         if batch is None or later.empty:
             self._count(fetch, answer, later, reading)
         elif inline := batch.inline(fields):
-            readings = [(n, each) for n, each in enumerate(map(batch.result, inline), 1) if each]
-            self._lines(fetch, answer, later.state, Results(readings, 0, len(inline), complete=True))
+            self._lines(fetch, answer, answer, later.state, inline_results(batch.result, inline))
         else:
             note = json.dumps({"batch": answer.owner, "state": later.state})
             row = Kept(of_files(fetch.route.label(None)), self._host.clock.now(), 0, note)
             for file in later.results:
                 self.store.keep(_key(fetch.route, file, "file"), row)
+                self._catch_up(_key(fetch.route, file), answer)
+
+    def _catch_up(self, file: AnswerKey, answer: AnswerKey) -> None:
+        """Match a batch with what was read of its file before it was known whose file that is."""
+        mark = self.store.advance(file.owner, 0)
+        row = self.store.find(answer) if mark else None
+        if row is None:
+            return
+        # what the lines that were read came to is in no run, where the whole stays booked
+        note = self._settle_runs(answer, row, _cost_of((), self._unsure))
+        if not self.store.advance(_complete(file), 0):
+            self.store.keep(answer._replace(number=mark), row._replace(note=note))
+        # they are booked, and what is left of the file belongs to the batch
+        for part in (answer, file._replace(number=mark)):
+            self.store.settle(part, row._replace(amount=0))
 
     def _count(self, fetch: Fetch, answer: AnswerKey, later: LaterAnswer, reading: Reading) -> None:
         """Count one answer, or the end of a batch that has no results."""
@@ -197,7 +233,9 @@ class Answers:
         parts = [self._part(fetch, row, reading, None)] if verdict is FetchVerdict.COUNT else []
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
-        self.store.settle(answer, row, self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN)
+        basis = self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN
+        self.store.settle(answer, row, basis)
+        self._settle_runs(answer, row, _cost_of(parts, basis))
         self._add(parts, fetch.route.url)
         if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
             self._host.families["without_usage"].labels("absent").inc()
@@ -208,36 +246,45 @@ class Answers:
     def _results(self, fetch: Fetch, *, whole: bool) -> None:
         assert fetch.reader is not None
         results = results_of(fetch.reader, fetch.buffer, whole=whole)
-        file = self.store.find(_key(fetch.route, fetch.claim.id, "file"))
-        answer, state = _key(fetch.route, fetch.claim.id), AnswerState.COMPLETED
-        if file is not None:
-            note = json.loads(file.note)
+        batch = self.store.find(_key(fetch.route, fetch.claim.id, "file"))
+        file, state = _key(fetch.route, fetch.claim.id), AnswerState.COMPLETED
+        answer = file
+        if batch is not None:
+            note = json.loads(batch.note)
             answer, state = AnswerKey(note["batch"]), AnswerState(note["state"])
-        self._lines(fetch, answer, state, results)
+        self._lines(fetch, file, answer, state, results)
 
-    def _lines(self, fetch: Fetch, answer: AnswerKey, state: AnswerState, results: Results) -> None:
-        """Count the results that no read has counted before. Those of a batch that was not seen count as well."""
-        mark = self.store.advance(answer.owner, 0)
+    def _lines(self, fetch: Fetch, file: AnswerKey, answer: AnswerKey, state: AnswerState, results: Results) -> None:
+        """Count the results that no read has counted before. Those of a batch that was not seen count as well.
+
+        The mark belongs to the file, what is pending to the batch: its part begins at the mark.
+        """
+        mark = self.store.advance(file.owner, 0)
         pending = self.store.find(answer._replace(number=mark))
         if results.start > mark or (pending is None and not results.readings):
             # what is between was not read: it stays pending
             return
-        mark = self.store.advance(answer.owner, results.end)
+        mark = self.store.advance(file.owner, results.end)
         if mark >= results.end and not (pending and results.complete):
             return
         part = answer._replace(number=mark)
         row = self.store.find(part) or pending or self._stranger(fetch, None)
-        parts = [
-            self._part(fetch, row, reading, BATCH)
-            for end, reading in results.readings
-            if end > mark and reading.usage is not None
-        ]
-        amount = self._amount(row, parts)
-        if not results.complete:
+        fresh = [reading for end, reading in results.readings if end > mark]
+        parts = [self._part(fetch, row, each, BATCH) for each in fresh if each.usage is not None]
+        unknown = len(fresh) - len(parts)
+        amount = self._amount(row, parts, unknown=unknown)
+        rest = None if results.complete else part._replace(number=results.end)
+        note = self._settle_runs(part, row, _cost_of(parts, Basis.KNOWN, unknown=unknown), rest)
+        if rest is None:
+            self.store.advance(_complete(file), 1)
+            self.store.advance(answer.owner, results.end)
+        else:
             left = max(row.amount - amount, 0)
-            self.store.keep(part._replace(number=results.end), row._replace(amount=left))
-        self.store.settle(part, row._replace(amount=amount))
+            self.store.keep(rest, row._replace(amount=left, note=note))
+        self.store.settle(part, row._replace(amount=amount), self._unsure if unknown else Basis.KNOWN)
         self._add(parts, fetch.route.url)
+        if unknown:
+            self._host.families["without_usage"].labels("absent").inc(unknown)
         if results.complete:
             self._over(row, state)
 
@@ -261,13 +308,25 @@ class Answers:
         note = json.dumps({"model": model or ""})
         return Kept(fetch.route.label(model), self._host.clock.now(), 0, note)
 
-    def _amount(self, row: Kept, parts: Sequence[_Part]) -> int:
-        """Return what is booked for the parts of an answer. Where a price is missing, nothing pending is released."""
+    def _settle_runs(self, answer: AnswerKey, row: Kept, cost: AnswerCost, rest: AnswerKey | None = None) -> str:
+        """Book what an answer came to in its runs; return the note of its rest."""
+        note = json.loads(row.note or "{}")
+        shares = [PendingShare(*each) for each in note.get("runs", ())]
+        enforcer = self._host.enforcer
+        shared = None if enforcer is None else SharedRunLedger(enforcer.budget)
+        left = self._runs.settle(AnswerRead(_text(answer), rest and _text(rest), cost, row.admitted), shares, shared)
+        return json.dumps({**note, "runs": left})
+
+    def _amount(self, row: Kept, parts: Sequence[_Part], *, unknown: int = 0) -> int:
+        """Return what is booked for the parts of an answer, of which some are perhaps unknown.
+
+        Where usage or a price is missing, nothing pending is released.
+        """
         enforcer = self._host.enforcer
         if enforcer is None or row.backend not in enforcer.budget.lines:
             return 0
         amount = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
-        return max(amount, row.amount) if any(part.cost is None for part in parts) else amount
+        return max(amount, row.amount) if unknown or any(part.cost is None for part in parts) else amount
 
     def _part(self, fetch: Fetch, row: Kept, reading: Reading, tier: str | None) -> _Part:
         outcome, usage, lookup = Outcome(), reading.usage, self._host.price_lookup
@@ -303,9 +362,29 @@ class Answers:
         self._host.families["answers"].labels(row.backend, state.value).inc()
 
 
+def _cost_of(parts: Sequence[_Part], basis: Basis, *, unknown: int = 0) -> AnswerCost:
+    """Return what the parts of an answer came to, for runs. What is not known keeps what is pending."""
+    if basis is not Basis.KNOWN:
+        return AnswerCost(NONE, basis, UNITS)
+    least = UNITS if unknown else ("usd",) if any(part.cost is None for part in parts) else ()
+    dollars = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
+    tokens = sum(part.outcome.usage.total for part in parts if part.outcome.usage)
+    return AnswerCost(Amounts(dollars, 0, tokens), Basis.WORST_CASE if least else basis, least)
+
+
+def _text(answer: AnswerKey) -> str:
+    """Return the name under which the runs know an answer."""
+    return f"{answer.owner}#{answer.number}"
+
+
 def _counted(answer: AnswerKey) -> str:
     """Return the mark that says how often an id was counted."""
     return f"counted:{answer.owner}"
+
+
+def _complete(file: AnswerKey) -> str:
+    """Return the mark that says whether a file was read to its end."""
+    return f"complete:{file.owner}"
 
 
 def _key(route: Route, id: str, kind: str = "answer") -> AnswerKey:

@@ -6,13 +6,15 @@ An error in this code is counted, logged once, and swallowed: metering never bre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from llmmetrics.budgets.batch_cost import BatchCost
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Hold, Run
+from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
 from llmmetrics.core.trial import Trial
@@ -63,6 +65,10 @@ class Call:
     """What the requests of a batch may cost, if its backend has a budget."""
     unknown: str | None = None
     """Why its usage is not known."""
+    all_tags: Mapping[str, str] = MappingProxyType({})
+    """Its tags as the caller has set them."""
+    hashes_tags = False
+    """Whether only hashes of the tags' values are shown."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     gated = False
@@ -71,6 +77,8 @@ class Call:
     """The runs that it belongs to."""
     holds: list[Hold]
     """What its runs have reserved for it."""
+    pending: list[PendingHold]
+    """What its answer, which comes later, may come to in each of its runs."""
     sent = True
     """False for a request that was not sent, or is no call."""
     tokens = 0

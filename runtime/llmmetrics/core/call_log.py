@@ -14,6 +14,7 @@ from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
+from llmmetrics.settings.attribution import LONGEST, shown
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.wire.format import Charge
@@ -27,7 +28,7 @@ _PLAIN = re.compile(r"[\w./:@+-]+")
 
 def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
     """Make the record of a finished call; `duration` is in seconds, `cost` in attodollars."""
-    first = call.first_chunk_at
+    first, hashed = call.first_chunk_at, call.hashes_tags
     return CallRecord(
         backend=call.series.backend,
         provider=call.route.provider,
@@ -51,6 +52,7 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
+        tags=tuple(sorted((key, shown(value, hashed=hashed)) for key, value in call.all_tags.items())),
         request_body=call.request_body,
     )
 
@@ -106,6 +108,14 @@ def inherited(run: str) -> tuple[str, str]:
     return f"run {run}", (
         f"the run {run!r} is in the memory of the parent process: it does not limit the calls of this process, "
         "which was forked off. Give it a name, llmmetrics.spending(name=...), to share it"
+    )
+
+
+def ignored_tag(key: str) -> tuple[str, str]:
+    """Write the warning that a tag is not counted; return its topic and text."""
+    return f"tag {key}", (
+        f"calls have the tag {key[:LONGEST]!r}, which is not in LlmSettings.Attribution.Keys: it is not counted. Add "
+        "it there, or remove it from llmmetrics.tags(...)"
     )
 
 

@@ -14,8 +14,10 @@ from llmmetrics import wire
 from llmmetrics.budgets.amounts import pico
 from llmmetrics.budgets.enforcer import Enforcer, unpriced
 from llmmetrics.budgets.ledgers import Basis
+from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert
+from llmmetrics.budgets.tag_limits import schedule_of_key
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
@@ -43,17 +45,21 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.wire.later import AnswerState
 from llmmetrics.wire.usage import Usage
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
 
-alive: WeakSet[Engine] = WeakSet()
+alive: WeakSet[Engine] = record.alive
 """Every meter of the process, for `llmmetrics.testing.meters` and for warnings about unmetered connections."""
 
 
 class Engine:
     """The inside of a `Meter`: a transport asks it to `begin` a call, a call asks it to `settle`."""
+
+    explains_tags = True
+    """Whether tags that the settings do not count are counted and logged; not if the settings are not the user's."""
 
     def __init__(
         self,
@@ -112,6 +118,8 @@ class Engine:
     def fund(self, enforcer: Enforcer | None) -> None:
         """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
+        if enforcer is not None:
+            enforcer.budget.schedule_of = partial(schedule_of_key, self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
     def _start(self, backend: Configured) -> None:
@@ -193,7 +201,9 @@ class Engine:
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call, and keep the id of an answer that comes later."""
         try:
-            if call.runs:
+            if call.runs and call.later is not None and call.later.state is AnswerState.OPEN:
+                call.pending = self._gate.pending(call)
+            elif call.runs:
                 book = partial(self._gate.book, call)
                 book() if self.enforcer is None else self.enforcer.in_turn(call, book)
             if call.later is not None:
@@ -211,6 +221,10 @@ class Engine:
         assert self.enforcer is not None, "it was just set"
         self.enforcer.worker.start()
         return SharedRunLedger(self.enforcer.budget)
+
+    def attach(self, run: Run) -> None:
+        """Keep a named run in the ledger of this meter. Raises `LedgerError` and `ConfigError`."""
+        self._gate.attach(run, self.clock.now())
 
     def fetched(self, fetch: Fetch, *, whole: bool) -> None:
         """Count what a fetch has brought."""
@@ -288,7 +302,11 @@ class Engine:
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.all_tags, call.hashes_tags = context.tags, self.settings.attribution.hash
         call.tags = self._tagged.of(context.tags)
+        if self.explains_tags and len(call.tags) < len(context.tags):
+            for key in self._tagged.ignored(context.tags):
+                self.say(*call_log.ignored_tag(key))
         call.runs = self._gate.of(context, call.tags)
         if call.runs or self._gate.required:
             call.gated, call.holds = True, []

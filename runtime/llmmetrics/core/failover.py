@@ -6,9 +6,10 @@ price, its limit. A backend's fault leads to the next backend; the caller's own 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from inspect import isawaitable
 from typing import Any, Literal, TypeVar
 
 from llmmetrics.core import engine as engines
@@ -52,7 +53,7 @@ def first(
     for name in failover.names():
         if failover.may_try(name, read.get(name)):
             with failover.trying(name):
-                return functions[name]()
+                return _answer(name, functions[name]())
     raise failover.exhausted()
 
 
@@ -75,7 +76,7 @@ async def afirst(
     for name in failover.names():
         if failover.may_try(name, read.get(name)):
             with failover.trying(name), move_on_after(failover.left()) as scope:
-                return await functions[name]()
+                return await _awaitable(name, functions[name]())
             if scope.cancelled_caught:
                 failover.pass_over(name, "deadline")
     raise failover.exhausted()
@@ -90,6 +91,22 @@ def _functions(tries: Sequence[tuple[str, F]]) -> dict[str, F]:
                 continue
         raise ConfigError(f"{each!r:.80} is no try: pass pairs of a backend's name and a function")
     return dict(tries)
+
+
+def _answer(name: str, answer: T) -> T:
+    """Return what a function of `first` returned. Raises `ConfigError` for an awaitable: nothing was called yet."""
+    if isawaitable(answer):
+        if isinstance(answer, Coroutine):
+            answer.close()
+        raise ConfigError(f"the function of {name!r} returns an awaitable: use `await llmmetrics.afirst(...)`")
+    return answer
+
+
+def _awaitable(name: str, answer: Awaitable[T]) -> Awaitable[T]:
+    """Return what a function of `afirst` returned. Raises `ConfigError` if it cannot be awaited."""
+    if not isawaitable(answer):
+        raise ConfigError(f"the function of {name!r} returns no awaitable: use llmmetrics.first, or an async client")
+    return answer
 
 
 def _checked(deadline: object) -> None:

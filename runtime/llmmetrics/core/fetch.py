@@ -100,11 +100,11 @@ class Fetch(Passage):
         self.reader: ResultReader | None = None
         """Reads the lines of a file of results."""
         self.whole: WholeBody | None = None
-        """Holds a batch, whose results may stand in it."""
+        """Holds a batch, whose results may stand in it, or a list."""
         if claim.format.batch and claim.results:
             self.reader = ResultReader(claim.format.batch.result)
             self.buffer = LineBuffer(self.reader.lines)
-        elif claim.format.batch:
+        elif claim.format.batch or not claim.id:
             self.whole = WholeBody()
             self.buffer = LineBuffer(self.whole)
 

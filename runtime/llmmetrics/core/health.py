@@ -69,6 +69,10 @@ _WEIGHT = 0.2
 """Weight of the newest duration in the moving average."""
 
 
+_LONGEST_WAIT = 31 * 86_400.0
+"""Seconds. A header that asks for more is wrong; it would make a date that no calendar has."""
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return how many seconds an answer's headers ask to wait; None if they do not say.
 
@@ -77,11 +81,11 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "").strip()
         if text.replace(".", "", 1).isdecimal():
-            return float(text) * unit
+            return min(float(text) * unit, _LONGEST_WAIT)
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-        return max((date - now).total_seconds(), 0.0)
-    except (TypeError, ValueError):
+        return min(max((date - now).total_seconds(), 0.0), _LONGEST_WAIT)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from weakref import WeakSet
 
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.wire.format import Charge
@@ -49,6 +50,8 @@ class CallRecord:
     """The engine of the meter that counted the call."""
     owner: object = field(default=None, repr=False, compare=False)
     """The owner set by `llmmetrics.testing.set_owner` when the call began."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """The keys and values of `llmmetrics.tags` around the call, sorted; also of keys that the settings do not count."""
     request_body: bytes = field(default=b"", repr=False, compare=False)
     """The request as it was sent; empty if it was a stream."""
 
@@ -58,3 +61,6 @@ observers: tuple[Callable[[CallRecord], None], ...] = ()
 
 owner: object = None
 """The owner of calls that begin now; None in production."""
+
+alive: WeakSet[Any] = WeakSet()
+"""The engine of every meter of the process."""

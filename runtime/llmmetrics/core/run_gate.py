@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from threading import get_ident
 from typing import Protocol
@@ -13,6 +14,7 @@ from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Hold, Run
+from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
 from llmmetrics.budgets.tag_limits import TagLimits
 from llmmetrics.core import call_log, spending
@@ -27,7 +29,10 @@ from llmmetrics.settings.model import OnLedgerError, OnUnknownPrice, Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Billing
-from llmmetrics.wire.later import AnswerState, LaterAnswer
+
+_NO_BOUND = WorstCase(0, 0, 0)
+
+_NO_ANSWER = RunRefusal("usd", 0, 0, 0)
 
 
 class RunCall(BudgetedCall, Protocol):
@@ -37,7 +42,6 @@ class RunCall(BudgetedCall, Protocol):
     holds: list[Hold]
     sent: bool
     tokens: int
-    later: LaterAnswer | None
 
 
 class RunHost(Protocol):
@@ -97,7 +101,8 @@ class RunGate:
         """
         if not call.runs:
             return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
-        worst = self._bounds.worst(call)
+        # counting calls needs no bound
+        worst = self._bounds.worst(call) if any(run.reserves or run.prices for run in call.runs) else _NO_BOUND
         for run in call.runs:
             refusal = self._admit(call, run, worst)
             if refusal is not None:
@@ -106,31 +111,39 @@ class RunGate:
         return None
 
     def _admit(self, call: RunCall, run: Run, worst: WorstCase) -> BudgetExceeded | None:
-        priced = (
-            worst.priced or call.format.billing is Billing.FREE or "usd" not in run.of.limits or run.of.mode == "shadow"
-        )
+        priced = worst.priced or call.format.billing is Billing.FREE or not run.prices
         if not priced and self._budget.on_unknown_price is OnUnknownPrice.REFUSE:
-            return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="unknown_price")
+            return self._refused(call, run, _NO_ANSWER, reason="unknown_price")
         amounts = (
             Amounts(0, 1, 0) if call.format.billing is Billing.FREE else Amounts(pico_up(worst.cost), 1, worst.tokens)
         )
         now = self._host.clock.now()
         try:
             if run.named and not run.pinned:
-                shared = self._host.shared_runs()
-                run.keep_in(shared, self._budget.lease_seconds)
-                run.keep(shared, now)
+                self.attach(run, now)
             answer = run.admit(amounts, now)
-        except (LedgerError, ConfigError) as exc:
-            if isinstance(exc, ConfigError):
-                self._host.say("runs", str(exc))
-            if self._budget.on_ledger_error is OnLedgerError.ADMIT:
-                return None
-            return self._refused(call, run, RunRefusal("usd", 0, 0, 0), reason="ledger")
+        except ConfigError as exc:
+            # there is no ledger to book in later
+            self._host.say("runs", str(exc))
+            return None if self._admits(run) else self._refused(call, run, _NO_ANSWER, reason="ledger")
+        except LedgerError:
+            if not self._admits(run):
+                return self._refused(call, run, _NO_ANSWER, reason="ledger")
+            answer = run.unreserved(now)
         if isinstance(answer, RunRefusal):
             return self._refused(call, run, answer, worst)
         call.holds.append(Hold(run, answer))
         return None
+
+    def _admits(self, run: Run) -> bool:
+        """Return whether a run admits calls while its ledger is away."""
+        return run.of.mode == "shadow" or self._budget.on_ledger_error is OnLedgerError.ADMIT
+
+    def attach(self, run: Run, now: datetime) -> None:
+        """Keep a named run in the ledger. Raises `LedgerError`, and `ConfigError` if the ledger cannot be opened."""
+        shared = self._host.shared_runs()
+        run.keep_in(shared, self._budget.lease_seconds)
+        run.keep(shared, now)
 
     def release(self, call: RunCall) -> None:
         """Release what the runs have reserved for a call that is not sent."""
@@ -145,21 +158,29 @@ class RunGate:
         names = (call.series.backend, call.series.model)
         while call.holds:
             run, entries = call.holds.pop()
-            reserved = entries[0].amount
-            strict = run.of.mode == "strict"
-            if call.later is not None and call.later.state is AnswerState.OPEN:
-                # what the answer comes to is not known here: another process may fetch it
-                amount, basis = reserved if strict else self._bounds.estimate(call), Basis.PENDING
-            else:
-                amount, basis = self._bounds.to_book(call, reserved, worst_cases=strict)
-            run.book(entries, names, Amounts(amount, 1, call.tokens), basis)
+            reserved = run.reserved(entries)
+            amount, basis = self._bounds.to_book(call, reserved.usd, worst_cases=run.reserves)
+            unsure = basis is Basis.WORST_CASE and run.reserves
+            tokens = max(reserved.tokens, call.tokens) if unsure else call.tokens
+            run.book(entries, names, Amounts(amount, 1, tokens), basis)
+
+    def pending(self, call: RunCall) -> list[PendingHold]:
+        """Return what a call's answer may come to in each of its runs: what is reserved, or an estimate."""
+        pending = []
+        while call.holds:
+            hold = call.holds.pop()
+            reserved = hold.run.reserved(hold.entries)
+            strict = hold.run.reserves
+            amount = reserved.usd or pico_up(self._bounds.worst(call).cost) if strict else self._bounds.estimate(call)
+            pending.append(PendingHold(hold, Amounts(amount, 1, reserved.tokens)))
+        return pending
 
     def _refused(
         self, call: RunCall, run: Run | None, why: RunRefusal, worst: WorstCase | None = None, reason: Reason = "run"
     ) -> BudgetExceeded:
         self._families["refusals"].labels(call.series.backend, reason).inc()
         spent, reserved, limit = (_shown(why.unit, amount) for amount in (why.spent, why.reserved, why.limit))
-        strict = run is not None and run.of.mode == "strict"
+        strict = run is not None and run.reserves
         could = _could(why, worst, call) if strict and worst is not None else (None, None, None)
         of_run = (run.name if run else None, why.unit)
         if run is not None and run.of.schedule is not None:

@@ -8,6 +8,7 @@ from threading import Lock, get_ident
 from typing import Literal, Self
 
 from llmmetrics.budgets.run import Mode, Run, RunLimits
+from llmmetrics.core import record
 from llmmetrics.core.context import CallContext, Scope, current
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO
@@ -47,7 +48,7 @@ class Spending(Scope):
         super().__init__()
         self._limits = limits
         self._reach = reach
-        self._run = Run(limits)
+        self._run = Run(limits, _attach)
         self._thread = 0
 
     def fresh(self) -> Self:
@@ -114,7 +115,11 @@ def spending(
     run is kept in the meter's ledger, over processes and machines, until it was not used for `ttl` seconds; else it is
     in memory, and a fork does not inherit it. Raises `ConfigError` for a wrong argument.
     """
-    limits = {"usd": _dollars(usd), "calls": _whole("calls", calls), "tokens": _whole("tokens", tokens)}
+    limits = {
+        "usd": pico_of("spending(usd={})", usd),
+        "calls": _whole("calls", calls),
+        "tokens": _whole("tokens", tokens),
+    }
     if mode not in ("strict", "documented", "shadow"):
         raise ConfigError(f"spending(mode={mode!r}): use 'strict', 'documented' or 'shadow'")
     if scope not in ("context", "process"):
@@ -127,16 +132,23 @@ def spending(
     return Spending(RunLimits(known, mode, name, ttl), scope)
 
 
+def _attach(run: Run) -> None:
+    """Keep a named run in the ledger of the process's only meter. With several, its first call decides."""
+    meters = list(record.alive)
+    if len(meters) == 1:
+        meters[0].attach(run)
+
+
 def _is_ttl(seconds: object) -> bool:
-    return isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_TTL
+    return isinstance(seconds, int | float) and seconds is not True and 0 < seconds <= _LONGEST_TTL
 
 
 def _is_name(name: object) -> bool:
     return isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable()
 
 
-def _dollars(amount: object) -> int | None:
-    """Return an amount in pico-dollars."""
+def pico_of(argument: str, amount: object) -> int | None:
+    """Return an amount of dollars in pico-dollars. Raises `ConfigError`; `argument` says where the amount stands."""
     if amount is None:
         return None
     exact = isinstance(amount, str | int | Decimal) and not isinstance(amount, bool)
@@ -146,10 +158,8 @@ def _dollars(amount: object) -> int | None:
             return int(dollars * PICO)
     except ArithmeticError:
         pass
-    raise ConfigError(
-        f"spending(usd={amount!r:.80}): use dollars from 0 to {_DOLLARS} as text, an int or a Decimal, such as "
-        '"0.25"; a float is not exact'
-    )
+    hint = " as text, an int or a Decimal: a float is not exact" if isinstance(amount, float) else ""
+    raise ConfigError(f'{argument.format(f"{amount!r:.80}")}: use dollars from 0 to {_DOLLARS}, such as "0.25"{hint}')
 
 
 def _whole(argument: str, number: object) -> int | None:

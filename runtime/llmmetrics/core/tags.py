@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Self
 
@@ -15,6 +15,9 @@ from llmmetrics.settings.attribution import Attribution, shown
 from llmmetrics.wire.usage import Usage
 
 _Add = Callable[[float], None]
+
+MOST_LOGGED = 10
+"""Keys that are logged because the settings do not count them, at most: keys may come from data."""
 
 OTHER = "other"
 """The label of the values after the first `MaxValues` of a key."""
@@ -39,8 +42,8 @@ def tags(**values: str) -> TagScope:
 
     A key is the name of an argument: feature="search", tenant="acme".
 
-    Only keys that `LlmSettings.Attribution.Keys` names are counted. Inner tags replace outer ones of the same key.
-    Raises `ConfigError` if a value is not text.
+    Only keys that `LlmSettings.Attribution.Keys` names are counted. Inner tags replace outer ones of the same key; an
+    empty value is no tag. Raises `ConfigError` if a value is not text.
     """
     for key, value in values.items():
         if not isinstance(value, str):
@@ -59,11 +62,24 @@ class TaggedSeries:
         self._costs: dict[tuple[str, str, str], _Add] = {}
         self._tokens: dict[tuple[str, str, str], list[_Add]] = {}
         """What adds to the children, by key, label and backend: looking a child up takes longer."""
+        self._ignored: set[str] = set()
+        """Keys that calls had and the settings do not count, the first few."""
         self._lock = Lock()
 
     def of(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Return the keys and values of a context that are counted."""
-        return tuple((key, shown(tags[key], hashed=self._settings.hash)) for key in self._settings.keys if key in tags)
+        return tuple(
+            (key, shown(tags[key], hashed=self._settings.hash)) for key in self._settings.keys if tags.get(key)
+        )
+
+    def ignored(self, tags: Mapping[str, str]) -> Iterator[str]:
+        """Count a call with keys that the settings do not count; yield those to log."""
+        if not (strange := tags.keys() - self._settings.keys):
+            return
+        self._families["ignored_tags"].inc()
+        for key in sorted(strange - self._ignored)[: MOST_LOGGED - len(self._ignored)]:
+            self._ignored.add(key)
+            yield key
 
     def add(self, tags: Iterable[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""

@@ -118,6 +118,9 @@ ROWS: dict[str, FamilyRow] = {
     "tagged_tokens": FamilyRow(
         "llm_tagged_tokens_total", Counter, "Token usage by tag", ("key", "value", "backend", "token_type")
     ),
+    "ignored_tags": FamilyRow(
+        "llmmetrics_ignored_tags_total", Counter, "Calls with a tag that is not in Attribution.Keys", ()
+    ),
     "outside_runs": FamilyRow(
         "llmmetrics_calls_outside_runs_total", Counter, "Calls of a thread without a run, while a run was open", ()
     ),

@@ -8,8 +8,11 @@ counted one is never counted again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
+from llmmetrics.wire.format import items, mapping
+from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.later import AnswerState
 
 
@@ -31,6 +34,13 @@ _ROWS: dict[AnswerState, tuple[FetchVerdict, FetchVerdict]] = {
     AnswerState.CANCELLED: (FetchVerdict.COUNT, FetchVerdict.UNKNOWN),
     AnswerState.EXPIRED: (FetchVerdict.COUNT, FetchVerdict.RELEASE),
 }
+
+
+def listed_answers(body: object) -> Sequence[Doc]:
+    """Return the answers in the body of a list. Together's body is a list, Gemini's has operations."""
+    fields = mapping(body)
+    found = body if isinstance(body, list) else fields.get("data") or fields.get("operations")
+    return [each for each in items(found) if isinstance(each, dict)]
 
 
 def verdict_of(state: AnswerState, *, used: bool) -> FetchVerdict:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from llmmetrics.wire.format import MalformedUsageError, Reading
 from llmmetrics.wire.framing.encodings import Decoder, UnknownEncodingError, decoder_of
 from llmmetrics.wire.framing.frames import Doc, parse
 
-LONGEST_LINE = 16 << 20
-"""Bytes of a line. A longer one is skipped, and what holds it is incomplete."""
+LONGEST_LINE = 64 << 20
+"""Bytes of a line, which may hold an image. Of a file with a longer one, the lines before it are read."""
 
 _STARTS = (b"", b"{", b" ", b"\r", b"\t")
 
@@ -97,6 +97,7 @@ class LineBuffer:
         self.lines = lines
         self._decoder: Decoder | None = None
         self._begun = False
+        self._error: Exception | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Take a chunk."""
@@ -105,10 +106,21 @@ class LineBuffer:
 
     def trim(self, _size: int) -> int:
         """Read the chunks that are there; return how many bytes are left, which is none."""
-        while self.chunks:
-            for piece in self._decoded(self.chunks.popleft()):
-                self.lines.feed(piece)
+        try:
+            while self.chunks and self._error is None:
+                for piece in self._decoded(self.chunks.popleft()):
+                    self.lines.feed(piece)
+        except Exception as exc:
+            # the caller is reading just now: what went wrong is told at the end
+            self._error = exc
+        self.chunks.clear()
         return 0
+
+    def end(self) -> None:
+        """Read what is left. Raises the error of a reader that failed."""
+        self.trim(0)
+        if self._error is not None:
+            raise self._error
 
     def _decoded(self, chunk: bytes) -> Iterator[bytes]:
         try:
@@ -126,7 +138,7 @@ class Results(NamedTuple):
     """What was read of a batch's results."""
 
     readings: Sequence[tuple[int, Reading]]
-    """What each result says, with its end: a place in the file, or a number."""
+    """What each result says, with its end: a place in the file, or a number. Without usage, it is unknown."""
     start: int
     """Where the first of them begins."""
     end: int
@@ -134,20 +146,39 @@ class Results(NamedTuple):
     """Whether they end where the results end."""
 
 
+ReadResult = Callable[[Doc], Reading | None]
+"""Reads one result; None: it is none."""
+
+
+def _read(read: ReadResult, line: Doc) -> Reading | None:
+    """Read a result. What it used is unknown if its counts cannot be right."""
+    try:
+        return read(line)
+    except MalformedUsageError:
+        return Reading()
+
+
+def _is_billed(reading: Reading | None) -> TypeGuard[Reading]:
+    return reading is not None and (reading.usage is not None or not reading.error)
+
+
+def inline_results(read: ReadResult, results: Sequence[Doc]) -> Results:
+    """Read the results that stand in a batch itself."""
+    readings = [(n, each) for n, each in enumerate((_read(read, doc) for doc in results), 1) if _is_billed(each)]
+    return Results(readings, 0, len(results), complete=True)
+
+
 class ResultReader:
     """Reads the lines of a file of results by a format's own function."""
 
-    def __init__(self, read: Callable[[Doc], Reading | None]) -> None:
+    def __init__(self, read: ReadResult) -> None:
         self._read = read
         self.readings: list[tuple[int, Reading]] = []
         self.lines = Lines(self._take)
 
     def _take(self, line: Doc) -> bool:
-        try:
-            reading = self._read(line)
-        except MalformedUsageError:
-            return False
-        if reading is not None and reading.usage is not None:
+        reading = _read(self._read, line)
+        if _is_billed(reading):
             self.readings.append((self.lines.begins + 1, reading))
         return reading is not None
 
@@ -158,7 +189,7 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 def results_of(reader: ResultReader, buffer: LineBuffer, *, whole: bool) -> Results:
     """Return what was read of a file of results; `whole`: the body came to its natural end."""
-    buffer.trim(0)
+    buffer.end()
     lines = reader.lines
     part = _RANGE.match((buffer.headers or {}).get("content-range", ""))
     first = int(part[1]) if part else 0

@@ -15,6 +15,9 @@ MOST_HEADERS = 1 << 16
 """Bytes of the headers of a part; with more, nothing is read."""
 
 
+_PIECE = 1 << 16
+
+
 class UploadReader:
     """Finds the file in a form, and gives its lines to `take`."""
 
@@ -29,9 +32,11 @@ class UploadReader:
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the body."""
-        self._held += data
-        while not self.lines.broken and self._step():
-            continue
+        # a file that its caller has as bytes comes as one piece: no second copy of it is made
+        for start in range(0, len(data), _PIECE):
+            self._held += data[start : start + _PIECE]
+            while not self.lines.broken and self._step():
+                continue
 
     def _step(self) -> bool:
         """Read up to the next border of a part or of its headers; return whether there was one."""

@@ -19,10 +19,16 @@ LONGEST = 200
 
 
 def shown(value: str, *, hashed: bool) -> str:
-    """Return a tag's value as labels, the ledger and logs have it: cut to 200 characters, or only its hash."""
+    """Return a tag's value as labels, the ledger and logs have it: at most 200 printable characters, or its hash.
+
+    A value comes from a client: no metric, database or terminal may stumble over a lone surrogate or an escape code.
+    """
     if hashed:
         return _digest(value)
-    return value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}…{_digest(value)}"
+    if len(value) <= LONGEST and value.isprintable():
+        return value
+    printable = "".join(each if each.isprintable() else "?" for each in value[: LONGEST - 17])
+    return f"{printable}…{_digest(value)}"
 
 
 def _digest(value: str) -> str:

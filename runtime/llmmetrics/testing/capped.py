@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from llmmetrics.budgets.run import Run
 from llmmetrics.core.engine import Engine, alive
-from llmmetrics.core.spending import spending
+from llmmetrics.core.spending import pico_of, spending
 from llmmetrics.settings.model import Budget, Settings, Telemetry
 from llmmetrics.testing.observers import metering
 
@@ -21,6 +21,7 @@ class _Capped:
         telemetry = Telemetry(enable_metrics=False, max_models_per_backend=10**6)
         settings = Settings(telemetry=telemetry, budget=Budget(ledger=ledger))
         self.engine = Engine(settings, registry=CollectorRegistry())
+        self.engine.explains_tags = False
         alive.discard(self.engine)
 
 
@@ -30,6 +31,7 @@ def capped(usd: str, ledger: str, name: str) -> Iterator[Run]:
 
     The processes whose `ledger` (a URL) and `name` are the same share the limit. Raises `ConfigError`.
     """
+    pico_of(f"{name}={{}}", usd)
     meter = _Capped(ledger)
     scope = spending(usd=usd, name=name, scope="process")
     try:

@@ -14,6 +14,7 @@ from llmmetrics.testing.script import Script, Step
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
 from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
+from llmmetrics.wire.framing.frames import parse as json_of
 
 __all__ = [
     "CONTRACT",
@@ -32,6 +33,7 @@ __all__ = [
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",
+    "json_of",
     "metering",
     "meters",
     "next_reset",

@@ -34,6 +34,8 @@ class _NoPrices(Catalogue):
 class _UnpricedEngine(Engine):
     """Counts only for its observers. `meters()` does not list it: no test's result may depend on it."""
 
+    explains_tags = False
+
     def __init__(self) -> None:
         telemetry = Telemetry(enable_metrics=False, max_models_per_backend=10**6)
         super().__init__(Settings(telemetry=telemetry), registry=CollectorRegistry())

@@ -115,7 +115,7 @@ class FetchClaim(NamedTuple):
 
     format: Format
     id: str
-    """The id of the answer, or of a file with results."""
+    """The id of the answer, or of a file with results. Empty: the body lists several answers."""
     results: bool
     """Whether the body is a file of results, a line for each request of a batch."""
 
@@ -134,6 +134,8 @@ def fetch(method: str, host: str, path: str, provider: str | None = None) -> Fet
             return FetchClaim(each, match["id"], results=False)
         if each.batch and each.batch.results and method == "GET" and (match := each.batch.results.search(place)):
             return FetchClaim(each, match["id"], results=True)
+        if each.listed is not None and method == "GET" and each.listed.search(place):
+            return FetchClaim(each, "", results=False)
     return None
 
 

@@ -9,10 +9,22 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llmmetrics.wire import anthropic, gemini, openai
-from llmmetrics.wire.format import NO_COMPLETION, Format, PromptNames, Reading, items, mapping, text
+from llmmetrics.wire import anthropic, billed, gemini, openai
+from llmmetrics.wire.format import (
+    FREE,
+    NO_COMPLETION,
+    Charge,
+    Format,
+    PromptNames,
+    Reading,
+    count,
+    items,
+    mapping,
+    text,
+)
 from llmmetrics.wire.framing.frames import Doc
 from llmmetrics.wire.later import AnswerState, Batch, BatchRequest, LaterAnswer, state_of
+from llmmetrics.wire.usage import Usage, usage_of
 
 
 def _reading(id: Any, state: AnswerState | None, body: Doc, results: Sequence[Any], *, empty: bool = False) -> Reading:
@@ -33,7 +45,9 @@ def _is_empty(state: AnswerState | None, output: Any, succeeded: Any) -> bool:
 # OpenAI: https://platform.openai.com/docs/api-reference/batch
 
 
-def _openai(body: Doc) -> Reading:
+def _openai(answer: Doc) -> Reading:
+    # Together's answer to the POST holds the batch as its job
+    body = mapping(answer.get("job")) or answer
     state, counts = state_of(body.get("status")), mapping(body.get("request_counts"))
     output = body.get("output_file_id")
     empty = _is_empty(state, output, counts.get("completed"))
@@ -46,17 +60,48 @@ def _line(line: Doc, _model: str | None) -> BatchRequest | None:
     return BatchRequest(path, body) if isinstance(path, str) and isinstance(body, dict) else None
 
 
-_READERS = {"response": "openai.responses", "list": "openai.embeddings", "text_completion": "openai.completions"}
-_BY_ID = {each.id: each for each in openai.FORMATS}
+_FAILED = Reading(error=True)
+"""The result of a request that failed: it costs nothing."""
+
+_BY_OBJECT = {
+    "response": "openai.responses",
+    "list": "openai.embeddings",
+    "text_completion": "openai.completions",
+    "video": "openai.video",
+}
+_BY_MEMBER = {
+    "choices": "openai.chat",
+    "pages": "mistral.ocr",
+    "outputs": "mistral.conversations",
+    "text": "openai.transcription",
+    "data": "openai.images",
+}
+_BY_ID = {each.id: each for each in (*openai.FORMATS, *billed.FORMATS)}
 
 
 def _result(line: Doc) -> Reading | None:
-    """Read a line of OpenAI's or Mistral's results. A request that failed has no usage, and costs nothing."""
+    """Read a line of OpenAI's, Groq's, Together's or Mistral's results. What it answers tells its format."""
     if "custom_id" not in line:
         return None
-    body = mapping(mapping(line.get("response")).get("body"))
-    reader = _BY_ID[_READERS.get(str(body.get("object")), "openai.chat")]
-    return reader.read(body) if body else Reading()
+    response = mapping(line.get("response"))
+    body = mapping(response.get("body"))
+    if not body or count(response.get("status_code")) >= 400:
+        return _FAILED
+    if any("categories" in mapping(each) for each in items(body.get("results"))):
+        # a moderation
+        return FREE
+    id = _BY_OBJECT.get(str(body.get("object")))
+    id = id or next((id for member, id in _BY_MEMBER.items() if member in body), "openai.chat")
+    reading = _BY_ID[id].read(body)
+    return reading._replace(charges=_annotated(body, reading.usage)) if id == "mistral.ocr" else reading
+
+
+def _annotated(body: Doc, usage: Usage | None) -> tuple[Charge, ...]:
+    """Return what the pages cost if the answer has annotations: the request, which asked for them, is not at hand."""
+    images = (mapping(each) for page in items(body.get("pages")) for each in items(mapping(page).get("images")))
+    annotated = body.get("document_annotation") or any(each.get("image_annotation") for each in images)
+    pieces = _BY_ID["mistral.ocr"].pieces
+    return pieces({"document_annotation_format": annotated}, usage) if pieces else ()
 
 
 # Mistral: https://docs.mistral.ai/api/#tag/batch
@@ -101,7 +146,7 @@ def _anthropic_result(line: Doc) -> Reading | None:
     if "custom_id" not in line or not result:
         return None
     message = mapping(result.get("message"))
-    return _MESSAGES.read(message) if message else Reading()
+    return _MESSAGES.read(message) if message else _FAILED
 
 
 # Gemini: https://ai.google.dev/api/batch-api
@@ -126,7 +171,9 @@ def _last(name: Any) -> str | None:
 def _gemini_inline(body: Doc) -> Sequence[Doc]:
     for holder in (mapping(body.get("response")), mapping(mapping(body.get("metadata")).get("output"))):
         for name in ("inlinedResponses", "inlinedEmbedContentResponses"):
-            if results := items(mapping(holder.get(name)).get(name)):
+            # google-genai reads the latter as `inlinedResponses` within it
+            inner = mapping(holder.get(name))
+            if results := items(inner.get("inlinedResponses") or inner.get(name)):
                 return [mapping(each) for each in results]
     return ()
 
@@ -164,7 +211,13 @@ def _gemini_result(line: Doc) -> Reading | None:
     if "response" not in line and "error" not in line:
         return None
     response = mapping(line.get("response"))
-    return _GENERATE.read(response) if response else Reading()
+    if not response:
+        return _FAILED
+    if "embedding" in response:
+        # https://ai.google.dev/api/batch-api: 64-bit numbers are text in Google's JSON
+        tokens = str(response.get("tokenCount"))
+        return Reading(usage=usage_of({"input": count(int(tokens))}) if tokens.isdecimal() else None)
+    return _GENERATE.read(response)
 
 
 def _inputs(*fields: str) -> Any:
@@ -198,6 +251,7 @@ FORMATS = (
         example="/v1/messages/batches",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"/v1/messages/batches/(?P<id>[^/]+)(?:/cancel)?/?$"),
+        listed=re.compile(r"/v1/messages/batches/?$"),
         deferred=True,
         batch=Batch(
             requests=_anthropic_requests,
@@ -221,6 +275,7 @@ FORMATS = (
         example="/v1/batch/jobs",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"/v1/batch/jobs/(?P<id>[^/]+)(?:/cancel)?/?$"),
+        listed=re.compile(r"/v1/batch/jobs/?$"),
         deferred=True,
         batch=Batch(
             requests=_mistral_requests,
@@ -239,7 +294,7 @@ FORMATS = (
         providers=frozenset({"openai", "azure", "groq", "together"}),
         path=re.compile(r"(?<!/messages)/batches/?$"),
         fields=("id", "status", "model", "error"),
-        members=("status",),
+        members=("status", "job"),
         read=_openai,
         refusal=openai.refusal,
         output_limits=NO_COMPLETION,
@@ -247,6 +302,7 @@ FORMATS = (
         example="/v1/batches",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"(?<!/messages)/batches/(?P<id>[^/:]+)(?:/cancel)?/?$"),
+        listed=re.compile(r"(?<!/messages)/batches/?$"),
         deferred=True,
         batch=Batch(
             requests=lambda _body, _model: (),
@@ -271,6 +327,7 @@ FORMATS = (
         example="/v1beta/models/MODEL:batchGenerateContent",
         note="counted at the batch price when its results are read",
         fetched=re.compile(r"/v\d\w*/batches/(?P<id>[^/:]+)(?::cancel)?$"),
+        listed=re.compile(r"/v\d\w*/batches/?$"),
         deferred=True,
         batch=Batch(
             requests=_gemini_requests,

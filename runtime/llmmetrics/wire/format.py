@@ -150,6 +150,8 @@ class Format(NamedTuple):
     fetched: re.Pattern[str] | None = None
     """Searched in host and path of a GET, or of a POST that cancels, of an answer that comes later. The group `id` is
     the answer's id."""
+    listed: re.Pattern[str] | None = None
+    """Searched in host and path of a GET that lists such answers."""
     deferred: bool = False
     """Every answer comes later, so that none carries its usage."""
     batch: Batch | None = None

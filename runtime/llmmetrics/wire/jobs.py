@@ -71,6 +71,7 @@ FORMATS = (
         note="the usage stands in the run that is fetched when it is over",
         deferred=True,
         fetched=re.compile(r"/threads/[^/]+/runs/(?P<id>[^/]+)(?:/cancel)?/?$"),
+        listed=re.compile(r"/threads/[^/]+/runs/?$"),
     ),
     _jobs(
         "openai.jobs",

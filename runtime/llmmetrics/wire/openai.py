@@ -28,7 +28,7 @@ from llmmetrics.wire.format import (
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
 from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
-from llmmetrics.wire.later import LaterAnswer, state_of
+from llmmetrics.wire.later import AnswerState, LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
@@ -153,7 +153,17 @@ def read(body: Doc) -> Reading:
     tier = body.get("service_tier")
     if tier is not None:
         tier = None if tier == "default" else tier_of(tier)
-    return Reading(text(body.get("model")), known, (), cost, body.get("error"), tier)
+    reading = Reading(text(body.get("model")), known, (), cost, body.get("error"), tier)
+    return reading if known is not None or body.keys() != _DEFERRED else reading._replace(later=_deferred(body))
+
+
+_DEFERRED = {"request_id"}
+
+
+def _deferred(body: Doc) -> LaterAnswer | None:
+    """Read what xAI answers to `deferred`: https://docs.x.ai/docs/guides/deferred-chat-completions."""
+    id = text(body.get("request_id"))
+    return LaterAnswer(id, AnswerState.OPEN) if id else None
 
 
 def _unusual(usage: Doc) -> Usage | None:
@@ -312,8 +322,9 @@ FORMATS = (
         families=(_MINI,),
         hosts=_HOSTS,
         example="/v1/chat/completions",
-        note="other hosts have other names for the cache and other counts",
+        note="other hosts have other names for the cache and other counts; xAI's `deferred` answers come later",
         tier_names=TIER,
+        fetched=re.compile(r"/chat/deferred-completion/(?P<id>[^/]+)/?$"),
     ),
     Format(
         id="openai.responses",

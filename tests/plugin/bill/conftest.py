@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+
+# sessions in this process import it once
+import pytest_llmmetrics.bill.bill
+import pytest_llmmetrics.bill.enforcing
+import pytest_llmmetrics.bill.offline.history
+import pytest_llmmetrics.bill.rendering.html
+import pytest_llmmetrics.bill.session  # noqa: F401
 
 APP = """
 import json, threading
@@ -33,15 +41,31 @@ def in_a_thread(*args, **more):
 
 
 @pytest.fixture
-def suite(pytester):
+def session(pytester, monkeypatch):
+    """Run pytest in this process, which has imported the plugin: a tenth of the time of a process of its own.
+
+    What needs a process of its own (xdist, a crash, an audit hook) is run with `apart=True`.
+    """
+    # a file that is written twice within a second would be read from the first one's bytecode
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str, apart: bool = False):
+        started = pytester.runpytest_subprocess if apart else pytester.runpytest_inprocess
+        return started("-p", "no:cacheprovider", "-p", "no:asyncio", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def suite(pytester, session):
     """Run a suite together with the app; return the outcome, and the report if there is one."""
     pytester.makepyfile(app=APP)
 
-    def run(tests: str, *arguments: str, **files: str):
-        pytester.makepyfile(test_it=tests, **files)
-        done = pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", "--llm-metrics", "--llm-report=report.json", *arguments
-        )
+    def run(tests: str, *arguments: str, apart: bool = False):
+        pytester.makepyfile(test_it=tests)
+        done = session("--llm-metrics", "--llm-report=report.json", *arguments, apart=apart)
         path = pytester.path / "report.json"
         return done, json.loads(path.read_text("utf8")) if path.exists() else {}
 

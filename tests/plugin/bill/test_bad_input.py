@@ -27,9 +27,9 @@ TEST = "test_a.py::test_a"
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, session):
     pytester.makepyfile(test_it=SUITE)
-    return lambda *arguments: pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return session
 
 
 def baseline(**more) -> str:
@@ -138,16 +138,16 @@ def test_wrong_options_end_before_the_tests(run, arguments, said, gate):
         ("--llm-top=3", "--llm-metrics or --llm-gate or --llm-baseline or --llm-report"),
     ],
 )
-def test_an_option_that_does_nothing_alone(pytester, option, needs):
-    done = pytester.runpytest("-p", "no:asyncio", option)
+def test_an_option_that_does_nothing_alone(session, option, needs):
+    done = session(option)
     assert done.ret == 4
     done.stderr.fnmatch_lines(
         [f"ERROR: {option.partition('=')[0]} has no effect without {needs}: add one, or remove --*"]
     )
 
 
-def test_the_gates_options_beside_another_that_meters(pytester):
-    done = pytester.runpytest("-p", "no:asyncio", "--llm-metrics", "--llm-limit=cost 5%")
+def test_the_gates_options_and_another_that_meters(session):
+    done = session("--llm-metrics", "--llm-limit=cost 5%")
     assert done.ret == 4
     done.stderr.fnmatch_lines(["*--llm-limit has no effect without --llm-gate: *@pytest.mark.llm_limit"])
 

@@ -12,6 +12,8 @@ import pytest
 from support import pictures
 from support.bookshop import Bookshop
 
+pytest_plugins = ["pytester"]
+
 DOC = Path(__file__).resolve().parents[3] / "docs/gate-comments.md"
 ANSWERS, SUMMARY = "tests/test_assistant.py::test_answers", "tests/test_assistant.py::test_summary"
 APP = "shop/assistant.py"
@@ -73,12 +75,24 @@ BRANCHES = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Bookshop:
-    made = Bookshop(tmp_path_factory.mktemp("shop"))
-    first = made.pytest("--llm-baseline=create")
-    assert first.returncode == 0, first.stdout
-    made.commit("What its tests' LLM calls are")
-    return made
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture
+def shop(root, session, monkeypatch) -> Bookshop:
+    def run(*arguments):
+        done = session("-q", *arguments)
+        return int(done.ret), done.stdout.str()
+
+    monkeypatch.chdir(root)
+    shop = Bookshop(root, run)
+    if not (root / ".git").exists():
+        shop.create()
+        code, output = shop.pytest("--llm-baseline=create")
+        assert code == 0, output
+        shop.commit("What its tests' LLM calls are")
+    return shop
 
 
 def test_six_branches(shop, tmp_path):
@@ -86,19 +100,19 @@ def test_six_branches(shop, tmp_path):
     for name, branch in BRANCHES.items():
         shop.branch(name, branch.edit)
         path = tmp_path / f"{name}.md"
-        done = shop.pytest("--llm-gate", "--llm-gate-base=main", f"--llm-report={path}")
-        assert done.returncode == branch.code, f"{name}:\n{done.stdout}{done.stderr}"
+        code, output = shop.pytest("--llm-gate", "--llm-gate-base=main", f"--llm-report={path}")
+        assert code == branch.code, f"{name}:\n{output}"
         comments[name] = path.read_text("utf8")
-        regressions = re.findall(r"^regression: (\S+): ([^;\n]*)", done.stdout, re.MULTILINE)
+        regressions = re.findall(r"^regression: (\S+): ([^;\n]*)", output, re.MULTILINE)
         if branch.code:
             assert (branch.test, branch.cause) in regressions
             assert branch.cause in comments[name]
             accepts(shop, name, branch)
         else:
             assert regressions == []
-            assert "passed: 2 tests judged" in done.stdout
+            assert "passed: 2 tests judged" in output
         if name in PICTURED:
-            assert pictured(PICTURED[name]) <= squeezed(done.stdout.splitlines())
+            assert pictured(PICTURED[name]) <= squeezed(output.splitlines())
     assert "the price of openai gpt-4o-mini has changed" in comments["vendor-price"].replace("\\", "")
     shown = page(comments)
     if os.environ.get("UPDATE_DOCS"):
@@ -124,27 +138,26 @@ def squeezed(lines: list[str]) -> set[str]:
 
 def accepts(shop: Bookshop, name: str, branch: Branch) -> None:
     """If the branch fixes the baseline, the change is reported with its cause, and passes."""
-    assert shop.pytest("--llm-baseline=fix").returncode == 0
+    assert shop.pytest("--llm-baseline=fix")[0] == 0
     shop.commit("and its baseline")
     assert set(shop.git("diff", "--name-only", "HEAD~").split()) == {"llm-costs.json"}
-    fixed = shop.pytest("--llm-gate", "--llm-gate-base=main")
-    assert fixed.returncode == 0, f"{name}:\n{fixed.stdout}"
-    assert f"accepted: {branch.test}: " in fixed.stdout
-    assert branch.cause in fixed.stdout
+    code, output = shop.pytest("--llm-gate", "--llm-gate-base=main")
+    assert code == 0, f"{name}:\n{output}"
+    assert f"accepted: {branch.test}: " in output
+    assert branch.cause in output
     if name == "longer-prompt":
-        strict = shop.pytest("--llm-gate", "--llm-gate-base=main", "--llm-gate-accepted=block")
-        assert strict.returncode == 10
+        assert shop.pytest("--llm-gate", "--llm-gate-base=main", "--llm-gate-accepted=block")[0] == 10
 
 
 def test_a_cassette_of_another_request_is_said(shop):
     shop.git("switch", "--quiet", "--detach", "main")
     shop.change(APP, "one sentence", "two sentences")
-    done = shop.pytest("--llm-gate")
+    code, output = shop.pytest("--llm-gate")
     shop.git("checkout", "--quiet", ".")
     # the request has not grown: it is said, and blocks nothing
-    assert done.returncode == 0
-    assert f"warning: {SUMMARY}: " in done.stdout
-    assert "1 call (0 before) with an answer that was recorded for another request: record it again" in done.stdout
+    assert code == 0
+    assert f"warning: {SUMMARY}: " in output
+    assert "1 call (0 before) with an answer that was recorded for another request: record it again" in output
 
 
 def page(comments: dict[str, str]) -> str:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import pytest_llmmetrics.bill.bill
-import pytest_llmmetrics.bill.enforcing
-import pytest_llmmetrics.bill.session  # noqa: F401
-
 pytest_plugins = ["pytester"]
 
 APP = """
@@ -26,11 +22,10 @@ OPTIONS = [(), ("--llm-metrics",), ("--llm-gate",)]
 
 
 @pytest.fixture
-def suite(pytester):
+def suite(pytester, session):
     def run(code, *options):
         pytester.makepyfile(app=APP, test_it="import pytest\nfrom app import ask\n" + code)
-        # in this process, which has imported the plugin; xdist needs a subprocess
-        return pytester.runpytest(*("-p", "no:cacheprovider", "-p", "no:asyncio"), *options)
+        return session(*options)
 
     return run
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
+
+from support import SOAK
+
+from pytest_llmmetrics.__main__ import main
 
 pytest_plugins = ["pytester"]
 
@@ -58,10 +61,10 @@ def test_the_same_rows_in_any_way(suite, pytester):
     def rows(report) -> str:
         return json.dumps(report["rows"])
 
-    _, one = suite(SHARDED, "-n0")
-    _, four = suite(SHARDED, "-n4")
-    assert rows(one) == rows(four)
-    assert one["tests"] == four["tests"]
+    _, one = suite(SHARDED)
+    _, workers = suite(SHARDED, "-n4" if SOAK else "-n2", apart=True)
+    assert rows(one) == rows(workers)
+    assert one["tests"] == workers["tests"]
     pytester.makeconftest(SHUFFLE)
     _, shuffled = suite(SHARDED)
     assert rows(one) == rows(shuffled)
@@ -69,8 +72,7 @@ def test_the_same_rows_in_any_way(suite, pytester):
     for n, chosen in enumerate(("test_a and (0 or 1 or 2)", "test_a and not (0 or 1 or 2)", "test_retry")):
         suite(SHARDED, "-k", chosen, f"--llm-report=shard{n}.json")
         shards.append(f"shard{n}.json")
-    done = pytester.run(sys.executable, "-m", "pytest_llmmetrics", "merge", *shards, "-o", "merged.json")
-    assert done.ret == 0, done.stderr.str()
+    assert main(["merge", *shards, "-o", "merged.json"]) == 0
     assert rows(one) == rows(json.loads((pytester.path / "merged.json").read_text("utf8")))
 
 
@@ -84,6 +86,7 @@ def test_a_crashed_worker_is_known(suite):
         "-n1",
         "--llm-gate",
         "--max-worker-restart=0",
+        apart=True,
     )
     assert done.ret == 1
     done.stdout.fnmatch_lines(["*inconclusive: the worker gw0 crashed, and its measured calls are lost*"])
@@ -112,12 +115,13 @@ def test_nothing_is_touched_while_tests_run(suite):
             assert seen == []
         """,
         "-s",
+        apart=True,
     )
     done.assert_outcomes(passed=3)
 
 
 def test_the_controller_alone_meters_nothing(pytester):
     pytester.makepyfile("def test_it(): pass")
-    done = pytester.runpytest_subprocess("-n2", "--llm-metrics", "--llm-report=report.json")
+    done = pytester.runpytest_subprocess("-n1", "--llm-metrics", "--llm-report=report.json")
     assert done.ret == 0
     assert json.loads((pytester.path / "report.json").read_text())["tests"]

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-from support import SOAK
 from support.styles import APP, CHANGES, MOCKS, STYLES, file_of
 
 from llmmetrics.testing import Answer, faults, reply, serve
@@ -19,7 +18,7 @@ pytest_plugins = ["pytester"]
 
 DOC = Path(__file__).resolve().parents[3] / "docs/costs.md"
 
-OPTIONS = ("-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore")
+OPTIONS = ("-q", "-W", "ignore")
 
 
 def provider(request):
@@ -30,8 +29,10 @@ def provider(request):
 
 
 @pytest.fixture
-def suite(pytester):
-    pytest.importorskip("cassetter", reason="cassetter is not installed")
+def suite(pytester, session):
+    for recorder in ("cassetter", "vcr"):
+        # sessions in this process import it once
+        pytest.importorskip(recorder, reason=f"{recorder} is not installed")
     for style, text in STYLES.items():
         (pytester.path / file_of(style)).write_text(text, "utf8")
     pytester.makepyfile(mocks=MOCKS)
@@ -39,33 +40,24 @@ def suite(pytester):
     with serve(answering=provider) as server:
         (pytester.path / "url.txt").write_text(server.url)
         (pytester.path / "app.py").write_text(APP + 'recording = "once"\n', "utf8")
-        assert pytester.runpytest_subprocess(*OPTIONS).ret == 0
+        assert session(*OPTIONS).ret == 0
     (pytester.path / "app.py").write_text(APP + 'recording = "none"\n', "utf8")
-    return pytester
+    return session
 
 
-SOME = {"longer system prompt", "dearer model"}
-"""The changes of `make test`; `make soak` makes all, and writes the table."""
-
-
-@pytest.mark.soak
-def test_every_change_in_every_style(suite):
-    assert suite.runpytest_subprocess(*OPTIONS, "--llm-baseline=create").ret == 0
-    done = suite.runpytest_subprocess(*OPTIONS, "--llm-gate")
+def test_every_change_in_every_style(suite, pytester):
+    assert suite(*OPTIONS, "--llm-baseline=create").ret == 0
+    done = suite(*OPTIONS, "--llm-gate")
     assert done.ret == 0, done.stdout.str()
     table = {}
     for change, words in CHANGES.items():
-        if not (SOAK or change in SOME):
-            continue
-        (suite.path / "change.txt").write_text(change)
-        suite.runpytest_subprocess(*OPTIONS, "--llm-gate", "--llm-report=report.json")
-        report = Report.model_validate_json((suite.path / "report.json").read_text("utf8"))
+        (pytester.path / "change.txt").write_text(change)
+        suite(*OPTIONS, "--llm-gate", "--llm-report=report.json")
+        report = Report.model_validate_json((pytester.path / "report.json").read_text("utf8"))
         table[change] = {style: found(report, file_of(style), words) for style in STYLES}
     lines = [f"| change | {' | '.join(STYLES)} |", f"|---|{'---|' * len(STYLES)}"]
     lines += [f"| {change} | {' | '.join(cells.values())} |" for change, cells in table.items()]
     assert "missed" not in json.dumps(table)
-    if not SOAK:
-        return
     shown = "\n".join(lines)
     text = DOC.read_text("utf8")
     if os.environ.get("UPDATE_DOCS"):

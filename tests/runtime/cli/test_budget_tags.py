@@ -47,6 +47,28 @@ def test_a_month_and_a_day(capsys, url):
     assert json.loads(text)["values"] == [{"value": "acme", "spent_usd": json.loads(text)["values"][0]["spent_usd"]}]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--window", "2026-11"], "--window needs --by TAG"),
+        (["--by", "tenant", "--backend", "b"], "--by TAG and --backend exclude each other"),
+        (["--by", "tennant", "--window", "2026-11"], "no call with the tag 'tennant' has a cost in"),
+        (["--by", "tenant", "--window", "2020-01"], "no call with the tag 'tenant' has a cost in"),
+    ],
+)
+def test_what_cannot_be_shown_is_an_error(capsys, url, arguments, message):
+    assert main(["budget", "show", "--ledger", url, *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_tag_that_the_settings_do_not_count(capsys, url, tmp_path):
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"Attribution": {"Keys": ["tenant", "feature"]}, "Budget": {"Ledger": url}}))
+    assert main(["budget", "show", str(settings), "--by", "tennant"]) == 1
+    assert "'tennant' is not in Attribution.Keys of" in (err := capsys.readouterr().err)
+    assert "tenant, feature" in err
+
+
 @pytest.mark.parametrize("window", ["2026", "2026-13", "2026-02-30", "November", "2026-11-1"])
 def test_what_is_no_month_and_no_day(window):
     with pytest.raises(ConfigError, match="write it as 2026-11"):

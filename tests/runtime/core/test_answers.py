@@ -250,6 +250,20 @@ def test_a_run_that_was_not_asked_for_here(setup):
     assert setup.counted == (0, 0, 0)
 
 
+def test_a_completion_that_xai_defers(setup):
+    done = {"object": "chat.completion", "model": "gpt-5", "choices": [], "usage": RAN}
+    setup.provider.says("POST /chat/completions", {"request_id": "a-1"})
+    setup.provider.says("GET /chat/deferred-completion/a-1", b"", 202)
+    setup.ask("/chat/completions", deferred=True)
+    setup.get("/chat/deferred-completion/a-1")
+    assert setup.counted == (1, 0, 1)
+    assert setup.value("llmmetrics_calls_without_usage_total") == 0
+    setup.provider.says("GET /chat/deferred-completion/a-1", done)
+    setup.get("/chat/deferred-completion/a-1")
+    setup.get("/chat/deferred-completion/a-1")
+    assert setup.counted == (1, 17, 0)
+
+
 def test_too_many_ids_are_forgotten_and_counted(setup, monkeypatch):
     monkeypatch.setattr("llmmetrics.budgets.answers.MOST", 3)
     for n in range(5):

@@ -280,6 +280,28 @@ def test_a_wrong_argument_says_what_to_pass(tries, more, message):
         llmmetrics.first(*tries, **{"meter": Backends().meter, **more})
 
 
+def test_a_function_of_the_wrong_kind_says_which_one_to_use():
+    backends = Backends()
+
+    async def asynchronous():
+        return 1
+
+    with pytest.raises(ConfigError, match=r"'a' returns an awaitable: use `await llmmetrics\.afirst"):
+        llmmetrics.first(("a", asynchronous), meter=backends.meter)
+    with pytest.raises(ConfigError, match=r"'a' returns no awaitable: use llmmetrics\.first"):
+        asyncio.run(llmmetrics.afirst(("a", lambda: 1), meter=backends.meter))
+
+
+@pytest.mark.parametrize("seconds", ["99999999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_that_no_calendar_has_is_a_month(seconds):
+    backends = Backends()
+    backends.answers["a"] = [(429, {"retry-after": seconds})]
+    with pytest.raises(NoBackendAvailable) as caught:
+        backends.first("a")
+    assert caught.value.first_back == START + timedelta(days=31)
+    assert backends.meter.status()[0].tried_at == START + timedelta(days=31)
+
+
 def test_without_a_meter_the_only_one_of_the_process_is_used():
     first, second = Backends(), Backends()
     assert first.meter is not second.meter

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 import llmmetrics
 from llmmetrics import ConfigError, Meter, tags
@@ -114,6 +114,44 @@ def test_a_long_value_is_cut_and_still_itself():
     values = [value for _, value in tagged.costs]
     assert [len(value) for value in values] == [200, 200]
     assert len(set(values)) == 2
+
+
+@pytest.mark.parametrize("value", ["a\ud800", "a\x1b[31m", "a\nb", "a\x00"])
+def test_a_value_that_cannot_be_printed_is_shown_with_a_hash(value):
+    tagged = Tagged()
+    with tags(tenant=value):
+        tagged.call()
+    with tags(tenant=f"{value} "):
+        tagged.call()
+    shown = [value for _, value in tagged.costs]
+    assert len(set(shown)) == 2
+    assert all(each.isprintable() and each.startswith("a?") for each in shown)
+    assert shown[0].encode() in generate_latest(tagged.registry)
+
+
+def test_an_empty_value_is_no_tag():
+    tagged = Tagged()
+    with tags(tenant="acme"), tags(tenant=""):
+        tagged.call()
+    assert tagged.costs == {}
+
+
+def test_a_key_that_is_not_in_the_settings_is_logged_once(caplog):
+    tagged = Tagged()
+    for _ in range(3):
+        with tags(tennant="acme", tenant="acme"):
+            tagged.call()
+    (line,) = [record.message for record in caplog.records if "tennant" in record.message]
+    assert "Attribution.Keys" in line
+    assert tagged.samples("llmmetrics_ignored_tags_total") == {(): 3}
+
+
+def test_keys_that_come_from_data_do_not_fill_the_log(caplog):
+    tagged = Tagged()
+    for number in range(100):
+        with tags(**{f"k{number}": "x"}):
+            tagged.call()
+    assert len([record for record in caplog.records if "Attribution.Keys" in record.message]) == 10
 
 
 def test_hashed_values_are_in_no_metric_and_no_log(caplog):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import tracemalloc
 
 import pytest
 
@@ -124,6 +125,18 @@ def test_an_upload_that_is_no_form_is_not_read():
     reader = UploadReader("application/json", lambda _: True)
     reader.feed(FORM)
     assert reader.lines.broken
+
+
+def test_a_file_that_comes_as_one_piece_is_not_copied():
+    seen = []
+    reader = UploadReader("multipart/form-data; boundary=b", lambda row: seen.append(row["n"]) or True)
+    form = FORM.replace(b'{"n": 0}\n', b'{"n": 0, "text": "%s"}\n' % (b"x" * 1000) * 20_000)
+    tracemalloc.start()
+    reader.feed(form)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen == [0] * 20_000 + list(range(1, 50))
+    assert peak < len(form) / 10
 
 
 def test_an_upload_holds_a_line_at_most():

@@ -50,7 +50,7 @@ client = httpx.Client(transport=meter.transport(httpx.MockTransport(answer)))
 for _ in range(3):
     client.post("https://api.openai.com/v1/chat/completions", json={{"model": "m"}})
 meter.close()
-import llmmetrics.cli.top.keys, llmmetrics.cli.demo.interrupt
+import llmmetrics.cli.top.keys, llmmetrics.system.interrupts
 values = {{sample.name: sample.value for family in registry.collect() for sample in family.samples
           if sample.name in ("llm_tokens_total", "llmmetrics_internal_errors_total")
           and sample.labels.get("token_type", "total") == "total"}}

@@ -44,6 +44,8 @@ BODIES = {
     "run done": ("openai.runs", {"id": "run_1", "status": "completed", "usage": CHAT}, DONE),
     "run expired": ("openai.runs", {"id": "run_1", "status": "expired", "usage": None}, EXPIRED),
     "batch": ("openai.batches", {"id": "batch_1", "status": "validating"}, OPEN),
+    "Together's batch": ("openai.batches", {"job": {"id": "b", "status": "VALIDATING"}, "warning": None}, OPEN),
+    "Together's, done": ("openai.batches", {"id": "b", "status": "COMPLETED", "output_file_id": "f"}, DONE),
     "batch cancelling": ("openai.batches", {"id": "batch_1", "status": "cancelling"}, OPEN),
     "batch expired": ("openai.batches", {"id": "batch_1", "status": "expired"}, EXPIRED),
     "Mistral's": ("mistral.batches", {"id": "j", "status": "QUEUED"}, OPEN),
@@ -143,7 +145,7 @@ def test_a_request_that_fetches(request_line):
     [
         ("GET", "/v1/responses/resp_1/input_items"),
         ("DELETE", "/v1/responses/resp_1"),
-        ("GET", "/v1/batches"),
+        ("GET", "/v1/batches/batch_1/lines"),
         ("GET", "/v1/files/file-1"),
         ("GET", "/v1/models/gpt-5"),
         ("POST", "/v1/responses"),

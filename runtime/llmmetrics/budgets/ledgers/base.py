@@ -227,11 +227,12 @@ class Ledger(Protocol):
         ...
 
     def defer(
-        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
     ) -> Booked:
         """Settle a call whose answer comes later: book `amount` as pending, without a lease, under the answer's id.
 
-        `settle` with the answer's id replaces it. `id` is None for a call without a reservation.
+        `settle` with the answer's id replaces it. `id` is None for a call without a reservation. With the note None,
+        `pending` and `pending_counts` do not list it.
         """
         ...
 

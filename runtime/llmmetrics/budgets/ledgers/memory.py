@@ -93,7 +93,7 @@ class MemoryLedger:
         return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)
 
     def defer(
-        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
     ) -> Booked:
         with self._lock:
             own, moment = self._keys[key], milliseconds(at)
@@ -103,7 +103,8 @@ class MemoryLedger:
                 own.window(window)
                 own.book(moment, amount, Basis.PENDING)
                 own.rows[answer] = MemoryRow(amount, moment, 0, Basis.PENDING)
-                self._answers[answer] = Pending(key, amount, at, note)
+                if note is not None:
+                    self._answers[answer] = Pending(key, amount, at, note)
             if id is not None:
                 self._settle(key, id, 0, Basis.KNOWN, at, window)
             sums = own.window(window)

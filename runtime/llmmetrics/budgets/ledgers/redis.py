@@ -109,15 +109,16 @@ class RedisLedger:
     # answers that come later
 
     def defer(
-        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
     ) -> Booked:
         # three steps, as it may be in three slots: what stops in between leaves too much booked, and never too little
         moment = milliseconds(at)
-        row = json.dumps([key, str(min(amount, MOST)), moment, note])
-        self._about_answers("note", answer.owner, row, key)
+        if note is not None:
+            row = json.dumps([key, str(min(amount, MOST)), moment, note])
+            self._about_answers("note", answer.owner, row, key)
         numbers = f"{min(amount, MOST)} {moment}"
         *about, over = self._run("defer", key, answer, window, moment, numbers, durable=True)
-        if over == "1":
+        if over == "1" and note is not None:
             self._about_answers("answered", answer.owner)
         booked = _booked(about)
         if id is not None:

@@ -139,7 +139,7 @@ class SqliteLedger:
     # answers that come later
 
     def defer(
-        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str
+        self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
     ) -> Booked:
         key, moment, amount = self._prefix + key, milliseconds(at), min(amount, MOST)
 
@@ -152,8 +152,9 @@ class SqliteLedger:
                     (key, *answer, amount, moment, Basis.PENDING.value),
                 )
                 rows.replace(db, key, moment, None, amount, Basis.PENDING)
-                row = (self._prefix, answer.owner, key, amount, moment, note)
-                db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+                if note is not None:
+                    row = (self._prefix, answer.owner, key, amount, moment, note)
+                    db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
             if id is not None:
                 self._settle(db, key, id, 0, Basis.KNOWN, moment)
             return _booked(rows.opened(db, key, window), first, replaced=False)

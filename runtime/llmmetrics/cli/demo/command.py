@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.live import Live
 
 from llmmetrics.cli.demo.clock import MovedClock, served
-from llmmetrics.cli.demo.interrupt import stopping
 from llmmetrics.cli.demo.traffic import STEPS, Traffic
 from llmmetrics.cli.top.board import Fitted
 from llmmetrics.cli.top.figures import overview
 from llmmetrics.cli.top.frame import Frame
 from llmmetrics.cli.top.readings import EMPTY, scraped
 from llmmetrics.meter import Meter
+from llmmetrics.system.interrupts import stopping
 from llmmetrics.testing import LoopbackProvider, serve
 from llmmetrics.testing.contract.exposition import parse
 

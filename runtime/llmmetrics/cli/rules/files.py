@@ -22,7 +22,7 @@ def read(path: str) -> Document:
     if path.endswith(".json") or content.lstrip().startswith("{"):
         try:
             return grafana.dashboard(json.loads(content))
-        except (json.JSONDecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:
             if path.endswith(".json"):
                 raise UnreadableError(f"is not JSON ({exc}): correct it first") from None
     try:

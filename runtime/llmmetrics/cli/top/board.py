@@ -15,27 +15,33 @@ from llmmetrics.cli.top.bars import bars, budgets_of
 from llmmetrics.cli.top.cells import NARROW, ONCE, WIDE, TableLine
 from llmmetrics.cli.top.figures import BackendFigures, Overview
 from llmmetrics.cli.top.frame import Frame, Signs, cut, more
+from llmmetrics.cli.top.tags import MOST as MOST_TAGS
+from llmmetrics.cli.top.tags import tag_lines
 
 BROAD = 110
 """Minimum width, in cells, for the columns of models and of errors by type."""
 
 LOW = 8
-"""Minimum number of lines for showing budgets below the backends."""
+"""Minimum number of lines for showing budgets, and then tags, below the backends."""
 
 
 def board(overview: Overview, frame: Frame) -> RenderableType:
     """Draw the whole screen."""
     notes = _notes(overview, frame)
     budgets = budgets_of(overview.backends)
-    room, most = None, len(budgets)
+    room, most, tagged = None, len(budgets), min(len(overview.tags), MOST_TAGS)
     if frame.height is not None:
         # the rest is for the title, the table's head and total, the notes, and an empty line before each part
         room = frame.height - 3 - (len(overview.backends) > 1) - (len(notes) + 1 if notes else 0)
         most = min(most, room // 3 if room >= LOW else 0)
         room -= most + 2 + (most < len(budgets)) if most else 0
+        tagged = min(tagged, room // 3 if room >= LOW else 0)
+        room -= tagged + 2 + (tagged < len(overview.tags)) if tagged else 0
     parts = [_title(overview, frame), Text(), _backends(overview, frame, room)]
     if most:
         parts += [Text(), bars(budgets[:most], len(budgets) - most, frame)]
+    if tagged:
+        parts += [Text(), tag_lines(overview.tags[:tagged], len(overview.tags) - tagged, frame)]
     if notes:
         parts += [Text(), *notes]
     return Group(*parts)

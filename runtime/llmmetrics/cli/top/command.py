@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from llmmetrics.cli.top.frame import Frame
 from llmmetrics.cli.top.keys import END, keys
 from llmmetrics.cli.top.readings import EMPTY, ScrapeWindow, is_ours, scraped
 from llmmetrics.errors import ConfigError
+from llmmetrics.system.interrupts import stopping
 from llmmetrics.testing.contract.exposition import Page
 from llmmetrics.testing.contract.scraping import ScrapeError, UnreachableError, address, fetched
 
@@ -66,11 +66,8 @@ def _page(parts: SplitResult) -> Page:
 def _watch(
     console: Console, parts: SplitResult, window: ScrapeWindow, interval: float, clock: Callable[[], float]
 ) -> None:
-    # restore the terminal also after a signal; some shells start programs with Ctrl-C ignored
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.default_int_handler)
     trouble = ""
-    with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+    with stopping() as interrupted, keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         hint = "Ctrl-C quits" if pressed is None else "q quits"
 
         def draw() -> ConsoleDimensions:
@@ -81,11 +78,11 @@ def _watch(
             live.update(Fitted(overview(window), frame), refresh=True)
             return size
 
-        while True:
+        while not interrupted():
             drawn = draw()
             due = time.monotonic() + interval
             while (left := due - time.monotonic()) > 0:
-                if (pressed or _slept)(min(left, PATIENCE)) in QUIT:
+                if (pressed or _slept)(min(left, PATIENCE)) in QUIT or interrupted():
                     return
                 if console.size != drawn:
                     drawn = draw()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llmmetrics.cli.top.quantiles import Latency, quantile
 from llmmetrics.cli.top.readings import ScrapeWindow, Series
+from llmmetrics.cli.top.tag_figures import TagFigures, tags_of
 
 _KINDS = ("status", "token_type", "error_type", "limit_type", "reason", "le")
 _FAILED = ("failure", "timeout")
@@ -90,6 +91,8 @@ class Overview(NamedTuple):
     all: CallFigures
     unread: int
     """The number of unreadable lines on the last page."""
+    tags: tuple[TagFigures, ...]
+    """Sorted, the most expensive first."""
 
 
 def overview(window: ScrapeWindow) -> Overview:
@@ -98,13 +101,15 @@ def overview(window: ScrapeWindow) -> Overview:
     alone = first is last
     seconds = None if alone else max(last.at - first.at, 1e-3)
     growth = {each: last.grown[each] - first.grown.get(each, 0.0) for each in window.values}
-    groups = _by_backend(window.values, window.values if alone else growth)
+    grown = window.values if alone else growth
+    groups = _by_backend(window.values, grown)
     backends = (_backend(name, models, seconds) for name, models in groups.items())
     return Overview(
         seconds,
         tuple(sorted(backends, key=lambda each: (*_busy(each.all), each.name))),
         _figures([sides for models in groups.values() for sides in models.values()], seconds),
         window.unread,
+        tags_of(window.values, grown, seconds),
     )
 
 

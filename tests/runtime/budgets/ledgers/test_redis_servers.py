@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from redis import Redis
+from support import whose_money
 from support.ledger_calls import balance, reserve, settle
 from support.redis_fleets import cluster_fleet, sentinel_fleet
 from support.relays import Relay
@@ -61,10 +62,12 @@ def test_a_program_starts_while_its_servers_are_away(scheme):
 
 
 @pytest.mark.parametrize("fleet_of", [sentinel_fleet, cluster_fleet], ids=["sentinel", "cluster"])
-def test_the_verbs(tmp_path, fleet_of):
+def test_the_verbs_and_runs_tags_and_failover(tmp_path, fleet_of):
     with fleet_of(tmp_path) as fleet:
         for durability in ("normal", "replicated"):
             spend(fleet.url, durability)
+            sides = (whose_money.Side(fleet.url, f"money-{durability}", durability) for _ in range(2))
+            whose_money.play(*sides)
 
 
 def spend(url, durability):

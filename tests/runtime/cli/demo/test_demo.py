@@ -17,8 +17,8 @@ import pytest
 from support.servers import free_port, get, running, until
 
 from llmmetrics.cli.demo.clock import MovedClock, served
-from llmmetrics.cli.demo.interrupt import stopping
 from llmmetrics.cli.main import main
+from llmmetrics.system.interrupts import stopping
 
 DEMO = [sys.executable, "-m", "llmmetrics", "demo"]
 FAMILIES = (

@@ -43,7 +43,7 @@ def cost(usd, backend="a", model="m"):
 def drawn(seen, width=80, height=None, **frame):
     console = Console(width=width, height=height or 100, file=None, color_system=None)
     with console.capture() as captured:
-        console.print(board(seen, Frame(URL, width, height, live=True, **frame)))
+        console.print(board(seen, Frame(URL, width, height, **{"live": True, **frame})))
     return captured.get()
 
 
@@ -287,3 +287,40 @@ def test_nothing_called_yet():
 )
 def test_amounts(say, values):
     assert {value: say(value) for value in values} == values
+
+
+def tagged(usd, value, key="tenant", backend="a"):
+    return f'llm_tagged_cost_usd_total{{key="{key}",value="{value}",backend="{backend}"}} {usd}'
+
+
+def tokens_of(n, value, key="tenant"):
+    labels = f'key="{key}",value="{value}",backend="a",token_type="total"'
+    return f"llm_tagged_tokens_total{{{labels}}} {n}"
+
+
+def test_the_tags_that_cost_most_in_the_window_come_first():
+    before = [calls(1), tagged(100, "old"), tagged(1, "acme"), tagged(1, "acme", backend="b"), tokens_of(7, "free")]
+    after = [calls(2), tagged(100, "old"), tagged(2, "acme"), tagged(3, "acme", backend="b"), tokens_of(9, "free")]
+    seen = overview(window(before, after))
+    assert [(tag.value, tag.hourly, tag.cost, tag.tokens) for tag in seen.tags] == [
+        ("acme", 3 / 2 * 3600, 5, 0),
+        ("old", 0, 100, 0),
+        ("free", None, None, 9),
+    ]
+    lines = drawn(seen).splitlines()
+    first = next(n for n, line in enumerate(lines) if line.split()[:1] == ["tag"])
+    assert [line.split() for line in lines[first + 1 : first + 4]] == [
+        ["tenant=acme", "0", "$5,400.00", "$5.00"],
+        ["tenant=old", "0", "$0", "$100.00"],
+        ["tenant=free", "9", "-", "unknown"],
+    ]
+    assert "$/hour" not in drawn(overview(window(after)), live=False).splitlines()[first]
+
+
+@pytest.mark.parametrize("height", range(8, 30))
+def test_tags_never_push_anything_off_the_screen(height):
+    lines = [calls(5, name) for name in "abcdef"] + [tagged(n, f"t{n}\\u001b") for n in range(30)]
+    text = drawn(overview(window([], lines)), 80, height)
+    assert len(text.splitlines()) <= height
+    assert all(cell_len(line) <= 80 for line in text.splitlines())
+    assert ("tenant=t29" in text) is (height >= 14), text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 
 import pytest
 from support.metrics_pages import KINDS, serving
@@ -92,6 +93,29 @@ def test_whatever_ends_it_the_terminal_is_as_before(ending):
         assert termios.tcgetattr(screen.theirs) == screen.before
         screen.end()
     assert screen.wrote.endswith(b"\x1b[?1049l")
+    assert b"Traceback" not in screen.wrote
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_page_that_does_not_come():
+    from support.terminal import terminal
+
+    asked, answer = [], Event()
+
+    def slow(_):
+        asked.append(1)
+        if len(asked) > 1:
+            answer.wait(60)
+        return page(CLASSIC)(_)
+
+    with serving(slow) as url, terminal([*TOP, url, "--interval", "0.1"]) as screen:
+        until(lambda: len(asked) > 1, "the second scrape")
+        screen.press("\x03")
+        with pytest.raises(subprocess.TimeoutExpired):
+            screen.process.wait(1)
+        screen.press("\x03")
+        assert screen.process.wait(60) == 0
+        answer.set()
+        screen.end()
     assert b"Traceback" not in screen.wrote
 
 
