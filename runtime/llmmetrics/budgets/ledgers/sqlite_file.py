@@ -31,7 +31,7 @@ _PAGE = 1024
 _WAL_PAGES = 4000
 """Pages after which SQLite moves the write-ahead log into the file."""
 
-_of_parents: list[sqlite3.Cursor] = []
+_of_parents: list[sqlite3.Connection] = []
 """Connections of a process that this one was forked off. They are never closed: that would touch the parent's locks."""
 
 
@@ -44,8 +44,7 @@ class SqliteFile:
         self._text = str(path)
         self._durability = durability
         self._lock = RLock()
-        self._cursor: sqlite3.Cursor | None = None
-        """One for all statements: a new one takes a tenth of a statement's time."""
+        self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._identity: tuple[int, int] | None = None
         try:
@@ -83,8 +82,8 @@ class SqliteFile:
         """Do something in a transaction, whole or not at all. Raises `LedgerError`."""
         try:
             with self._lock:
-                if self._cursor is not None and self._cursor.connection.in_transaction:
-                    return self._nested(self._cursor.connection.cursor(), act)
+                if self._connection is not None and self._connection.in_transaction:
+                    return self._nested(self._connection.cursor(), act)
                 with self._file_lock:
                     return self._transaction(act)
         except (sqlite3.Error, OSError) as exc:
@@ -103,7 +102,7 @@ class SqliteFile:
         return done
 
     def _nested(self, db: sqlite3.Cursor, act: Callable[[sqlite3.Cursor], T]) -> T:
-        """Do something within this thread's own transaction: the garbage collector has just closed an answer."""
+        """Do something within this thread's own transaction: a signal's handler has just made a call."""
         db.execute("SAVEPOINT nested")
         try:
             done = act(db)
@@ -117,17 +116,18 @@ class SqliteFile:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            if self._cursor is not None and self._pid == processes.pid:
-                self._cursor.connection.close()
-            self._cursor = None
+            if self._connection is not None and self._pid == processes.pid:
+                self._connection.close()
+            self._connection = None
             self._file_lock.close()
 
     def _db(self) -> sqlite3.Cursor:
-        if self._cursor is not None and self._pid == processes.pid and self._identity == _identity(self._text):
-            return self._cursor
-        if self._cursor is not None:
-            self._cursor.connection.close()
-            self._cursor = None
+        """Return a cursor for all statements of a question: a new one takes a tenth of a statement's time."""
+        if self._connection is not None and self._pid == processes.pid and self._identity == _identity(self._text):
+            return self._connection.cursor()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # SQLite gives its other files the mode of this one
         private_files.create(self._path)
@@ -145,25 +145,25 @@ class SqliteFile:
             db.close()
             raise
         before, self._identity = self._identity, _identity(self._text)
-        self._cursor, self._pid = db.cursor(), processes.pid
+        self._connection, self._pid = db, processes.pid
         if before not in (None, self._identity):
             raise ReplacedError(f"{self.name} was deleted or replaced while this process used it: it is opened again")
-        return self._cursor
+        return db.cursor()
 
     def _at_rest(self) -> Callable[[], object] | None:
         """Close the connection before a fork: SQLite's state must not cross one, least of all in mid-transaction."""
         if not self._lock.acquire(timeout=_PATIENCE):
             return None
         # a fork in a signal handler may interrupt this thread's own transaction
-        if self._cursor is not None and not self._cursor.connection.in_transaction:
-            self._cursor.connection.close()
-            self._cursor = None
+        if self._connection is not None and not self._connection.in_transaction:
+            self._connection.close()
+            self._connection = None
         return self._lock.release
 
     def _forked(self) -> None:
-        if self._cursor is not None:
-            _of_parents.append(self._cursor)
-        self._lock, self._cursor = RLock(), None
+        if self._connection is not None:
+            _of_parents.append(self._connection)
+        self._lock, self._connection = RLock(), None
         self._file_lock.forked()
 
 
