@@ -21,7 +21,7 @@ from respx.models import AllMockedAssertionError
 
 from llmmetrics.testing import Answer, Reply, Request, serve
 from llmmetrics.testing.harness import Script, is_llm_request
-from pytest_llmmetrics.stand_ins import standing_in
+from pytest_llmmetrics.stand_ins.standing import standing_in
 
 __all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
 
@@ -32,12 +32,16 @@ CORES = ("httpcore", "httpcore2")
 def answering(script: Script) -> Iterator[None]:
     """Answer every LLM request of this process through httpx, httpx2, urllib3 or aiohttp; let other requests pass."""
     with ExitStack() as stack:
-        stack.enter_context(standing_in(script.answer))
+        stack.enter_context(standing_in(script.answer, _is_llm_place))
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
             router.route().mock(side_effect=_answerer(script, router, import_module(core)))
             stack.enter_context(router)
         yield
+
+
+def _is_llm_place(host: str, port: int | None) -> bool:
+    return is_llm_request("GET", host, port, "/")
 
 
 def _answerer(

@@ -1,15 +1,21 @@
-"""Takes a body apart into its texts, and puts it together again: JSON, events, JSON lines, forms, multipart. Pure.
+"""Takes a body apart into its texts, and puts it together again. Pure.
+
+It knows JSON, events, JSON lines, forms, multipart and the event streams of AWS.
 
 A document is what JSON gives, with `Nested` in the place of a text that is a document itself.
 """
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
+
+from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, messages_of
 
 _BOUNDARY = "boundary"
 _BOUNDARY_OF = re.compile(r"boundary=\"?([^\";,\s]{1,200})")
@@ -49,6 +55,8 @@ def parsed(text: str, content_type: str = "") -> Any:
         return _multipart(text, boundary[1])
     if kind == "application/x-www-form-urlencoded":
         return _form(text)
+    if kind == CONTENT_TYPE:
+        return _aws_stream(text.encode("utf8", "surrogateescape")) or text
     return value if (value := _json(text)) is not None else _stream(text)
 
 
@@ -92,6 +100,8 @@ def opened(value: Any) -> Any:
         return {name: opened(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [opened(each) for each in value]
+    if isinstance(value, bytes):
+        return _aws_stream(value) or value
     return parsed(value) if isinstance(value, str) and ("{" in value or "data:" in value) else value
 
 
@@ -117,6 +127,37 @@ def _stream(text: str) -> Any:
         return "".join(head + body + tail for (head, _, tail), body in zip(split, bodies, strict=True))
 
     return Nested(text, [body for _, body, _ in split], write, is_stream=True)
+
+
+def _aws_stream(body: bytes) -> Nested | None:
+    """Return the payloads of an event stream of AWS; None: it is none."""
+    messages = messages_of(body)
+    if not messages:
+        return None
+
+    def write(payloads: Sequence[str]) -> str:
+        pairs = zip(messages, payloads, strict=True)
+        raw = b"".join(bytes(each._replace(payload=text.encode("utf8", "surrogateescape"))) for each, text in pairs)
+        return raw.decode("utf8", "surrogateescape")
+
+    return Nested("", [_payload(each.payload) for each in messages], write, is_stream=True)
+
+
+def _payload(payload: bytes) -> Any:
+    """Return the document of a payload: Bedrock's `InvokeModel` has JSON in the base64 of its field `bytes`."""
+    text = payload.decode("utf8", "surrogateescape")
+    document = _json(text)
+    if document is None:
+        return text
+    fields = document.document
+    if not isinstance(fields, dict) or not isinstance(fields.get("bytes"), str):
+        return document
+    try:
+        inner = b64decode(fields["bytes"]).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return document
+    held = Nested(fields["bytes"], parsed(inner), lambda made: b64encode(str(made).encode()).decode())
+    return document._replace(document={**fields, "bytes": held})
 
 
 def _line(line: str) -> tuple[str, Any, str]:

@@ -1,7 +1,8 @@
-"""Patches the transports of httpx and httpx2: a replay stands between the client and vcrpy, vcrpy before the network.
+"""Plays at every HTTP library, below every meter, so that a meter sees a replay as it sees the network.
 
-vcrpy replaces the methods of the transports' classes, so a meter above them sees a replay as it sees the network.
-Our own patch of the same methods wraps vcrpy's.
+vcrpy replaces the methods of the transports' classes of httpx and httpx2; our own patch of the same methods wraps
+vcrpy's. In urllib3 and aiohttp a stand-in answers where they connect. vcrpy's own patches of the two are not used: they
+read an answer to its end before the caller gets it, and keep a body that aiohttp makes as an object.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from unittest import mock
 import vcr
 from vcr.request import Request
 
+from pytest_llmmetrics.cassettes.live import LiveAnswer
 from pytest_llmmetrics.cassettes.replay import MARK, Replay
+from pytest_llmmetrics.cassettes.sockets import tape
+from pytest_llmmetrics.stand_ins.standing import patched, standing_in
 
 _FAMILIES = ("httpx", "httpx2")
 _IN_PROCESS = (
@@ -49,12 +53,16 @@ def opened(replay: Replay) -> Iterator[Any]:
         record_mode="new_episodes" if replay.recording else "none",
         match_on=["interaction"],
         before_record_request=replay.request,
+        skip_patchers=("requests", "boto3", "urllib3", "aiohttp"),
     )
     recorder.register_matcher("interaction", _same)
     recorder.register_persister(_Memory(replay))
     with ExitStack() as stack:
         cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
         replay.played = cassette.play_counts
+        stack.enter_context(standing_in(replay.answer_to, lambda _host, _port: True, replay.sockets.find))
+        if replay.recording:
+            patched(tape.MODULE, lambda module: tape.patches(module, replay.sockets.tape), stack)
         for owner, name, original in spared:
             stack.enter_context(mock.patch.object(owner, name, original))
         for library, owner, name, make, original in real:
@@ -118,9 +126,9 @@ def _door(replay: Replay, inner: Callable[..., Any], real: Callable[..., Any], l
                 live.read()
                 live.close()
             except library.HTTPError as exc:
-                replay.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
+                replay.silent(card, exc)
             else:
-                replay.compare(card, live)
+                replay.compare(card, _whole(live))
         return replay.answer(request, response, library, asynchronous=False)
 
     return handle_request
@@ -141,12 +149,16 @@ def _async_door(
                 await live.aread()
                 await live.aclose()
             except library.HTTPError as exc:
-                replay.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
+                replay.silent(card, exc)
             else:
-                replay.compare(card, live)
+                replay.compare(card, _whole(live))
         return replay.answer(request, response, library, asynchronous=True)
 
     return handle_async_request
+
+
+def _whole(answer: Any) -> LiveAnswer:
+    return LiveAnswer(answer.status_code, answer.headers.get("content-type", ""), answer.content)
 
 
 def _readable(replay: Replay, request: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llmmetrics.testing.harness import json_of
+from pytest_llmmetrics.cassettes.aws_messages import messages_of
 
 Shape = dict[str, frozenset[str]]
 
@@ -34,6 +36,10 @@ def shape(body: bytes) -> Shape:
 
 
 def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
+    if messages := messages_of(body):
+        for each in messages:
+            yield from _documents(_payload(each.payload))
+        return
     document = json_of(body)
     if document is not None:
         yield "", document
@@ -53,6 +59,15 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         # the number of pings is random
         if kind != "ping":
             yield f"{kind} " if isinstance(kind, str) and kind else "", value
+
+
+def _payload(payload: bytes) -> bytes:
+    """Return the JSON of a message: Bedrock's `InvokeModel` has it in base64."""
+    document = json_of(payload)
+    try:
+        return b64decode(document["bytes"])
+    except (ValueError, KeyError, TypeError):
+        return payload
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Reads and writes cassette files: vcrpy's format, with two additions that vcrpy ignores.
+"""Reads and writes cassette files: vcrpy's format, with three additions that vcrpy ignores.
 
 The key `fault` of an interaction is an exception that the client gets. `metadata` says where the cassette is from and
-how its requests are matched.
+how its requests are matched. `sockets` are WebSockets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
+
+from pytest_llmmetrics.cassettes.sockets import form
+from pytest_llmmetrics.cassettes.sockets.form import SocketExchange
 
 MATCHES = ("body", "api", "provider")
 WHENS = ("headers", "body")
@@ -55,6 +58,7 @@ class Cassette:
     name: str
     interactions: tuple[Interaction, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sockets: tuple[SocketExchange, ...] = ()
 
     @property
     def match(self) -> str:
@@ -97,13 +101,28 @@ def parse(text: str, name: str) -> Cassette:
         raise CassetteError(
             f"cassette {name} is incomplete, or not a cassette: it does not end with `version: 1`. Record it again"
         )
-    rows, metadata = doc.get("interactions"), doc.get("metadata") or {}
-    if not isinstance(rows, list) or not rows or not isinstance(metadata, dict):
+    rows, metadata, sockets = doc.get("interactions"), doc.get("metadata") or {}, doc.get("sockets") or []
+    if (
+        not isinstance(rows, list)
+        or not isinstance(sockets, list)
+        or not isinstance(metadata, dict)
+        or not rows + sockets
+    ):
         raise CassetteError(f"cassette {name} has no interactions: delete it and record it again")
     _one_of(name, "metadata.match", metadata.get("match", "body"), MATCHES)
     return Cassette(
-        name, tuple(_interaction(row, f"{name}: interactions[{n}]") for n, row in enumerate(rows)), metadata
+        name,
+        tuple(_interaction(row, f"{name}: interactions[{n}]") for n, row in enumerate(rows)),
+        metadata,
+        tuple(_socket(row, f"{name}: sockets[{n}]") for n, row in enumerate(sockets)),
     )
+
+
+def _socket(row: Any, where: str) -> SocketExchange:
+    try:
+        return form.parsed(row)
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise CassetteError(f"cassette {where} is no WebSocket: {exc!r} is missing or wrong. Record it again") from None
 
 
 def _interaction(row: Any, where: str) -> Interaction:
@@ -151,9 +170,14 @@ def _text(dumper: Any, value: str) -> Any:
 _Dumper.add_representer(str, _text)
 
 
-def dump(interactions: Sequence[Interaction], metadata: Mapping[str, Any]) -> str:
+def dump(
+    interactions: Sequence[Interaction], metadata: Mapping[str, Any], sockets: Sequence[SocketExchange] = ()
+) -> str:
     """Return the text of a cassette: deterministic, with sorted keys and no wrapped lines."""
-    doc = {"interactions": [_row(each) for each in interactions], "metadata": dict(metadata), "version": 1}
+    doc: dict[str, Any] = {"interactions": [_row(each) for each in interactions], "metadata": dict(metadata)}
+    if sockets:
+        doc["sockets"] = list(map(form.row_of, sockets))
+    doc["version"] = 1
     return str(yaml.dump(doc, Dumper=_Dumper, allow_unicode=True, width=10**9))
 
 

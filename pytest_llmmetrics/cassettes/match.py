@@ -58,7 +58,9 @@ def question_of(request: Mapping[str, Any], opaque: Collection[str] = ()) -> Que
         body.encode() if isinstance(body, str) else body, str(kind[0] if isinstance(kind, list) else kind), opaque
     )
     return Question(
-        request["method"], scrub.url(request["uri"], opaque), kept.encode() if isinstance(kept, str) else kept or b""
+        request["method"].upper(),
+        scrub.url(request["uri"], opaque),
+        kept.encode() if isinstance(kept, str) else kept or b"",
     )
 
 
@@ -72,7 +74,7 @@ def differences(request: Question, recorded: Question, match: str) -> list[Diffe
         changes += _where(request, to, recorded, at)
         if to.model != at.model:
             changes.append(Difference("model", at.model, to.model))
-        changes += _values(request.json, recorded.json, "body")
+        changes += values(request.json, recorded.json, "body")
         if to.stream != at.stream and not any(each.path == "body.stream" for each in changes):
             changes.append(Difference("stream", at.stream, to.stream))
         return changes
@@ -106,13 +108,14 @@ def _whose(to: Target, at: Target) -> Iterator[Difference]:
         yield Difference("format", at.vendor, to.vendor)
 
 
-def _values(request: Any, recorded: Any, path: str) -> Iterator[Difference]:
+def values(request: Any, recorded: Any, path: str) -> Iterator[Difference]:
+    """Yield the differences of two JSON values."""
     if isinstance(request, dict) and isinstance(recorded, dict):
         for key in sorted(request.keys() | recorded.keys()):
-            yield from _values(_field(request, key), _field(recorded, key), f"{path}.{key}")
+            yield from values(_field(request, key), _field(recorded, key), f"{path}.{key}")
     elif isinstance(request, list) and isinstance(recorded, list):
         for n in range(max(len(request), len(recorded))):
-            yield from _values(_at(request, n), _at(recorded, n), f"{path}[{n}]")
+            yield from values(_at(request, n), _at(recorded, n), f"{path}[{n}]")
     elif request != recorded or isinstance(request, bool) != isinstance(recorded, bool):
         yield Difference(path, recorded, request)
 

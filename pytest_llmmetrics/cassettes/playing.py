@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from pytest_llmmetrics.cassettes.files import Cassette, CassetteError, Interacti
 from pytest_llmmetrics.cassettes.marks import refuse_rivals, wanted
 from pytest_llmmetrics.cassettes.match import Deck
 from pytest_llmmetrics.cassettes.replay import MARK, Replay
+from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
+from pytest_llmmetrics.cassettes.sockets.form import SocketExchange
 from pytest_llmmetrics.network import denied, sentence
 
 
@@ -39,8 +42,9 @@ class LlmCassette:
         self._own = [place for place in places if place != self._shipped]
         self._target = self._to_record() if self.mode in ("once", "all") else None
         self.kept: tuple[Interaction, ...] = ()
+        self._kept_sockets: tuple[SocketExchange, ...] = ()
         self._metadata: dict[str, object] = {}
-        self._written = 0
+        self._written: tuple[int, list[SocketExchange]] = (0, [])
         self._guarded = (
             self._target is None and self.mode != "verify" and item.config.getoption("llm_network", "auto") != "allow"
         )
@@ -49,6 +53,7 @@ class LlmCassette:
         self._opaque = {*self.wanted.opaque, *(name for each in self._cassettes for name in each.opaque)}
         self.replay = Replay(
             Deck(self._cassettes, self._opaque),
+            [SocketCard(each, n, row) for each in self._cassettes for n, row in enumerate(each.sockets)],
             opaque=self._opaque,
             recording=self._target is not None,
             verifying=self.mode == "verify",
@@ -76,12 +81,13 @@ class LlmCassette:
         cassette = cassette_files.read(path, name)
         if self._shipped not in path.parents:
             opaque = [*self.wanted.opaque, *cassette.opaque]
-            if secrets := recording.findings(cassette.interactions, path.read_text("utf8"), opaque):
+            if secrets := recording.findings(cassette, path.read_text("utf8"), opaque):
                 raise CassetteError(f"cassette {name} contains a secret: {recording.advice(secrets)}")
         if is_target and self.mode == "all":
             return None
         if is_target:
-            self.kept, self._metadata = cassette.interactions, dict(cassette.metadata)
+            self.kept, self._kept_sockets = cassette.interactions, cassette.sockets
+            self._metadata = dict(cassette.metadata)
         return cassette
 
     @contextmanager
@@ -96,36 +102,51 @@ class LlmCassette:
 
     @property
     def play_count(self) -> int:
-        """The number of requests that the cassettes answered."""
-        return sum(self.replay.played.values())
+        """The number of requests and WebSockets that the cassettes answered."""
+        return sum(self.replay.played.values()) + sum(self.replay.sockets.played.values())
 
     def write(self) -> None:
         """Write the new interactions. Raises `CassetteError` if they contain a secret."""
         if self._target is None:
             return
-        pairs = [
-            (request, response)
-            for request, response in zip(self._vcr.requests, self._vcr.responses, strict=True)
-            if MARK not in request.headers
-        ]
-        if len(pairs) == self._written:
+        pairs, sockets = self._recorded(), self.replay.sockets.recorded()
+        if (len(pairs), sockets) == self._written:
             return
-        self._written = len(pairs)
+        self._written = (len(pairs), sockets)
         name, path = self._target
         responses = [response for _, response in pairs]
         recorded = recording.interactions([request for request, _ in pairs], responses, self._opaque)
-        known = {**recording.answered_credentials(responses, self._opaque), **self.replay.credentials}
+        asked = {**self.replay.credentials, **self.replay.sockets.credentials}
+        known = {**recording.answered_credentials(responses, self._opaque), **asked}
         # time.time, not datetime.now: every tool that freezes time patches it
         today = datetime.fromtimestamp(time.time(), UTC).date()
         text = recording.text_of(
             name,
             [*self.kept, *recorded],
             self._metadata,
+            [*self._kept_sockets, *sockets],
             credentials=known,
             opaque=self.wanted.opaque,
             today=today,
         )
         cassette_files.write(path, text)
+
+    def cut(self) -> Iterator[str]:
+        """Say which requests have an answer that did not come to its end."""
+        for each in self.replay.received:
+            if each.response is None:
+                request = each.request
+                yield (
+                    f"{request.method} {request.uri} was not recorded: its answer did not come to its end. Read the "
+                    "answer to its end while it is recorded"
+                )
+
+    def _recorded(self) -> list[tuple[Any, Any]]:
+        """Return the new requests with their answers, in the order of the requests."""
+        made = [(each.request, each.response) for each in self.replay.received]
+        pairs = zip(self._vcr.requests, self._vcr.responses, strict=True)
+        new = [pair for pair in (*pairs, *made) if pair[1] is not None and MARK not in pair[0].headers]
+        return sorted(new, key=lambda pair: int(pair[0].number))
 
     def problems(self) -> list[str]:
         """List what went wrong, including what the code under test has swallowed."""
@@ -174,6 +195,7 @@ def conclude(played: LlmCassette, failure: BaseException | None) -> None:
         played.write()
     except CassetteError as exc:
         problems.append(str(exc))
+    problems += played.cut()
     if not problems and (unused := played.unused()):
         problems.append(unused)
     if problems:

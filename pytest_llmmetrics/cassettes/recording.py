@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_llmmetrics.cassettes import scrub
-from pytest_llmmetrics.cassettes.files import CassetteError, Interaction, dump
+from pytest_llmmetrics.cassettes.files import Cassette, CassetteError, Interaction, dump
 from pytest_llmmetrics.cassettes.secrets import SuspectedSecret, scan
+from pytest_llmmetrics.cassettes.sockets.comparing import secrets_in
+from pytest_llmmetrics.cassettes.sockets.form import SocketExchange
 
 _SHOWN = 5
 
@@ -37,7 +39,7 @@ def _interaction(request: Any, response: Mapping[str, Any], opaque: Collection[s
     }
     status, raw = response["status"], response["body"]["string"]
     body = _decoded(raw, response["headers"], str(request.uri))
-    kind = next((str(value) for name, value in response["headers"].items() if name.lower() == "content-type"), "")
+    kind = _header(response["headers"], "content-type")
     answered = {
         "status": {"code": status["code"], "message": status.get("message") or ""},
         "headers": scrub.response_headers(response["headers"]),
@@ -48,16 +50,21 @@ def _interaction(request: Any, response: Mapping[str, Any], opaque: Collection[s
 
 def _decoded(raw: bytes, headers: Mapping[str, Any], where: str) -> bytes:
     """Return a body without its content encoding; the header is dropped too."""
-    encoding = next((value for name, value in headers.items() if name.lower() == "content-encoding"), None)
-    if not encoding:
+    value = _header(headers, "content-encoding")
+    if not value:
         return raw
     library = _library()
-    value = ", ".join(encoding) if isinstance(encoding, list) else str(encoding)
     try:
         decoded: bytes = library.Response(200, headers={"content-encoding": value}, content=raw).content
     except Exception as exc:
         raise CassetteError(f"{where} answered in the encoding {value}, which cannot be decoded: {exc}") from None
     return decoded
+
+
+def _header(headers: Mapping[str, Any], wanted: str) -> str:
+    """Return the value of a header, or an empty text."""
+    value = next((value for name, value in headers.items() if name.lower() == wanted), "")
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _library() -> Any:
@@ -71,19 +78,21 @@ def text_of(
     name: str,
     kept: Sequence[Interaction],
     metadata: Mapping[str, Any],
+    sockets: Sequence[SocketExchange] = (),
     *,
     credentials: Mapping[str, str] | None = None,
     opaque: Collection[str] = (),
     today: date,
 ) -> str:
     """Return the cassette's text. Raises `CassetteError` if it contains something like a secret."""
-    hosts = sorted({f"{parts.scheme}://{parts.netloc}" for each in kept for parts in [urlsplit(each.request["uri"])]})
+    addresses = [*(str(each.request["uri"]) for each in kept), *(each.uri for each in sockets)]
+    hosts = sorted({f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, addresses)})
     header: dict[str, Any] = {"match": "body", **metadata, "date": today.isoformat(), "source": ", ".join(hosts)}
     spared = {*opaque, *header.get("opaque", ())}
     if spared:
         header["opaque"] = sorted(spared)
-    text = dump(kept, header)
-    if secrets := scan(_document(kept), text, credentials, spared):
+    text = dump(kept, header, sockets)
+    if secrets := [*secrets_in(sockets, credentials, spared), *scan(_document(kept), text, credentials, spared)]:
         raise CassetteError(f"cassette {name} was not written: {advice(secrets)}")
     return text
 
@@ -92,9 +101,12 @@ def _document(kept: Sequence[Interaction]) -> Mapping[str, Any]:
     return {"interactions": [{"request": each.request, "response": each.response} for each in kept]}
 
 
-def findings(kept: Sequence[Interaction], text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
+def findings(cassette: Cassette, text: str, opaque: Collection[str]) -> list[SuspectedSecret]:
     """Find what looks like a secret in an existing cassette."""
-    return scan(_document(kept), text, None, opaque)
+    return [
+        *secrets_in(cassette.sockets, None, opaque),
+        *scan(_document(cassette.interactions), text, None, opaque),
+    ]
 
 
 def advice(secrets: Sequence[SuspectedSecret]) -> str:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import count
 from threading import Lock
 from typing import Any
 
+from vcr.request import Request as VcrRequest
+
+from llmmetrics.testing import Reply, Request
 from llmmetrics.testing.harness import Target, target_of
-from pytest_llmmetrics.cassettes import drift, scrub, streams
+from pytest_llmmetrics.cassettes import drift, live, scrub, streams
+from pytest_llmmetrics.cassettes.live import LiveAnswer
 from pytest_llmmetrics.cassettes.match import Card, Deck, Question
+from pytest_llmmetrics.cassettes.received import Received
+from pytest_llmmetrics.cassettes.replies import reply_of
+from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
+from pytest_llmmetrics.cassettes.sockets.playing import SocketReplay
+from pytest_llmmetrics.stand_ins.messages import Passed
 
 MARK = "x-llmmetrics-interaction"
 """The header with an interaction's number in the deck, inside vcrpy only. No client sees it."""
@@ -25,6 +36,7 @@ class Replay:
     def __init__(
         self,
         deck: Deck,
+        sockets: Sequence[SocketCard] = (),
         *,
         recording: bool = False,
         verifying: bool = False,
@@ -41,8 +53,12 @@ class Replay:
         self.drifts: list[str] = []
         self.credentials: dict[str, str] = {}
         """Values of the requests that must not be in a cassette, each with what it was."""
-        self.played: Mapping[int, int] = {}
-        """How often each interaction was played, counted by vcrpy."""
+        self.played: Counter[int] = Counter()
+        """How often each interaction was played; vcrpy counts too."""
+        self.received: list[Received] = []
+        """What urllib3 and aiohttp have recorded."""
+        self._order = count()
+        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording)
         self.turn = Lock()
         self._pass_foreign = pass_foreign
         self._hosts = {card.question.target.host for card in deck.cards}
@@ -56,26 +72,75 @@ class Replay:
             # a request of the deck
             return request
         body = request.body
-        kind = str(request.headers.get("content-type", ""))
-        kept = scrub.request_body(body if isinstance(body, bytes) else None, kind, self.opaque)
-        question = Question(
-            request.method, scrub.url(request.uri, self.opaque), kept.encode() if isinstance(kept, str) else kept or b""
+        question = self._question(
+            request.method, request.uri, request.headers, body if isinstance(body, bytes) else b""
         )
         if self._foreign(question.target):
             return None
+        number = self._choose(question)
+        self._note(request.uri, request.headers)
+        request.uri, request.body = question.url, question.body
+        request.headers = scrub.request_headers(dict(request.headers))
+        if number is not None:
+            request.headers[MARK] = str(number)
+        elif not hasattr(request, "number"):
+            # vcrpy calls this several times for a request
+            request.number = next(self._order)
+        return request
+
+    def answer_to(self, request: Request) -> Reply | Passed:
+        """Return the recorded reply to a request of urllib3 or aiohttp, or let it pass: it is foreign, or recorded.
+
+        Raises `CassetteMissError`.
+        """
+        query = f"?{request.query}" if request.query else ""
+        url = f"{request.scheme}://{request.host}{request.path}{query}"
+        question = self._question(request.method, url, request.headers, request.body)
+        if self._foreign(question.target):
+            return Passed(lambda _: None)
+        # choosing and playing are one step, or two threads would play the same interaction
+        with self.turn:
+            number = self._choose(question)
+            if number is not None:
+                self.played[number] += 1
+        if number is None:
+            self._note(url, request.headers)
+            return Passed(self._received(question, request.headers).raw.extend)
+        card = self.deck.cards[number]
+        if self._verifies(card):
+            try:
+                self.compare(card, live.ask(request))
+            except OSError as exc:
+                self.silent(card, exc)
+        return reply_of(card.interaction)
+
+    def _question(self, method: str, url: str, headers: Mapping[str, Any], body: bytes) -> Question:
+        kept = scrub.request_body(body, str(headers.get("content-type", "")), self.opaque)
+        return Question(
+            method.upper(), scrub.url(url, self.opaque), kept.encode() if isinstance(kept, str) else kept or b""
+        )
+
+    def _choose(self, question: Question) -> int | None:
+        """Return the number of the interaction to play; None: the answer is to be recorded."""
         number = self.deck.choose(question, self.played)
         if number is None and not self.recording:
             why = self.deck.why_none(question)
             if why not in self.problems:
                 self.problems.append(why)
             raise CassetteMissError(why)
+        return number
+
+    def _note(self, url: str, headers: Mapping[str, Any]) -> None:
+        """Note the values that must not be in a recording."""
         if self.recording:
-            self.credentials.update(scrub.credentials(request.uri, dict(request.headers), self.opaque))
-        request.uri, request.body = question.url, kept
-        request.headers = scrub.request_headers(dict(request.headers))
-        if number is not None:
-            request.headers[MARK] = str(number)
-        return request
+            self.credentials.update(scrub.credentials(url, dict(headers), self.opaque))
+
+    def _received(self, question: Question, headers: Mapping[str, str]) -> Received:
+        request = VcrRequest(question.method, question.url, question.body, scrub.request_headers(headers))
+        request.number = next(self._order)
+        received = Received(request)
+        self.received.append(received)
+        return received
 
     def foreign(self, request: Any) -> bool:
         """Tell whether a request is not an LLM call."""
@@ -83,7 +148,7 @@ class Replay:
 
     def _foreign(self, target: Target) -> bool:
         """Tell whether a request is not an LLM call and goes to this machine or another mock."""
-        if target.api is not None or target.provider is not None or target.host in self._hosts:
+        if target.api or target.fetches or target.provider or target.host in self._hosts:
             return False
         return self._pass_foreign or _is_loopback(target.host)
 
@@ -108,26 +173,32 @@ class Replay:
     def to_verify(self, response: Any) -> Card | None:
         """Return the interaction to compare with a live answer; None: it is not verified."""
         card = self.deck.cards[int(response.headers[MARK])] if MARK in response.headers else None
-        if not self.verifying or card is None or card.interaction.fault or card.cassette.match == "provider":
-            return None
-        return card
+        return card if card is not None and self._verifies(card) else None
 
-    def compare(self, card: Card, live: Any) -> None:
+    def _verifies(self, card: Card) -> bool:
+        return self.verifying and not card.interaction.fault and card.cassette.match != "provider"
+
+    def compare(self, card: Card, answer: LiveAnswer) -> None:
         """Record how the shape of the complete live answer differs from the recorded one."""
         recorded = card.interaction.response
-        before, now = int(recorded["status"]["code"]), live.status_code
-        if before != now:
-            self.drifts.append(f"{card}: status: was {before}, is {now}")
+        before = int(recorded["status"]["code"])
+        if before != answer.status_code:
+            self.drifts.append(f"{card}: status: was {before}, is {answer.status_code}")
             return
         body = recorded["body"]["string"]
         # a live key that is a UUID was recorded as a placeholder
-        kept = scrub.response_body(live.content, live.headers.get("content-type", ""), self.opaque)
+        kept = scrub.response_body(answer.content, answer.content_type, self.opaque)
         shapes = (drift.shape(each.encode() if isinstance(each, str) else each) for each in (body, kept))
         self.drifts += [f"{card}: {each}" for each in drift.compare(*shapes)]
 
-    def unplayed(self) -> Iterator[Card]:
-        """Yield the interactions that no request has used."""
+    def silent(self, card: Card, exc: Exception) -> None:
+        """Record that the live endpoint did not answer."""
+        self.drifts.append(f"{card}: the live endpoint did not answer: {type(exc).__name__}")
+
+    def unplayed(self) -> Iterator[Card | SocketCard]:
+        """Yield the interactions that no request has used, and the WebSockets that were not opened."""
         yield from self.deck.unplayed(self.played)
+        yield from self.sockets.unplayed()
 
 
 def _is_loopback(host: str) -> bool:

@@ -49,10 +49,12 @@ _WORD = re.compile(r"\S+")
 _SCRUBBED_IN_URL = quote(SCRUBBED, safe="")
 
 
-def url(address: str, opaque: Collection[str] = ()) -> str:
-    """Return a URL without user name and password, and with the listed query parameters only."""
+def url(address: str, opaque: Collection[str] = (), more: Collection[str] = ()) -> str:
+    """Return a URL without user name and password, and with the listed query parameters and `more` of them only."""
     parts = urlsplit(address)
-    kept = [(name, _leaf(name, value, opaque)) for name, value in parse_qsl(parts.query) if name in QUERY]
+    kept = [
+        (name, _leaf(name, value, opaque)) for name, value in parse_qsl(parts.query) if name in QUERY or name in more
+    ]
     path = "/".join(map(_segment, parts.path.replace(_SCRUBBED_IN_URL, SCRUBBED).split("/")))
     query = urlencode(sorted(kept), safe="[]")
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, query, ""))

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, messages_of
+
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _LINE = re.compile(rb".*?(?:\n|\Z)", re.DOTALL)
 _BOUNDARIES = {
@@ -22,8 +24,14 @@ _BOUNDARIES = {
 
 
 def split(content_type: str, body: bytes) -> list[bytes]:
-    """Split a body into chunks: Server-Sent Events by event, JSON streams by line; other bodies are one chunk."""
-    boundary = _BOUNDARIES.get(content_type.partition(";")[0].strip().lower())
+    """Split a body into chunks: Server-Sent Events by event, JSON streams by line, event streams of AWS by message.
+
+    Other bodies are one chunk.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == CONTENT_TYPE and (messages := messages_of(body)):
+        return list(map(bytes, messages))
+    boundary = _BOUNDARIES.get(kind)
     if boundary is None:
         return [body] if body else []
     return [piece for piece in boundary.findall(body) if piece]

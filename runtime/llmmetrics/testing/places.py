@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmmetrics import wire
 from llmmetrics.core import engine
+from llmmetrics.reading.sockets import socket_of
 from llmmetrics.wire.hosts import Origin, provider_of
 
 _HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names, not binds
@@ -23,6 +24,11 @@ def is_llm_request(method: str, host: str, port: int | None, path: str) -> bool:
     if provider_of(Origin("https", host.lower(), port)) is not None or host.lower() in _configured():
         return True
     return wire.claim(method, host, path) is not None or wire.fetch(method, host, path, wire.ANY) is not None
+
+
+def is_llm_socket(host: str, path: str) -> bool:
+    """Return whether a WebSocket to this host and path carries LLM calls."""
+    return socket_of(host, path) is not None
 
 
 def _configured() -> set[str]:

@@ -140,7 +140,7 @@ class _ProviderHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, path, query, headers, self._body(headers), headers.get("host", ""))
+        request = Request(self.command, path, query, headers, self._body(headers), headers.get("host", ""), "http")
         self._send(self.server.provider.answer(request))
 
     do_GET = do_DELETE = do_PUT = do_POST  # noqa: N815 - http.server's names

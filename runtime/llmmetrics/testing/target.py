@@ -22,6 +22,8 @@ class Target(NamedTuple):
     """The vendor of the format, on any host."""
     model: str | None
     stream: bool
+    fetches: bool = False
+    """Whether it fetches an answer that comes later."""
 
 
 def target_of(method: str, url: str, body: bytes = b"") -> Target:
@@ -32,6 +34,7 @@ def target_of(method: str, url: str, body: bytes = b"") -> Target:
     provider = provider_of(Origin(parts.scheme, name, parts.port))
     claimed = wire.claim(method, name, path, provider)
     if claimed is None:
-        return Target(host, path, provider, None, None, None, stream=False)
+        fetches = wire.fetch(method, name, path, wire.ANY) is not None
+        return Target(host, path, provider, None, None, None, stream=False, fetches=fetches)
     model, stream = wire.asked(claimed, body)
     return Target(host, path, provider, claimed.format.id, claimed.format.vendor, model, stream)

@@ -25,6 +25,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
     host: str = ""
+    scheme: str = "https"
 
     @cached_property
     def json(self) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Reads requests of HTTP/1.1 and writes replies, as a server does. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from llmmetrics.testing import Reply, Request
+
+
+class Passed(NamedTuple):
+    """The decision to send a request to the network. `see` gets every piece of the answer's bytes."""
+
+    see: Callable[[bytes], object]
+
+
+Answer = Callable[[Request], Reply | Passed]
+"""Answers a request, or lets it pass. An exception reaches the caller of the library."""
+
+Takes = Callable[[str, int | None], bool]
+"""Tells whether the connections to this host and port are answered."""
+
+
+def request_of(raw: bytes, scheme: str, host: str) -> Request | None:
+    """Read a request; None if it is not complete."""
+    head, blank, rest = raw.partition(b"\r\n\r\n")
+    if not blank:
+        return None
+    first, *lines = head.decode("latin1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = _unchunked(rest) if headers.get("transfer-encoding", "").lower() == "chunked" else rest
+    if body is None or len(body) < int(headers.get("content-length", 0)):
+        return None
+    method, target, _ = first.split(" ", 2)
+    if not target.startswith("/"):
+        # the form for a proxy: http://host/path
+        scheme, _, rest_of = target.partition("://")
+        target = "/" + rest_of.partition("/")[2]
+    path, _, query = target.partition("?")
+    return Request(method, path, query, headers, body, headers.get("host", host), scheme)
+
+
+def _unchunked(rest: bytes) -> bytes | None:
+    parts: list[bytes] = []
+    while b"\r\n" in rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16)
+        if length == 0:
+            return b"".join(parts)
+        if len(rest) < length + 2:
+            return None
+        parts.append(rest[:length])
+        rest = rest[length + 2 :]
+    return None
+
+
+def pieces_of(reply: Reply) -> Iterator[bytes]:
+    """Yield the reply's bytes up to the point where the fault ends it."""
+    yield _head(reply)
+    for chunk in reply.passing:
+        yield b"%x\r\n%b\r\n" % (len(chunk), chunk) if reply.stream else chunk
+    if reply.stream and reply.cut_after is None and reply.stall_after is None:
+        yield b"0\r\n\r\n"
+
+
+def _head(reply: Reply) -> bytes:
+    frame = "transfer-encoding: chunked" if reply.stream else f"content-length: {sum(map(len, reply.chunks))}"
+    lines = [f"HTTP/1.1 {reply.status} Simulated", *(f"{name}: {value}" for name, value in reply.headers)]
+    return "\r\n".join([*lines, frame, "connection: close", "", ""]).encode("latin1")
+
+
+def is_dns(reply: Reply) -> bool:
+    """Tell whether the reply is a name that does not resolve."""
+    return "Name or service" in reply.says
+
+
+def is_tls(reply: Reply) -> bool:
+    """Tell whether the reply is a certificate that is not accepted."""
+    return reply.raises == "ConnectError" and "CERTIFICATE" in reply.says.upper()

@@ -1,0 +1,150 @@
+"""A peer inside urllib3, and so inside requests and boto3.
+
+A connection gets a socket that holds what is written to it until the request is complete. Then it answers, and urllib3
+parses the reply and raises its own exceptions; or it connects for real, and shows what comes back.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from llmmetrics.testing import Reply
+from pytest_llmmetrics.stand_ins.messages import Answer, Passed, Takes, is_dns, is_tls, pieces_of, request_of
+
+
+def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[Any], str, Any]]:
+    """Yield the methods to replace, with the new ones."""
+    for kind in (module.HTTPConnection, module.HTTPSConnection):
+        yield kind, "connect", _connect(kind.connect, answer, takes)
+
+
+def _connect(original: Callable[[Any], None], answer: Answer, takes: Takes) -> Any:
+    def connect(self: Any) -> None:
+        # of a tunnel through a proxy, its end
+        host, port = self._tunnel_host or self.host, self._tunnel_port if self._tunnel_host else self.port
+        if not takes(host, port):
+            original(self)
+            return
+        self.sock = _HeldSocket(self, original, answer)
+        # no warning of a certificate that nothing has checked
+        self.is_verified = True
+
+    return connect
+
+
+class _HeldSocket:
+    """A socket that answers what is written to it, or passes it to a real one."""
+
+    def __init__(self, connection: Any, connect: Callable[[Any], None], answer: Answer) -> None:
+        self._connection = connection
+        self._connect = connect
+        self._answer = answer
+        self._written = b""
+        self._real: Any = None
+        self._timeout: float | None = None
+
+    def sendall(self, data: Any) -> None:
+        self._written += bytes(data)
+
+    def makefile(self, *_: Any, **__: Any) -> Any:
+        connection = self._connection
+        scheme = "https" if hasattr(connection, "assert_hostname") else "http"
+        written, self._written = self._written, b""
+        request = request_of(written, scheme, connection.host)
+        if request is None:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        reply = self._answer(request)
+        if isinstance(reply, Passed):
+            return self._passing(written, reply)
+        _raise_for(reply, connection)
+        return io.BufferedReader(_ReplyBody(reply))
+
+    def _passing(self, written: bytes, passed: Passed) -> Any:
+        if self._real is None:
+            self._connect(self._connection)
+            # the next request on this connection may have an answer here
+            self._real, self._connection.sock = self._connection.sock, self
+        self._real.settimeout(self._timeout)
+        self._real.sendall(written)
+        return io.BufferedReader(_SeenBody(self._real.makefile("rb", 0), passed))
+
+    def settimeout(self, seconds: Any) -> None:
+        """Keep it for a real socket; of a reply, a fault decides what times out."""
+        self._timeout = seconds
+
+    def setsockopt(self, *_: Any) -> None:
+        """Ignore it: urllib3 sets the options of a real socket before it connects."""
+
+    def shutdown(self, *how: Any) -> None:
+        if self._real is not None:
+            self._real.shutdown(*how)
+
+    def close(self) -> None:
+        if self._real is not None:
+            self._real.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._real is None:
+            raise AttributeError(name)
+        return getattr(self._real, name)
+
+
+class _ReplyBody(io.RawIOBase):
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._left = pieces_of(reply)
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._held = self._held or next(self._left, b"")
+        if not self._held and self._reply.stall_after is not None:
+            raise TimeoutError("timed out")
+        size = min(len(buffer), len(self._held))
+        buffer[:size], self._held = self._held[:size], self._held[size:]
+        return size
+
+
+class _SeenBody(io.RawIOBase):
+    """A real answer's bytes, which are shown when they are read."""
+
+    def __init__(self, inner: Any, passed: Passed) -> None:
+        self._inner = inner
+        self._passed = passed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = int(self._inner.readinto(buffer) or 0)
+        self._passed.see(bytes(buffer[:size]))
+        return size
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+def _raise_for(reply: Reply, connection: Any) -> None:
+    if not reply.raises:
+        return
+    from socket import gaierror
+
+    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+    if reply.raises in ("ConnectTimeout", "PoolTimeout"):
+        raise ConnectTimeoutError(connection, f"Connection to {connection.host} timed out")
+    if reply.raises in ("ReadTimeout", "WriteTimeout"):
+        raise TimeoutError(reply.says)
+    if is_tls(reply):
+        raise ssl.SSLCertVerificationError(1, reply.says)
+    if is_dns(reply):
+        raise NameResolutionError(connection.host, connection, gaierror(-2, "Name or service not known"))
+    if reply.raises == "ConnectError":
+        raise NewConnectionError(connection, f"Failed to establish a new connection: {reply.says}")
+    raise ConnectionResetError(104, "Connection reset by peer")
