@@ -133,8 +133,7 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage |
     try:
         body = request.content
     except Exception:
-        # a streamed request body cannot be read twice; only a form is known without its uploads
-        body = without_uploads(getattr(request, "stream", None))
+        body = _streamed_body(request)
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is None:
         return None
@@ -143,6 +142,18 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage |
     if isinstance(call, Call) and (not body or body.startswith(b"--")):
         call.request_size = _length(request.headers)
     return call
+
+
+def _streamed_body(request: Any) -> bytes:
+    """Return the body of a request that has only its stream: a followed redirect has that of the first request.
+
+    A stream in general cannot be read twice: of a form, all but its uploads is known, of others nothing.
+    """
+    stream = getattr(request, "stream", None)
+    library = library_of(request, "Request")
+    if library is not None and isinstance(stream, library.ByteStream):
+        return b"".join(stream)
+    return without_uploads(stream)
 
 
 def _length(headers: Any) -> int:
