@@ -60,7 +60,7 @@ def parsed(kind: type[D], text: str, name: str) -> D:
 
 def _check_kinds(rows: Iterable[Row], name: str) -> None:
     for row in rows:
-        for buckets in (row.tokens, row.estimated, row.wire_tokens):
+        for buckets in (*row.used, row.billed):
             try:
                 usage(buckets)
             except KeyError as exc:
