@@ -67,8 +67,6 @@ class Call:
     """Why its usage is not known."""
     all_tags: Mapping[str, str] = MappingProxyType({})
     """Its tags as the caller has set them."""
-    hashes_tags = False
-    """Whether only hashes of the tags' values are shown."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     gated = False
