@@ -28,7 +28,7 @@ from llmmetrics.wire.format import (
     wire_cost,
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
-from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
+from llmmetrics.wire.hosted_tools import IMAGES, has_fees, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.later import AnswerState, LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
@@ -210,7 +210,7 @@ def _responded(body: Doc) -> Reading:
     if reading.usage is None or type(tools) is not dict:
         return reading
     own = plus(reading.usage, tool_fees(tools))
-    drawn = image_tokens(mapping(tools.get("image_gen")))
+    drawn = image_tokens(mapping(tools.get(IMAGES)))
     if not drawn.total:
         return reading._replace(usage=own)
     hosted = (mapping(each) for each in items(body.get("tools")))
