@@ -6,18 +6,21 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from threading import RLock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
+from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock, uptime_of
 
 T = TypeVar("T")
+A = TypeVar("A", Standing, Balance)
 Args = TypeVarTuple("Args")
 
 PATIENCE = 1.0
@@ -65,6 +68,8 @@ class ResilientLedger:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self.ledger = ledger
+        self._is_here = isinstance(ledger, MemoryLedger) and not journal
+        """Whether the ledger is this process's own memory: it is never away, and what it has lost the process has."""
         self._journal = journal
         self._clock = clock
         self._uptime = uptime_of(clock)
@@ -82,25 +87,29 @@ class ResilientLedger:
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
+        if self._is_here:
+            return self.ledger.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
         known = self.seen(key, window)
         asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
         answer = _Seen.of(standing)
         if answer < known:
-            if self._is_new_loss(key, window, answer):
-                self._ask(self._send_again)
-                # what it still had has counted once
-                standing = self._ask(self.ledger.reserve, *asked)
-                answer = _Seen.of(standing)
-            self._accept(key, window, known, answer)
+            # what it still has counts once
+            standing = self._ask(self._recover, key, window, known, partial(self.ledger.reserve, *asked))
         elif answer > known:
             self._note(key, window, answer)
         return standing
 
-    def settle(self, entry: Entry) -> int | None:
-        """Book an entry; return what its window has spent now. None if the ledger is away: the entry waits."""
+    def settle(self, entry: Entry, window: Window) -> int | None:
+        """Book an entry in the window that it was admitted in; return what that has spent now.
+
+        None if the ledger is away: the entry waits.
+        """
+        if self._is_here:
+            key, id, amount, admitted, basis = entry
+            return self.ledger.settle(key, id, amount, basis, admitted, window).spent
         try:
-            return self._ask(self._settle_first, entry)
+            return self._ask(self._settle_first, entry, window)
         except LedgerError:
             self._journal.append(entry)
             return None
@@ -205,11 +214,10 @@ class ResilientLedger:
         """Return the highest answer about this window."""
         return self._seen.get((key, window), _NOTHING)
 
-    def _settle_first(self, entry: Entry) -> int:
+    def _settle_first(self, entry: Entry, window: Window) -> int:
         """Book an entry that the ledger was never asked to book."""
-        window = self._window_of(entry.key, entry.admitted)
         known = self.seen(entry.key, window)
-        # not `_settle`, which would look for the window, and note the answer, once more
+        # not `_settle`, which would note the answer once more
         booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
         self._remember(entry)
         self._booked(entry, window, known, booked)
@@ -268,20 +276,26 @@ class ResilientLedger:
             return
         for key, window in {(each.key, self._window_of(each.key, each.admitted)) for each in waiting}:
             known = self.seen(key, window)
-            if known == _NOTHING:
-                continue
-            answer = self._answer(key, window)
-            if answer < known:
-                if self._is_new_loss(key, window, answer):
-                    self._send_again()
-                    answer = self._answer(key, window)
-                self._accept(key, window, known, answer)
+            ask = partial(self.ledger.balance, key, window, self._uptime())
+            if known != _NOTHING and _Seen.of(ask()) < known:
+                self._recover(key, window, known, ask)
         self._journal.replay(self._settle, backlog)
 
-    def _answer(self, key: str, window: Window) -> _Seen:
-        return _Seen.of(self.ledger.balance(key, window, self._uptime()))
-
     # a ledger that has lost something
+
+    def _recover(self, key: str, window: Window, known: _Seen, ask: Callable[[], A]) -> A:
+        """Ask again, and then after sending again, a ledger whose answer was lower than a known one.
+
+        Raises `LedgerError` if it still is.
+        """
+        # an old master that has come back empty may have answered, as long as its Sentinels have not named another
+        self.ledger.look_again()
+        answer = ask()
+        if _Seen.of(answer) < known and self._is_new_loss(key, window, _Seen.of(answer)):
+            self._send_again()
+            answer = ask()
+        self._accept(key, window, known, _Seen.of(answer))
+        return answer
 
     def _is_new_loss(self, key: str, window: Window, answer: _Seen) -> bool:
         """Check whether bookings were not sent again yet for this loss: doing so at every call would not help."""

@@ -26,7 +26,6 @@ from llmmetrics.testing import serve
         (429, "rate_limit"),
         (401, "auth"),
         (503, "api_error"),
-        (504, "timeout"),
         (httpx.ConnectError("refused"), "network"),
         (httpx.ReadTimeout("slow"), "timeout"),
     ],
