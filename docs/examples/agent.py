@@ -5,6 +5,7 @@ Needs LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is, and OP
 
 import os
 import sys
+from typing import Any
 
 import openai
 
@@ -13,12 +14,12 @@ import llmmetrics
 meter = llmmetrics.Meter.from_settings({"Backends": [{"Name": "openai", "BaseUrl": os.environ["LLM_BASE_URL"]}]})
 client = meter.wrap(openai.OpenAI(base_url=os.environ["LLM_BASE_URL"]))
 
-SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
+SEARCH: Any = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
 
 
 def agent(task: str) -> str:
     """Work on a task until it is done, or until its budget is spent."""
-    messages = [{"role": "user", "content": task}]
+    messages: list[Any] = [{"role": "user", "content": task}]
     with llmmetrics.spending(usd="0.50", calls=20) as run:
         try:
             while True:

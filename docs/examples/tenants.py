@@ -4,7 +4,9 @@ Needs LLM_BASE_URL: https://api.openai.com/v1, or wherever your model is; for a 
 """
 
 import os
+from collections.abc import MutableMapping
 from functools import cache
+from typing import Any
 
 import openai
 from fastapi import FastAPI, Request
@@ -30,7 +32,7 @@ meter = llmmetrics.Meter.from_settings(
 llmmetrics.instrument(meter)
 
 
-def tenant(scope):
+def tenant(scope: MutableMapping[str, Any]) -> str | None:
     """Return the tenant of a request. Clients cannot choose it: it follows from their key."""
     key = dict(scope["headers"]).get(b"x-api-key", b"").decode("latin1")
     return TENANTS.get(key)

@@ -5,6 +5,7 @@ Needs LLM_BASE_URL and OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY.
 
 import os
 import sys
+from typing import Any
 
 import anthropic
 import openai
@@ -30,7 +31,7 @@ claude = meter.wrap(anthropic.Anthropic(timeout=20, max_retries=0))
 
 def answer(question: str) -> str:
     """Return the answer of the first provider that answers."""
-    messages = [{"role": "user", "content": question}]
+    messages: list[Any] = [{"role": "user", "content": question}]
 
     def ask_gpt() -> str | None:
         reply = gpt.chat.completions.create(model="gpt-4o-mini", max_tokens=500, messages=messages)
@@ -38,7 +39,7 @@ def answer(question: str) -> str:
 
     def ask_claude() -> str | None:
         reply = claude.messages.create(model="claude-haiku-4-5", max_tokens=500, messages=messages)
-        return reply.content[0].text
+        return "".join(block.text for block in reply.content if block.type == "text")
 
     return llmmetrics.first(("gpt", ask_gpt), ("claude", ask_claude), deadline=60) or ""
 
