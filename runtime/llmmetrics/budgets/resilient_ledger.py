@@ -12,6 +12,7 @@ from llmmetrics.budgets.acknowledged import NOTHING, Acknowledged, Seen
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
+from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system.clock import Clock, uptime_of
@@ -46,6 +47,8 @@ class ResilientLedger:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self.ledger = ledger
+        self._is_here = isinstance(ledger, MemoryLedger) and not journal
+        """Whether the ledger is this process's own memory: it is never away, and what it has lost the process has."""
         self._journal = journal
         self._clock = clock
         self._uptime = uptime_of(clock)
@@ -58,6 +61,8 @@ class ResilientLedger:
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
+        if self._is_here:
+            return self.ledger.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
         known = self._acknowledged.seen(key, window)
         asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
@@ -69,10 +74,16 @@ class ResilientLedger:
             self._acknowledged.note(key, window, answer)
         return standing
 
-    def settle(self, entry: Entry) -> int | None:
-        """Book an entry; return what its window has spent now. None if the ledger is away: the entry waits."""
+    def settle(self, entry: Entry, window: Window) -> int | None:
+        """Book an entry in the window that it was admitted in; return what that has spent now.
+
+        None if the ledger is away: the entry waits.
+        """
+        if self._is_here:
+            key, id, amount, admitted, basis = entry
+            return self.ledger.settle(key, id, amount, basis, admitted, window).spent
         try:
-            return self._ask(self._settle_first, entry)
+            return self._ask(self._settle_first, entry, window)
         except LedgerError:
             self._journal.append(entry)
             return None
@@ -167,11 +178,10 @@ class ResilientLedger:
             with suppress(LedgerError):
                 self._ask(lambda: None, backlog=None)
 
-    def _settle_first(self, entry: Entry) -> int:
+    def _settle_first(self, entry: Entry, window: Window) -> int:
         """Book an entry that the ledger was never asked to book."""
-        window = self._window_of(entry.key, entry.admitted)
         known = self._acknowledged.seen(entry.key, window)
-        # not `_settle`, which would look for the window, and note the answer, once more
+        # not `_settle`, which would note the answer once more
         booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
         self._acknowledged.remember(entry)
         self._booked(entry, window, known, booked)

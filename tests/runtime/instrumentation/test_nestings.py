@@ -130,7 +130,6 @@ def test_calls_are_what_the_server_got(meter, count, counted, name, shape, scrip
     assert counted() == {"success": 1, **({"failure": failures} if failures else {})}
     assert count("llm_errors_total", error_type="network") == script.count("reset")
     assert count("llm_errors_total", error_type="api_error") == script.count("busy")
-    labels = {"backend": "openai", "model": MODEL}
-    assert count("llm_tokens_total", token_type="completion", **labels) == 45
+    assert count("llm_tokens_total", token_type="completion", model=MODEL) == 45
     assert count("llm_active_requests") == 0
     assert count("llmmetrics_unmetered_connections_total") == 0
