@@ -3,9 +3,9 @@
 `python benchmarks/ratios.py` prints every row. With `--check` it prints those of calls and of a scrape, and its exit
 status is 1 if one is more than 25 % above `ratios.toml`. `--update` writes that file.
 
-The bytecodes of a call are counted (`bytecodes.py`): no other program changes them. But they are not all: a set that is
-made of types is one bytecode, and slower than five look-ups. Other programs only ever make a block of calls slower. So a row takes the fast blocks among many short ones, of the
-metered and of the plain client in turns.
+Other programs only ever make a block of calls slower. So a row takes the fast blocks among many short ones, of the
+metered and of the plain client in turns. No other program changes the rows of `bytecodes.py`; but they are not the
+whole time: to make a set of types is a few bytecodes, and slower than five look-ups.
 """
 
 from __future__ import annotations
