@@ -26,7 +26,7 @@ from pytest_llmmetrics.stand_ins.messages import (
 
 _WHILE_READING = ("ReadTimeout", "WriteTimeout")
 _NEARLY = 0.999
-"""Of a timeout of the whole request: aiohttp's own timer must not come first, as its end could not be told."""
+"""Of a timeout: aiohttp's own timer must not come first, as its end could not be told from the caller's."""
 _BODY = 1
 """The piece after the head."""
 
@@ -63,8 +63,8 @@ def _limit(timeout: Any, raises: str) -> float | None:
     """Return how long aiohttp waits until it raises this; None: without end."""
     names = ("sock_read",) if raises in _WHILE_READING else ("connect", "sock_connect")
     known = [seconds for name in names if (seconds := getattr(timeout, name))]
-    known += [timeout.total * _NEARLY] if timeout.total else []
-    return min(known, default=None)
+    known += [timeout.total] if timeout.total else []
+    return min(known) * _NEARLY if known else None
 
 
 async def _request(req: Any) -> Request:
