@@ -62,10 +62,11 @@ class Memory(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
 
 
 def new_meter(limit: int | None = None) -> Meter:
-    """Make a meter with one backend, `b`, which has a price and perhaps a limit in USD."""
+    """Make a meter with one backend, `b`, which has a price and perhaps a limit in USD. It counts the tag `tenant`."""
     prices = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}
     backend = {"Name": "b", "Type": "OpenAI", "MaxSpendUsd": limit, **prices}
-    return Meter.from_settings({"Budget": {"Ledger": "memory://"}, "Backends": [backend]}, registry=CollectorRegistry())
+    settings = {"Budget": {"Ledger": "memory://"}, "Attribution": {"Keys": ["tenant"]}, "Backends": [backend]}
+    return Meter.from_settings(settings, registry=CollectorRegistry())
 
 
 def drain(client: httpx2.Client) -> None:

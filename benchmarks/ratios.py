@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import scale
-from memory_wire import CHUNKS, Memory, answer, block, events, new_meter
+from memory_wire import CHUNKS, Block, Memory, answer, block, events, new_meter
+
+from llmmetrics import tags
 
 COMMITTED = Path(__file__).with_name("ratios.toml")
 HEADER = """\
@@ -38,7 +40,13 @@ def fast(times: list[float]) -> float:
 
 
 def added(
-    chunks: list[bytes], rounds: int, calls: int, *, asynchronous: bool, limit: int | None = None, metered: bool = True
+    chunks: list[bytes],
+    rounds: int,
+    calls: int,
+    *,
+    asynchronous: bool,
+    limit: int | None = None,
+    metered: bool = True,
 ) -> tuple[float, float]:
     """Return the seconds of a plain call, and what a metered one takes on top."""
     meter = new_meter(limit)
@@ -51,6 +59,25 @@ def added(
     return base, fast([each for _, each in times]) - base
 
 
+def tag(rounds: int, *, asynchronous: bool) -> float:
+    """Return what a metered call with a tag takes on top of a plain one, to what one without a tag does."""
+
+    def wrapped() -> Block:
+        meter = new_meter()
+        transport = (meter.async_transport if asynchronous else meter.transport)(Memory(answer(1400)), backend="b")
+        return block(transport, asynchronous=asynchronous)
+
+    plain, bare, tagged = block(Memory(answer(1400)), asynchronous=asynchronous), wrapped(), wrapped()
+    times = []
+    for n in range(rounds + 1):
+        with tags(tenant="acme"):
+            row = tagged(5)
+        # the first round is for warming up
+        times += [(plain(5), bare(5), row)] if n else []
+    base, without, with_tag = (fast([each[n] for each in times]) for n in range(3))
+    return (with_tag - base) / (without - base)
+
+
 def calls(rounds: int) -> Iterator[tuple[str, float]]:
     """Yield the rows of calls."""
     base, noise = added(answer(1400), rounds, 5, asynchronous=False, metered=False)
@@ -61,6 +88,7 @@ def calls(rounds: int) -> Iterator[tuple[str, float]]:
         yield f"JSON call, {kind}", json / bare
         _, long = added(answer(LONG), rounds, 5, asynchronous=asynchronous)
         yield f"JSON of 200 KB, {kind}, to one of 2 KB", long / json
+        yield f"one tag, {kind}, to a JSON call without", tag(2 * rounds, asynchronous=asynchronous)
         _, limited = added(answer(1400), rounds, 5, asynchronous=asynchronous, limit=1_000_000)
         yield f"memory budget, {kind}, µs a call", (limited - json) * BARE / bare
         _, stream = added(events(), rounds // 4, 1, asynchronous=asynchronous)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from pytest_llmmetrics.bill.documents import DocumentError, read, write
 from pytest_llmmetrics.bill.figures import Cost, money
-from pytest_llmmetrics.bill.gate import INCONCLUSIVE, listed, verdict_of
-from pytest_llmmetrics.bill.limits import LimitError, Rules, limits_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
+from pytest_llmmetrics.bill.judging.limits import LimitError, Rules, limits_of
+from pytest_llmmetrics.bill.judging.verdict import INCONCLUSIVE, listed
 from pytest_llmmetrics.bill.modes import MODES
 from pytest_llmmetrics.bill.offline.comparing import compared
 from pytest_llmmetrics.bill.offline.merging import merged

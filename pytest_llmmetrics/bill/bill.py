@@ -11,7 +11,9 @@ from llmmetrics.testing.prices import PriceBook
 from pytest_llmmetrics.bill.baseline import Baseline, Changes, amended, by_test, unchanged
 from pytest_llmmetrics.bill.documents import DocumentError, check_rows, read, write
 from pytest_llmmetrics.bill.figures import asked_price
-from pytest_llmmetrics.bill.gate import INCONCLUSIVE, Verdict, drifted, other_estimates, verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
+from pytest_llmmetrics.bill.judging.notices import drifted, other_estimates
+from pytest_llmmetrics.bill.judging.verdict import INCONCLUSIVE, Verdict
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.offline import history
 from pytest_llmmetrics.bill.options import Options

@@ -18,8 +18,8 @@ from llmmetrics import Meter, Run, spending
 from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters
 from llmmetrics.testing.prices import Price, PriceBook
-from pytest_llmmetrics.bill.allowances import Allowance, LimitMarkerError, allowance_of, over
 from pytest_llmmetrics.bill.figures import Figures, figures, money
+from pytest_llmmetrics.bill.judging.allowances import Allowance, LimitMarkerError, allowance_of, over
 from pytest_llmmetrics.bill.owners import Owner, named, owners_of
 from pytest_llmmetrics.bill.rows import Row, packed, rows_of, unpacked
 from pytest_llmmetrics.hooks import refuse

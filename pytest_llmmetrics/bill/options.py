@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmmetrics.bill.limits import Rules
+    from pytest_llmmetrics.bill.judging.limits import Rules
 
 MODES = ("report", "warn", "block")
 ACTS = ("create", "fix", "trim")
@@ -151,7 +151,7 @@ def given(config: pytest.Config) -> bool:
 
 def read(config: pytest.Config) -> Options:
     """Read the options. Raises `pytest.UsageError`."""
-    from pytest_llmmetrics.bill.limits import LimitError, Rules, ceiling_of, limits_of
+    from pytest_llmmetrics.bill.judging.limits import LimitError, Rules, ceiling_of, limits_of
 
     values: dict[str, Any] = {}
     for option, ini, _, default, _ in _VALUES:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llmmetrics.testing import CallRecord, prices
 from llmmetrics.testing.prices import PriceBook
@@ -15,6 +15,18 @@ from pytest_llmmetrics.bill.asking.side import AskedSide, Count, Tokens, total
 
 Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Key = tuple[str, str, str, str, str]
+
+
+def _priced_kinds(tokens: Tokens) -> Tokens:
+    try:
+        prices.usage(tokens)
+    except KeyError as exc:
+        raise ValueError(f"this pytest-llmmetrics does not know tokens of the kind {exc}") from None
+    return tokens
+
+
+Buckets = Annotated[Tokens, AfterValidator(_priced_kinds)]
+"""Tokens by the kind that has a price."""
 
 
 class SeenAttempt(NamedTuple):
@@ -75,11 +87,11 @@ class Row(BaseModel):
     """None: a row of a baseline without the asked side, or a part of a call."""
     errors: Tokens = {}
     """Failed attempts, by error type."""
-    tokens: Tokens = {}
+    tokens: Buckets = {}
     """Known tokens that the price book prices."""
-    estimated: Tokens = {}
+    estimated: Buckets = {}
     """Estimated tokens: no usage was received, so they are counted from the request and the received answer."""
-    wire_tokens: Tokens = {}
+    wire_tokens: Buckets = {}
     """Known tokens whose cost is in the answer."""
     wire_usd: Money | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmmetrics.testing import Fault
+from llmmetrics.testing.harness import counted
 from pytest_llmmetrics import faults
 from pytest_llmmetrics.contract.base import ClientContract, each_of
 from pytest_llmmetrics.contract.bench import Bench
@@ -19,10 +20,10 @@ class FailureContract(ClientContract):
     def test_a_fault(self, llm_bench: Bench, fault: Fault) -> None:
         out = self._meet(llm_bench, fault)
         interrupted = llm_bench.wire.attempts[0].interrupted
-        status, error = ("cancelled", None) if interrupted else (fault.status, fault.error_type)
-        counted: dict[LabelValues, float] = {status: 1}
-        counted["success"] = counted.get("success", 0) + out.attempts - 1
-        llm_bench.probe.assert_delta("llm_requests_total", counted)
+        status, error = ("cancelled", None) if interrupted else counted(llm_bench.script.requests[0], fault)
+        calls: dict[LabelValues, float] = {status: 1}
+        calls["success"] = calls.get("success", 0) + out.attempts - 1
+        llm_bench.probe.assert_delta("llm_requests_total", calls)
         llm_bench.probe.assert_delta("llm_errors_total", {error: 1} if error else {})
         self._require_idle(llm_bench)
         if fault.status == "success":

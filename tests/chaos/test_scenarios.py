@@ -14,7 +14,7 @@ from support.chaos.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
-FLEETS = {"sentinel", "cluster"}
+FLEETS = {"sentinel", "sentinel2", "cluster"}
 
 
 def _covers(row):

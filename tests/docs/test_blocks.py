@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.documentation import DOCS, ROOT, Block, blocks, name, pages
+from support.frameworks.table import FRAMEWORKS
 from support.servers import program, redis_server
 from support.shell import Shell, same, shell, told
 
@@ -34,6 +36,7 @@ ELSEWHERE = {
     "docs/formats.md": "tests/runtime/wire/test_register.py",
     "docs/install.md": "tests/installed/test_documents.py",
     "docs/tutorial.md": "tests/docs/test_tutorial.py",
+    **{f"docs/frameworks/{each.page}.md": "tests/frameworks/test_pages.py" for each in FRAMEWORKS.values()},
 }
 """Pages whose blocks have their own test."""
 
@@ -249,7 +252,7 @@ def test_a_file_that_a_page_shows_is_used():
 def test_pages_with_tests_of_their_own():
     for page, test in ELSEWHERE.items():
         assert (ROOT / page).exists()
-        assert Path(page).stem in (ROOT / test).read_text("utf8")
+        assert {Path(page).stem, Path(page).parent.name} & set(re.findall(r"\w+", (ROOT / test).read_text("utf8")))
 
 
 @pytest.mark.parametrize(

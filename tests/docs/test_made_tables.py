@@ -20,7 +20,8 @@ def test_a_table_is_what_the_code_says(page, name):
 def test_a_section_names_each_value(page, heading):
     absent = missing(page, heading, NAMED[page, heading])
     assert not absent, (
-        f"docs/{page}, section {heading!r}, does not name {', '.join(absent)}: add a line for each. A page that is made of the code has it from a docstring: docs/architecture.md"
+        f"docs/{page}, section {heading!r}, does not name {', '.join(absent)}: add a line for each. docs/api.md is made: "
+        "add it to the docstring that the section is made of, then run tests/docs/test_reference.py with UPDATE_DOCS=1"
     )
 
 

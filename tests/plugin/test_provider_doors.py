@@ -8,6 +8,7 @@ import pytest
 from support import bedrock, sampled, sdks
 from support.http_clients import ASK, HTTP_CLIENTS, STREAM
 
+from llmmetrics.testing.harness import counted
 from pytest_llmmetrics import faults
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -63,7 +64,9 @@ def test_a_fault(llm_provider, llm_metrics, client, fault, body):
     except Exception as exc:
         raised = exc
     record = llm_metrics.last
-    assert (record.status.value, record.error_type and record.error_type.value) == (fault.status, fault.error_type)
+    assert (record.status.value, record.error_type and record.error_type.value) == counted(
+        llm_provider.requests[0], fault
+    )
     assert llm_metrics.attempts == 1
     broken = fault.raises or fault.cut_after is not None or fault.stall_after is not None
     assert (raised is not None) == bool(broken)

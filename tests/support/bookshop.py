@@ -109,7 +109,8 @@ FILES = {
                 record_mode=os.environ.get("SHOP_RECORD", "none"), filter_headers=["authorization", "user-agent"]
             )
             with recorder.use_cassette(str(HERE / "cassettes" / f"{request.node.name}.yaml")):
-                yield meter.wrap(assistant.client(base_url))
+                with assistant.client(base_url) as made:
+                    yield meter.wrap(made)
     """,
     "tests/test_assistant.py": """
         from shop import assistant

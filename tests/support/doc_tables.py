@@ -25,6 +25,7 @@ from llmmetrics.settings.model import (
     OnUnknownUsage,
 )
 from llmmetrics.settings.windows import ResetPeriod, Weekday
+from llmmetrics.testing import FAULTS
 from pytest_llmmetrics.bill.modes import Mode
 from support.documentation import DOCS
 
@@ -66,13 +67,27 @@ def error_types() -> str:
     """Each error type and what leads to it."""
     rows = []
     for error, (body, exception) in ERROR_MEANINGS.items():
-        http = ", ".join(str(status) for status, kind in STATUSES.items() if kind is error)
+        http = http_statuses(error)
         codes = ", ".join(f"`{code}`" for code, kind in CODES.items() if kind is error)
         if error is ErrorType.API_ERROR:
             http = ", ".join(filter(None, (http, "any other from 400 on")))
         rows.append((f"`{error}`", http, ", ".join(filter(None, (codes, body))), exception))
     assert set(ERROR_MEANINGS) == set(ErrorType), "each error type needs a row in ERROR_MEANINGS"
     return _table(("error type", "HTTP", "code in the body, inside a 200 too", "exception"), rows)
+
+
+def http_statuses(error: ErrorType) -> str:
+    """The HTTP statuses of an error type."""
+    return ", ".join(str(status) for status, kind in STATUSES.items() if kind is error)
+
+
+def fault_table() -> str:
+    """How each fault of the simulated provider is counted."""
+    rows = [
+        (f"`{name.upper()}`", f"`{each.status}`", f"`{each.error_type}`" if each.error_type else "")
+        for name, each in FAULTS.items()
+    ]
+    return _table(("fault", "`status`", "`error_type`"), rows)
 
 
 def code(values: Iterable[str]) -> list[str]:
@@ -124,6 +139,11 @@ TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("formats.md", "free paths"): free_paths,
     ("metrics.md", "statuses"): statuses,
     ("metrics.md", "error types"): error_types,
+    **{
+        ("runbooks/HighLLMErrorRatioByType.md", f"{error} statuses"): partial(http_statuses, error)
+        for error in (ErrorType.AUTH, ErrorType.RATE_LIMIT, ErrorType.TIMEOUT)
+    },
+    ("testing.md", "faults"): fault_table,
     ("metrics.md", "reasons"): partial(listed, get_args(Reason)),
     **{place: partial(listed, values) for place, values in LISTS.items()},
 }

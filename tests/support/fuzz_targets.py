@@ -24,7 +24,7 @@ from llmmetrics.settings.loading import load
 from llmmetrics.wire.framing.body_buffer import BodyBuffer, keep
 from pytest_llmmetrics.bill.baseline import Baseline
 from pytest_llmmetrics.bill.documents import DocumentError, parsed
-from pytest_llmmetrics.bill.limits import LimitError
+from pytest_llmmetrics.bill.judging.limits import LimitError
 from pytest_llmmetrics.bill.rendering import html, markdown
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.cassettes import files as cassette_files

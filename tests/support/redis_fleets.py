@@ -1,4 +1,4 @@
-"""Starts several Redis servers as one: a master, its replica and three Sentinels, or a Cluster of three pairs."""
+"""Starts several Redis servers as one: a master, its replicas and three Sentinels, or a Cluster of three pairs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ DOWN_AFTER = 1000
 class Fleet:
     """Servers, one of which is the master of a key. Everything reaches the first master through a relay."""
 
-    def __init__(self, url: str, servers: Sequence[RedisServer], relay: Relay) -> None:
+    def __init__(self, url: str, servers: Sequence[RedisServer], replicas: Sequence[RedisServer], relay: Relay) -> None:
         self.url = url
         self.servers = servers
+        self.replicas = replicas
+        """Those of the first server."""
         self.relay = relay
 
     @property
@@ -33,8 +35,8 @@ class Fleet:
 
     @property
     def replica(self) -> RedisServer:
-        """The replica of the first server."""
-        return self.servers[len(self.servers) // 2]
+        """A replica of the first server."""
+        return self.replicas[0]
 
     def client(self, server: RedisServer) -> closing[Redis]:
         return closing(Redis.from_url(server.url, decode_responses=True, socket_timeout=2))
@@ -69,13 +71,14 @@ def _server(stack: ExitStack, directory: Path, *options: str) -> RedisServer:
 
 
 @contextmanager
-def sentinel_fleet(directory: Path) -> Iterator[Fleet]:
-    """Run a master, a replica and three Sentinels inside the block."""
+def sentinel_fleet(directory: Path, replicas: int = 1) -> Iterator[Fleet]:
+    """Run a master, its replicas and three Sentinels inside the block."""
     with ExitStack() as stack:
         relay = stack.enter_context(Relay())
         master = _server(stack, directory / "one", "--replica-announce-port", str(relay.port))
         relay.target = master.port
-        replica = _server(stack, directory / "two", "--replicaof", f"127.0.0.1 {relay.port}")
+        follow = ("--replicaof", f"127.0.0.1 {relay.port}")
+        others = [_server(stack, directory / f"replica{n}", *follow) for n in range(replicas)]
         ports = [free_port() for _ in range(3)]
         for port in ports:
             config = directory / f"sentinel-{port}.conf"
@@ -90,20 +93,20 @@ def sentinel_fleet(directory: Path) -> Iterator[Fleet]:
             stack.callback(process.wait)
             stack.callback(process.kill)
         addresses = ",".join(f"127.0.0.1:{port}" for port in ports)
-        fleet = Fleet(f"redis+sentinel://{addresses}/{SERVICE}", [master, replica], relay)
-        until(lambda: fleet.synced(replica), "the replica")
+        fleet = Fleet(f"redis+sentinel://{addresses}/{SERVICE}", [master, *others], others, relay)
+        until(lambda: all(map(fleet.synced, others)), "the replicas")
         for port in ports:
-            until(lambda port=port: _knows_all(port), "the Sentinels")
+            until(lambda port=port: _knows_all(port, replicas), "the Sentinels")
         yield fleet
 
 
-def _knows_all(port: int) -> bool:
+def _knows_all(port: int, replicas: int) -> bool:
     with closing(Redis("127.0.0.1", port, decode_responses=True)) as client:
         try:
             state = client.sentinel_master(SERVICE)
         except RedisError:
             return False
-    return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
+    return state["num-slaves"] == replicas and state["num-other-sentinels"] == 2
 
 
 SLOTS = 16384
@@ -127,7 +130,8 @@ def cluster_fleet(directory: Path, pairs: int = 3) -> Iterator[Fleet]:
                 options += ["--cluster-port", str(free_port())]
             servers.append(_server(stack, directory / f"{n}", *common, "no", *options))
         relay.target = servers[0].port
-        fleet = Fleet(f"redis+cluster://127.0.0.1:{relay.port},127.0.0.1:{servers[1].port}", servers, relay)
+        url = f"redis+cluster://127.0.0.1:{relay.port},127.0.0.1:{servers[1].port}"
+        fleet = Fleet(url, servers, [servers[pairs]], relay)
         clients = [stack.enter_context(fleet.client(server)) for server in servers]
         for n, client in enumerate(clients[:pairs]):
             client.execute_command("CLUSTER ADDSLOTSRANGE", SLOTS * n // pairs, SLOTS * (n + 1) // pairs - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmmetrics.testing import prices
 from llmmetrics.testing.prices import PriceBook
-from pytest_llmmetrics.bill.limits import DEFAULTS
+from pytest_llmmetrics.bill.judging.limits import DEFAULTS
 from pytest_llmmetrics.bill.report import Gate, Rates, Reason, Report, price_key, priced
 from pytest_llmmetrics.bill.rows import Row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,14 +51,15 @@ def _text(node: ast.expr | None) -> str | None:
 
 def _paths_of(function: ast.AST):
     """The paths that one function POSTs to."""
+    nodes = [each for each in ast.walk(function) if isinstance(each, ast.Assign | ast.Call)]
     assigned = [
         path
-        for node in ast.walk(function)
+        for node in nodes
         if isinstance(node, ast.Assign)
         and any(isinstance(target, ast.Name) and target.id == "path" for target in node.targets)
         and (path := _text(node.value))
     ]
-    for call in ast.walk(function):
+    for call in nodes:
         if not isinstance(call, ast.Call):
             continue
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
@@ -81,6 +83,13 @@ def _functions(tree: ast.Module):
         for inner in node.body if isinstance(node, ast.ClassDef) else (node,):
             if isinstance(inner, ast.FunctionDef):
                 yield inner
+
+
+def is_installed(sdk: Sdk) -> bool:
+    """Say whether an SDK can be read. It is not imported, which takes longer than to read it."""
+    with suppress(ModuleNotFoundError):
+        return find_spec(sdk.package) is not None
+    return False
 
 
 @cache

@@ -100,11 +100,11 @@ import pathlib
 BASE = dict.fromkeys(app.HOSTS, pathlib.Path("url.txt").read_text())
 
 def test_answer():
-    with {recorder}:
-        app.answer(httpx.Client(), BASE)
+    with {recorder}, httpx.Client() as client:
+        app.answer(client, BASE)
 def test_limited():
-    with {recorder_limited}:
-        assert app.limited(httpx.Client(), BASE) == 429
+    with {recorder_limited}, httpx.Client() as client:
+        assert app.limited(client, BASE) == 429
 """
 
 

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from llmmetrics.testing.prices import Price
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.documents import DocumentError, foreign
-from pytest_llmmetrics.bill.gate import Sides, Verdict, drifted, judge, other_estimates
-from pytest_llmmetrics.bill.limits import Rules
+from pytest_llmmetrics.bill.judging.gate import judge
+from pytest_llmmetrics.bill.judging.limits import Rules
+from pytest_llmmetrics.bill.judging.notices import drifted, other_estimates
+from pytest_llmmetrics.bill.judging.sides import Sides
+from pytest_llmmetrics.bill.judging.verdict import Verdict
 from pytest_llmmetrics.bill.report import Reason, Report, digests
 from pytest_llmmetrics.bill.rows import Row
 

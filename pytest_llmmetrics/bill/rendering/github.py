@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_llmmetrics.bill.gate import Verdict
+from pytest_llmmetrics.bill.judging.verdict import Verdict
 from pytest_llmmetrics.bill.rendering.texts import visible
 
 _LEVELS = {"regression": "error", "warning": "warning", "unmeasured": "warning", "accepted": "notice"}

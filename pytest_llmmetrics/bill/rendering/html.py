@@ -7,7 +7,8 @@ from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
-from pytest_llmmetrics.bill.gate import Change, Verdict, verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
+from pytest_llmmetrics.bill.judging.verdict import Change, Verdict
 from pytest_llmmetrics.bill.rendering import charts, tags
 from pytest_llmmetrics.bill.rendering.markdown import difference, percent, signed, uncertain
 from pytest_llmmetrics.bill.report import Report

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, figures, money, number, usd
-from pytest_llmmetrics.bill.gate import Change, Verdict, listed, verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
+from pytest_llmmetrics.bill.judging.split import Split
+from pytest_llmmetrics.bill.judging.verdict import Change, Verdict, listed
 from pytest_llmmetrics.bill.rendering import tags
 from pytest_llmmetrics.bill.rendering.texts import shortened, visible
 from pytest_llmmetrics.bill.report import Report
 from pytest_llmmetrics.bill.rows import Row
-from pytest_llmmetrics.bill.split import Split
 
 MARKER = "<!-- pytest-llmmetrics -->"
 """A bot finds the comment to update by this line."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
 from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, figures, money, number, usd
-from pytest_llmmetrics.bill.gate import NEW, Change, Verdict, listed
+from pytest_llmmetrics.bill.judging.split import Split
+from pytest_llmmetrics.bill.judging.verdict import NEW, Change, Verdict, listed
 from pytest_llmmetrics.bill.rendering import tags
 from pytest_llmmetrics.bill.rendering.markdown import uncertain
 from pytest_llmmetrics.bill.report import Report
-from pytest_llmmetrics.bill.split import Split
 
 Line = tuple[str, str]
 

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
@@ -210,11 +210,6 @@ class Enforcer:
             self.worker.submit(task)
         else:
             task()
-
-    def add_tagged(self, tags: Iterable[tuple[str, str]], cost: int) -> None:
-        """Add a cost in attodollars to the ledger's sums by tag."""
-        self.worker.start()
-        self.budget.tag_sums.add(tags, cost, self._clock.now())
 
     def spends(self) -> Mapping[str, Spend]:
         """Read what every backend has spent; nothing from a ledger that does not answer at once."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from threading import RLock
 from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
@@ -18,6 +19,7 @@ from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock, uptime_of
 
 T = TypeVar("T")
+A = TypeVar("A", Standing, Balance)
 Args = TypeVarTuple("Args")
 
 PATIENCE = 1.0
@@ -87,12 +89,8 @@ class ResilientLedger:
         standing = self._ask(self.ledger.reserve, *asked)
         answer = _Seen.of(standing)
         if answer < known:
-            if self._is_new_loss(key, window, answer):
-                self._ask(self._send_again)
-                # what it still had has counted once
-                standing = self._ask(self.ledger.reserve, *asked)
-                answer = _Seen.of(standing)
-            self._accept(key, window, known, answer)
+            # what it still has counts once
+            standing = self._ask(self._recover, key, window, known, partial(self.ledger.reserve, *asked))
         elif answer > known:
             self._note(key, window, answer)
         return standing
@@ -268,20 +266,26 @@ class ResilientLedger:
             return
         for key, window in {(each.key, self._window_of(each.key, each.admitted)) for each in waiting}:
             known = self.seen(key, window)
-            if known == _NOTHING:
-                continue
-            answer = self._answer(key, window)
-            if answer < known:
-                if self._is_new_loss(key, window, answer):
-                    self._send_again()
-                    answer = self._answer(key, window)
-                self._accept(key, window, known, answer)
+            ask = partial(self.ledger.balance, key, window, self._uptime())
+            if known != _NOTHING and _Seen.of(ask()) < known:
+                self._recover(key, window, known, ask)
         self._journal.replay(self._settle, backlog)
 
-    def _answer(self, key: str, window: Window) -> _Seen:
-        return _Seen.of(self.ledger.balance(key, window, self._uptime()))
-
     # a ledger that has lost something
+
+    def _recover(self, key: str, window: Window, known: _Seen, ask: Callable[[], A]) -> A:
+        """Ask again, and then after sending again, a ledger whose answer was lower than a known one.
+
+        Raises `LedgerError` if it still is.
+        """
+        # an old master that has come back empty may have answered, as long as its Sentinels have not named another
+        self.ledger.look_again()
+        answer = ask()
+        if _Seen.of(answer) < known and self._is_new_loss(key, window, _Seen.of(answer)):
+            self._send_again()
+            answer = ask()
+        self._accept(key, window, known, _Seen.of(answer))
+        return answer
 
     def _is_new_loss(self, key: str, window: Window, answer: _Seen) -> bool:
         """Check whether bookings were not sent again yet for this loss: doing so at every call would not help."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from itertools import count
 from threading import RLock
@@ -35,6 +35,8 @@ class TagSums:
     def __init__(self) -> None:
         self._sums: Counter[tuple[str, str, int]] = Counter()
         """Attodollars by key, value and day. What is less than a pico-dollar stays."""
+        self.bring: Callable[[], object] = lambda: None
+        """Adds the costs that wait elsewhere."""
         self._unsent: list[tuple[CallId, list[TagSum]]] = []
         self._owner, self._numbers = uuid4().hex[:16], count(1)
         self._lock = RLock()
@@ -61,6 +63,7 @@ class TagSums:
                 del self._unsent[0]
 
     def _batches(self) -> list[tuple[CallId, list[TagSum]]]:
+        self.bring()
         with self._lock:
             sums, self._sums = self._sums, Counter({name: sum % ATTO for name, sum in self._sums.items() if sum % ATTO})
         rows = [TagSum(*name, sum // ATTO) for name, sum in sums.items() if sum >= ATTO]

@@ -23,6 +23,7 @@ from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
+from llmmetrics.system.collection import collects
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
@@ -67,8 +68,6 @@ class Call:
     """Why its usage is not known."""
     all_tags: Mapping[str, str] = MappingProxyType({})
     """Its tags as the caller has set them."""
-    hashes_tags = False
-    """Whether only hashes of the tags' values are shown."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
     gated = False
@@ -121,6 +120,10 @@ class Call:
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""
         if not self._open:
+            return
+        if collects():
+            # an SDK's finaliser closes its answer: the meter counts it later
+            self.meter.dropped.append(lambda _: self.finish(end, exception))
             return
         if exception is not None and isinstance(exception, AssertionError):
             # a test's assertion: a mock has no rule for this request, so no provider has answered

@@ -14,7 +14,7 @@ from llmmetrics.metrics.registry import CallSeries
 from llmmetrics.pricing.catalogue import catalogue_version
 from llmmetrics.pricing.price import dollars
 from llmmetrics.reading.outcome import Outcome
-from llmmetrics.settings.attribution import LONGEST, shown
+from llmmetrics.settings.attribution import LONGEST
 from llmmetrics.settings.model import Telemetry
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.wire.format import Charge
@@ -26,9 +26,16 @@ log = logging.getLogger("llmmetrics.calls")
 _PLAIN = re.compile(r"[\w./:@+-]+")
 
 
-def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration: float, cost: int | None) -> CallRecord:
+def record_of(
+    price_lookup: PriceLookup,
+    call: Call,
+    outcome: Outcome,
+    duration: float,
+    cost: int | None,
+    tags: tuple[tuple[str, str], ...] = (),
+) -> CallRecord:
     """Make the record of a finished call; `duration` is in seconds, `cost` in attodollars."""
-    first, hashed = call.first_chunk_at, call.hashes_tags
+    first = call.first_chunk_at
     return CallRecord(
         backend=call.series.backend,
         provider=call.route.provider,
@@ -52,7 +59,7 @@ def record_of(price_lookup: PriceLookup, call: Call, outcome: Outcome, duration:
         url=call.route.url,
         meter=call.meter,
         owner=call.owner,
-        tags=tuple(sorted((key, shown(value, hashed=hashed)) for key, value in call.all_tags.items())),
+        tags=tags,
         request_body=call.request_body,
     )
 

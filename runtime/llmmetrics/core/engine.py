@@ -119,6 +119,7 @@ class Engine:
         """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
         if enforcer is not None:
+            self._tagged.goes_to(enforcer.budget.tag_sums)
             enforcer.budget.schedule_of = partial(schedule_of_key, self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
@@ -236,9 +237,11 @@ class Engine:
 
     def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
         """Count tokens and a cost (attodollars) by the tags of a call."""
-        self._tagged.add(tags, backend, usage, cost)
-        if self.enforcer is not None and cost:
-            self.enforcer.add_tagged(tags, cost)
+        at = None
+        if self.enforcer is not None:
+            self.enforcer.worker.start()
+            at = self.clock.now()
+        self._tagged.add((tags, backend, usage, cost, at))
 
     def give_back(self, request: UnknownRequest) -> None:
         """Tell the budget that a request is over, of which nothing is booked."""
@@ -289,7 +292,9 @@ class Engine:
         if not (outcome.plain and state.calm and call.first_chunk_at is None):
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
-            self._tell(call_log.record_of(self.price_lookup, call, outcome, duration, cost))
+            self._tell(
+                call_log.record_of(self.price_lookup, call, outcome, duration, cost, self._tagged.every(call.all_tags))
+            )
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""
@@ -302,13 +307,14 @@ class Engine:
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
-        call.all_tags, call.hashes_tags = context.tags, self.settings.attribution.hash
-        call.tags = self._tagged.of(context.tags)
+        if context.tags:
+            call.all_tags, call.tags = context.tags, self._tagged.of(context.tags)
         if self.explains_tags and len(call.tags) < len(context.tags):
             for key in self._tagged.ignored(context.tags):
                 self.say(*call_log.ignored_tag(key))
-        call.runs = self._gate.of(context, call.tags)
-        if call.runs or self._gate.required:
+        if runs := self._gate.of(context, call.tags):
+            call.runs = runs
+        if runs or self._gate.required:
             call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
@@ -360,6 +366,7 @@ class Engine:
     def _forked(self) -> None:
         """Reset the state in a forked process, before it has threads."""
         self._series.forked()
+        self._tagged.forked()
         locks.renew((self.registry,))
         self.families.forked()
         self._alone_told = False
@@ -374,6 +381,7 @@ class Engine:
 
     def _scraped(self) -> None:
         self.flush()
+        self._tagged.flush()
         # only at a scrape: the problem exists only if a scrape may read any one of several workers
         if not (self._alone_told or self.families.multiprocess) and (message := processes.alone()):
             self._alone_told = True

@@ -16,6 +16,7 @@ from llmmetrics.reading.endings import End
 from llmmetrics.reading.results import LineBuffer, ResultReader, WholeBody
 from llmmetrics.reading.uploads import UploadReader
 from llmmetrics.system import processes
+from llmmetrics.system.collection import collects
 from llmmetrics.wire import FetchClaim
 from llmmetrics.wire.format import Billing, Format, Reading
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
@@ -68,6 +69,10 @@ class Passage:
 
     def finish(self, end: End, _exception: BaseException | None = None) -> None:
         """Count what it has brought, once."""
+        if self._open and collects():
+            # as a call does
+            self.meter.dropped.append(lambda _: self.finish(end))
+            return
         try:
             if self._open.pop() != processes.pid:
                 return

@@ -82,7 +82,10 @@ class RunGate:
 
         A call that may have lost its run is counted and logged.
         """
-        return (*self._open(context), *self._tag_limits.of(tags))
+        limited = self._tag_limits.of(tags)
+        if not (context.runs or spending.any_open()):
+            return limited
+        return (*self._open(context), *limited)
 
     def _open(self, context: CallContext) -> Iterator[Run]:
         for run in (*spending.process_wide, *context.runs):

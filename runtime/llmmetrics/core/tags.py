@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from threading import Lock
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from threading import RLock
 from typing import Self
 
+from llmmetrics.budgets.tag_sums import TagSums
 from llmmetrics.core.context import CallContext, Scope
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.batching import TOKEN_TYPES
-from llmmetrics.metrics.registry import Families
+from llmmetrics.metrics.registry import BATCH, Families
 from llmmetrics.pricing.price import ATTO
-from llmmetrics.settings.attribution import Attribution, shown
+from llmmetrics.settings.attribution import LONGEST, Attribution, shown
 from llmmetrics.wire.usage import Usage
 
-_Add = Callable[[float], None]
+TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, datetime | None]
+"""A finished call: tags, backend, usage, attodollars if a price is known, and when it ended if a ledger adds it up."""
 
 MOST_LOGGED = 10
 """Keys that are logged because the settings do not count them, at most: keys may come from data."""
@@ -59,18 +62,26 @@ class TaggedSeries:
         self._families = families
         self._labels: dict[str, dict[str, str]] = {key: {} for key in settings.keys}
         """The label of each value that was seen, by key."""
-        self._costs: dict[tuple[str, str, str], _Add] = {}
-        self._tokens: dict[tuple[str, str, str], list[_Add]] = {}
-        """What adds to the children, by key, label and backend: looking a child up takes longer."""
+        self._finished: list[TaggedCall] = []
+        self._batch = 1 if families.multiprocess else BATCH
+        self._ledger_sums: TagSums | None = None
         self._ignored: set[str] = set()
         """Keys that calls had and the settings do not count, the first few."""
-        self._lock = Lock()
+        self._lock = RLock()
 
     def of(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Return the keys and values of a context that are counted."""
-        return tuple(
-            (key, shown(tags[key], hashed=self._settings.hash)) for key in self._settings.keys if tags.get(key)
-        )
+        found = []
+        for key in self._settings.keys:
+            if value := tags.get(key):
+                # `shown`, without a call for what nearly every value is
+                plain = len(value) <= LONGEST and value.isprintable() and not self._settings.hash
+                found.append((key, value if plain else shown(value, hashed=self._settings.hash)))
+        return tuple(found)
+
+    def every(self, tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return all keys and values of a context, also those that are not counted, sorted."""
+        return tuple(sorted((key, shown(value, hashed=self._settings.hash)) for key, value in tags.items()))
 
     def ignored(self, tags: Mapping[str, str]) -> Iterator[str]:
         """Count a call with keys that the settings do not count; yield those to log."""
@@ -81,26 +92,46 @@ class TaggedSeries:
             self._ignored.add(key)
             yield key
 
-    def add(self, tags: Iterable[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
-        """Count a finished call by its tags; `cost` is in attodollars, None if no price is known."""
-        for key, value in tags:
-            label = self._labels[key].get(value) or self._new_label(key, value)
-            names = (key, label, backend)
-            if cost is not None:
-                add = self._costs.get(names) or self._costs.setdefault(
-                    names, self._families["tagged_cost"].labels(*names).inc
-                )
-                add(cost / ATTO)
-            if usage is not None:
-                adds = self._tokens.get(names) or self._tokens.setdefault(
-                    names, [self._families["tagged_tokens"].labels(*names, each).inc for each in TOKEN_TYPES]
-                )
-                for add, count in zip(adds, (usage.prompt, usage.completion, usage.total), strict=True):
-                    add(count)
+    def goes_to(self, sums: TagSums) -> None:
+        """Add costs to the ledger's sums too."""
+        self._ledger_sums, sums.bring = sums, self.flush
+
+    def add(self, tagged: TaggedCall) -> None:
+        """Count a finished call by its tags."""
+        self._finished.append(tagged)
+        if len(self._finished) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the batch to the children: adding to each for each call would take most of the time of a tag."""
+        with self._lock:
+            batch = self._finished[: len(self._finished)]
+            del self._finished[: len(batch)]
+            sums: dict[tuple[str, str, str], list[int | None]] = {}
+            for tags, backend, usage, cost, at in batch:
+                if cost and at is not None and self._ledger_sums is not None:
+                    self._ledger_sums.add(tags, cost, at)
+                for key, value in tags:
+                    label = self._labels[key].get(value) or self._new_label(key, value)
+                    sum_ = sums.setdefault((key, label, backend), [None, None, None])
+                    for place, amount in enumerate((cost, usage and usage.prompt, usage and usage.completion)):
+                        if amount is not None:
+                            sum_[place] = (sum_[place] or 0) + amount
+            for names, (cost, prompt, completion) in sums.items():
+                if cost is not None:
+                    self._families["tagged_cost"].labels(*names).inc(cost / ATTO)
+                if prompt is not None and completion is not None:
+                    for each, count in zip(TOKEN_TYPES, (prompt, completion, prompt + completion), strict=True):
+                        self._families["tagged_tokens"].labels(*names, each).inc(count)
+
+    def forked(self) -> None:
+        """Reset the state in a forked process. With several processes, what is not written is the parent's."""
+        self._lock = RLock()
+        if self._families.multiprocess:
+            self._finished.clear()
 
     def _new_label(self, key: str, value: str) -> str:
-        with self._lock:
-            known = self._labels[key]
-            if len(known) < self._settings.max_values:
-                known[value] = value
-            return known.get(value, OTHER)
+        known = self._labels[key]
+        if len(known) < self._settings.max_values:
+            known[value] = value
+        return known.get(value, OTHER)

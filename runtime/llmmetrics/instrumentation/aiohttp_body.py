@@ -74,6 +74,8 @@ class _Reader(Around):
         self._call = call
         self._reading = 0
         """How many reads are waiting: they hold bytes that are not seen yet."""
+        self._ended = False
+        """Whether all was received and seen; the caller may still read it."""
 
     def left(self) -> None:
         """End the call when its connection is given back or closed: at the end, by an error, or by the caller."""
@@ -85,6 +87,9 @@ class _Reader(Around):
 
     def _end(self, end: End) -> None:
         """End the call with what was received, whether the caller has read it or not."""
+        if self._ended:
+            return
+        self._ended = True
         try:
             self._call.buffer.feed(_waiting(self._inner))
         except Exception as exc:
@@ -105,6 +110,8 @@ class _Reader(Around):
 
     def _passed(self, data: bytes) -> bytes:
         call = self._call
+        if self._ended:
+            return data
         try:
             if data:
                 if call.streamed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,9 @@ from llmmetrics.wire.format import Format
 
 HEADER = "x-llmmetrics-budget-exceeded"
 """The header that carries the details: some SDKs' exceptions do not keep the body."""
+
+_recent: deque[BudgetExceeded] = deque(maxlen=64)
+"""The last refusals: some frameworks' exceptions keep only the text of an SDK's exception."""
 
 _SDK = re.compile(
     r"openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm", re.IGNORECASE
@@ -35,6 +39,7 @@ def answer(how: OnBudgetExceeded | None, library: Any, request: Any, format: For
     """Make the response of this HTTP library for a refusal, or raise it, by the settings and the caller."""
     if how is OnBudgetExceeded.RAISE or (how is None and not is_sdk(request.headers)):
         raise exceeded
+    _recent.append(exceeded)
     response = library.Response(
         402,
         headers={HEADER: _packed(exceeded), "x-should-retry": "false", **dict(format.refusal_headers)},
@@ -72,15 +77,17 @@ def _unpacked(text: str) -> BudgetExceeded:
 
 
 def budget_exceeded(exc: BaseException | None) -> BudgetExceeded | None:
-    """Return the `BudgetExceeded` behind an SDK's exception; None if it has another reason."""
-    for each in _causes(exc):
+    """Return the `BudgetExceeded` behind an exception of an SDK or a framework; None if it has another reason."""
+    causes = list(_causes(exc))
+    for each in causes:
         if isinstance(each, BudgetExceeded):
             return each
         for holder in (each, getattr(each, "response", None), getattr(each, "raw_response", None)):
             headers = _headers(holder)
             if headers is not None and (text := dict(headers).get(HEADER)):
                 return _unpacked(text)
-    return None
+    recent = _recent.copy()
+    return next((one for each in causes for one in reversed(recent) if str(one) in str(each)), None)
 
 
 def _headers(holder: Any) -> Any:
@@ -100,3 +107,5 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             queue += [each.__cause__, each.__context__]
+            if isinstance(each, BaseExceptionGroup):
+                queue += each.exceptions

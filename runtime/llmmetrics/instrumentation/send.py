@@ -118,8 +118,7 @@ def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bo
     try:
         body = request.content
     except Exception:
-        # a streamed request body cannot be read twice; only a form is known without its uploads
-        body = without_uploads(getattr(request, "stream", None))
+        body = _streamed_body(request)
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
     if call is not None:
         call.retry = _is_retry(request.headers)
@@ -127,6 +126,18 @@ def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bo
         if isinstance(call, Call) and (not body or body.startswith(b"--")):
             call.request_size = _length(request.headers)
     return call
+
+
+def _streamed_body(request: Any) -> bytes:
+    """Return the body of a request that has only its stream: a followed redirect has that of the first request.
+
+    A stream in general cannot be read twice: of a form, all but its uploads is known, of others nothing.
+    """
+    stream = getattr(request, "stream", None)
+    library = library_of(request, "Request")
+    if library is not None and isinstance(stream, library.ByteStream):
+        return b"".join(stream)
+    return without_uploads(stream)
 
 
 def _length(headers: Any) -> int:

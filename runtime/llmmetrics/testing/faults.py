@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llmmetrics.reading.error_types import STATUSES, ErrorType, status_of
 from llmmetrics.testing.messages.model import Fault
 from llmmetrics.testing.messages.provider_errors import ProviderErrors
 
-RATE_LIMIT = Fault("rate_limit", "failure", "rate_limit", 429, retry_after="1")
-RATE_LIMIT_BARE = Fault("rate_limit_bare", "failure", "rate_limit", 429)
-INSUFFICIENT_QUOTA = Fault("insufficient_quota", "failure", "rate_limit", 429)
-BAD_KEY = Fault("bad_key", "failure", "auth", 401)
-FORBIDDEN = Fault("forbidden", "failure", "auth", 403)
-NOT_FOUND = Fault("not_found", "failure", "api_error", 404)
-CONTEXT_TOO_LONG = Fault("context_too_long", "failure", "api_error", 400)
-CONTENT_FILTERED = Fault("content_filtered", "failure", "api_error", 400)
-SERVER_ERROR = Fault("server_error", "failure", "api_error", 500)
-BAD_GATEWAY = Fault("bad_gateway", "failure", "api_error", 502)
-UNAVAILABLE = Fault("unavailable", "failure", "api_error", 503)
-OVERLOADED = Fault("overloaded", "failure", "api_error", 529)
-GATEWAY_TIMEOUT = Fault("gateway_timeout", "timeout", "timeout", 504)
+
+def _http(name: str, status: int, retry_after: str | None = None) -> Fault:
+    """Make a fault that is an HTTP status: the contract's table has its error type."""
+    error = STATUSES.get(status, ErrorType.API_ERROR)
+    return Fault(name, status_of(error).value, error.value, status, retry_after)
+
+
+RATE_LIMIT = _http("rate_limit", 429, retry_after="1")
+RATE_LIMIT_BARE = _http("rate_limit_bare", 429)
+INSUFFICIENT_QUOTA = _http("insufficient_quota", 429)
+BAD_KEY = _http("bad_key", 401)
+FORBIDDEN = _http("forbidden", 403)
+NOT_FOUND = _http("not_found", 404)
+CONTEXT_TOO_LONG = _http("context_too_long", 400)
+CONTENT_FILTERED = _http("content_filtered", 400)
+SERVER_ERROR = _http("server_error", 500)
+BAD_GATEWAY = _http("bad_gateway", 502)
+UNAVAILABLE = _http("unavailable", 503)
+OVERLOADED = _http("overloaded", 529)
+GATEWAY_TIMEOUT = _http("gateway_timeout", 504)
 CONNECT_TIMEOUT = Fault("connect_timeout", "timeout", "timeout", raises="ConnectTimeout", says="timed out")
 READ_TIMEOUT = Fault("read_timeout", "timeout", "timeout", delay=30.0, raises="ReadTimeout", says="timed out")
 SLOW_FIRST_BYTE = READ_TIMEOUT

@@ -11,6 +11,7 @@ from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
 from llmmetrics.testing.places import is_llm_host, is_llm_request, is_llm_socket
 from llmmetrics.testing.script import Script, Step
+from llmmetrics.testing.simulator import counted
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
 from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
@@ -30,6 +31,7 @@ __all__ = [
     "asking",
     "audited_uvloop",
     "capped",
+    "counted",
     "has_own_clock",
     "is_llm_host",
     "is_llm_request",

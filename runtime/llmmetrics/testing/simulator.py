@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from llmmetrics.reading.error_types import error_in, status_of
 from llmmetrics.testing.faults import CannotExpressError, require_expressible
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.messages.provider_errors import Headers, refusal
@@ -47,6 +48,19 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
     else:
         whole = _answer(shape, request, replace(spoilt, **dict(script.changes)))
     return _spoil(whole, shape, request, script)
+
+
+def counted(request: Request, fault: Fault) -> tuple[str, str | None]:
+    """Return the status and the error type of a fault at the provider of a request.
+
+    They are the fault's own, unless the provider sends a code whose error type wins over that of the HTTP status.
+    """
+    shape = shape_of(request)
+    if shape is None or fault.http < 400:
+        return fault.status, fault.error_type
+    refused = refusal(shape.errors, fault)
+    error = error_in(refused.http, [refused.body, {"code": refused.code}])
+    return status_of(error).value, error and error.value
 
 
 def _answer(shape: Shape, request: Request, answer: Answer) -> Reply:

@@ -12,7 +12,7 @@ from support import workflow_runner
 from support.reports import report, rich, row
 from support.servers import program
 
-from pytest_llmmetrics.bill.gate import verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
 from pytest_llmmetrics.bill.rendering import github, markdown
 
 ROOT = Path(__file__).resolve().parents[3] / ".github"

@@ -11,7 +11,7 @@ import pytest
 from support.styles import APP, CHANGES, MOCKS, STYLES, file_of
 
 from llmmetrics.testing import Answer, faults, reply, serve
-from pytest_llmmetrics.bill.gate import verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
 from pytest_llmmetrics.bill.report import Report
 
 pytest_plugins = ["pytester"]

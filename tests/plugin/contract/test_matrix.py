@@ -14,6 +14,7 @@ import pytest
 from support.sdks import SDKS, TYPES, acall, call, closers
 
 from llmmetrics.testing import FAULTS
+from llmmetrics.testing.harness import counted
 from llmmetrics.testing.shapes import SHAPES
 from pytest_llmmetrics.contract.patience import impatient
 from pytest_llmmetrics.contract.tap import watched
@@ -72,13 +73,13 @@ def test_an_sdk(llm_metrics, llm_provider, name, asynchronous, stream):
                 cell = ("inexpressible in the provider's format",)
             else:
                 records = llm_metrics.records[first:]
-                counted = Counter((each.status.value, each.error_type and each.error_type.value) for each in records)
+                found = Counter((each.status.value, each.error_type and each.error_type.value) for each in records)
                 cell = (
                     gets,
-                    *(f"{status}/{kind or '-'} x{n}" for (status, kind), n in counted.items()),
+                    *(f"{status}/{kind or '-'} x{n}" for (status, kind), n in found.items()),
                     f"{attempts} attempts",
                 )
-                if counted != {(fault.status, fault.error_type): attempts} or not attempts:
+                if found != {counted(llm_provider.requests[-1], fault): attempts} or not attempts:
                     wrong.append((fault.name, *cell))
             row = (name, "async" if asynchronous else "sync", "stream" if stream else "JSON", fault.name)
             print(" ".join(f"{each:<17}" for each in row), *(f"{each:<34}" for each in cell))  # noqa: T201

@@ -15,12 +15,13 @@ from redis.exceptions import (
     MasterDownError,
     MovedError,
     ReadOnlyError,
+    ResponseError,
     TryAgainError,
 )
 from support.servers import redis_server, until
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.budgets.ledgers.redis_servers import RedisServers
+from llmmetrics.budgets.ledgers.redis_servers import NotReplicatedError, RedisServers
 from llmmetrics.errors import LedgerError
 
 
@@ -40,7 +41,8 @@ class Address:
                 Thread(target=self._forward, args=(one,), daemon=True).start()
 
     def _forward(self, one):
-        with one, socket.create_connection(("127.0.0.1", self.target)) as other:
+        # a server that has ended takes none
+        with suppress(OSError), one, socket.create_connection(("127.0.0.1", self.target)) as other:
             back = Thread(target=self._copy, args=(other, one), daemon=True)
             back.start()
             self._copy(one, other)
@@ -97,6 +99,25 @@ def test_a_running_process_follows_its_address_to_the_new_master(made, tmp_path,
         assert setup.value("llmmetrics_ledger_errors_total", kind="unavailable") == 0
 
 
+def test_an_old_master_that_came_back_empty_is_left_when_another_is_named(made, tmp_path):
+    """It says that it is a master, and its connections last: the address is to be asked again."""
+    (tmp_path / "empty").mkdir()
+    with pair(tmp_path) as (one, _, address), redis_server(tmp_path / "empty") as empty:
+        setup, other = (made("20", ledger=address.url, Mode="strict") for _ in range(2))
+        for each in (setup, other, setup):
+            each.call(max_tokens=3)
+        address.target = port(empty)
+        with Redis.from_url(one.url) as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        for _ in range(2):
+            with pytest.raises(BudgetExceeded, match="ledger"):
+                setup.call(max_tokens=3)
+            setup.clock.advance(seconds=2)
+        address.target = port(one)
+        assert setup.call(max_tokens=3).status_code == 200
+        assert setup.spent == 12
+
+
 def test_an_address_that_still_leads_to_a_replica(made, tmp_path, caplog):
     with pair(tmp_path) as (_, other, address):
         address.target = port(other)
@@ -133,6 +154,22 @@ def test_another_connection_is_tried_once(tmp_path, error, times):
                 servers.ask("k", refuse)
         first, second = tried
         assert first == number != second
+        servers.close()
+
+
+def test_after_a_write_that_no_replica_has_the_master_is_asked_for_again(tmp_path):
+    with redis_server(tmp_path) as server:
+        servers = RedisServers(f"{server.url}?socket_timeout=10", replicated=False, hints={})
+        number = servers.ask("k", lambda redis: redis.client_id())
+        for error in (NotReplicatedError(), ResponseError("NOREPLICAS Not enough good replicas to write.")):
+
+            def fail(_, error=error):
+                raise error
+
+            with pytest.raises(LedgerError):
+                servers.ask("k", fail)
+            before, number = number, servers.ask("k", lambda redis: redis.client_id())
+            assert number > before
         servers.close()
 
 

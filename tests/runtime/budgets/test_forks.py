@@ -166,9 +166,11 @@ def test_a_thread_inside_redis_py_at_the_fork_does_no_harm(tmp_path, fleet_of):
     with redis_server(tmp_path) if fleet_of is None else fleet_of(tmp_path) as server:
         ledger = open_ledger(server.url, namespace="default")
         assert settle(ledger, 5, id="w").spent == 5
-        client = ledger._servers._finder._client.get()
-        nodes = getattr(client, "nodes_manager", None)
-        lock = client.connection_pool._lock if nodes is None else nodes._lock
+        finder = ledger._servers._finder
+        if fleet_of is cluster_fleet:
+            lock = finder._client.get().nodes_manager._lock
+        else:
+            lock = finder._clients.get().redis.connection_pool._lock
         inside, over = threading.Event(), threading.Event()
 
         def act():

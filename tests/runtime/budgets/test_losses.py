@@ -191,6 +191,7 @@ def test_another_loss_is_told_again(made, redis):
         empty(redis.url)
         with pytest.raises(BudgetExceeded, match="ledger"):
             one.call()
+        one.clock.advance(seconds=2)
         assert shrank(one) == times
         ledger = open_ledger(redis.url, namespace="default")
         assert ledger.balance("b", DAY, 0).spent == 3 * PICO

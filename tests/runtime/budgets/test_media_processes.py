@@ -61,9 +61,9 @@ def provider():
     server.server_close()
 
 
-@pytest.mark.parametrize(
-    "killed", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["all live", "one is killed"]
-)
+# test_later.py draws and transcribes as well, in its four processes
+@pytest.mark.soak
+@pytest.mark.parametrize("killed", [False, True], ids=["all live", "one is killed"])
 def test_the_bill_stays_below_the_limit(provider, tmp_path, killed):
     ledger = f"sqlite:///{tmp_path / 'budget.db'}"
     url = f"http://127.0.0.1:{provider.server_port}/v1"

@@ -6,7 +6,14 @@ import asyncio
 import json
 
 import pytest
-from support.socket_servers import realtime_response, receive_until, say, socket_server, two_responses
+from support.socket_servers import (
+    realtime_response,
+    receive_until,
+    responses_events,
+    say,
+    socket_server,
+    two_responses,
+)
 
 from llmmetrics import BudgetExceeded
 
@@ -49,6 +56,54 @@ def test_a_spent_budget_sends_nothing(instrumented_for, count, asynchronous):
     assert [message["type"] for message in server.messages] == ["response.create"]
     assert len(server.paths) == 1
     assert count("llmmetrics_budget_refusals_total") == 2
+    assert count("llm_requests_total") == 1
+    assert count("llm_active_requests") == 0
+
+
+OPENAI = {
+    "realtime": (lambda sdk: sdk.realtime.connect(model="m"), {}, "response.done"),
+    "responses": (lambda sdk: sdk.responses.connect(), {"model": "m", "input": "Say hi."}, "response.completed"),
+}
+"""Each mode of the SDK: how it connects, what it asks, and the last event of a response."""
+
+
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("mode", OPENAI)
+def test_a_spent_budget_of_openai_s_sdk(instrumented_for, count, mode, asynchronous):
+    openai = pytest.importorskip("openai")
+    connect, ask, last = OPENAI[mode]
+    events = {
+        "realtime": lambda _: realtime_response(1),
+        "responses": lambda asked: responses_events(asked["model"], 1),
+    }
+
+    def once(server, connection):
+        say(connection, *events[mode](server.asked(connection)))
+
+    with socket_server(once) as server:
+        instrumented_for(server.url, limit="0.000001")
+        base = f"{server.url.replace('ws:', 'http:')}/v1"
+        if asynchronous:
+
+            async def talk():
+                async with openai.AsyncOpenAI(api_key="x", base_url=base) as sdk, connect(sdk) as connection:
+                    await connection.response.create(**ask)
+                    while (await connection.recv()).type != last:
+                        continue
+                    with pytest.raises(BudgetExceeded):
+                        await connection.response.create(**ask)
+
+            asyncio.run(talk())
+        else:
+            with openai.OpenAI(api_key="x", base_url=base) as sdk, connect(sdk) as connection:
+                connection.response.create(**ask)
+                while connection.recv().type != last:
+                    continue
+                with pytest.raises(BudgetExceeded):
+                    connection.response.create(**ask)
+    assert [message["type"] for message in server.messages] == ["response.create"]
+    assert count("llmmetrics_budget_refusals_total") == 1
     assert count("llm_requests_total") == 1
     assert count("llm_active_requests") == 0
 

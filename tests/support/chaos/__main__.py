@@ -1,23 +1,30 @@
-"""Runs the table with many seeds, and prints a summary: `PYTHONPATH=tests python -m support.chaos --seeds 200`."""
+"""Runs the table with many seeds, and prints a summary: `PYTHONPATH=tests python -m support.chaos --seeds 200`.
+
+`--only`, `--ledgers` and `--minutes` run a part of it: the summary has what was run.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from llmmetrics.metrics.registry import PICO
 from support.chaos.provider import Provider
 from support.chaos.scenarios import SCENARIOS
 from support.chaos.trial import Result, Trial, Zygote, zygote
+
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -29,12 +36,12 @@ class Row(NamedTuple):
     seed: int
 
 
-def rows(seeds: range, only: str = "") -> Iterator[Row]:
+def rows(seeds: range, only: str = "", ledgers: Collection[str] = ()) -> Iterator[Row]:
     """Yield every run."""
     for seed in seeds:
         for name, scenario in SCENARIOS.items():
             if only in name:
-                for kind in scenario.ledgers:
+                for kind in (each for each in scenario.ledgers if not ledgers or each in ledgers):
                     yield from (Row(name, kind, mode, seed) for mode in scenario.modes)
 
 
@@ -69,21 +76,36 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _until_all_have_ended(done: SimpleQueue[T | None], jobs: int) -> Iterator[T]:
+    while jobs:
+        if (each := done.get()) is None:
+            jobs -= 1
+        else:
+            yield each
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", default="", help="a part of a scenario's name")
+    parser.add_argument("--ledgers", nargs="*", default=(), help="sqlite, redis, sentinel, sentinel2, cluster")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no run after so many minutes")
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
-    every = list(rows(range(asked.first, asked.first + asked.seeds), asked.only))
+    ends = time.monotonic() + 60 * asked.minutes
+    every = list(rows(range(asked.first, asked.first + asked.seeds), asked.only, asked.ledgers))
     results: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     waiting: SimpleQueue[Row] = SimpleQueue()
-    done: SimpleQueue[tuple[Row, Result]] = SimpleQueue()
+    done: SimpleQueue[tuple[Row, Result] | None] = SimpleQueue()
+    """None: a job has ended."""
 
     def work() -> None:
-        with tempfile.TemporaryDirectory() as directory, closing(Runner(Path(directory))) as run, suppress(Empty):
-            while True:
+        with ExitStack() as stack, suppress(Empty):
+            stack.callback(done.put, None)
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            run = stack.enter_context(closing(Runner(Path(directory))))
+            while time.monotonic() < ends:
                 row = waiting.get_nowait()
                 try:
                     result = run(row)
@@ -95,8 +117,7 @@ def main() -> None:
         waiting.put(row)
     with ThreadPoolExecutor(asked.jobs) as pool:
         futures = [pool.submit(work) for _ in range(asked.jobs)]
-        for _ in every:
-            row, result = done.get()
+        for row, result in _until_all_have_ended(done, asked.jobs):
             results[row[:3]].append(result)
             for text in result.violations:
                 say(f"{row.name}, {row.kind}, {row.mode}, seed {row.seed}: {text}")
@@ -114,7 +135,7 @@ def main() -> None:
         numbers.append(f"{max(result.pause for result in own):9.1f}")
         say(f"{name:36} {kind:8} {mode:10} {' '.join(numbers)}")
     wrong = sum(bool(result.violations) for own in results.values() for result in own)
-    say(f"{len(every)} runs, {wrong} wrong")
+    say(f"{sum(map(len, results.values()))} of {len(every)} runs, {wrong} wrong")
     sys.exit(wrong > 0)
 
 

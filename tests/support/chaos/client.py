@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -164,6 +167,18 @@ def run(spec):
     client.meter.close()
 
 
+def end(spec):
+    """Run a client, and end its process without a tear-down of modules, which takes ten times as long as its calls."""
+    status = 1
+    try:
+        run(spec)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def rehearse():
     """Import what the first calls import. It leaves no thread."""
     for sdk in senders.LIBRARIES:
@@ -190,7 +205,12 @@ def rehearse():
                     "pace": 0,
                 }
             )
+    for ledger in ("redis", "sqlite"):
+        importlib.import_module(f"llmmetrics.budgets.ledgers.{ledger}")
     assert threading.active_count() == 1
+    # a collection in a child would copy every page
+    gc.collect()
+    gc.freeze()
 
 
 def main():
@@ -210,8 +230,7 @@ def main():
                 os.dup2(os.open(command["start"]["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
                 os.dup2(2, 1)
                 faulthandler.register(signal.SIGUSR1)
-                run(command["start"])
-                return
+                end(command["start"])
             # in both, so that a signal at once meets a group
             with suppress(OSError):
                 os.setpgid(answer, answer)

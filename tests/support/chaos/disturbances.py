@@ -87,7 +87,7 @@ def fail_over(trial: Trial) -> None:
     fleet.relay.replica_delay = trial.chance.uniform(0.1, 1)
     trial.until_billed(trial.chance.uniform(0.4, 0.6), seconds=5)
     if trial.scenario.budget.get("Durability") != "replicated":
-        trial.note_loss(known=trial.on(fleet.replica))
+        trial.note_loss(known=min(map(trial.on, fleet.replicas)))
     trial.killed_master()
     trial.store.fail_over()
     fleet.relay.replica_delay = 0

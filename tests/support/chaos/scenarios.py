@@ -51,6 +51,8 @@ class Scenario(NamedTuple):
     """Seconds between two calls of a thread or task."""
     limit: str = "0.005"
     """USD; by default about half of what the processes would spend."""
+    resumes: float = 10
+    """Seconds after which calls go on, at most, when a master was killed."""
 
 
 LONG: Mapping[str, Any] = {"processes": 8, "calls": 300, "pace": 0.3, "limit": "0.03"}
@@ -94,10 +96,14 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         "network cut": Scenario(MIXED, do.hold("cut", 1.0), OTHER),
         "network slow": Scenario(MIXED, do.hold("slow", 2.0), OTHER),
         "replica promoted": Scenario(MIXED, do.once("promote"), OTHER),
-        # many servers
+        # several servers
         "cluster resharded": Scenario(SLOW, do.often("reshard"), ("cluster",)),
         "sentinel fails over": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG),
-        "sentinel fails over, replicated": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG, **SAFE),
+        "sentinel fails over, replicated": Scenario(SLOW, do.fail_over, ("sentinel2",), ("strict",), **LONG, **SAFE),
+        # no replica is left to acknowledge, until the old master has become one
+        "sentinel fails over, one replica": Scenario(
+            SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG, **SAFE, resumes=40
+        ),
         "cluster fails over": Scenario(SLOW, do.fail_over, ("cluster",), ("strict",), **LONG),
         "cluster fails over, replicated": Scenario(SLOW, do.fail_over, ("cluster",), ("strict",), **LONG, **SAFE),
     }

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -139,11 +140,11 @@ class FleetStore:
         self.url = fleet.url
 
     def fail_over(self) -> None:
-        """Kill the first master; start it again, as a replica, when its replica has taken its place."""
-        first, replica = self.fleet.first, self.fleet.replica
-        first.kill()
-        until(lambda: self.fleet.role(replica) == "master", "a new master", 30)
-        first.start()
+        """Kill the first master; start it again when a replica has taken its place."""
+        self.fleet.first.kill()
+        until(lambda: "master" in map(self.fleet.role, self.fleet.replicas), "a new master", 30)
+        # it says that it is a master, until it is told otherwise
+        self.fleet.first.start()
 
     def reshard(self) -> None:
         """Move every slot of the first master to the second, one after the other."""
@@ -174,7 +175,11 @@ class FleetStore:
 @contextmanager
 def store(kind: str, directory: Path) -> Iterator[SqliteStore | RedisStore | FleetStore]:
     """Make a ledger of a kind; it is gone after the block."""
-    fleets: Mapping[str, Callable] = {"sentinel": sentinel_fleet, "cluster": cluster_fleet}
+    fleets: Mapping[str, Callable] = {
+        "sentinel": sentinel_fleet,
+        "sentinel2": partial(sentinel_fleet, replicas=2),
+        "cluster": cluster_fleet,
+    }
     if kind in fleets:
         with fleets[kind](directory) as fleet:
             yield FleetStore(fleet)

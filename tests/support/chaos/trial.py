@@ -41,6 +41,8 @@ PATIENCE = 90.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
+HEADROOM = 0.7
+"""The part of the limit below which a trial goes on when a master is killed: beyond it, calls in flight may hold it."""
 LAST = "end"
 """The process that makes no call and books what is left."""
 
@@ -187,13 +189,14 @@ class Trial:
         return sum(int(value.split()[0]) for name, value in fields.items() if name.startswith("w|"))
 
     def killed_master(self) -> None:
-        """Note when a master is killed: calls have to go on soon."""
-        self._master_killed = time.monotonic()
+        """Note when a master is killed: calls have to go on soon, if no process has been refused by then."""
+        if len(self.running()) == self.scenario.processes and self._billed() < HEADROOM * self._limit:
+            self._master_killed = time.monotonic()
 
     def _pause(self) -> float | None:
         """Return the seconds after which calls went on when the master was killed; None if they did not."""
         killed, own = self._master_killed, self._provider.log[self._first :]
-        if killed is None or sum(each.billed for each in own if each.at < killed) > 0.8 * self._limit:
+        if killed is None:
             return 0
         # half a second later, those that had been admitted before are sent
         later = (attempt.at - killed for attempt in own)
@@ -242,8 +245,10 @@ class Trial:
         wrong = [text for facts in every for text in violations(facts)]
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}, see {self._log}" for name in failed]
         pause = self._pause()
+        if pause is None or pause > self.scenario.resumes:
+            wrong.append(f"calls went on after {pause} s")
         return Result(
-            wrong if pause is not None else [*wrong, "calls did not go on"],
+            wrong,
             sum(map(bill, every)),
             sum(facts.spent or 0 for facts in every),
             self._lost,

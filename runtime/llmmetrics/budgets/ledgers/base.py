@@ -302,6 +302,10 @@ class Ledger(Protocol):
         """Read the sums of a tag by value, over the days from `first` to `last`."""
         ...
 
+    def look_again(self) -> None:
+        """Find the storage again at the next question: what has answered so far may have been replaced by another."""
+        ...
+
     def close(self) -> None:
         """Close files and connections."""
         ...

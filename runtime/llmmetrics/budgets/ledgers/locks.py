@@ -14,17 +14,24 @@ from llmmetrics.system import private_files
 PATIENCE = 5.0
 """Seconds after which the process that holds the lock is taken to be stuck."""
 
+LOOK = 1.0
+"""Seconds between two looks whether the file is still there."""
+
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
 
 
 class FileLock:
-    """Not reentrant, and for one thread at a time: its owner has a lock for threads."""
+    """Not reentrant, and for one thread at a time: its owner has a lock for threads.
+
+    It makes processes take turns; SQLite's own lock keeps them apart.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1
+        self._looks_at = 0.0
         self._open()
 
     def __enter__(self) -> None:
@@ -59,18 +66,15 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if self._current():
+        now = time.monotonic()
+        if now < self._looks_at:
             return True
-        # other processes lock the file that has taken its place
+        self._looks_at = now + LOOK
+        if os.fstat(self._file).st_nlink:
+            return True
+        # deleted or replaced: other processes lock the file that has taken its place
         self.close()
         return self._try()
-
-    def _current(self) -> bool:
-        """Tell whether the file that is open is still the one at the path."""
-        try:
-            return os.path.samestat(os.fstat(self._file), self._path.stat())
-        except FileNotFoundError:
-            return False
 
     def _open(self) -> None:
         if fcntl is not None:

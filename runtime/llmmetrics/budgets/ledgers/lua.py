@@ -18,234 +18,67 @@ A script answers `{OPEN}` where its window is not open: `lua_windows.OPEN_WINDOW
 
 from __future__ import annotations
 
-from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, QUARTER_HOUR, SCHEMA
+from llmmetrics.budgets.ledgers.lua_parts import ASKED, LEASES, PRELUDE, SETTLED, SETTLING, SUMS, TAKE
 
 KEYS = ("meta", "reservations", "leases")
 """After these comes the key of what an owner has settled out of order."""
 
 NEWER = "LLMMETRICS_NEWER"
 
-OPEN = "open"
-
-NUMBERS = f"""
--- whole numbers as text; b may be below 0, what comes out is not
-local function limbs(text)
-  local sign = 1
-  if string.sub(text, 1, 1) == '-' then sign, text = -1, string.sub(text, 2) end
-  return sign * tonumber('0' .. string.sub(text, 1, -10)), sign * tonumber(string.sub(text, -9))
+_USUAL = """
+-- one window is open, and its sums are exact as numbers
+local spent, held, parts, bookings, generation, bound
+if state[3] == own and inside == '1' then
+  spent, held, parts, bookings, generation, bound = match(state[4], '^(%S+) (%S+) (%S+ %S+ %S+) (%S+) (%S+) (%S+)$')
 end
-
-local function add(a, b)
-  if #a < 16 and #b < 16 then
-    local sum = a + b
-    return sum < 0 and '0' or format('%.0f', sum)
-  end
-  local high, low = limbs(a)
-  local high2, low2 = limbs(b)
-  high, low = high + high2, low + low2
-  local carry = math.floor(low / 1e9)
-  high, low = high + carry, low - carry * 1e9
-  if high < 0 then return '0' end
-  return high == 0 and format('%.0f', low) or format('%.0f%09.0f', high, low)
-end
-
-local function less(a, b)
-  if #a ~= #b then return #a < #b end
-  return a < b
-end
-
-local function bounded(a, b)
-  local sum = add(a, b)
-  return #sum > 18 and less('{MOST}', sum) and '{MOST}' or sum
-end
-
-local function minus(text)
-  return text == '0' and text or '-' .. text
-end
-
--- a window's sums: spent, reserved, estimated, worst_case, pending, bookings, generation, limit
-local PARTS = {{estimated = 3, worst_case = 4, pending = 5}}
-local function sums_of(text)
-  return {{match(text, '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')}}
-end
+local EXACT = 9e15
 """
+"""The rest of a script does the same as the usual way in front of it, for whatever there is, and takes thrice as long:
+Lua makes its functions at each call."""
 
-PRELUDE = f"""
-local META, ROWS, LEASES, OWNER = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local owner, match, format, call = ARGV[1], string.match, string.format, redis.call
-local number, own, quarter, about = match(ARGV[2], '^(%S+) (%S+) (%S+) (.*)$')
-local id = owner .. ':' .. number
-local state = call('HMGET', META, 'schema', 'head', 'open', 'w|' .. own, 'o|' .. owner, 'q|' .. quarter)
-if state[1] ~= '{SCHEMA}' or not (state[4] or own == '-') then return '{OPEN}' end
-{NUMBERS}
-local open, fields, changed = state[3] or '', {{}}, {{}}
--- a renewal has no window of its own
-local sums = state[4] and sums_of(state[4])
-
--- the sums of every open window that holds a moment
-local last_at, of_last
-local function touched(at)
-  if at == last_at then return of_last end
-  local open_sums, moment = {{}}, tonumber(at)
-  for name in string.gmatch(open, '%S+') do
-    local first, last = match(name, '(%-?%d+):(%-?%d+)')
-    if moment >= tonumber(first) and moment < tonumber(last) then
-      if not changed[name] then changed[name] = name == own and sums or sums_of(call('HGET', META, 'w|' .. name)) end
-      open_sums[name] = changed[name]
+_USUAL_RESERVE = f"""
+{_USUAL}
+local amount, limit, lease, at = match(about, '(%S+) (%S+) (%S+) (%S+)')
+if spent and bound == limit then
+  local age, before, due = 0, nil, nil
+  if state[2] then
+    local a, b, c = match(state[2], '(%S+) (%S+) (%S+)')
+    age, before, due = tonumber(a), tonumber(b), tonumber(c)
+  end
+  local all, most = spent + held + amount, tonumber(limit) or EXACT
+  if amount == '0' and not due and all < EXACT then
+    local fits = limit == 'none' or (tonumber(spent) < most and all <= most)
+    return (fits and '1 ' or '0 ') .. spent .. ' ' .. held .. ' 0 ' .. generation .. ' ' .. bookings
+  end
+  local settled, low, above = false, 0, 0
+  if state[5] then
+    local a, b = match(state[5], '(%S+) (%S+)')
+    low, above = tonumber(a), b
+    settled = tonumber(number) < low
+    if not settled and above ~= '0' then
+      local range = call('ZRANGEBYSCORE', OWNER, number, '+inf', 'LIMIT', 0, 1)
+      settled = range[1] and tonumber(range[1]) <= tonumber(number)
     end
   end
-  last_at, of_last = at, open_sums
-  return open_sums
-end
-
-local function hold(at, amount)
-  for _, each in pairs(touched(at)) do each[2] = bounded(each[2], amount) end
-end
-
-local quarters = {{[quarter] = state[6] or '0 0 0 0'}}
-local function book(at, amount, basis, again)
-  local part = PARTS[basis]
-  for _, each in pairs(touched(at)) do
-    each[1] = bounded(each[1], amount)
-    if not again then each[6] = format('%.0f', each[6] + 1) end
-    if part then each[part] = bounded(each[part], amount) end
-  end
-  local name = format('%.0f', at - at % {QUARTER_HOUR})
-  local text = quarters[name] or call('HGET', META, 'q|' .. name) or '0 0 0 0'
-  local of_quarter = {{match(text, '(%S+) (%S+) (%S+) (%S+)')}}
-  of_quarter[1] = bounded(of_quarter[1], amount)
-  if part then of_quarter[part - 1] = bounded(of_quarter[part - 1], amount) end
-  quarters[name] = table.concat(of_quarter, ' ')
-  fields[#fields + 1] = 'q|' .. name
-  fields[#fields + 1] = quarters[name]
-end
-
-local function store()
-  for name, each in pairs(changed) do
-    fields[#fields + 1] = 'w|' .. name
-    fields[#fields + 1] = table.concat(each, ' ')
-  end
-  if #fields > 0 then call('HSET', META, unpack(fields)) end
-end
-"""
-
-_LEASES = f"""
-local age, before, due, usual = 0, nil, nil, 60000
-if state[2] then
-  local a, b, c, d = match(state[2], '(%S+) (%S+) (%S+) (%S+)')
-  age, before, due, usual = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
-end
-local ticked = false
-
--- advance the age, and book the leases that have ended as worst case
-local function tick(lease)
-  local time = call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  usual = lease or usual
-  age = age + math.min(math.max(now - (before or now), 0), math.floor(usual / 10))
-  before, ticked = now, true
-  if not due or due > age then return 0 end
-  local ended = call('ZRANGEBYSCORE', LEASES, '-inf', age, 'LIMIT', 0, {AT_ONCE})
-  for _, each in ipairs(ended) do
-    call('ZREM', LEASES, each)
-    local amount, at = match(call('HGET', ROWS, each) or '', '(%S+) (%S+) reserved')
-    if amount then
-      call('HSET', ROWS, each, amount .. ' ' .. at .. ' worst_case')
-      hold(at, minus(amount))
-      book(at, amount, 'worst_case')
+  if before and amount ~= '0' and all < EXACT and all <= most and not settled then
+    local time = call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    age = age + math.min(math.max(now - before, 0), math.floor(lease / 10))
+    if (not due or due > age) and call('HSETNX', ROWS, id, amount .. ' ' .. at .. ' reserved') == 1 then
+      local ends = age + lease
+      call('ZADD', LEASES, ends, id)
+      if not due or ends < due then due = ends end
+      held = format('%.0f', held + amount)
+      call('HSET', META, 'head', format('%.0f %.0f %.0f %s', age, now, due, lease), 'w|' .. own,
+        spent .. ' ' .. held .. ' ' .. parts .. ' ' .. bookings .. ' ' .. generation .. ' ' .. bound)
+      return '1 ' .. spent .. ' ' .. held .. ' 0 ' .. generation .. ' ' .. bookings
     end
   end
-  due = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
-  return #ended
-end
-
-local function end_at(ends)
-  call('ZADD', LEASES, ends, id)
-  if not due or ends < due then due = ends end
-end
-
-local function head()
-  if ticked then
-    fields[#fields + 1] = 'head'
-    fields[#fields + 1] = format('%.0f %.0f %s %.0f', age, before, due and format('%.0f', due) or '-', usual)
-  end
-end
-"""
-
-_SETTLED = """
--- the settled numbers of the owner: all below `low`; `above` ranges; the last moment
-local low, above = 0, 0
-if state[5] then
-  local a, b = match(state[5], '(%S+) (%S+)')
-  low, above = tonumber(a), tonumber(b)
-end
-
-local function settled(number)
-  if number < low then return true end
-  if above == 0 then return false end
-  local range = call('ZRANGEBYSCORE', OWNER, number, '+inf', 'LIMIT', 0, 1)
-  return range[1] and tonumber(range[1]) <= number
-end
-"""
-
-_SETTLE = """
--- note that a number is settled; return whether it was not before
-local function settle_out_of_order(number)
-  local near = call('ZRANGEBYSCORE', OWNER, number - 1, '+inf', 'WITHSCORES', 'LIMIT', 0, 2)
-  local first, last, n = tostring(number), number, 1
-  if near[n] and tonumber(near[n + 1]) == number - 1 then first, n = near[n], 3 end
-  if near[n] then
-    local from = tonumber(near[n])
-    if from <= number then return false end
-    if from == number + 1 then
-      last = near[n + 1]
-      call('ZREM', OWNER, near[n])
-    end
-  end
-  call('ZADD', OWNER, last, first)
-  above = call('ZCARD', OWNER)
-  return true
-end
-
-local function settle(number, at)
-  if number < low then return false end
-  if number > low then
-    if not settle_out_of_order(number) then return false end
-  else
-    low = low + 1
-    if above > 0 then
-      local range = call('ZRANGEBYSCORE', OWNER, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-      if tonumber(range[1]) == low then
-        low = range[2] + 1
-        call('ZREM', OWNER, range[1])
-        above = above - 1
-      end
-    end
-  end
-  fields[#fields + 1] = 'o|' .. owner
-  fields[#fields + 1] = format('%.0f %.0f %s', low, above, at)
-  return true
-end
-"""
-
-_TAKE = """
--- take a row off, with what it holds or has booked; return its moment, and whether it was booked
-local function take(row)
-  local amount, at, basis = match(row, '(%S+) (%S+) (%S+)')
-  call('HDEL', ROWS, id)
-  if basis == 'reserved' then
-    call('ZREM', LEASES, id)
-    hold(at, minus(amount))
-    return at, false
-  end
-  book(at, minus(amount), basis, true)
-  return at, true
 end
 """
 
 RESERVE = f"""
-{PRELUDE}{_LEASES}{_SETTLED}
-local amount, limit, lease, at = match(about, '(%S+) (%S+) (%S+) (%S+)')
+{ASKED}{_USUAL_RESERVE}{SUMS}{LEASES}{SETTLED}
 local expired, known = 0, false
 lease, number = tonumber(lease), tonumber(number)
 if due or amount ~= '0' then expired = tick(lease) end
@@ -272,7 +105,7 @@ return table.concat({{(fits or known) and 1 or 0, sums[1], sums[2], expired, sum
 """
 
 RENEW = f"""
-{PRELUDE}{_LEASES}{_SETTLED}{_TAKE}
+{PRELUDE}{LEASES}{SETTLED}{TAKE}
 local amount, lease, at = match(about, '(%S+) (%S+) (%S+)')
 lease = tonumber(lease)
 if not settled(tonumber(number)) then
@@ -291,11 +124,34 @@ return table.concat({{1}}, ' ')
 """
 
 SETTLE = f"""
-{PRELUDE}{_SETTLED}{_SETTLE}{_TAKE}
+{ASKED}{_USUAL}{SETTLED}{SETTLING}
 local amount, basis, at = match(about, '(%S+) (%S+) (%S+)')
-local first, booked = settle(tonumber(number), at), false
+local first, row, taken = settle(tonumber(number), at), nil, '0'
 if first then
-  local row = call('HGET', ROWS, id)
+  row = call('HGET', ROWS, id)
+  if row then taken = match(row, '^(%S+) ' .. at .. ' reserved$') end
+end
+if first and spent and taken and basis == 'known' and tonumber(held) < EXACT then
+  local of_quarter, rest = match(state[6] or '0 0 0 0', '^(%S+) (.*)$')
+  if spent + amount < EXACT and of_quarter + amount < EXACT then
+    if row then
+      call('HDEL', ROWS, id)
+      call('ZREM', LEASES, id)
+      held = format('%.0f', math.max(held - taken, 0))
+    end
+    if amount ~= '0' then
+      spent, bookings = format('%.0f', spent + amount), format('%.0f', bookings + 1)
+      fields[#fields + 1] = 'q|' .. quarter
+      fields[#fields + 1] = format('%.0f ', of_quarter + amount) .. rest
+    end
+    call('HSET', META, 'w|' .. own,
+      spent .. ' ' .. held .. ' ' .. parts .. ' ' .. bookings .. ' ' .. generation .. ' ' .. bound, unpack(fields))
+    return spent .. ' ' .. generation .. ' ' .. bookings .. ' 1 0'
+  end
+end
+{SUMS}{TAKE}
+local booked = false
+if first then
   if row then at, booked = take(row) end
   if amount ~= '0' then book(at, amount, basis, booked) end
   store()
@@ -304,7 +160,7 @@ return table.concat({{sums[1], sums[7], sums[6], first and 1 or 0, booked and 1 
 """
 
 DEFER = f"""
-{PRELUDE}{_SETTLED}
+{PRELUDE}{SETTLED}
 local amount, at = match(about, '(%S+) (%S+)')
 local over = settled(0)
 local first = not over and call('HEXISTS', ROWS, id) == 0
@@ -317,7 +173,7 @@ return table.concat({{sums[1], sums[7], sums[6], first and 1 or 0, 0, over and 1
 """
 
 BALANCE = f"""
-{PRELUDE}{_LEASES}
+{PRELUDE}{LEASES}
 local expired = due and tick() or 0
 head()
 store()

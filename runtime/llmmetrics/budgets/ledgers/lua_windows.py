@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llmmetrics.budgets.ledgers.base import QUARTER_HOUR, SCHEMA
-from llmmetrics.budgets.ledgers.lua import NEWER, NUMBERS, PRELUDE
+from llmmetrics.budgets.ledgers.lua import NEWER
+from llmmetrics.budgets.ledgers.lua_parts import NUMBERS, PRELUDE
 
 _IN_WINDOW = f"""
 local function bounds(name)

@@ -242,6 +242,9 @@ class MemoryLedger:
                     sums[value] += amount
         return sums
 
+    def look_again(self) -> None:
+        """Do nothing: there is one storage alone."""
+
     def close(self) -> None:
         """Do nothing: there is no file."""
 

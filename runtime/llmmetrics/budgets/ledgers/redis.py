@@ -30,6 +30,7 @@ from llmmetrics.budgets.ledgers.base import (
     milliseconds,
 )
 from llmmetrics.budgets.ledgers.base import moment as at_moment
+from llmmetrics.budgets.ledgers.lua_parts import OPEN
 from llmmetrics.budgets.ledgers.redis_servers import RedisScript, RedisServers
 from llmmetrics.settings.windows import Window
 
@@ -225,6 +226,9 @@ class RedisLedger:
                 sums[value] += int(amount)
         return sums
 
+    def look_again(self) -> None:
+        self._servers.look_again()
+
     def close(self) -> None:
         self._servers.close()
 
@@ -252,12 +256,15 @@ class RedisLedger:
             self._command("SADD", f"{self._shared}backends", key)
             self._keys[key] = shared
         owner, number = id
-        own = "{}:{}".format(*bounds(window)) if window is not None else "-"
+        own, inside = "-", 0
+        if window is not None:
+            start, end = bounds(window)
+            own, inside = f"{start}:{end}", int(start <= at < end)
         # few arguments, and one text as an answer: each part costs as much as a command of the script
-        args = (owner, f"{number} {own} {at - at % QUARTER_HOUR} {numbers}")
+        args = (owner, f"{number} {own} {inside} {at - at % QUARTER_HOUR} {numbers}")
         keys = (*shared, f"{shared[0][:-4]}owner:{owner}")
         answer: str = self._servers.run(self._scripts[verb], keys, args, durable=durable)
-        if answer == lua.OPEN:
+        if answer == OPEN:
             self._servers.run(self._scripts["open"], shared, (own,), durable=False)
             answer = self._servers.run(self._scripts[verb], keys, args, durable=durable)
         return answer.split(" ")

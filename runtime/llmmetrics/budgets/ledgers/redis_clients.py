@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -34,6 +36,7 @@ SERVICE = "mymaster"
 _NODE: Callable[[str, int], ClusterNode] = ClusterNode
 _SENTINEL: Callable[..., Any] = Sentinel
 _parse: Callable[[str], Mapping[str, Any]] = parse_url
+_connected: Callable[[Redis], Redis] = Redis.client
 
 _OWN = "sentinel_"
 """What the options of Sentinel itself begin with: `?sentinel_password=`."""
@@ -53,8 +56,8 @@ class MasterFinder(Protocol):
     pauses: Sequence[float]
     """Seconds to wait before each further attempt after such an error."""
 
-    def master(self, key: str, /) -> Redis:
-        """Return the client of the server that has this key now."""
+    def ask(self, key: str, question: Callable[[Redis], T], /) -> T:
+        """Ask the server that has this key now."""
         ...
 
     def look_again(self) -> None:
@@ -102,6 +105,13 @@ class ProcessClient(Generic[T]):
             self._client = None
 
 
+class _Connected(NamedTuple):
+    """A client, and those made of it that have a connection each: redis-py's pool takes half of a question's time."""
+
+    redis: Redis
+    idle: deque[Redis]
+
+
 class OneMaster:
     """A server by its address, or the master that Sentinel names: each new connection asks for it."""
 
@@ -109,19 +119,36 @@ class OneMaster:
     pauses: Sequence[float] = (0.0,)
 
     def __init__(self, make: Callable[[], Redis]) -> None:
-        self._client = ProcessClient(make)
-        self.timeout = self._client.get().get_connection_kwargs()["socket_timeout"]
+        self._clients = ProcessClient(lambda: _Connected(make(), deque()))
+        self.timeout = self._clients.get().redis.get_connection_kwargs()["socket_timeout"]
 
-    def master(self, _key: str, /) -> Redis:
-        return self._client.get()
+    def ask(self, _key: str, question: Callable[[Redis], T], /) -> T:
+        redis, idle = self._clients.get()
+        try:
+            client = idle.pop()
+        except IndexError:
+            client = _connected(redis)
+        try:
+            return question(client)
+        finally:
+            idle.append(client)
 
     def look_again(self) -> None:
         # the address may belong to another server by now
-        self._client.get().connection_pool.disconnect(inuse_connections=False)
+        redis, idle = self._clients.get()
+        _return_connections(idle)
+        redis.connection_pool.disconnect(inuse_connections=False)
 
     def close(self) -> None:
-        if redis := self._client.take():
-            redis.close()
+        if clients := self._clients.take():
+            _return_connections(clients.idle)
+            clients.redis.close()
+
+
+def _return_connections(clients: deque[Redis]) -> None:
+    with suppress(IndexError):
+        while True:
+            clients.pop().close()
 
 
 class ManyMasters:
@@ -135,10 +162,10 @@ class ManyMasters:
         self._client = ProcessClient(make)
         self.timeout = timeout
 
-    def master(self, key: str, /) -> Redis:
+    def ask(self, key: str, question: Callable[[Redis], T], /) -> T:
         cluster: Any = self._client.get()
         redis: Redis = cluster.get_redis_connection(cluster.get_node_from_key(key))
-        return redis
+        return question(redis)
 
     def look_again(self) -> None:
         self._client.get().nodes_manager.initialize()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +35,10 @@ T = TypeVar("T")
 
 ACKNOWLEDGED = 0.8
 """The part of the timeout in which a replica acknowledges a write."""
+
+
+NO_REPLICAS = "NOREPLICAS"
+"""What a master says whose `min-replicas-to-write` is not met."""
 
 
 class NotReplicatedError(RedisError):
@@ -83,9 +88,17 @@ class RedisServers:
         try:
             return self._ask(key, ask)
         except (RedisError, RedisClusterException) as exc:
+            if isinstance(exc, NotReplicatedError) or NO_REPLICAS in str(exc):
+                # it may be an old master that has come back
+                self.look_again()
             hint = next((hint for kind, hint in _HINTS.items() if isinstance(exc, kind)), f"it says {exc}")
             hint = next((hint for word, hint in self._hints.items() if word in str(exc)), hint)
             raise LedgerError(f"{self.name}: {hint}") from None
+
+    def look_again(self) -> None:
+        """Find the masters again at the next question."""
+        with suppress(RedisError, RedisClusterException):
+            self._finder.look_again()
 
     def close(self) -> None:
         """Close every connection."""
@@ -95,11 +108,11 @@ class RedisServers:
         finder = self._finder
         for pause in finder.pauses:
             try:
-                return ask(finder.master(key))
+                return finder.ask(key, ask)
             except finder.moved:
                 time.sleep(pause)
                 finder.look_again()
-        return ask(finder.master(key))
+        return finder.ask(key, ask)
 
     def _send_replicated(
         self, redis: Redis, script: RedisScript, keys: Sequence[str], args: Sequence[str | int]

@@ -73,7 +73,7 @@ class SqliteLedger:
         key, moment, amount = self._prefix + key, milliseconds(at), min(amount, MOST + 1)
         start, end = bounds(window)
 
-        def see(db: sqlite3.Connection) -> Standing | None:
+        def see(db: sqlite3.Cursor) -> Standing | None:
             """What a call that holds nothing needs to know, if nothing is to be written."""
             row = db.execute(rows.WINDOW, (key, end, start)).fetchone()
             if row is None or row[4] != limit or self._is_due(db, key, uptime):
@@ -82,7 +82,7 @@ class SqliteLedger:
             fits = limit is None or (spent < limit and spent + reserved <= limit)
             return Standing(fits, spent, reserved, 0, generation, bookings)
 
-        def write(db: sqlite3.Connection) -> Standing:
+        def write(db: sqlite3.Cursor) -> Standing:
             expired = self._expire(db, key, uptime)
             spent, reserved, generation, bookings, before = rows.opened(db, key, window)
             if before != limit:
@@ -104,7 +104,7 @@ class SqliteLedger:
     def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
         key, moment = self._prefix + key, milliseconds(at)
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: sqlite3.Cursor) -> None:
             if rows.is_settled(db, key, id):
                 return
             row = rows.take_row(db, key, id)
@@ -117,7 +117,7 @@ class SqliteLedger:
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         key, moment = self._prefix + key, milliseconds(at)
 
-        def write(db: sqlite3.Connection) -> Booked:
+        def write(db: sqlite3.Cursor) -> Booked:
             first, replaced = self._settle(db, key, id, amount, basis, moment)
             # a window that is opened after it holds it
             sums = rows.opened(db, key, window, int(first and not replaced and amount > 0))
@@ -126,7 +126,7 @@ class SqliteLedger:
         return self._file.write(write)
 
     def _settle(
-        self, db: sqlite3.Connection, key: str, id: CallId, amount: int, basis: Basis, at: int
+        self, db: sqlite3.Cursor, key: str, id: CallId, amount: int, basis: Basis, at: int
     ) -> tuple[bool, bool]:
         if not rows.settle(db, key, id, at):
             return False, False
@@ -143,7 +143,7 @@ class SqliteLedger:
     ) -> Booked:
         key, moment, amount = self._prefix + key, milliseconds(at), min(amount, MOST)
 
-        def write(db: sqlite3.Connection) -> Booked:
+        def write(db: sqlite3.Cursor) -> Booked:
             rows.opened(db, key, window)
             first = rows.row_of(db, key, answer) is None and not rows.is_settled(db, key, answer)
             if first:
@@ -184,7 +184,7 @@ class SqliteLedger:
     def advance(self, mark: str, to: int) -> int:
         mark = self._prefix + mark
 
-        def write(db: sqlite3.Connection) -> int:
+        def write(db: sqlite3.Cursor) -> int:
             row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
             before = row[0] if row else 0
             db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, max(before, to)))
@@ -195,7 +195,7 @@ class SqliteLedger:
     def claim_alert(self, key: str, window: Window, share: str) -> bool:
         key, (start, end) = self._prefix + key, bounds(window)
 
-        def write(db: sqlite3.Connection) -> bool:
+        def write(db: sqlite3.Cursor) -> bool:
             row = (key, end, start, rows.opened(db, key, window).generation, share)
             return db.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
 
@@ -206,16 +206,16 @@ class SqliteLedger:
     def balance(self, key: str, window: Window, uptime: float) -> Balance:
         key, (start, end) = self._prefix + key, bounds(window)
 
-        def of(db: sqlite3.Connection, sums: rows.Sums, expired: int) -> Balance:
+        def of(db: sqlite3.Cursor, sums: rows.Sums, expired: int) -> Balance:
             estimated, worst, pending = db.execute(rows.PARTS, (key, end, start)).fetchone()
             parts = (sums.spent, sums.reserved, estimated, worst, pending)
             return Balance(*parts, expired, sums.generation, sums.bookings)
 
-        def see(db: sqlite3.Connection) -> Balance | None:
+        def see(db: sqlite3.Cursor) -> Balance | None:
             row = db.execute(rows.WINDOW, (key, end, start)).fetchone()
             return None if row is None or self._is_due(db, key, uptime) else of(db, rows.Sums(*row), 0)
 
-        def write(db: sqlite3.Connection) -> Balance:
+        def write(db: sqlite3.Cursor) -> Balance:
             expired = self._expire(db, key, uptime)
             return of(db, rows.opened(db, key, window), expired)
 
@@ -272,7 +272,7 @@ class SqliteLedger:
     def forget(self, name: str) -> None:
         key = self._prefix + name
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: sqlite3.Cursor) -> None:
             for table in ("window_sums", "quarter_hours", "reservations", "settled_ranges", "alerts", "corrections"):
                 db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
             db.execute("DELETE FROM marks WHERE mark = ?", (key,))
@@ -283,7 +283,7 @@ class SqliteLedger:
     def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
         mark = f"{self._prefix}{TALLY}{id.owner}"
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: sqlite3.Cursor) -> None:
             row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
             if row and row[0] >= id.number:
                 return
@@ -307,12 +307,15 @@ class SqliteLedger:
             )
         )
 
+    def look_again(self) -> None:
+        """Do nothing: each question looks whether the file is still the same."""
+
     def close(self) -> None:
         self._file.close()
 
     # leases
 
-    def _is_due(self, db: sqlite3.Connection, key: str, uptime: float) -> bool:
+    def _is_due(self, db: sqlite3.Cursor, key: str, uptime: float) -> bool:
         """Check whether a lease has ended, or reservations of an earlier boot are to be looked at."""
         if not self._adopted:
             if rows.has_foreign(db, self._prefix, BOOT, uptime):
@@ -324,14 +327,14 @@ class SqliteLedger:
             return False
         return self._look(db, key, uptime) <= uptime
 
-    def _look(self, db: sqlite3.Connection, key: str, uptime: float) -> float:
+    def _look(self, db: sqlite3.Cursor, key: str, uptime: float) -> float:
         """Return when the next lease ends; look again then, or soon."""
         row = db.execute(rows.DUE, (key,)).fetchone()
         ends = float("inf") if row is None else row[0]
         self._due[key] = min(ends, uptime + _LOOK)
         return float(ends)
 
-    def _expire(self, db: sqlite3.Connection, key: str, uptime: float) -> int:
+    def _expire(self, db: sqlite3.Cursor, key: str, uptime: float) -> int:
         if not self._is_due(db, key, uptime):
             return 0
         if not self._adopted:

@@ -12,7 +12,7 @@ _NOTHING = "spent = 0, estimated = 0, worst_case = 0, pending = 0"
 _BOOKED = "WHERE key = ? AND basis = ? AND at >= ? AND at < ?"
 
 
-def reset(db: sqlite3.Connection, key: str, window: Window, at: int, by: str) -> int:
+def reset(db: sqlite3.Cursor, key: str, window: Window, at: int, by: str) -> int:
     """Take off what a window has spent."""
     start, end = bounds(window)
     amount = rows.opened(db, key, window).spent
@@ -29,7 +29,7 @@ def reset(db: sqlite3.Connection, key: str, window: Window, at: int, by: str) ->
     return amount
 
 
-def release(db: sqlite3.Connection, key: str, window: Window, at: int, by: str) -> int:
+def release(db: sqlite3.Cursor, key: str, window: Window, at: int, by: str) -> int:
     """Take off what a window has booked as worst case."""
     start, end = bounds(window)
     rows.opened(db, key, window)
@@ -50,7 +50,7 @@ def release(db: sqlite3.Connection, key: str, window: Window, at: int, by: str) 
     return int(amount)
 
 
-def prune(db: sqlite3.Connection, prefix: str, at: int) -> int:
+def prune(db: sqlite3.Cursor, prefix: str, at: int) -> int:
     """Delete what the keys with this prefix have from before a moment; return how many windows."""
     ours = "substr(key, 1, length(?)) = ?"
     pruned = db.execute(f'DELETE FROM window_sums WHERE {ours} AND "end" <= ?', (prefix, prefix, at)).rowcount

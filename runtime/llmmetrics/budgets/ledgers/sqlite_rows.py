@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, V1, Basis, CallId, bounds, quarter_hour
@@ -52,10 +53,15 @@ _ADD_QUARTER_HOUR = (
 )
 _ADD_KNOWN_QUARTER_HOUR = f"UPDATE quarter_hours SET {_sum('spent')} WHERE key = ? AND start = ?"
 _NEW_QUARTER_HOUR = "INSERT INTO quarter_hours VALUES (?, ?, max(?, 0), max(?, 0), max(?, 0), max(?, 0))"
-_PARTS = (Basis.ESTIMATED, Basis.WORST_CASE, Basis.PENDING)
+_PARTS: Mapping[str | None, Callable[[int], tuple[int, int, int]]] = {
+    Basis.ESTIMATED.value: lambda amount: (amount, 0, 0),
+    Basis.WORST_CASE.value: lambda amount: (0, amount, 0),
+    Basis.PENDING.value: lambda amount: (0, 0, amount),
+}
+_NONE = (0, 0, 0)
 
 
-def opened(db: sqlite3.Connection, key: str, window: Window, bookings: int = 0) -> Sums:
+def opened(db: sqlite3.Cursor, key: str, window: Window, bookings: int = 0) -> Sums:
     """Return a window's row. One that is new starts from what was spent in it, in so many calls that are known."""
     start, end = bounds(window)
     row: Any = db.execute(WINDOW, (key, end, start)).fetchone()
@@ -79,11 +85,11 @@ def opened(db: sqlite3.Connection, key: str, window: Window, bookings: int = 0) 
             (key, end, start, *parts, reserved, bookings),
         )
         return Sums(parts[0], reserved, 0, bookings, None)
-    return Sums(*row)
+    return Sums._make(row)
 
 
 def add(
-    db: sqlite3.Connection,
+    db: sqlite3.Cursor,
     key: str,
     at: int,
     spent: int,
@@ -93,7 +99,7 @@ def add(
 ) -> None:
     """Add to the sums of a moment: of its quarter of an hour, and of every window that holds it."""
     quarter = quarter_hour(at)
-    if any(parts):
+    if parts != _NONE:
         db.execute(_ADD, (spent, *parts, reserved, bookings, key, at, at))
         if db.execute(_ADD_QUARTER_HOUR, (spent, *parts, key, quarter)).rowcount:
             return
@@ -106,8 +112,8 @@ def add(
 
 def parts_of(amount: int, basis: str | None) -> tuple[int, int, int]:
     """Return an amount as what is estimated, worst case and pending of it."""
-    first, second, third = (amount if basis == part else 0 for part in _PARTS)
-    return first, second, third
+    parts = _PARTS.get(basis)
+    return _NONE if parts is None else parts(amount)
 
 
 _HOLD = """INSERT OR IGNORE INTO reservations SELECT ?, ?, ?, ?, ?, NULL, ?, ?, ?
@@ -116,7 +122,7 @@ _HOLD = """INSERT OR IGNORE INTO reservations SELECT ?, ?, ?, ?, ?, NULL, ?, ?, 
 
 
 def reserve(
-    db: sqlite3.Connection, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
+    db: sqlite3.Cursor, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
 ) -> bool:
     """Reserve an amount, unless the call has a row or was settled; return whether it was done."""
     row = (key, *id, amount, at, boot, ends, lease, key, *id, id.number)
@@ -126,9 +132,7 @@ def reserve(
     return True
 
 
-def hold(
-    db: sqlite3.Connection, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float
-) -> None:
+def hold(db: sqlite3.Cursor, key: str, id: CallId, amount: int, at: int, boot: str, ends: float, lease: float) -> None:
     """Reserve an amount."""
     db.execute(
         "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)", (key, *id, amount, at, boot, ends, lease)
@@ -136,15 +140,15 @@ def hold(
     db.execute(_RESERVE, (amount, key, at, at))
 
 
-def row_of(db: sqlite3.Connection, key: str, id: CallId) -> Held | None:
+def row_of(db: sqlite3.Cursor, key: str, id: CallId) -> Held | None:
     """Return what is held for a call."""
     row = db.execute(
         "SELECT amount, at, basis FROM reservations WHERE key = ? AND owner = ? AND number = ?", (key, *id)
     ).fetchone()
-    return row and Held(*row)
+    return row and Held._make(row)
 
 
-def take_row(db: sqlite3.Connection, key: str, id: CallId) -> Held | None:
+def take_row(db: sqlite3.Cursor, key: str, id: CallId) -> Held | None:
     """Delete a row and return it; its sums are the caller's."""
     row = row_of(db, key, id)
     if row is not None:
@@ -152,7 +156,7 @@ def take_row(db: sqlite3.Connection, key: str, id: CallId) -> Held | None:
     return row
 
 
-def replace(db: sqlite3.Connection, key: str, at: int, row: Held | None, amount: int, basis: str | None) -> None:
+def replace(db: sqlite3.Cursor, key: str, at: int, row: Held | None, amount: int, basis: str | None) -> None:
     """Book an amount in place of a row; a `basis` of None reserves it."""
     parts = parts_of(amount, basis)
     spent, reserved = (0, amount) if basis is None else (amount, 0)
@@ -165,26 +169,26 @@ def replace(db: sqlite3.Connection, key: str, at: int, row: Held | None, amount:
             first, second, third = (new - old for new, old in zip(parts, parts_of(row.amount, row.basis), strict=True))
             parts = first, second, third
     counts = basis is not None and amount > 0 and (row is None or row.basis is None)
-    if spent or reserved or any(parts):
+    if spent or reserved or parts != _NONE:
         add(db, key, at, spent, parts, reserved, int(counts))
 
 
 _FOREIGN = "basis IS NULL AND (boot <> ? OR ends > ? + lease) AND substr(key, 1, length(?)) = ?"
 
 
-def has_foreign(db: sqlite3.Connection, prefix: str, boot: str, uptime: float) -> bool:
+def has_foreign(db: sqlite3.Cursor, prefix: str, boot: str, uptime: float) -> bool:
     """Check whether there are reservations of an earlier start of this machine."""
     row = (boot, uptime, prefix, prefix)
     return db.execute(f"SELECT 1 FROM reservations WHERE {_FOREIGN} LIMIT 1", row).fetchone() is not None
 
 
-def adopt(db: sqlite3.Connection, prefix: str, boot: str, uptime: float) -> None:
+def adopt(db: sqlite3.Cursor, prefix: str, boot: str, uptime: float) -> None:
     """Give the reservations of an earlier start of this machine a whole lease."""
     row = (boot, uptime, boot, uptime, prefix, prefix)
     db.execute(f"UPDATE reservations SET boot = ?, ends = ? + lease WHERE {_FOREIGN}", row)
 
 
-def expire(db: sqlite3.Connection, key: str, uptime: float) -> int:
+def expire(db: sqlite3.Cursor, key: str, uptime: float) -> int:
     """Book the leases that have ended as worst case, and count them. Their rows stay for a later settle."""
     ended = db.execute(
         "SELECT owner, number, amount, at FROM reservations WHERE key = ? AND basis IS NULL AND ends <= ? "
@@ -200,6 +204,8 @@ def expire(db: sqlite3.Connection, key: str, uptime: float) -> int:
     return len(ended)
 
 
+_NEXT = """UPDATE settled_ranges SET last = ?1, at = max(at, ?2) WHERE key = ?3 AND owner = ?4 AND last = ?1 - 1
+  AND first = (SELECT max(first) FROM settled_ranges WHERE key = ?3 AND owner = ?4 AND first <= ?1 + 1)"""
 _RANGES = (
     "SELECT first, last FROM settled_ranges WHERE key = ? AND owner = ? AND first <= ? ORDER BY first DESC LIMIT 2"
 )
@@ -208,7 +214,7 @@ _WIDEN = "UPDATE settled_ranges SET last = ?, at = max(at, ?) WHERE key = ? AND 
 _DROP = "DELETE FROM settled_ranges WHERE key = ? AND owner = ? AND first = ?"
 
 
-def is_settled(db: sqlite3.Connection, key: str, id: CallId) -> bool:
+def is_settled(db: sqlite3.Cursor, key: str, id: CallId) -> bool:
     """Check whether an id was settled."""
     # an id of schema 1 is unique for all keys
     for where in (key, "") if id.owner.startswith(V1) else (key,):
@@ -218,9 +224,12 @@ def is_settled(db: sqlite3.Connection, key: str, id: CallId) -> bool:
     return False
 
 
-def settle(db: sqlite3.Connection, key: str, id: CallId, at: int) -> bool:
+def settle(db: sqlite3.Cursor, key: str, id: CallId, at: int) -> bool:
     """Note that an id is settled; return whether it was not before."""
     owner, number = id
+    # calls mostly end in the order in which they began
+    if db.execute(_NEXT, (number, at, key, owner)).rowcount:
+        return True
     ranges = db.execute(_RANGES, (key, owner, number + 1)).fetchall()
     after = ranges.pop(0) if ranges and ranges[0][0] == number + 1 else None
     before = ranges[0] if ranges else None

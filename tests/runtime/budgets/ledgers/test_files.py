@@ -169,7 +169,7 @@ def test_each_namespace_has_a_file_of_its_own(one, other, monkeypatch, tmp_path)
 
 
 def test_a_booking_in_the_midst_of_another_of_the_same_thread(tmp_path):
-    """As the garbage collector makes one, when it closes an answer."""
+    """As the handler of a signal makes one."""
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", namespace="default")
     ledger._file.write(lambda _: ledger_calls.settle(ledger, 5, "a"))
     assert ledger_calls.balance(ledger).spent == 5

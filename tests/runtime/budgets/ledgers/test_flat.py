@@ -47,11 +47,11 @@ def steps(ledger, act):
         nonlocal count
         count += 1
 
-    ledger._file.read(lambda db: db.set_progress_handler(step, 10))
+    ledger._file.read(lambda db: db.connection.set_progress_handler(step, 10))
     try:
         act()
     finally:
-        ledger._file.read(lambda db: db.set_progress_handler(None, 10))
+        ledger._file.read(lambda db: db.connection.set_progress_handler(None, 10))
     return count
 
 

@@ -82,6 +82,25 @@ def spend(url, durability):
     other.close()
 
 
+def test_a_connection_is_kept_and_serves_one_question_at_a_time(tmp_path):
+    with redis_server(tmp_path) as server, Redis.from_url(server.url, decode_responses=True) as admin:
+        ledger = open_ledger(server.url, namespace="n")
+        settle(ledger, 1, id="a")
+        before = admin.info("stats")["total_connections_received"]
+        for id in "bcd":
+            settle(ledger, 1, id=id)
+        assert admin.info("stats")["total_connections_received"] == before
+        # the garbage collector, or a signal, may ask in the midst of a question of the same thread
+        answers = ledger._servers.ask("k", lambda redis: (settle(ledger, 1, id="e"), redis.execute_command("PING")))
+        assert answers[0].spent == 5
+        assert admin.info("stats")["total_connections_received"] == before + 1
+        # the server ends idle connections
+        admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert settle(ledger, 1, id="f").spent == 6
+        ledger.close()
+        until(lambda: admin.info("clients")["connected_clients"] == 1, "the end of the connections")
+
+
 def test_without_a_replica_nothing_counts_as_replicated(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

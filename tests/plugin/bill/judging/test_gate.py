@@ -9,10 +9,11 @@ from support.reports import report, row
 
 from llmmetrics.testing import prices
 from pytest_llmmetrics.bill.asking.side import AskedSide
-from pytest_llmmetrics.bill.gate import verdict_of
-from pytest_llmmetrics.bill.limits import MEASURES, LimitError, limit_of, limits_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
+from pytest_llmmetrics.bill.judging.limits import MEASURES, LimitError, limit_of, limits_of
+from pytest_llmmetrics.bill.judging.split import split
 from pytest_llmmetrics.bill.report import Report
-from pytest_llmmetrics.bill.split import split
+from pytest_llmmetrics.bill.rows import Remarks
 
 T = "test_a.py::test_it"
 
@@ -176,6 +177,27 @@ def test_a_cache_without_known_rules_is_said():
     # and a shorter common prefix is a regression there too
     less = other.model_copy(update={"asked": side.model_copy(update={"cacheable": 0, "shared": 0})})
     assert only(judged([less], [other])).reached == ("cacheable",)
+
+
+@pytest.mark.parametrize(
+    ("model", "shared", "cause"),
+    [
+        ("gpt-4o-mini", 0, "cacheable prefix 95% → 0% from the 2nd call on (up to +~$0.00071): system[0] differs"),
+        # the prefixes are the same: a mark or a time has changed
+        ("gpt-4o-mini", 9500, "cacheable prefix 95% → 0% from the 2nd call on (up to +~$0.00071)"),
+        ("unpriced-7b", 0, "cacheable prefix 95% → 0% from the 2nd call on: system[0] differs"),
+    ],
+)
+def test_a_prefix_that_can_no_longer_be_cached_has_its_price_and_its_place(model, shared, cause):
+    side = AskedSide(prompt=20_000, later=10_000, cacheable=9500, shared=9500)
+    lost = side.model_copy(update={"cacheable": 0, "shared": shared})
+    made = report([row(T, model, asked=lost)], agreed=[row(T, model, asked=side)])
+    made.remarks = {T: Remarks(difference="system[0] differs")}
+    assert only(verdict_of(made)).causes[0] == cause
+    # less than a percent is not said
+    little = side.model_copy(update={"cacheable": 9490, "shared": 9490, "prompt": 20_010})
+    verdict = judged([row(T, model, asked=little)], [row(T, model, asked=side)])
+    assert not any("cacheable" in each for each in only(verdict).causes)
 
 
 def test_a_new_state_is_a_finding():

@@ -6,7 +6,7 @@ import pytest
 from support.reports import report, row
 
 from pytest_llmmetrics.bill.asking.side import AskedSide
-from pytest_llmmetrics.bill.gate import verdict_of
+from pytest_llmmetrics.bill.judging.gate import verdict_of
 
 A = "tests/test_a.py::test_refund"
 
