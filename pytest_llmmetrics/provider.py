@@ -22,6 +22,7 @@ from respx.models import AllMockedAssertionError
 from llmmetrics.testing import Answer, Reply, Request, serve
 from llmmetrics.testing.harness import Script, is_llm_request
 from pytest_llmmetrics.stand_ins.messages import Onlooker, Watched
+from pytest_llmmetrics.stand_ins.scripted import finding
 from pytest_llmmetrics.stand_ins.standing import standing_in
 
 __all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
@@ -31,9 +32,12 @@ CORES = ("httpcore", "httpcore2")
 
 @contextmanager
 def answering(script: Script) -> Iterator[None]:
-    """Answer every LLM request of this process through httpx, httpx2, urllib3 or aiohttp; let other requests pass."""
+    """Answer every LLM request of this process through httpx, httpx2, urllib3, aiohttp or `websockets`.
+
+    Other requests pass.
+    """
     with ExitStack() as stack:
-        stack.enter_context(standing_in(_looked_at(script), _is_llm_place))
+        stack.enter_context(standing_in(_looked_at(script), _is_llm_place, finding(script.answer)))
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
             router.route().mock(side_effect=_answerer(script, router, import_module(core)))

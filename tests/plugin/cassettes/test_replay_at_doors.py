@@ -127,3 +127,20 @@ def test_one_connection_has_played_recorded_and_foreign_requests(library):
             asyncio.run(ask())
     assert [each.response["status"]["code"] for each in replay.received] == [200, 200]
     assert all(b"simulated" in each.response["body"]["string"] for each in replay.received)
+
+
+@each_library
+@pytest.mark.llm_cassette("openai/success")
+def test_a_proxy_is_not_asked(llm_metrics, library):
+    proxy = "http://127.0.0.1:9"
+    if library == "requests":
+        assert requests.post(URL, json=ASK, proxies={"https": proxy}).status_code == 200
+    else:
+
+        async def ask():
+            async with aiohttp.ClientSession() as session, session.post(URL, json=ASK, proxy=proxy) as answer:
+                await answer.read()
+                return answer.status
+
+        assert asyncio.run(ask()) == 200
+    assert llm_metrics.tokens["total"] == 20
