@@ -1,7 +1,8 @@
 """Measures what `--llm-metrics` adds to a suite: the same tests with and without it, in turns, in separate processes.
 
 One suite has 2,000 tests, of which 500 make a client of the openai SDK and a call that vcrpy replays; the other has
-the 1,500 that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits.
+the 1,500 that make none. What counts is processor time, from pytest's start to its end: on one core nothing here waits;
+and the most memory that the process holds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 FILES, EACH = 20, 100
 
@@ -80,7 +82,14 @@ def make(root: Path, *, calls: bool, scope: str) -> None:
         (root / f"test_{file}.py").write_text("\n".join(tests), "utf8")
 
 
-def run(root: Path, *arguments: str) -> float:
+class Used(NamedTuple):
+    """What a process used."""
+
+    seconds: float
+    megabytes: float
+
+
+def run(root: Path, *arguments: str) -> Used:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments]
     # as on a user's machine: with compiled modules
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -88,7 +97,7 @@ def run(root: Path, *arguments: str) -> float:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    return used.ru_utime + used.ru_stime
+    return Used(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def compare(
@@ -97,25 +106,27 @@ def compare(
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         make(root, calls=calls, scope=scope)
-        plain, added = [], []
+        plain, added, memory = [], [], []
         for turn in range(-1, rounds):
             order = ((), extra) if turn % 2 else (extra, ())
             taken = {arguments: run(root, *arguments) for arguments in order}
             if turn >= 0:
-                plain.append(taken[()])
-                added.append(taken[extra] - taken[()])
+                plain.append(taken[()].seconds)
+                added.append(taken[extra].seconds - taken[()].seconds)
+                memory.append(taken[extra].megabytes - taken[()].megabytes)
         base = statistics.median(plain)
         low, middle, high = statistics.quantiles(added, n=4)
         shares = " ".join(f"{each / base:+.1%}" for each in (low, middle, high))
-        print(f"{name:44} {base:8.2f} s {middle:+8.3f} s   {shares}", flush=True)
+        print(f"{name:44} {base:8.2f} s {middle:+8.3f} s {statistics.median(memory):+6.1f} MB   {shares}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"{'a suite':44} {'without':>10} {'added':>10}   quartiles")
+    print(f"{'a suite':44} {'without':>10} {'added':>10} {'memory':>9}   quartiles")
     compare("2,000 tests, 500 with a replayed call", rounds)
+    compare("the same, and judged", rounds, extra=("--llm-gate", "--llm-gate-inconclusive=report"))
     compare("noise: the same twice", rounds, extra=("-p", "no:doctest"))
     compare("the same, with one client for all", rounds, scope="session")
     compare("1,500 tests without a call", rounds, calls=False)

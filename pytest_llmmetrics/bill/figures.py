@@ -90,8 +90,8 @@ class Figures(NamedTuple):
 def cost_of(row: Row, price: prices.Price | None) -> Cost:
     """Return the cost of a row at this price."""
     wire = 0 if row.wire_usd is None else prices.attodollars(Decimal(row.wire_usd))
-    known, estimated = prices.cost(price, row.tokens), prices.cost(price, row.estimated)
-    return Cost(wire + (known or 0), estimated or 0, int(known is None or estimated is None))
+    known, billed, estimated = (prices.cost(price, part) for part in (row.tokens, row.billed, row.estimated))
+    return Cost(wire + (known or 0) + (billed or 0), estimated or 0, int(None in {known, billed, estimated}))
 
 
 def asked_price(row: Row) -> Row:
@@ -103,7 +103,7 @@ def _asked_cost(row: Row, price_of: PriceOf) -> Cost:
     """Return the cost of what a row asks for; the completion is the answered one."""
     if row.asked is None or not row.asked.prompt:
         return Cost()
-    answered = prices.usage({**row.tokens}).completion + prices.usage({**row.estimated}).completion
+    answered = sum(prices.usage(part).completion for part in (row.tokens, row.billed, row.estimated))
     cost = prices.cost(price_of(asked_price(row)), {"input": row.asked.prompt, "output": answered})
     return Cost(unknown=1) if cost is None else Cost(estimated=cost)
 
@@ -112,7 +112,7 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
     """Sum these rows."""
     every = list(rows)
     whole = all(row.asked is not None for row in every if row.calls)
-    usages = [prices.usage(buckets) for row in every for buckets in (row.tokens, row.wire_tokens, row.estimated)]
+    usages = [prices.usage(buckets) for row in every for buckets in row.used]
     return Figures(
         calls=sum(row.calls for row in every),
         attempts=sum(row.attempts for row in every),
@@ -135,10 +135,29 @@ def kinds(rows: Iterable[Row]) -> dict[str, int]:
     """Sum tokens by bucket, over all kinds of prices."""
     total: dict[str, int] = {}
     for row in rows:
-        for buckets in (row.tokens, row.estimated, row.wire_tokens):
+        for buckets in row.used:
             for name, n in prices.usage(buckets).buckets.items():
                 total[name] = total.get(name, 0) + n
     return dict(sorted(total.items()))
+
+
+def billed_units(rows: Iterable[Row]) -> list[str]:
+    """Say what each provider bills, if it bills other units than the tokens that it counts."""
+    sums: dict[str, list[tuple[dict[str, int], dict[str, int]]]] = {}
+    for row in rows:
+        if row.counted or row.billed:
+            sums.setdefault(row.backend, []).append((row.counted, row.billed))
+    lines = []
+    for backend, parts in sorted(sums.items()):
+        counted, billed = ([prices.usage(part[n]) for part in parts] for n in (0, 1))
+        prompt, completion = (
+            f"{sum(getattr(each, name) for each in billed):,} of {sum(getattr(each, name) for each in counted):,}"
+            for name in ("prompt", "completion")
+        )
+        pieces = sum(each.buckets.get("tool_use", 0) for each in billed)
+        more = f", and {number(pieces, 'piece')}" if pieces else ""
+        lines.append(f"{backend} bills {prompt} counted prompt tokens and {completion} counted completion tokens{more}")
+    return lines
 
 
 def usd(atto: int | Decimal, digits: int = 3) -> str:

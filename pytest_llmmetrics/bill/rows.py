@@ -43,6 +43,8 @@ class SeenAttempt(NamedTuple):
     wire_usd: Decimal | None
     tier: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    counted: tuple[tuple[str, int], ...] = ()
+    """The counted tokens by bucket, if the provider bills others; empty: the billed ones are the counted ones."""
     asked: AskedSide | None = None
     """Of the attempts of a call, the last one has it."""
 
@@ -53,8 +55,17 @@ def packed(record: CallRecord) -> tuple[Any, ...]:
     error = None if record.error_type is None else record.error_type.value
     return (
         *(record.fingerprint, record.status.value, error, record.backend, record.model, record.model_responded),
-        *(record.usage_known, parts, record.wire_cost_usd, record.tier, record.tags),
+        *(record.usage_known, parts, record.wire_cost_usd, record.tier, record.tags, _counted(record)),
     )
+
+
+def _counted(record: CallRecord) -> tuple[tuple[str, int], ...]:
+    """Return the tokens of the metrics by bucket, if they are not the billed ones, as with Cohere."""
+    usage = record.usage
+    if usage is None or not (record.usage_known and record.parts) or record.wire_cost_usd is not None:
+        return ()
+    billed = (sum(part.usage.prompt for part in record.parts), sum(part.usage.completion for part in record.parts))
+    return () if billed == (usage.prompt, usage.completion) else tuple(usage.buckets.items())
 
 
 def unpacked(values: tuple[Any, ...]) -> SeenAttempt:
@@ -94,6 +105,15 @@ class Row(BaseModel):
     wire_tokens: Buckets = {}
     """Known tokens whose cost is in the answer."""
     wire_usd: Money | None = None
+    counted: Buckets = {}
+    """Known tokens that the provider counts, and for which it bills `billed`."""
+    billed: Buckets = {}
+    """What the provider bills instead of `counted`; the price book prices it."""
+
+    @property
+    def used(self) -> tuple[Tokens, ...]:
+        """The tokens that the metrics count, in parts that are priced in different ways."""
+        return (self.tokens, self.wire_tokens, self.estimated, self.counted)
 
     @property
     def key(self) -> Key:
@@ -122,7 +142,7 @@ class Remarks(BaseModel):
 
 
 _COUNTS = ("calls", "attempts", "unread", "stale", "scripted")
-_BUCKETS = ("errors", "tokens", "estimated", "wire_tokens")
+_BUCKETS = ("errors", "tokens", "estimated", "wire_tokens", "counted", "billed")
 
 
 def added(rows: Iterable[Row]) -> list[Row]:
@@ -204,13 +224,16 @@ def _charges(where: Mapping[str, Any], attempt: SeenAttempt, book: PriceBook) ->
         if buckets or attempt.wire_usd:
             yield Row(**where, wire_tokens=buckets, wire_usd=f"{attempt.wire_usd:f}")
         return
+    if attempt.counted:
+        yield Row(**where, counted=dict(attempt.counted))
+    kind = "billed" if attempt.counted else "tokens" if attempt.known else "estimated"
     for model, usage in attempt.parts:
         here = {**where, "answered": model} if model else where
         price = book.price(attempt.backend, attempt.model, here["answered"], attempt.tier)
         buckets = prices.in_bands(price, usage)
-        counted: dict[str, Any] = {"tokens" if attempt.known else "estimated": buckets}
+        charged: dict[str, Any] = {kind: buckets}
         if buckets:
-            yield Row(**here, **counted)
+            yield Row(**here, **charged)
 
 
 def _joined(buckets: Iterable[Mapping[str, int]]) -> dict[str, int]:

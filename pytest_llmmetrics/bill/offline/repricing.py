@@ -48,8 +48,9 @@ def _price(book: PriceBook, model: str) -> Price | None:
 
 
 def _unwired(row: Row) -> Row:
-    """Return a row without the cost in the answer, which is that of the old model."""
+    """Return a row without what only the old model's provider says: the cost in the answer, and billed units."""
     tokens = {**row.tokens}
-    for name, n in row.wire_tokens.items():
+    for name, n in (*row.wire_tokens.items(), *row.counted.items()):
         tokens[name] = tokens.get(name, 0) + n
-    return row.model_copy(update={"tokens": tokens, "wire_tokens": {}, "wire_usd": None})
+    gone: dict[str, object] = {"wire_tokens": {}, "wire_usd": None, "counted": {}, "billed": {}}
+    return row.model_copy(update={"tokens": tokens, **gone})

@@ -77,7 +77,7 @@ def resolved(ancestor: Baseline, ours: Baseline, theirs: Baseline) -> tuple[Base
 
 def _size(side: Iterable[Row]) -> tuple[int, int, int, str]:
     rows = list(side)
-    tokens = sum(sum(part.values()) for row in rows for part in (row.tokens, row.estimated, row.wire_tokens))
+    tokens = sum(sum(part.values()) for row in rows for part in row.used)
     asked = sum(row.asked.prompt for row in rows if row.asked)
     return sum(row.attempts for row in rows), tokens, asked, repr(rows)
 

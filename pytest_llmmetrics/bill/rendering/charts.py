@@ -45,7 +45,7 @@ def by_model(report: Report, before: Sequence[Row], after: Sequence[Row]) -> str
 def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        if row.tokens or row.estimated or row.wire_tokens:
+        if any(row.used):
             groups.setdefault(f"{row.answered or row.model} · {row.backend}", []).append(row)
     return groups
 

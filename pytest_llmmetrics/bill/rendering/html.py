@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import Cost, Figures, figures, kinds, money, number, usd
+from pytest_llmmetrics.bill.figures import Cost, Figures, billed_units, figures, kinds, money, number, usd
 from pytest_llmmetrics.bill.judging.gate import verdict_of
 from pytest_llmmetrics.bill.judging.verdict import Change, Verdict
 from pytest_llmmetrics.bill.rendering import charts, tags
@@ -214,6 +214,7 @@ def _outside(report: Report) -> str:
 
 
 def _prices(report: Report) -> str:
+    billed = "".join(f" {charts.safe(line)}." for line in billed_units(report.rows))
     unknown = sorted({row.model for row in report.rows if figures([row], report.price_of).cost.unknown})
     more = f" No price is known for {charts.safe(', '.join(unknown))}." if unknown else ""
     rates = "; ".join(
@@ -221,4 +222,4 @@ def _prices(report: Report) -> str:
         for name, rate in sorted(report.prices.items())[:8]
     )
     listed = f" USD per million tokens: {rates}." if rates else ""
-    return f"Priced with {charts.safe(report.book)}, as of {charts.safe(report.priced_at[:10])}.{listed}{more}"
+    return f"Priced with {charts.safe(report.book)}, as of {charts.safe(report.priced_at[:10])}.{listed}{more}{billed}"

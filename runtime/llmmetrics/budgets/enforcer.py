@@ -200,9 +200,11 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        reserved, worst_cases = entry.amount, self.settings.books_worst_cases
-        amount, basis = self.bounds.to_book(call, reserved, worst_cases=worst_cases)
-        self.in_turn(call, partial(self.budget.book, entry, amount, basis))
+        amount, basis = self.bounds.to_book(call, entry.amount, worst_cases=self.settings.books_worst_cases)
+        if self.ledger.blocking:
+            self.in_turn(call, partial(self.budget.book, entry, amount, basis))
+        else:
+            self.budget.book(entry, amount, basis)
 
     def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
         """Do what asks the ledger: at once, or on the worker's thread if the caller is an event loop."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
+from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
 from llmmetrics.system import processes
@@ -67,6 +68,8 @@ class ResilientLedger:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self.ledger = ledger
+        self._is_here = isinstance(ledger, MemoryLedger) and not journal
+        """Whether the ledger is this process's own memory: it is never away, and what it has lost the process has."""
         self._journal = journal
         self._clock = clock
         self._uptime = uptime_of(clock)
@@ -84,6 +87,8 @@ class ResilientLedger:
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
+        if self._is_here:
+            return self.ledger.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
         known = self.seen(key, window)
         asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
@@ -95,10 +100,16 @@ class ResilientLedger:
             self._note(key, window, answer)
         return standing
 
-    def settle(self, entry: Entry) -> int | None:
-        """Book an entry; return what its window has spent now. None if the ledger is away: the entry waits."""
+    def settle(self, entry: Entry, window: Window) -> int | None:
+        """Book an entry in the window that it was admitted in; return what that has spent now.
+
+        None if the ledger is away: the entry waits.
+        """
+        if self._is_here:
+            key, id, amount, admitted, basis = entry
+            return self.ledger.settle(key, id, amount, basis, admitted, window).spent
         try:
-            return self._ask(self._settle_first, entry)
+            return self._ask(self._settle_first, entry, window)
         except LedgerError:
             self._journal.append(entry)
             return None
@@ -203,11 +214,10 @@ class ResilientLedger:
         """Return the highest answer about this window."""
         return self._seen.get((key, window), _NOTHING)
 
-    def _settle_first(self, entry: Entry) -> int:
+    def _settle_first(self, entry: Entry, window: Window) -> int:
         """Book an entry that the ledger was never asked to book."""
-        window = self._window_of(entry.key, entry.admitted)
         known = self.seen(entry.key, window)
-        # not `_settle`, which would look for the window, and note the answer, once more
+        # not `_settle`, which would note the answer once more
         booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
         self._remember(entry)
         self._booked(entry, window, known, booked)
