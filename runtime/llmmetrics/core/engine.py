@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
 from llmmetrics.budgets.amounts import pico
-from llmmetrics.budgets.enforcer import Enforcer, unpriced
+from llmmetrics.budgets.enforcer import Enforcer
+from llmmetrics.budgets.from_settings import unpriced
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
