@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -42,10 +43,11 @@ class SpendLimit:
     def number(self) -> int:
         """Return a number for a call."""
         self.used = True
-        try:
-            return self.unused.pop()
-        except IndexError:
-            return next(self.numbers)
+        if self.unused:
+            # another thread may take the last one
+            with suppress(IndexError):
+                return self.unused.pop()
+        return next(self.numbers)
 
     def forked(self) -> None:
         """Begin the numbers of another owner."""
