@@ -19,8 +19,8 @@ SOCKETS = (
     "test_closed_by_the_server",
 )
 FEW = (
-    *SOCKETS,
-    *("requests-stream", "lines-json", "background", "aio-stream", "aiobotocore-invoke_model_w"),
+    *("test_realtime", "test_realtime_async", "test_closed_by_the_server"),
+    *("requests-stream", "lines-json", "background", "aio-stream"),
 )
 """One of each kind; in soak all of them."""
 SECRET = "a1B2c3D4" * 4
