@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bytecodes
 import scale
 from memory_wire import CHUNKS, Block, Memory, answer, block, events, new_meter
 
@@ -120,6 +121,7 @@ def main() -> int:
     committed = tomllib.loads(COMMITTED.read_text())["rows"]
 
     def rows() -> Iterator[tuple[str, float]]:
+        yield from bytecodes.rows()
         yield from calls(options.rounds)
         yield scale.scrape()
         if not options.check:

@@ -33,10 +33,12 @@ DONE = {**BATCH, "status": "completed", "output_file_id": "file-out"}
 OUT = lines(result(n) for n in range(10))
 
 
+PRICES = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 10}
+
+
 class Setup:
-    def __init__(self, tmp_path=None, **budget):
+    def __init__(self, tmp_path=None, prices=PRICES, **budget):
         self.registry = CollectorRegistry()
-        prices = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 10}
         backend = {"Name": "b", "Type": "OpenAI", "MaxSpendUsd": 2, **prices}
         ledger = f"sqlite:///{tmp_path}/ledger.db" if tmp_path else "memory://"
         self.meter = Meter.from_settings(

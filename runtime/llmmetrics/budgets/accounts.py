@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmmetrics.budgets.answers import is_file
-from llmmetrics.budgets.enforcer import schedule_of
+from llmmetrics.budgets.from_settings import schedule_of
 from llmmetrics.budgets.ledgers import Basis, Ledger, WindowRow
 from llmmetrics.budgets.run_budget import RUN
 from llmmetrics.metrics.registry import PICO

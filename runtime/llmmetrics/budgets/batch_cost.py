@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from llmmetrics import wire
 from llmmetrics.pricing.price import Price
-from llmmetrics.pricing.worst_case import worst_case
+from llmmetrics.pricing.worst_case import most_of, worst_case
 from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.settings.price_lookup import BATCH, Place, PriceLookup
 from llmmetrics.wire.estimation.estimate import prompt_tokens
@@ -54,7 +55,8 @@ class _Priced(NamedTuple):
     """How the requests of one path and model are priced."""
 
     format: Format
-    price: Price
+    price: Price | None
+    """None: the parts of a request have prices of their own."""
     window: int | None
 
 
@@ -92,18 +94,27 @@ class BatchPricing:
             return BatchCost(requests=1) if free else None
         format, price, window = priced
         body = json.dumps(request.body, ensure_ascii=False).encode()
+        models = frozenset([model]) if model else frozenset()
+        if price is None or format.bound is not None:
+            most = format.bound and most_of(format.bound(request.body, len(body)), partial(self._price, model))
+            return BatchCost(most.cost, 0, models, 1) if most else None
         worst = worst_case(price, format, body, window, model, most=self._most).cost
         prompt = prompt_tokens(body, format, model) if self._estimates else 0
-        models = frozenset([model]) if model else frozenset()
         return BatchCost(worst, price.at(prompt).get("input", 0) * prompt, models, 1)
 
     def _find(self, path: str, named: str | None) -> _Priced | None:
         claimed = wire.claim("POST", "", path, self._place.provider or wire.ANY)
         model = claimed and (claimed.model or named)
-        if claimed is None or model is None or claimed.format.bound or claimed.format.billing is Billing.FREE:
+        if claimed is None or model is None or claimed.format.billing is Billing.FREE:
             return None
-        price = self._own(model) or self._lookup.listed(self._place, (model,), BATCH)
-        return None if price is None else _Priced(claimed.format, price, self._lookup.window(self._place, model))
+        price = self._price(model, model)
+        if price is None and claimed.format.bound is None:
+            return None
+        return _Priced(claimed.format, price, self._lookup.window(self._place, model))
+
+    def _price(self, model: str | None, part: str | None) -> Price | None:
+        """Return the price of a part of a request, by the name that the part has in the price list."""
+        return (model and self._own(model)) or self._lookup.listed(self._place, (part, model), BATCH)
 
     def requests(self, requests: Iterable[BatchRequest]) -> BatchCost | None:
         """Return what several requests may cost; None if one of them is not known."""

@@ -71,10 +71,12 @@ class SpendLimits:
         self._settings = settings
         self._clock = clock
         self._families = families
-        self.guard = ResilientLedger(ledger, journal, clock, self._window_of, self._failed)
+        self.guard = ResilientLedger(ledger, journal, clock, self.window_of, self._failed)
         """The ledger, as it is asked for this process."""
         self.alerts = SpendAlerts(settings.spend_alerts, self.guard, families, on_alert)
         self.tag_sums = TagSums()
+        self._shadow, self._strict = settings.mode is BudgetMode.SHADOW, settings.mode is BudgetMode.STRICT
+        self._lease = settings.lease_seconds
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
         """Calls that are admitted and not booked; one of an amount has it reserved."""
@@ -98,18 +100,18 @@ class SpendLimits:
 
         `worst` is the most that it may cost, in pico-dollars, None if no price is known.
         """
-        line, now, mode = self.lines[backend], self._clock.now(), self._settings.mode
+        line, now, shadow = self.lines[backend], self._clock.now(), self._shadow
         window = line.at(now)
-        shadow = mode is BudgetMode.SHADOW
         if worst is None and self._settings.on_unknown_price is OnUnknownPrice.REFUSE:
             if not shadow:
                 return self._refused(line, window, "unknown_price")
             self._would_refuse(line, "unknown_price")
-        amount = min(worst or 0, MOST) if mode is BudgetMode.STRICT else 0
-        entry = Entry(backend, CallId(self._owner, line.number()), amount, now)
+        amount = min(worst, MOST) if worst and self._strict else 0
+        id = CallId(self._owner, line.number())
+        entry = Entry(backend, id, amount, now)
         limit = None if shadow else line.limit
         try:
-            standing = self.guard.reserve(backend, window, amount, limit, entry.id, now, self._settings.lease_seconds)
+            standing = self.guard.reserve(backend, window, amount, limit, id, now, self._lease)
         except LedgerError as exc:
             if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
@@ -124,7 +126,7 @@ class SpendLimits:
             return self._refused(line, window, "limit")
         if shadow and standing.spent >= line.limit:
             self._would_refuse(line, "limit")
-        self.in_flight[backend, entry.id] = entry
+        self.in_flight[backend, id] = entry
         return entry
 
     def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
@@ -149,7 +151,8 @@ class SpendLimits:
         if answer.generation != line.generation:
             # an operator has reset it: its alerts come again
             line.generation, line.alerted = answer.generation, set()
-        self.alerts.look(line, window, answer.spent)
+        if self.alerts.shares:
+            self.alerts.look(line, window, answer.spent)
 
     def _would_refuse(self, line: SpendLimit, reason: Reason) -> None:
         self._families["shadow_refusals"].labels(line.backend, reason).inc()
@@ -165,18 +168,21 @@ class SpendLimits:
             if admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
             return
-        self.settle(Entry(admitted.key, admitted.id, min(amount, MOST), admitted.admitted, basis))
+        self.settle(Entry(admitted.key, admitted.id, min(MOST, amount), admitted.admitted, basis))
 
     def settle(self, entry: Entry) -> None:
         """Book an entry, also one of an answer that came later."""
-        spent, line = self.guard.settle(entry), self.lines.get(entry.key)
+        window = self.window_of(entry.key, entry.admitted)
+        spent, line = self.guard.settle(entry, window), self.lines.get(entry.key)
         if line is not None and spent is not None:
-            self._spent(line, entry.admitted, spent)
+            self._spent(line, window, spent)
 
-    def _spent(self, line: SpendLimit, admitted: datetime, spent: int) -> None:
-        if line.window is not None and line.window.holds(admitted):
+    def _spent(self, line: SpendLimit, window: Window, spent: int) -> None:
+        # most calls end in the window that they were admitted in
+        if window == line.window:
             line.spent = spent
-            self.alerts.look(line, line.window, spent)
+            if self.alerts.shares:
+                self.alerts.look(line, window, spent)
 
     def defer(self, entry: Entry, admitted: Entry | None, answer: CallId, note: str) -> None:
         """Book an entry as pending until its answer comes, in place of what an admitted call has reserved.
@@ -189,7 +195,7 @@ class SpendLimits:
             self.in_flight.pop((admitted.key, admitted.id), None)
             if not admitted.amount and admitted.id.owner == self._owner:
                 line.unused.append(admitted.id.number)
-            self._spent(line, entry.admitted, booked.spent)
+            self._spent(line, self.window_of(entry.key, entry.admitted), booked.spent)
 
     # now and then
 
@@ -246,7 +252,8 @@ class SpendLimits:
         for line in self.lines.values():
             line.forked()
 
-    def _window_of(self, backend: str, moment: datetime) -> Window:
+    def window_of(self, backend: str, moment: datetime) -> Window:
+        """Return the window of a backend's, a run's or a tag's limit that a moment is in."""
         line = self.lines.get(backend)
         if line is None:
             # a run's or a tag's; or a journal holds a backend that is configured no more

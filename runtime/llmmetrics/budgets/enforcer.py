@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
@@ -18,8 +18,9 @@ from llmmetrics.budgets.amounts import pico_up, usd
 from llmmetrics.budgets.answers import AnswerStore, LedgerAnswers
 from llmmetrics.budgets.budget import SpendLimits
 from llmmetrics.budgets.call_bounds import BoundedCall, CallBounds
+from llmmetrics.budgets.from_settings import place_of, schedule_of
 from llmmetrics.budgets.journal import Entry, Journal
-from llmmetrics.budgets.ledgers import Ledger, default_url, open_ledger, state_directory
+from llmmetrics.budgets.ledgers import Ledger, open_ledger, state_directory
 from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.budgets.spend_limit import SpendLimit
@@ -30,10 +31,8 @@ from llmmetrics.pricing.price import ATTO
 from llmmetrics.pricing.worst_case import WorstCase, output_limit
 from llmmetrics.reading.endings import End
 from llmmetrics.settings.backends import Backends
-from llmmetrics.settings.fields import SpendWindows
-from llmmetrics.settings.model import Backend, BudgetMode, OnUnknownPrice, Settings
+from llmmetrics.settings.model import Backend, BudgetMode, Settings
 from llmmetrics.settings.price_lookup import PriceLookup
-from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system.child_end import ChildEnd
 from llmmetrics.system.clock import Clock
 from llmmetrics.wire.format import Billing
@@ -58,41 +57,6 @@ GOODBYE = 5.0
 T = TypeVar("T")
 
 _FREE = WorstCase(0, 0, 0)
-
-
-def schedule_of(backend: SpendWindows) -> WindowSchedule:
-    """Read from the settings when the windows of a limit begin."""
-    return WindowSchedule(
-        backend.spend_reset_period,
-        backend.spend_reset_day_of_week,
-        backend.spend_reset_day_of_month,
-        backend.spend_reset_time_zone,
-    )
-
-
-def place_of(settings: Settings) -> tuple[str, str]:
-    """Return the URL of the ledger that keeps these budgets, and their namespace there."""
-    namespace = settings.budget.namespace or settings.telemetry.service_name
-    ledger = settings.budget.ledger
-    return default_url(namespace) if ledger is None else ledger, namespace
-
-
-def unpriced(settings: Settings, backends: Backends, price_lookup: PriceLookup) -> Iterator[str]:
-    """Describe each limited backend whose own models have no price: it could take no call."""
-    budget = settings.budget
-    if budget.on_unknown_price is not OnUnknownPrice.REFUSE or budget.mode is BudgetMode.SHADOW:
-        return
-    for backend, matched in zip(settings.backends, backends.all, strict=True):
-        if backend.max_spend_usd is None or matched.price:
-            continue
-        whose = [f"its model {model!r}" for model in sorted(matched.models) if not price_lookup.knows(matched, model)]
-        if matched.local and not matched.models and price_lookup.sheet is None:
-            whose = ["a model that runs at home"]
-        for what in whose:
-            yield (
-                f"backend {backend.name!r} has MaxSpendUsd, and no price is known for {what}: set "
-                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or LlmSettings.Budget.OnUnknownPrice to warn"
-            )
 
 
 class BudgetHost(Protocol):
@@ -200,9 +164,11 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        reserved, worst_cases = entry.amount, self.settings.books_worst_cases
-        amount, basis = self.bounds.to_book(call, reserved, worst_cases=worst_cases)
-        self.in_turn(call, partial(self.budget.book, entry, amount, basis))
+        amount, basis = self.bounds.to_book(call, entry.amount, worst_cases=self.settings.books_worst_cases)
+        if self.ledger.blocking:
+            self.in_turn(call, partial(self.budget.book, entry, amount, basis))
+        else:
+            self.budget.book(entry, amount, basis)
 
     def in_turn(self, call: BudgetedCall, task: Callable[[], object]) -> None:
         """Do what asks the ledger: at once, or on the worker's thread if the caller is an event loop."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from threading import RLock
-from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple, Unpack
 
+from llmmetrics.budgets.acknowledged import NOTHING, Acknowledged, Seen
 from llmmetrics.budgets.journal import Entry, Journal
 from llmmetrics.budgets.ledgers import Balance, Booked, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import Pending, ReplacedError, TagSum
+from llmmetrics.budgets.ledgers.memory import MemoryLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.settings.windows import Window
-from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock, uptime_of
 
 T = TypeVar("T")
@@ -25,27 +24,8 @@ Args = TypeVarTuple("Args")
 PATIENCE = 1.0
 """Seconds for which a ledger that has failed is not asked again."""
 
-REMEMBERED = 4096
-"""Bookings that this process can send to a ledger again."""
-
 BACKLOG = 100
 """Entries that wait which a caller books before its own question; more are left to the thread that catches up."""
-
-MOST_WINDOWS = 1000
-
-
-class _Seen(NamedTuple):
-    """A ledger's answer about a window. It never sinks, unlike the spend; an operator's reset raises `generation`."""
-
-    generation: int
-    bookings: int
-
-    @classmethod
-    def of(cls, answer: Standing | Booked | Balance) -> _Seen:
-        return cls(answer.generation, answer.bookings)
-
-
-_NOTHING = _Seen(0, 0)
 
 
 class NotAskedError(LedgerError):
@@ -67,38 +47,43 @@ class ResilientLedger:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self.ledger = ledger
+        self._is_here = isinstance(ledger, MemoryLedger) and not journal
+        """Whether the ledger is this process's own memory: it is never away, and what it has lost the process has."""
         self._journal = journal
         self._clock = clock
         self._uptime = uptime_of(clock)
         self._window_of = window_of
         self._failed = failed
         self._down_until = float("-inf")
-        self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
-        self._seen: dict[tuple[str, Window], _Seen] = {}
-        self._losses: dict[tuple[str, Window], _Seen] = {}
-        """The last answer about a window that has lost more than this process can send again."""
-        self._lock = RLock()
-        processes.on_fork(self._forked)
+        self._acknowledged = Acknowledged()
 
     def reserve(
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
-        known = self.seen(key, window)
+        if self._is_here:
+            return self.ledger.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
+        known = self._acknowledged.seen(key, window)
         asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
-        answer = _Seen.of(standing)
+        answer = Seen.of(standing)
         if answer < known:
             # what it still has counts once
             standing = self._ask(self._recover, key, window, known, partial(self.ledger.reserve, *asked))
         elif answer > known:
-            self._note(key, window, answer)
+            self._acknowledged.note(key, window, answer)
         return standing
 
-    def settle(self, entry: Entry) -> int | None:
-        """Book an entry; return what its window has spent now. None if the ledger is away: the entry waits."""
+    def settle(self, entry: Entry, window: Window) -> int | None:
+        """Book an entry in the window that it was admitted in; return what that has spent now.
+
+        None if the ledger is away: the entry waits.
+        """
+        if self._is_here:
+            key, id, amount, admitted, basis = entry
+            return self.ledger.settle(key, id, amount, basis, admitted, window).spent
         try:
-            return self._ask(self._settle_first, entry)
+            return self._ask(self._settle_first, entry, window)
         except LedgerError:
             self._journal.append(entry)
             return None
@@ -116,7 +101,7 @@ class ResilientLedger:
     def balance(self, key: str, window: Window) -> Balance:
         """Do as `Ledger.balance`."""
         balance = self._ask(self.ledger.balance, key, window, self._uptime())
-        self._note(key, window, _Seen.of(balance))
+        self._acknowledged.note(key, window, Seen.of(balance))
         return balance
 
     # answers that come later
@@ -127,7 +112,7 @@ class ResilientLedger:
 
     def _defer(self, entry: Entry, id: CallId | None, answer: CallId, note: str | None) -> Booked:
         window = self._window_of(entry.key, entry.admitted)
-        known = self.seen(entry.key, window)
+        known = self._acknowledged.seen(entry.key, window)
         booked = self.ledger.defer(entry.key, id, entry.amount, entry.admitted, window, answer, note)
         self._booked(entry, window, known, booked)
         return booked
@@ -150,10 +135,7 @@ class ResilientLedger:
 
     def forget(self, name: str) -> None:
         """Do as `Ledger.forget`."""
-        with self._lock:
-            # what it had is no loss
-            self._seen = {about: seen for about, seen in self._seen.items() if about[0] != name}
-            self._recent = deque((each for each in self._recent if each.key != name), maxlen=REMEMBERED)
+        self._acknowledged.forget(name)
         self._ask(self.ledger.forget, name)
 
     def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
@@ -181,10 +163,7 @@ class ResilientLedger:
         """
         if not owners or self._journal:
             return owners
-        with self._lock:
-            # sent again, they would count twice
-            kept = [each for each in self._recent if (each.key, each.id.owner) not in owners]
-            self._recent = deque(kept, maxlen=REMEMBERED)
+        self._acknowledged.retire(owners)
         left = []
         for key, owner in owners:
             try:
@@ -199,42 +178,32 @@ class ResilientLedger:
             with suppress(LedgerError):
                 self._ask(lambda: None, backlog=None)
 
-    def seen(self, key: str, window: Window) -> _Seen:
-        """Return the highest answer about this window."""
-        return self._seen.get((key, window), _NOTHING)
-
-    def _settle_first(self, entry: Entry) -> int:
+    def _settle_first(self, entry: Entry, window: Window) -> int:
         """Book an entry that the ledger was never asked to book."""
-        window = self._window_of(entry.key, entry.admitted)
-        known = self.seen(entry.key, window)
-        # not `_settle`, which would look for the window, and note the answer, once more
+        known = self._acknowledged.seen(entry.key, window)
+        # not `_settle`, which would note the answer once more
         booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
-        self._remember(entry)
+        self._acknowledged.remember(entry)
         self._booked(entry, window, known, booked)
         return booked.spent
 
-    def _booked(self, entry: Entry, window: Window, known: _Seen, booked: Booked) -> None:
+    def _booked(self, entry: Entry, window: Window, known: Seen, booked: Booked) -> None:
         """Note the answer to a booking that the ledger was never asked for."""
-        answer, ours = _Seen.of(booked), int(entry.amount > 0 and booked.first and not booked.replaced)
-        if _Seen(answer.generation, answer.bookings - ours) < known:
+        answer, ours = Seen.of(booked), int(entry.amount > 0 and booked.first and not booked.replaced)
+        if Seen(answer.generation, answer.bookings - ours) < known:
             # it has lost something: remember what it should have, so that this booking does not hide that
             answer = known._replace(bookings=known.bookings + ours)
-        self._note(entry.key, window, answer)
+        self._acknowledged.note(entry.key, window, answer)
 
     def _settle(self, entry: Entry) -> Booked:
         answer = self._book(entry)
-        self._remember(entry)
+        self._acknowledged.remember(entry)
         return answer
-
-    def _remember(self, entry: Entry) -> None:
-        if entry.amount:
-            with self._lock:
-                self._recent.append(entry)
 
     def _book(self, entry: Entry) -> Booked:
         window = self._window_of(entry.key, entry.admitted)
         booked = self.ledger.settle(entry.key, entry.id, entry.amount, entry.basis, entry.admitted, window)
-        self._note(entry.key, window, _Seen.of(booked))
+        self._acknowledged.note(entry.key, window, Seen.of(booked))
         return booked
 
     # a ledger that fails
@@ -265,15 +234,15 @@ class ResilientLedger:
         if not waiting or (backlog is not None and len(waiting) > backlog):
             return
         for key, window in {(each.key, self._window_of(each.key, each.admitted)) for each in waiting}:
-            known = self.seen(key, window)
+            known = self._acknowledged.seen(key, window)
             ask = partial(self.ledger.balance, key, window, self._uptime())
-            if known != _NOTHING and _Seen.of(ask()) < known:
+            if known != NOTHING and Seen.of(ask()) < known:
                 self._recover(key, window, known, ask)
         self._journal.replay(self._settle, backlog)
 
     # a ledger that has lost something
 
-    def _recover(self, key: str, window: Window, known: _Seen, ask: Callable[[], A]) -> A:
+    def _recover(self, key: str, window: Window, known: Seen, ask: Callable[[], A]) -> A:
         """Ask again, and then after sending again, a ledger whose answer was lower than a known one.
 
         Raises `LedgerError` if it still is.
@@ -281,54 +250,18 @@ class ResilientLedger:
         # an old master that has come back empty may have answered, as long as its Sentinels have not named another
         self.ledger.look_again()
         answer = ask()
-        if _Seen.of(answer) < known and self._is_new_loss(key, window, _Seen.of(answer)):
+        if Seen.of(answer) < known and self._acknowledged.is_new_loss(key, window, Seen.of(answer)):
             self._send_again()
             answer = ask()
-        self._accept(key, window, known, _Seen.of(answer))
-        return answer
-
-    def _is_new_loss(self, key: str, window: Window, answer: _Seen) -> bool:
-        """Check whether bookings were not sent again yet for this loss: doing so at every call would not help."""
-        before = self._losses.get((key, window))
-        return before is None or answer < before
-
-    def _send_again(self, exc: LedgerError | None = None) -> None:
-        """Book again what this process has booked last; by their ids the ledger counts what it still has once."""
-        self._failed("shrank", exc or LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
-        for entry in list(self._recent):
-            self._book(entry)
-
-    def _accept(self, key: str, window: Window, known: _Seen, answer: _Seen) -> None:
-        """Go on from an answer that is lower than a known one, or raise `LedgerError`."""
-        before = self._losses.get((key, window))
-        is_reset = before is not None and answer.generation > before.generation
-        if answer.bookings < known.bookings and not is_reset:
-            self._losses[key, window] = answer
+        if not self._acknowledged.accept(key, window, known, Seen.of(answer)):
             raise LedgerError(
                 f"{self.ledger.name} has lost spend of {key!r} that this process cannot send again: compare "
                 "with the provider's bill, then run `llmmetrics budget reset`"
             )
-        with self._lock:
-            self._losses.pop((key, window), None)
-            self._seen[key, window] = answer
-            if is_reset:
-                self._forget(key, window)
+        return answer
 
-    def _note(self, key: str, window: Window, answer: _Seen) -> None:
-        with self._lock:
-            known = self.seen(key, window)
-            if answer <= known:
-                return
-            if len(self._seen) > MOST_WINDOWS:
-                self._seen.clear()
-            self._seen[key, window] = answer
-            if answer.generation > known.generation:
-                self._forget(key, window)
-
-    def _forget(self, key: str, window: Window) -> None:
-        """Forget what was booked before a reset: the operator has taken it off."""
-        kept = [each for each in self._recent if each.key != key or not window.holds(each.admitted)]
-        self._recent = deque(kept, maxlen=REMEMBERED)
-
-    def _forked(self) -> None:
-        self._lock = RLock()
+    def _send_again(self, exc: LedgerError | None = None) -> None:
+        """Book again what this process has booked last; by their ids the ledger counts what it still has once."""
+        self._failed("shrank", exc or LedgerError(f"{self.ledger.name} has lost spend that it had acknowledged"))
+        for entry in self._acknowledged.bookings():
+            self._book(entry)

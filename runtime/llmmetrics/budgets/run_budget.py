@@ -121,7 +121,7 @@ class SharedRunLedger:
 
     def settle(self, entry: Entry) -> int | None:
         self._limits.in_flight.pop((entry.key, entry.id), None)
-        return self._limits.guard.settle(entry)
+        return self._limits.guard.settle(entry, self._limits.window_of(entry.key, entry.admitted))
 
     def balance(self, key: str, window: Window) -> Balance:
         return self._limits.guard.balance(key, window)

@@ -42,7 +42,7 @@ class SpendAlerts:
         families: Families,
         on_alert: Callable[[SpendAlert], object] | None,
     ) -> None:
-        self._shares = shares
+        self.shares = shares
         self._guard = guard
         self._families = families
         self._on_alert = on_alert
@@ -51,7 +51,7 @@ class SpendAlerts:
 
     def look(self, line: SpendLimit, window: Window, spent: int) -> None:
         """Tell the shares that this spend has reached, unless another process has told them."""
-        for share in self._shares:
+        for share in self.shares:
             if share in line.alerted or spent < share * line.limit:
                 continue
             claimed = self._guard.claim_alert(line.backend, window, str(share))

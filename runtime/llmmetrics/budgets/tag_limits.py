@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Protocol
 
-from llmmetrics.budgets.enforcer import schedule_of
+from llmmetrics.budgets.from_settings import schedule_of
 from llmmetrics.budgets.run import Run, RunLimits
 from llmmetrics.budgets.run_budget import TAG, SharedRunLedger
 from llmmetrics.metrics.registry import PICO

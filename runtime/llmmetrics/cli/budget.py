@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
 from llmmetrics.budgets.accounts import Account, budget_rows, of_ledger, of_settings
-from llmmetrics.budgets.enforcer import place_of
+from llmmetrics.budgets.from_settings import place_of
 from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
 from llmmetrics.cli.budget_tables import (
     account_fields,

@@ -72,6 +72,10 @@ class Call:
     """The keys and values of its tags that are counted."""
     gated = False
     """Whether the runs have a say: it belongs to one, or has to."""
+    edits = False
+    """Whether its request may have to be changed: to one for a stream's usage."""
+    attributed = False
+    """Whether the code around it says whose it is: by tags, runs or a try."""
     runs: tuple[Run, ...] = ()
     """The runs that it belongs to."""
     holds: list[Hold]
@@ -92,8 +96,9 @@ class Call:
     def __init__(
         self, meter: CallKeeper, route: Route, format: Format, asked: Asked, series: CallSeries, request_body: bytes
     ) -> None:
-        # pop() is atomic: of several threads and the garbage collector, one wins; in a forked process, none
-        self._open = [processes.pid]
+        self.open = [processes.pid]
+        """Empty once it is finished. pop() is atomic: of several threads and the garbage collector, one wins; in a
+        forked process, none."""
         self.meter = meter
         self.route = route
         self.format = format
@@ -119,7 +124,7 @@ class Call:
 
     def finish(self, end: End, exception: BaseException | None = None) -> None:
         """Count the call, unless it has been counted."""
-        if not self._open:
+        if not self.open:
             return
         if collects():
             # an SDK's finaliser closes its answer: the meter counts it later
@@ -130,7 +135,7 @@ class Call:
             self.discard()
             return
         try:
-            if self._open.pop() != processes.pid:
+            if self.open.pop() != processes.pid:
                 return
         except IndexError:
             return
@@ -156,7 +161,7 @@ class Call:
     def discard(self) -> None:
         """Forget the call: the request was not an LLM call (a redirect hop)."""
         try:
-            if self._open.pop() == processes.pid:
+            if self.open.pop() == processes.pid:
                 self.amount, self.sent = 0, False
                 self._close()
         except IndexError:
@@ -164,5 +169,5 @@ class Call:
 
     def __del__(self) -> None:
         # the garbage collector may run anywhere, even while we hold a lock: the meter counts the call later
-        if self._open:
+        if self.open:
             self.meter.dropped.append(self.finish)

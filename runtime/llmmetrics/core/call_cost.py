@@ -31,13 +31,11 @@ class PricedCall(Protocol):
 
 def call_cost(price_lookup: PriceLookup, call: PricedCall, outcome: Outcome, usage: Usage) -> int | None:
     """Compute a call's cost in attodollars; None if no price is known."""
-    if is_free(outcome):
+    if outcome.wire_cost is not None and is_free(outcome):
         return 0
     own = call.series.price
-    if own is not None and not outcome.charges:
-        return own.of(usage)
     if own is not None:
-        return cost_of(outcome.charges, lambda _: own)
+        return cost_of(outcome.charges, lambda _: own) if outcome.charges else own.of(usage)
     if (wire := wire_cost(price_lookup, call, outcome)) is not None:
         return attodollars(wire)
     if outcome.charges:

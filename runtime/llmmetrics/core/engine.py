@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
 from llmmetrics.budgets.amounts import pico
-from llmmetrics.budgets.enforcer import Enforcer, unpriced
+from llmmetrics.budgets.enforcer import Enforcer
+from llmmetrics.budgets.from_settings import unpriced
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
@@ -32,6 +33,7 @@ from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
 from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
+from llmmetrics.core.trial import Trial
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
@@ -150,6 +152,8 @@ class Engine:
             name = route.only or route.label(model)
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
             call = Call(self, route, route.claim.format, asked, series, body)
+            if series.injects:
+                call.edits = True
             series.begin()
             if context is not NOTHING or self._gate.required or any_open():
                 self._attribute(call, route, context)
@@ -175,27 +179,27 @@ class Engine:
 
     def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        return _noted(call, self._admit(call))
+        refusal = self._admit(call)
+        return refusal if call.trial is None else _noted(call.trial, refusal)
 
     async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
         call.asynchronous = True
         asked = self.enforcer
-        return _noted(call, self._admit(call) if asked is None else await asked.aadmit(call, self._admit))
+        refusal = self._admit(call) if asked is None else await asked.aadmit(call, self._admit)
+        return refusal if call.trial is None else _noted(call.trial, refusal)
 
     def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the runs of a call, then the budget of its backend."""
-        if isinstance(call, UnknownRequest):
-            return None if self.enforcer is None else self.enforcer.admit(call)
         try:
-            if call.gated and (refusal := self._gate.admit(call)):
+            if call.gated and isinstance(call, Call) and (refusal := self._gate.admit(call)):
                 return refusal
         except Exception as exc:
             self.swallow("run", exc)
         if self.enforcer is None or not call.series.limited:
             return None
         refusal = self.enforcer.admit(call)
-        if refusal and call.runs:
+        if refusal and isinstance(call, Call) and call.runs:
             self._gate.release(call)
         return refusal
 
@@ -267,7 +271,8 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
-        call.later = outcome.later
+        if outcome.later is not None:
+            call.later = outcome.later
         if usage is None:
             # what a pending answer costs is not known yet: a run books what is reserved for it
             cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
@@ -275,17 +280,13 @@ class Engine:
             series.add((outcome.status, duration, 0, 0, None))
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
-            series.add((outcome.status, duration, usage.prompt, usage.completion, cost))
+            series.add((outcome.status, duration, usage[0], usage[1], cost))
             if cost is None:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
-        if call.runs:
-            call.tokens = usage.total if usage else 0
-        if call.tags:
-            self.tag(call.tags, series.backend, usage, cost)
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+        if call.attributed:
+            self._to_context(call, outcome, cost, duration, exception)
         if call.retry:
             self.families["retries"].labels(series.backend).inc()
         state = self._series.health[series.backend]
@@ -305,8 +306,20 @@ class Engine:
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
+    def _to_context(
+        self, call: Call, outcome: Outcome, cost: int | None, duration: float, exception: BaseException | None
+    ) -> None:
+        """Count a finished call for the code around it: its runs, its tags, its try."""
+        usage = outcome.usage
+        call.tokens = usage.total if usage else 0
+        if call.tags:
+            self.tag(call.tags, call.series.backend, usage, cost)
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.attributed = True
         if context.tags:
             call.all_tags, call.tags = context.tags, self._tagged.of(context.tags)
         if self.explains_tags and len(call.tags) < len(context.tags):
@@ -404,8 +417,7 @@ class HasEngine(Protocol):
         """The engine that counts its calls."""
 
 
-def _noted(call: Call | UnknownRequest, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
+def _noted(trial: Trial, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
     """Note a refusal in the try that the call belongs to, and return it."""
-    if call.trial is not None:
-        call.trial.refused = refusal
+    trial.refused = refusal
     return refusal

@@ -89,7 +89,13 @@ def _functions(tries: Sequence[tuple[str, F]]) -> dict[str, F]:
         match each:
             case (str(), function) if callable(function):
                 continue
-        raise ConfigError(f"{each!r:.80} is no try: pass pairs of a backend's name and a function")
+            case (str(name), other):
+                # not its repr: an answer may be in it
+                raise ConfigError(
+                    f"the try of {name!r:.80} has a value of the type {type(other).__name__}: pass the function "
+                    "itself, as in lambda: client.chat.completions.create(...)"
+                )
+        raise ConfigError(f"a {type(each).__name__} is no try: pass pairs of a backend's name and a function")
     return dict(tries)
 
 

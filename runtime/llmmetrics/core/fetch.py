@@ -52,12 +52,14 @@ class Passage:
     series: CallSeries = _NO_SERIES
     """By default no backend's: it is neither limited nor changed."""
     http_status: int | None = None
-    retry = streamed = False
+    retry = streamed = gated = False
+    edits = False
+    """Whether its request is read on its way."""
     asynchronous = False
     """Whether the caller is an event loop, which the ledger must not block."""
 
     def __init__(self, meter: PassageKeeper, route: Route, format: Format) -> None:
-        self._open = [processes.pid]
+        self.open = [processes.pid]
         self.meter = meter
         self.route = route
         self.format = format
@@ -69,12 +71,12 @@ class Passage:
 
     def finish(self, end: End, _exception: BaseException | None = None) -> None:
         """Count what it has brought, once."""
-        if self._open and collects():
+        if self.open and collects():
             # as a call does
             self.meter.dropped.append(lambda _: self.finish(end))
             return
         try:
-            if self._open.pop() != processes.pid:
+            if self.open.pop() != processes.pid:
                 return
         except IndexError:
             return
@@ -89,10 +91,10 @@ class Passage:
 
     def discard(self) -> None:
         """Forget it."""
-        self._open.clear()
+        self.open.clear()
 
     def __del__(self) -> None:
-        if self._open:
+        if self.open:
             self.meter.dropped.append(self.finish)
 
 
@@ -120,6 +122,7 @@ class Fetch(Passage):
 class Upload(Passage):
     """A request that uploads a file to a limited backend: what a batch of it may cost is added up while it passes."""
 
+    edits = True
     cost: BatchCost | None = None
     """None: it is not a file of requests, or what one of them may cost is not known."""
 
@@ -158,7 +161,6 @@ class UnknownRequest(Passage):
     batch: BatchCost | None = None
     unknown: str | None = None
     trial = None
-    gated = False
 
     def __init__(self, meter: PassageKeeper, route: Route, backend: str) -> None:
         super().__init__(meter, route, _FREE)
@@ -170,6 +172,6 @@ class UnknownRequest(Passage):
 
     def discard(self) -> None:
         """Tell the budget that it is over."""
-        if self._open:
-            self._open.clear()
+        if self.open:
+            self.open.clear()
             self.meter.give_back(self)

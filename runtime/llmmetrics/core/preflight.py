@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from llmmetrics.budgets import ledgers
-from llmmetrics.budgets.enforcer import place_of, unpriced
+from llmmetrics.budgets.from_settings import place_of, unpriced
 from llmmetrics.errors import ConfigError, LedgerError
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.settings.backends import Backends

@@ -115,6 +115,8 @@ def spending(
     run is kept in the meter's ledger, over processes and machines, until it was not used for `ttl` seconds; else it is
     in memory, and a fork does not inherit it. Raises `ConfigError` for a wrong argument.
     """
+    if callable(usd):
+        raise ConfigError("@llmmetrics.spending needs brackets: write @llmmetrics.spending(usd=...) above the function")
     limits = {
         "usd": pico_of("spending(usd={})", usd),
         "calls": _whole("calls", calls),

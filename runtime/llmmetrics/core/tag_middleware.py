@@ -36,7 +36,7 @@ class AsgiTags:
     A header is what the client sends: use a function, if clients must not choose whose budget they spend.
     """
 
-    def __init__(self, app: AsgiApplication, **sources: Source) -> None:
+    def __init__(self, app: AsgiApplication, /, **sources: Source) -> None:
         self._app = app
         self._sources = _checked(sources)
 
@@ -51,7 +51,7 @@ class AsgiTags:
 class WsgiTags:
     """Tags the calls of each request, as `AsgiTags` does; a function gets the WSGI environment."""
 
-    def __init__(self, app: WsgiApplication, **sources: Source) -> None:
+    def __init__(self, app: WsgiApplication, /, **sources: Source) -> None:
         self._app = app
         self._sources = _checked(sources)
 

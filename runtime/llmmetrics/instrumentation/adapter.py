@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from llmmetrics import wire
-from llmmetrics.instrumentation.send import claimed
+from llmmetrics.instrumentation.send import claimed, read_claims
+
+# the doors of the other libraries come with this module
+read_claims()
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 

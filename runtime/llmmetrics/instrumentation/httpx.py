@@ -58,6 +58,8 @@ class Metered:
 
     family: Any
     """The module: httpx or httpx2."""
+    request: type[Any]
+    """Its class of requests, and those that follow its bodies."""
     stream: type[Any]
 
     def __init__(self, meter: Engine, inner: Any, backend: str | None) -> None:
@@ -65,21 +67,21 @@ class Metered:
         self.backend = backend
         self._inner = inner
 
-    def _checked(self, request: Any) -> Any:
-        if not isinstance(request, self.family.Request):
-            family, used = self.family.__name__, _family(request, "Request")
-            raise ConfigError(
-                f"this transport is for {family}, and a client of {used} uses it: "
-                f'pass family="{used}" to meter.transport() or meter.async_transport()'
-            )
-        return request
+    def _foreign(self, request: Any) -> ConfigError:
+        family, used = self.family.__name__, _family(request, "Request")
+        return ConfigError(
+            f"this transport is for {family}, and a client of {used} uses it: "
+            f'pass family="{used}" to meter.transport() or meter.async_transport()'
+        )
 
 
 class _Transport(Metered):
     """Meters the requests of a sync transport."""
 
     def handle_request(self, request: Any) -> Any:
-        return send(self.meter, self.backend, self._checked(request), self.stream, self._inner.handle_request)
+        if not isinstance(request, self.request):
+            raise self._foreign(request)
+        return send(self.meter, self.backend, request, self.stream, self._inner.handle_request)
 
     def close(self) -> None:
         self._inner.close()
@@ -96,8 +98,9 @@ class _AsyncTransport(Metered):
     """Meters the requests of an async transport."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        onward = self._inner.handle_async_request
-        return await asend(self.meter, self.backend, self._checked(request), self.stream, onward)
+        if not isinstance(request, self.request):
+            raise self._foreign(request)
+        return await asend(self.meter, self.backend, request, self.stream, self._inner.handle_async_request)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -114,11 +117,8 @@ class _AsyncTransport(Metered):
 def _classes(library: Any) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async class of one family: a client needs its own family's base classes."""
     stream, async_stream = streams(library)
+    own = {"family": library, "request": library.Request}
     return (
-        type("MeteredTransport", (_Transport, library.BaseTransport), {"family": library, "stream": stream}),
-        type(
-            "AsyncMeteredTransport",
-            (_AsyncTransport, library.AsyncBaseTransport),
-            {"family": library, "stream": async_stream},
-        ),
+        type("MeteredTransport", (_Transport, library.BaseTransport), {**own, "stream": stream}),
+        type("AsyncMeteredTransport", (_AsyncTransport, library.AsyncBaseTransport), {**own, "stream": async_stream}),
     )

@@ -7,7 +7,7 @@ of httpx, sync and async, and adapters with the same attributes.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -19,6 +19,7 @@ from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import HELD
+from llmmetrics.wire.framing.headers import lower_names
 from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
@@ -34,26 +35,44 @@ request on, and its connections are metered ones (`unmetered`)."""
 _REFUSABLE = (Call, UnknownRequest)
 """What a budget may refuse. A tuple: a union would be made at every call."""
 
+_claim: Callable[[Any], object] = bool
+"""Sets `claimed`, once something reads it: setting a context variable is slow."""
+
+
+def read_claims() -> None:
+    """Have the doors claim the URLs that they send to, from now on."""
+    global _claim  # noqa: PLW0603 - the doors are the process'
+    _claim = claimed.set
+
 
 def send(
     meter: Engine, backend: str | None, request: Any, stream: Callable[[Any, Any], Any], onward: Callable[[Any], Any]
 ) -> Any:
     """Meter one attempt: `onward` sends the request, and a `stream` follows the answer's body."""
-    if _CLAIM in request.extensions:
+    extensions = request.extensions
+    if _CLAIM in extensions:
         return onward(request)
-    call = _begin(meter, backend, request)
-    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := meter.admit(call)):
-        return _refuse(meter, call, request, exceeded)
-    request.extensions[_CLAIM] = True
-    claimed.set(request.url)
-    sent = request if call is None else _to_send(call, request)
+    sent, call = request, _begin(meter, backend, request)
+    if call is not None:
+        limited = call.series.limited or call.gated
+        if limited and isinstance(call, _REFUSABLE) and (exceeded := meter.admit(call)):
+            return _refuse(meter, call, request, exceeded)
+        if call.edits:
+            sent = _to_send(call, request)
+    extensions[_CLAIM] = True
+    _claim(request.url)
     try:
         response = onward(sent)
     except BaseException as exc:
-        _failed(call, exc)
+        if call is not None:
+            call.finish(End.RAISED, exc)
         raise
     finally:
-        _release(call, request)
+        # the same request may be sent again, as another attempt
+        extensions.pop(_CLAIM, None)
+        _claim(None)
+        if call is not None and call.edits:
+            upload.unwatch(request)
     if call is not None:
         _follow(call, response, stream)
         if sent is not request and isinstance(call, Call):
@@ -69,21 +88,30 @@ async def asend(
     onward: Callable[[Any], Awaitable[Any]],
 ) -> Any:
     """Meter one attempt of an async client, as `send` does."""
-    if _CLAIM in request.extensions:
+    extensions = request.extensions
+    if _CLAIM in extensions:
         return await onward(request)
-    call = _begin(meter, backend, request, asynchronous=True)
-    if isinstance(call, _REFUSABLE) and (call.series.limited or call.gated) and (exceeded := await meter.aadmit(call)):
-        return _refuse(meter, call, request, exceeded)
-    request.extensions[_CLAIM] = True
-    claimed.set(request.url)
-    sent = request if call is None else _to_send(call, request)
+    sent, call = request, _begin(meter, backend, request)
+    if call is not None:
+        call.asynchronous = True
+        limited = call.series.limited or call.gated
+        if limited and isinstance(call, _REFUSABLE) and (exceeded := await meter.aadmit(call)):
+            return _refuse(meter, call, request, exceeded)
+        if call.edits:
+            sent = _to_send(call, request)
+    extensions[_CLAIM] = True
+    _claim(request.url)
     try:
         response = await onward(sent)
     except BaseException as exc:
-        _failed(call, exc)
+        if call is not None:
+            call.finish(End.RAISED, exc)
         raise
     finally:
-        _release(call, request)
+        extensions.pop(_CLAIM, None)
+        _claim(None)
+        if call is not None and call.edits:
+            upload.unwatch(request)
     if call is not None:
         _follow(call, response, stream)
         if sent is not request and isinstance(call, Call):
@@ -94,37 +122,25 @@ async def asend(
 def _to_send(call: Call | Passage, request: Any) -> Any:
     """Return the request to send: with a request for stream usage if set; the body of an upload is read on its way."""
     if isinstance(call, Call):
-        return stream_usage.to_send(call, request) if call.series.injects else request
+        return stream_usage.to_send(call, request)
     if isinstance(call, Upload):
         upload.watch(call, library_of(request, "Request"), request)
     return request
 
 
-def _release(call: Call | Passage | None, request: Any) -> None:
-    """End the claim: the same request may be sent again, as another attempt."""
-    request.extensions.pop(_CLAIM, None)
-    claimed.set(None)
-    if isinstance(call, Upload):
-        upload.unwatch(request)
-
-
-def _failed(call: Call | Passage | None, exception: BaseException) -> None:
-    if call is not None:
-        call.finish(End.RAISED, exception)
-
-
-def _begin(meter: Engine, backend: str | None, request: Any, *, asynchronous: bool = False) -> Call | Passage | None:
+def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage | None:
     url = request.url
     try:
         body = request.content
     except Exception:
         body = _streamed_body(request)
     call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
-    if call is not None:
+    if call is None:
+        return None
+    if not _COUNTING.isdisjoint(lower_names(request.headers)):
         call.retry = _is_retry(request.headers)
-        call.asynchronous = asynchronous
-        if isinstance(call, Call) and (not body or body.startswith(b"--")):
-            call.request_size = _length(request.headers)
+    if isinstance(call, Call) and (not body or body.startswith(b"--")):
+        call.request_size = _length(request.headers)
     return call
 
 
@@ -149,27 +165,19 @@ def _length(headers: Any) -> int:
 _UNKNOWN_LENGTH = 1 << 30
 """More than the uploads that providers take: https://platform.openai.com/docs/api-reference/audio says 25 MB."""
 
+_FIRST = {"x-stainless-retry-count": "0", "amz-sdk-request": "attempt=1"}
+"""The header with which an SDK counts its attempts, and what it says of the first.
+
+openai, anthropic, groq and other SDKs generated by Stainless count from 0, AWS from 1:
+https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
+"""
+
+_COUNTING = frozenset(name.encode() for name in _FIRST)
+
 
 def _is_retry(headers: Any) -> bool:
-    """Return whether the SDK's headers say that this attempt is a retry.
-
-    openai, anthropic, groq and other SDKs generated by Stainless count from 0, AWS from 1:
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. They write the names in lower case.
-    """
-    # httpx decodes every header to look one up, and raises and catches an exception for an absent one
-    pairs = getattr(headers, "raw", None)
-    raw: dict[bytes, bytes] = dict(_raw(headers) if pairs is None else pairs)
-    if (count := raw.get(b"x-stainless-retry-count")) is not None:
-        return count != b"0"
-    attempt = raw.get(b"amz-sdk-request")
-    return attempt is not None and attempt.partition(b";")[0].removeprefix(b"attempt=") != b"1"
-
-
-def _raw(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
-    return (
-        (name.lower().encode("latin1", "replace"), str(value).encode("latin1", "replace"))
-        for name, value in headers.items()
-    )
+    """Return whether the SDK's headers say that this attempt is a retry."""
+    return any(name in headers and first not in str(headers[name]).split("; ") for name, first in _FIRST.items())
 
 
 def _refuse(meter: Engine, call: Call | Passage, request: Any, exceeded: BudgetExceeded) -> Any:
@@ -242,7 +250,8 @@ class _Stream:
         call.finish(End.EXHAUSTED)
 
     def close(self) -> None:
-        self._call.finish(End.CLOSED)
+        if self._call.open:
+            self._call.finish(End.CLOSED)
         self._inner.close()
 
 
@@ -271,7 +280,8 @@ class _AsyncStream:
         call.finish(End.EXHAUSTED)
 
     async def aclose(self) -> None:
-        self._call.finish(End.CLOSED)
+        if self._call.open:
+            self._call.finish(End.CLOSED)
         await self._inner.aclose()
 
 

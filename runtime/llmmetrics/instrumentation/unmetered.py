@@ -17,7 +17,7 @@ from typing import Any
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import import_hooks
-from llmmetrics.instrumentation.send import claimed
+from llmmetrics.instrumentation.send import claimed, read_claims
 from llmmetrics.settings.backends import normal
 from llmmetrics.wire.hosts import Origin, provider_of
 
@@ -42,6 +42,7 @@ def watch(meter: Engine | None) -> None:
         while _undo:
             _undo.pop()()
         return
+    read_claims()
     if not _hooked:
         _hooked = True
         sys.addaudithook(_hook)

@@ -251,7 +251,8 @@ class Catalogue:
         if (factor := surcharges.factor_of(url, model, geo)) is None:
             return None
         seller, listed = self._model(model, url, provider)
-        if seller is not None and (by_piece := pieces.prices(seller.id, model)):
+        # the table has standard prices alone
+        if tier is None and seller is not None and (by_piece := pieces.prices(seller.id, model)):
             return Listing([_Always(by_piece)])
         if listed is None:
             return None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from llmmetrics.wire.format import Charge
-from llmmetrics.wire.usage import CACHED, FEES, PIECES, Usage
+from llmmetrics.wire.usage import CACHED, PIECES, TOOLS, Usage
 
 ATTO = 10**18
 """Attodollars in a dollar: a price for a million tokens may have 12 decimals."""
@@ -71,12 +71,12 @@ class Price:
         return sum(units.get(name, 0) * n for name, n in usage.buckets.items())
 
     def halved(self) -> Price:
-        """Return half the price of fresh and written tokens. Reads from a cache and fees keep theirs."""
+        """Return half the price of fresh and written tokens and of pieces. Reads from a cache and tools keep theirs."""
         return Price(_half(self.units), tuple((start, _half(units)) for start, units in self.tiers), self.request_fee)
 
 
 def _half(units: Mapping[str, int]) -> Mapping[str, int]:
-    return {name: n if name in FEES or name in CACHED else -(-n // 2) for name, n in units.items()}
+    return {name: n if name in TOOLS or name in CACHED else -(-n // 2) for name, n in units.items()}
 
 
 def _times(units: Mapping[str, int], factor: Fraction) -> Mapping[str, int]:

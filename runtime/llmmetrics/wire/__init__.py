@@ -79,6 +79,8 @@ class Claim(NamedTuple):
     format: Format
     model: str | None
     stream: bool
+    plain: bool = False
+    """Whether the body alone tells what is asked for, in fields of the usual names."""
 
 
 Asked = tuple[str | None, bool]
@@ -101,7 +103,9 @@ def claim(method: str, host: str, path: str, provider: str | None = None) -> Cla
             continue
         if match := each.path.search(host + path):
             groups = match.groupdict()
-            return Claim(each, groups.get("model"), groups.get("stream") is not None)
+            model = groups.get("model")
+            plain = each.batch is None and model is None and "model" in each.model_names and not each.always_streams
+            return Claim(each, model, groups.get("stream") is not None, plain)
     return None
 
 
@@ -170,20 +174,20 @@ def _batch_model(claimed: Claim, body: bytes) -> str | None:
 
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
-    if claimed.format.batch is not None:
-        return _batch_model(claimed, body), False
-    if claimed.model is not None:
-        # on a deployment path the field `stream` is in the body
-        return claimed.model, claimed.stream or _STREAM.search(body) is not None
-    if body.startswith(_MODEL_FIRST) and body.rfind(b'"stream"') < 0 and "model" in claimed.format.model_names:
+    format, model, stream, plain = claimed
+    if plain and body.startswith(_MODEL_FIRST) and body.rfind(b'"stream"') < 0:
         # httpx writes a dict that begins with the model so; parsing takes several times as long. `rfind` is faster
         # than `in`
         first = body[_START : body.find(b'"', _START)]
         if first and b"\\" not in first:
-            return first.decode("utf8", "replace"), claimed.format.always_streams
+            return first.decode("utf8", "replace"), False
+    if format.batch is not None:
+        return _batch_model(claimed, body), False
+    if model is not None:
+        # on a deployment path the field `stream` is in the body
+        return model, stream or _STREAM.search(body) is not None
     fields = asked_fields(body)
-    streams = fields.get("stream", claimed.format.always_streams) in (True, "true")
-    return model_of(claimed.format, fields), streams
+    return model_of(format, fields), fields.get("stream", format.always_streams) in (True, "true")
 
 
 def asked_fields(body: bytes) -> Doc:

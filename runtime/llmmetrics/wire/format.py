@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.framing.frames import Doc
+from llmmetrics.wire.framing.headers import lower_names
 from llmmetrics.wire.hosts import Hosts
 from llmmetrics.wire.later import Batch, LaterAnswer
 from llmmetrics.wire.usage import Usage, usage_of
@@ -250,21 +251,21 @@ _COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 _COST_FIELDS = frozenset(name for name, _ in _COSTS)
 
 
-_COST_HEADERS = ("x-litellm-response-cost",)
+_COST_HEADERS = frozenset([b"x-litellm-response-cost"])
 """Where gateways say the USD that an answer cost: https://docs.litellm.ai/docs/proxy/response_headers."""
 
 
 def header_cost(headers: Mapping[str, str]) -> Decimal | None:
     """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
+    if _COST_HEADERS.isdisjoint(lower_names(headers)):
+        return None
     for name in _COST_HEADERS:
-        # `in` first: httpx raises and catches an exception to `get` what is absent
-        if name in headers:
-            try:
-                cost = Decimal(headers[name])
-            except ArithmeticError:
-                continue
-            if cost.is_finite() and 0 < cost < MOST_USD:
-                return cost
+        try:
+            cost = Decimal(headers[name.decode()])
+        except (KeyError, ArithmeticError):
+            continue
+        if cost.is_finite() and 0 < cost < MOST_USD:
+            return cost
     return None
 
 

@@ -40,6 +40,10 @@ _TOOLS = {"web_search": "web_search", "file_search": "file_search"}
 """The buckets of the hosted tools that `tool_usage` counts requests of; any other is a `tool_use`."""
 
 
+IMAGES = "image_gen"
+"""The tool whose tokens `image_tokens` reads."""
+
+
 def usage_fees(usage: Doc) -> dict[str, int]:
     """Count what a usage says is billed by piece, by bucket."""
     fees: dict[str, int] = {}
@@ -52,11 +56,15 @@ def usage_fees(usage: Doc) -> dict[str, int]:
 
 
 def tool_fees(tools: Doc) -> dict[str, int]:
-    """Count the requests of a `tool_usage`, by bucket."""
+    """Count the requests of a `tool_usage`, by bucket. A use that is counted in another way is one: it has no price."""
     fees: dict[str, int] = {}
     for name, used in tools.items():
-        bucket = _TOOLS.get(name, "tool_use")
-        fees[bucket] = fees.get(bucket, 0) + count(mapping(used).get("num_requests"))
+        fields = mapping(used)
+        if "num_requests" in fields or name == IMAGES:
+            bucket, n = _TOOLS.get(name, "tool_use"), count(fields.get("num_requests"))
+        else:
+            bucket, n = "tool_use", int(any(isinstance(each, int | float) and each > 0 for each in fields.values()))
+        fees[bucket] = fees.get(bucket, 0) + n
     return fees
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from llmmetrics.wire.families import ModelFamily, tiles
@@ -27,33 +28,43 @@ from llmmetrics.wire.format import (
     wire_cost,
 )
 from llmmetrics.wire.framing.frames import DONE, Doc
-from llmmetrics.wire.hosted_tools import has_fees, image_tokens, plus, tool_fees, usage_fees
+from llmmetrics.wire.hosted_tools import IMAGES, has_fees, image_tokens, plus, tool_fees, usage_fees
 from llmmetrics.wire.later import AnswerState, LaterAnswer, state_of
 from llmmetrics.wire.tiers import tier_of
 from llmmetrics.wire.usage import Usage, add, usage_of
 
 _NOTHING: Final[Any] = {}.get
 
-_DETAILS: Final = ("prompt_tokens_details", "completion_tokens_details")
-_USUAL: Final = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
+
+_new: Final = tuple.__new__
+"""Makes a NamedTuple, in half the time of its own constructor."""
+
+
+_INTEGERS: Final = {int}
+_COUNTS: Final = itemgetter(
+    *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
+)
 
 
 def _usual(usage: Doc) -> Usage | None:
     """Fast path: text, counted under OpenAI's own names. `tokens` returns the same, slower. None: it has to."""
-    if usage.keys() != _USUAL:
+    if len(usage) != 5 or "prompt_tokens_details" not in usage or "completion_tokens_details" not in usage:
         return None
-    prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
-    inward, outward = usage["prompt_tokens_details"], usage["completion_tokens_details"]
+    try:
+        prompt, completion, total, inward, outward = _COUNTS(usage)
+    except KeyError:
+        return None
     if type(inward) is not dict or type(outward) is not dict or len(inward) != 2:
         return None
-    cached, reasoning = inward.get("cached_tokens"), outward.get("reasoning_tokens")
+    cached: Any = inward.get("cached_tokens")
+    reasoning: Any = outward.get("reasoning_tokens")
     if inward.get("audio_tokens", True) or outward.get("audio_tokens") or outward.get("image_tokens"):
         return None
     if (
-        type(prompt) is type(completion) is type(total) is type(cached) is type(reasoning) is int
-        and prompt + completion == total
-        and 0 <= cached <= prompt < MOST
-        and 0 <= reasoning <= completion < MOST
+        set(map(type, (prompt, completion, total, cached, reasoning))) == _INTEGERS
+        and prompt + completion == total < MOST
+        and 0 <= cached <= prompt
+        and 0 <= reasoning <= completion
     ):
         return _of_text(prompt, cached, completion, reasoning, cached)
     return None
@@ -61,6 +72,8 @@ def _usual(usage: Doc) -> Usage | None:
 
 def _of_text(prompt: int, cached: int, completion: int, reasoning: int, said: int) -> Usage:
     """Make the usage of a text call, without empty buckets; `said` is the provider's own count of cached tokens."""
+    if not (cached or reasoning or said) and prompt and completion:
+        return _new(Usage, (prompt, completion, 0, {"input": prompt, "output": completion}))
     buckets = {"input": prompt - cached} if prompt != cached else {}
     if cached:
         buckets["cache_read"] = cached
@@ -150,11 +163,16 @@ def read(body: Doc) -> Reading:
     known, cost = _usual(usage), None
     if known is None:
         known, cost = _unusual(usage), wire_cost(usage)
-    tier = body.get("service_tier")
+    get = body.get
+    tier = get("service_tier")
     if tier is not None:
         tier = None if tier == "default" else tier_of(tier)
-    reading = Reading(text(body.get("model")), known, (), cost, body.get("error"), tier)
-    return reading if known is not None or body.keys() != _DEFERRED else reading._replace(later=_deferred(body))
+    model = get("model")
+    if type(model) is not str or not model:
+        model = None
+    # xAI defers: the body has nothing else than an id
+    later = _deferred(body) if known is None and body.keys() == _DEFERRED else None
+    return _new(Reading, (model, known, (), cost, get("error"), tier, None, later))
 
 
 _DEFERRED = {"request_id"}
@@ -192,7 +210,7 @@ def _responded(body: Doc) -> Reading:
     if reading.usage is None or type(tools) is not dict:
         return reading
     own = plus(reading.usage, tool_fees(tools))
-    drawn = image_tokens(mapping(tools.get("image_gen")))
+    drawn = image_tokens(mapping(tools.get(IMAGES)))
     if not drawn.total:
         return reading._replace(usage=own)
     hosted = (mapping(each) for each in items(body.get("tools")))

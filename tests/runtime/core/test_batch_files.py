@@ -118,6 +118,27 @@ def test_a_run_that_is_listed_counts_once():
     meter.close()
 
 
+BODIES = {
+    "image by token": (
+        {"model": "gpt-image-1", "prompt": "cat"},
+        "/v1/images/generations",
+        (4 + 16_384 * 8) * 5e-6 / 2,
+    ),
+    "image by piece": ({"model": "dall-e-3", "prompt": "cat"}, "/v1/images/generations", 0.04 / 2),
+    "film": ({"model": "sora-2", "seconds": "8", "size": "1280x720"}, "/v1/videos", 0.8 / 2),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_worst_case_of_images_and_films_is_the_sum_of_their_bounds(name):
+    body, path, worst = BODIES[name]
+    setup = Setup(prices={})
+    setup.upload([{"custom_id": "a", "method": "POST", "url": path, "body": body}] * 2)
+    setup.create()
+    assert setup.spent == pytest.approx(2 * worst, rel=1e-3)
+    setup.meter.close()
+
+
 def test_a_reader_that_fails_does_not_break_the_callers_read(setup, monkeypatch):
     def broken(_line):
         raise RuntimeError("bug")

@@ -215,8 +215,8 @@ def test_a_wrong_failover_is_a_configuration_error(names, order, message):
     ("tries", "more", "message"),
     [
         (["a"], {}, "is no try"),
-        ([("a", 5)], {}, "is no try"),
-        ([("a", "b", "c")], {}, "is no try"),
+        ([("a", 5)], {}, "the try of 'a' has a value of the type int: pass the function itself"),
+        ([("a", "b", "c")], {}, "a tuple is no try"),
         ([("a", int)], {"deadline": -1}, "deadline=-1"),
         ([("a", int)], {"deadline": float("nan")}, "deadline=nan"),
         ([("a", int)], {"meter": 5}, "is no Meter"),

@@ -346,6 +346,7 @@ def test_an_sdk_does_not_retry_the_refusal():
         ({"usd": Decimal("Infinity")}, "from 0 to"),
         ({"usd": "abc"}, "from 0 to"),
         ({"usd": True}, "from 0 to"),
+        ({"usd": print}, "needs brackets"),
         ({"calls": -1}, "whole number"),
         ({"calls": 1.5}, "whole number"),
         ({"tokens": "5"}, "whole number"),

@@ -121,3 +121,26 @@ def test_meters_do_not_mix():
     Meter(registry=one)
     counted = {sample.name for family in one.collect() for sample in family.samples if sample.value}
     assert counted == {"llmmetrics_price_catalog_info"}
+
+
+# what an SDK says of its attempts
+
+
+@FAMILIES
+@pytest.mark.parametrize(
+    ("name", "value", "retries"),
+    [
+        ("x-stainless-retry-count", "0", 0),
+        ("X-Stainless-Retry-Count", "2", 1),
+        ("amz-sdk-request", "attempt=1; max=3", 0),
+        ("amz-sdk-request", "attempt=2; max=3", 1),
+        # with the answer's clock botocore says until when an attempt is worth it
+        ("amz-sdk-request", "ttl=20261127T042352Z; attempt=1; max=3", 0),
+        ("amz-sdk-request", "ttl=20261127T042352Z; attempt=2; max=3", 1),
+    ],
+)
+def test_the_sdks_headers_tell_a_retry(meter, lib, count, name, value, retries):
+    inner = lib.MockTransport(lambda _: lib.Response(200, json=BODY))
+    with lib.Client(transport=meter.transport(inner)) as client:
+        client.post(URL, json={"model": "m-1"}, headers={name: value})
+    assert count("llmmetrics_retries_total") == retries

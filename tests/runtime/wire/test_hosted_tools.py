@@ -34,6 +34,7 @@ def response(used, model="gpt-5", **more):
         ({"file_search": {"num_requests": 4}}, CENT),
         ({"web_search": {"num_requests": 1}, "file_search": {"num_requests": 4}}, 2 * CENT),
         ({"image_gen": {"input_tokens": 0, "output_tokens": 0}}, 0),
+        ({"computer": {"seconds": 0, "unit": "s"}, "shell": None}, 0),
         (None, 0),
         ([], 0),
     ],
@@ -47,6 +48,8 @@ def test_openais_hosted_tools_cost_what_the_catalogue_says(tools, fees):
     ("tools", "model"),
     [
         ({"computer": {"num_requests": 1}}, "gpt-5"),
+        ({"computer": {"seconds": 1.5}}, "gpt-5"),
+        ({"code_interpreter": {"num_sessions": 1}}, "gpt-5"),
         ({"web_search": {"num_requests": 1}}, "gpt-4"),
         ({"image_gen": IMAGES}, "gpt-5"),
     ],

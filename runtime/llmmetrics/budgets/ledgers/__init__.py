@@ -13,12 +13,12 @@ from llmmetrics.budgets.ledgers.base import (
     Booked,
     CallId,
     Correction,
-    Ledger,
     Pending,
     Standing,
     WindowRow,
     answer_id,
 )
+from llmmetrics.budgets.ledgers.protocol import Ledger
 from llmmetrics.errors import ConfigError
 
 __all__ = [

@@ -61,12 +61,14 @@ class MemoryLedger:
             own = self._keys[key]
             expired = own.expire(uptime) if own.leases else 0
             sums = own.window(window)
-            sums.limit = limit
-            fits = limit is None or (sums.spent < limit and sums.spent + sums.reserved + amount <= limit)
-            known = bool(amount) and id in own.rows
-            if fits and amount and not known and not own.is_settled(id):
-                own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
-            return Standing(fits or known, sums.spent, sums.reserved, expired, sums.generation, sums.bookings)
+            sums.limit, spent, reserved = limit, sums.spent, sums.reserved
+            fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
+            if amount:
+                known = id in own.rows
+                if fits and not known and not own.is_settled(id):
+                    own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
+                fits, reserved = fits or known, sums.reserved
+            return Standing(fits, spent, reserved, expired, sums.generation, sums.bookings)
 
     def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
         with self._lock:
@@ -77,20 +79,17 @@ class MemoryLedger:
 
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         with self._lock:
-            return self._settle(key, id, amount, basis, at, window)
-
-    def _settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
-        own = self._keys[key]
-        sums, moment = own.window(window), milliseconds(at)
-        first, replaced = own.settle(id, moment), False
-        if first:
-            row = own.let_go(id) if own.rows else None
-            replaced = row is not None and row.basis is not None
-            if amount:
-                own.book(moment if row is None else row.at, min(amount, MOST), basis, 0 if replaced else 1)
-            if self._answers:
-                self._answers.pop(id, None)
-        return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)
+            own = self._keys[key]
+            sums, moment = own.window(window), milliseconds(at)
+            first, replaced = own.settle(id, moment), False
+            if first:
+                row = own.let_go(id) if own.rows else None
+                replaced = row is not None and row.basis is not None
+                if amount:
+                    own.book(moment if row is None else row.at, min(amount, MOST), basis, 0 if replaced else 1)
+                if self._answers:
+                    self._answers.pop(id, None)
+            return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)
 
     def defer(
         self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
@@ -106,7 +105,7 @@ class MemoryLedger:
                 if note is not None:
                     self._answers[answer] = Pending(key, amount, at, note)
             if id is not None:
-                self._settle(key, id, 0, Basis.KNOWN, at, window)
+                self.settle(key, id, 0, Basis.KNOWN, at, window)
             sums = own.window(window)
             return Booked(sums.spent, sums.generation, sums.bookings, first, replaced=False)
 

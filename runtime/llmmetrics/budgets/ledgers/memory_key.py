@@ -90,8 +90,9 @@ class MemoryKey:
 
     def window(self, window: Window) -> MemorySums:
         """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
-        if self.last is not None and self.last[0] is window:
-            return self.last[1]
+        last = self.last
+        if last is not None and last[0] is window:
+            return last[1]
         sums = self.windows.get(window)
         if sums is None:
             sums = self.windows[window] = MemorySums()
@@ -116,8 +117,15 @@ class MemoryKey:
         return self._touched
 
     def book(self, at: int, amount: int, basis: Basis, bookings: int = 1) -> None:
+        known = basis is Basis.KNOWN
         for sums in self.touched(at):
-            sums.add(amount, basis, bookings)
+            spent = sums.spent + amount
+            if known and 0 <= spent <= MOST:
+                # as `add`, for most calls
+                sums.spent = spent
+                sums.bookings += bookings
+            else:
+                sums.add(amount, basis, bookings)
 
     def hold(self, id: CallId, amount: int, at: int, ends: float) -> None:
         self.rows[id] = MemoryRow(amount, at, ends)
@@ -161,11 +169,15 @@ class MemoryKey:
 
     def settle(self, id: CallId, at: int) -> bool:
         """Note that an id is settled; return whether it was not before."""
-        numbers = self.settled.get(id.owner)
+        owner, number = id
+        numbers = self.settled.get(owner)
         if numbers is None:
-            numbers = self.settled[id.owner] = SettledNumbers(at)
-        if id.number in numbers:
+            numbers = self.settled[owner] = SettledNumbers(at)
+        if number == numbers.low and not numbers.above:
+            numbers.low += 1
+        elif number in numbers:
             return False
+        else:
+            numbers.add(number)
         numbers.at = max(numbers.at, at)
-        numbers.add(id.number)
         return True

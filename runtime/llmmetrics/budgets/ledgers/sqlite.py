@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from llmmetrics.budgets.ledgers import sqlite_corrections as corrections
+from llmmetrics.budgets.ledgers import sqlite_notes as notes
 from llmmetrics.budgets.ledgers import sqlite_rows as rows
 from llmmetrics.budgets.ledgers.base import (
     ANSWER,
     MOST,
-    TALLY,
     Balance,
     Basis,
     Booked,
@@ -162,35 +162,15 @@ class SqliteLedger:
         return self._file.write(write)
 
     def pending(self, answer: CallId) -> Pending | None:
-        row = self._file.read(
-            lambda db: db.execute(
-                "SELECT key, amount, at, note FROM answers WHERE namespace = ? AND owner = ?",
-                (self._prefix, answer.owner),
-            ).fetchone()
-        )
-        if row is None:
-            return None
-        key, amount, at, note = row
-        return Pending(key.removeprefix(self._prefix), amount, moment(at), note)
+        row = self._file.read(lambda db: notes.pending(db, self._prefix, answer.owner))
+        return row and row._replace(key=row.key.removeprefix(self._prefix))
 
     def pending_counts(self) -> Mapping[str, int]:
-        counted = self._file.read(
-            lambda db: db.execute(
-                "SELECT key, count(*) FROM answers WHERE namespace = ? GROUP BY key", (self._prefix,)
-            ).fetchall()
-        )
-        return {key.removeprefix(self._prefix): count for key, count in counted}
+        counted = self._file.read(lambda db: notes.pending_counts(db, self._prefix))
+        return {key.removeprefix(self._prefix): count for key, count in counted.items()}
 
     def advance(self, mark: str, to: int) -> int:
-        mark = self._prefix + mark
-
-        def write(db: sqlite3.Cursor) -> int:
-            row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
-            before = row[0] if row else 0
-            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, max(before, to)))
-            return int(before)
-
-        return self._file.write(write)
+        return self._file.write(lambda db: notes.advance(db, self._prefix + mark, to))
 
     def claim_alert(self, key: str, window: Window, share: str) -> bool:
         key, (start, end) = self._prefix + key, bounds(window)
@@ -261,13 +241,8 @@ class SqliteLedger:
         self._file.write(lambda db: db.execute("DELETE FROM settled_ranges WHERE key = ? AND owner = ?", row))
 
     def marks(self, prefix: str) -> Mapping[str, int]:
-        whose = self._prefix + prefix
-        selected = self._file.read(
-            lambda db: db.execute(
-                "SELECT mark, line FROM marks WHERE substr(mark, 1, length(?)) = ?", (whose, whose)
-            ).fetchall()
-        )
-        return {mark.removeprefix(self._prefix): to for mark, to in selected}
+        marks = self._file.read(lambda db: notes.marks(db, self._prefix + prefix))
+        return {mark.removeprefix(self._prefix): to for mark, to in marks.items()}
 
     def forget(self, name: str) -> None:
         key = self._prefix + name
@@ -281,31 +256,10 @@ class SqliteLedger:
         self._due.pop(key, None)
 
     def tally(self, id: CallId, sums: Sequence[TagSum]) -> None:
-        mark = f"{self._prefix}{TALLY}{id.owner}"
-
-        def write(db: sqlite3.Cursor) -> None:
-            row = db.execute("SELECT line FROM marks WHERE mark = ?", (mark,)).fetchone()
-            if row and row[0] >= id.number:
-                return
-            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (mark, id.number))
-            db.executemany(
-                "INSERT INTO tag_sums VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                f"amount = min(amount + excluded.amount, {MOST})",
-                [(self._prefix, each.tag, each.day, each.value, min(each.amount, MOST)) for each in sums],
-            )
-
-        self._file.write(write)
+        self._file.write(lambda db: notes.tally(db, self._prefix, id, sums))
 
     def tallies(self, tag: str, first: int, last: int) -> Mapping[str, int]:
-        return dict(
-            self._file.read(
-                lambda db: db.execute(
-                    "SELECT value, sum(amount) FROM tag_sums WHERE namespace = ? AND tag = ? AND day BETWEEN ? AND ? "
-                    "GROUP BY value",
-                    (self._prefix, tag, first, last),
-                ).fetchall()
-            )
-        )
+        return self._file.read(lambda db: notes.tallies(db, self._prefix, tag, first, last))
 
     def look_again(self) -> None:
         """Do nothing: each question looks whether the file is still the same."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -58,7 +57,7 @@ class BodyBuffer:
     _dropped = _size = _decoded = 0
 
     def __init__(self, decoder: Decoder | None = None) -> None:
-        self.chunks: deque[bytes] = deque()
+        self.chunks: list[bytes] = []
         if decoder:
             self.trimmed = True
             self._decoder, self._inner = decoder, BodyBuffer()
@@ -91,12 +90,16 @@ class BodyBuffer:
         if self._inner or self.broken:
             self._unwind()
             return 0
-        while chunks and size - len(chunks[0]) >= TAIL:
-            gone = chunks.popleft()
+        over = 0
+        for gone in chunks:
+            if size - len(gone) < TAIL:
+                break
+            over += 1
             size -= len(gone)
             self._dropped += len(gone)
             if len(self._head) < HEAD:
                 self._head += gone[: HEAD - len(self._head)]
+        del chunks[:over]
         if size > LARGE:
             # only the first chunk can leave so much; a reference to a piece of it keeps all of it in memory
             size -= self._shorten(chunks[0])
@@ -114,8 +117,10 @@ class BodyBuffer:
         """Decode what is held: an encoded body cannot be cut, only a decoded one."""
         chunks, decoder, inner = self.chunks, self._decoder, self._inner
         try:
-            while chunks and decoder and inner and not self.broken:
-                for piece in decoder.decode(chunks.popleft()):
+            for chunk in chunks:
+                if not decoder or not inner or self.broken:
+                    break
+                for piece in decoder.decode(chunk):
                     inner.feed(piece)
                     self._decoded += len(piece)
                     if self._decoded > MOST_DECODED:
