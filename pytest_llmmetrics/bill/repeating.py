@@ -73,7 +73,9 @@ class Repeats:
 
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None, runs: Runs) -> Sequence[pytest.TestReport]:
         """Return the reports of the run that stands for all."""
-        passed, failed, skipped = [], [], []
+        passed: list[Sequence[pytest.TestReport]] = []
+        failed: list[Sequence[pytest.TestReport]] = []
+        skipped: list[Sequence[pytest.TestReport]] = []
         for n in range(runs.times):
             if n:
                 item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001 - as every plugin that runs a test again
