@@ -78,6 +78,19 @@ class _Part(NamedTuple):
     tags: Tags
 
 
+class _LinesRead(NamedTuple):
+    """Lines that were read and counted."""
+
+    results: Results
+    mark: int
+    """Where the first of them begins."""
+    parts: Sequence[_Part]
+    amount: int
+    """What is booked for them, in pico-dollars."""
+    unknown: int
+    """How many have no usage."""
+
+
 class Answers:
     """Keeps and counts the answers of one meter."""
 
@@ -202,18 +215,20 @@ class Answers:
                 self._catch_up(_key(fetch.route, file), answer)
 
     def _catch_up(self, file: AnswerKey, answer: AnswerKey) -> None:
-        """Match a batch with what was read of its file before it was known whose file that is."""
-        mark = self.store.advance(file.owner, 0)
-        row = self.store.find(answer) if mark else None
-        if row is None:
-            return
-        # what the lines that were read came to is in no run, where the whole stays booked
-        note = self._settle_runs(answer, row, _cost_of((), self._unsure))
-        if not self.store.advance(_complete(file), 0):
-            self.store.keep(answer._replace(number=mark), row._replace(note=note))
-        # they are booked, and what is left of the file belongs to the batch
-        for part in (answer, file._replace(number=mark)):
-            self.store.settle(part, row._replace(amount=0))
+        """Release what is pending of a batch whose file was read before it was known whose file that is."""
+        complete = self.store.advance(_complete(file), 0)
+        part = self._part_of(answer)
+        row = self.store.find(part) if complete else None
+        if row is not None:
+            # what the lines came to is in no run, where the whole stays booked
+            self._settle_runs(part, row, _cost_of((), self._unsure))
+            unknown = complete > 1
+            self.store.settle(part, row if unknown else row._replace(amount=0), self._basis(unsure=unknown))
+            self.store.advance(answer.owner, part.number + 1)
+
+    def _part_of(self, answer: AnswerKey) -> AnswerKey:
+        """Return the part of a batch that is pending."""
+        return answer._replace(number=self.store.advance(answer.owner, 0))
 
     def _count(self, fetch: Fetch, answer: AnswerKey, later: LaterAnswer, reading: Reading) -> None:
         """Count one answer, or the end of a batch that has no results."""
@@ -257,36 +272,53 @@ class Answers:
     def _lines(self, fetch: Fetch, file: AnswerKey, answer: AnswerKey, state: AnswerState, results: Results) -> None:
         """Count the results that no read has counted before. Those of a batch that was not seen count as well.
 
-        The mark belongs to the file, what is pending to the batch: its part begins at the mark.
+        They are booked under an id of their own. What is pending is then released: whatever other processes do in
+        between, no booking is lost.
         """
-        mark = self.store.advance(file.owner, 0)
-        pending = self.store.find(answer._replace(number=mark))
+        mark = self.store.advance(_read(file), 0)
+        pending = self.store.find(self._part_of(answer))
         if results.start > mark or (pending is None and not results.readings):
             # what is between was not read: it stays pending
             return
-        mark = self.store.advance(file.owner, results.end)
+        mark = self.store.advance(_read(file), results.end)
         if mark >= results.end and not (pending and results.complete):
             return
-        part = answer._replace(number=mark)
-        row = self.store.find(part) or pending or self._stranger(fetch, None)
+        row = pending or self._stranger(fetch, None)
         fresh = [reading for end, reading in results.readings if end > mark]
         parts = [self._part(fetch, row, each, BATCH) for each in fresh if each.usage is not None]
         unknown = len(fresh) - len(parts)
-        amount = self._amount(row, parts, unknown=unknown)
-        rest = None if results.complete else part._replace(number=results.end)
-        note = self._settle_runs(part, row, _cost_of(parts, Basis.KNOWN, unknown=unknown), rest)
-        if rest is None:
-            self.store.advance(_complete(file), 1)
-            self.store.advance(answer.owner, results.end)
-        else:
-            left = max(row.amount - amount, 0)
-            self.store.keep(rest, row._replace(amount=left, note=note))
-        self.store.settle(part, row._replace(amount=amount), self._unsure if unknown else Basis.KNOWN)
+        amount = self._least(row, parts)
+        if amount:
+            self.store.settle(AnswerKey(f"lines:{file.owner}", mark), row._replace(amount=amount))
+        if pending:
+            self._release(answer, pending, _LinesRead(results, mark, parts, amount, unknown))
         self._add(parts, fetch.route.url)
         if unknown:
             self._host.families["without_usage"].labels("absent").inc(unknown)
         if results.complete:
+            self.store.advance(_complete(file), 2 if unknown else 1)
             self._over(row, state)
+
+    def _release(self, answer: AnswerKey, pending: Kept, read: _LinesRead) -> None:
+        """Release what is pending of a batch, for the lines that were booked; the rest of it is pending again."""
+        end = read.results.end
+        part = answer._replace(number=self.store.advance(answer.owner, end))
+        if part.number >= end and not read.results.complete:
+            # another process has read further
+            return
+        row = self.store.find(part) or pending
+        # without usage or a price, nothing is released
+        unsure = read.unknown > 0 or any(each.cost is None for each in read.parts)
+        left = max(row.amount - read.amount, 0)
+        rest = None if read.results.complete else answer._replace(number=end)
+        # lines that were read before are in no run
+        unknown = read.unknown or int(read.mark > part.number)
+        note = self._settle_runs(part, row, _cost_of(read.parts, Basis.KNOWN, unknown=unknown), rest)
+        if rest is None:
+            self.store.advance(answer.owner, part.number + 1)
+        else:
+            self.store.keep(rest, row._replace(amount=0 if unsure else left, note=note))
+        self.store.settle(part, row._replace(amount=left if unsure else 0), self._basis(unsure=unsure))
 
     # the file of a batch
 
@@ -317,16 +349,17 @@ class Answers:
         left = self._runs.settle(AnswerRead(_text(answer), rest and _text(rest), cost, row.admitted), shares, shared)
         return json.dumps({**note, "runs": left})
 
-    def _amount(self, row: Kept, parts: Sequence[_Part], *, unknown: int = 0) -> int:
-        """Return what is booked for the parts of an answer, of which some are perhaps unknown.
+    def _amount(self, row: Kept, parts: Sequence[_Part]) -> int:
+        """Return what is booked for an answer. Where a price is missing, nothing pending is released."""
+        amount = self._least(row, parts)
+        return max(amount, row.amount) if any(part.cost is None for part in parts) else amount
 
-        Where usage or a price is missing, nothing pending is released.
-        """
+    def _least(self, row: Kept, parts: Sequence[_Part]) -> int:
+        """Return what these parts come to at least, in pico-dollars; 0 for a backend without a limit."""
         enforcer = self._host.enforcer
         if enforcer is None or row.backend not in enforcer.budget.lines:
             return 0
-        amount = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
-        return max(amount, row.amount) if unknown or any(part.cost is None for part in parts) else amount
+        return pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
 
     def _part(self, fetch: Fetch, row: Kept, reading: Reading, tier: str | None) -> _Part:
         outcome, usage, lookup = Outcome(), reading.usage, self._host.price_lookup
@@ -358,6 +391,9 @@ class Answers:
         worst = enforcer is not None and enforcer.settings.books_worst_cases
         return Basis.WORST_CASE if worst else Basis.ESTIMATED
 
+    def _basis(self, *, unsure: bool) -> Basis:
+        return self._unsure if unsure else Basis.KNOWN
+
     def _over(self, row: Kept, state: AnswerState) -> None:
         self._host.families["answers"].labels(row.backend, state.value).inc()
 
@@ -382,8 +418,13 @@ def _counted(answer: AnswerKey) -> str:
     return f"counted:{answer.owner}"
 
 
+def _read(file: AnswerKey) -> str:
+    """Return the mark that says how far a file was read."""
+    return f"read:{file.owner}"
+
+
 def _complete(file: AnswerKey) -> str:
-    """Return the mark that says whether a file was read to its end."""
+    """Return the mark that says whether a file was read to its end: 1, or 2 with lines without usage."""
     return f"complete:{file.owner}"
 
 

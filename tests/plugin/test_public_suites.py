@@ -1,0 +1,105 @@
+"""Suites of other projects, from the index, with each style of mocking: `--llm-metrics` changes no outcome.
+
+A test of theirs that fails without the option has to fail with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from support import SOAK
+from support.environments import ROOT, environment
+
+KEPT = ROOT / ".cache/suites"
+ASYNC = "pytest-asyncio"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A source distribution with tests, and what they need."""
+
+    distribution: str
+    tests: str
+    packages: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+OTEL = ("opentelemetry-sdk", "pytest-recording", ASYNC)
+SUITES = {
+    "own server": Suite("ollama", "tests", ("ollama", "pytest-httpserver", ASYNC, "pillow")),
+    "respx and MockTransport": Suite(
+        "openai",
+        "tests/test_client.py",
+        ("openai", "respx", ASYNC, "dirty-equals", "nest-asyncio", "inline-snapshot", "pytest-xdist", "rich"),
+        ("-oasyncio_mode=auto",),
+    ),
+    "vcrpy": Suite(
+        "opentelemetry-instrumentation-anthropic",
+        "tests",
+        ("opentelemetry-instrumentation-anthropic", "anthropic<1", *OTEL),
+    ),
+    "pytest-recording": Suite(
+        "magentic",
+        "tests",
+        ("magentic", "pytest-recording", ASYNC, "pytest-mock", "anthropic", "litellm", "logfire"),
+        ("--record-mode=none", "-oasyncio_mode=auto"),
+    ),
+    "pytest-httpx": Suite("pytest-httpx", "tests", ("pytest-httpx", ASYNC)),
+    "aioresponses": Suite("aioresponses", "tests", ("aioresponses", "ddt", ASYNC)),
+    "responses": Suite("responses", "responses/tests", ("responses", "pytest-httpserver", "tomli-w", ASYNC)),
+}
+
+
+def sources(distribution: str, place: Path) -> Path:
+    """Unpack a distribution's newest sources, which are kept in `.cache`; skip the test if there is no index."""
+    stem = distribution.replace("-", "_")
+    if not list(KEPT.glob(f"{stem}-*.tar.gz")):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", KEPT]
+        done = subprocess.run([*pip, distribution], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"{distribution} cannot be downloaded: {done.stderr[-300:]}")
+    (archive,) = KEPT.glob(f"{stem}-*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(place, filter="data")
+    return place / archive.name.removesuffix(".tar.gz")
+
+
+def outcomes(python: Path, suite: Suite, root: Path, *options: str) -> dict[str, str]:
+    """Run the suite; return each test's outcome."""
+    report = root / "outcomes.xml"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
+    keys = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "sk-nobodys-key")
+    fixed = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}", *suite.options]
+    command = [python, "-m", "pytest", *fixed, *options, suite.tests]
+    done = subprocess.run(
+        command, cwd=root, env=environ | keys, capture_output=True, text=True, timeout=1200, check=False
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    kinds = ("error", "failure", "skipped")
+    return {
+        f"{case.get('classname')}::{case.get('name')}": next(
+            (kind for kind in kinds if case.find(kind) is not None), "passed"
+        )
+        for case in ET.parse(report).iter("testcase")
+    }
+
+
+@pytest.mark.skipif(not SOAK, reason="downloads and runs other projects' suites: make soak")
+@pytest.mark.parametrize("style", SUITES)
+def test_no_outcome_changes(style, tmp_path):
+    suite = SUITES[style]
+    python = environment(*suite.packages)
+    root = sources(suite.distribution, tmp_path)
+    without = outcomes(python, suite, root, "-p", "no:llmmetrics")
+    metered = outcomes(python, suite, root, "--llm-metrics")
+    print(f"{style}: {suite.distribution} {dict(Counter(metered.values()))}")  # noqa: T201
+    assert Counter(without.values())["passed"] > 20
+    assert metered == without
