@@ -24,6 +24,7 @@ AWS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "y" * 40, "r
 
 
 class TestRequests(LlmClientContract):
+    __test__ = SOAK
     deadline = 60.0
 
     def call(self):
