@@ -108,6 +108,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from pytest_llmmetrics.bill.enforcing import prepare
 
         prepare(session.config, session.items)
+    if "llm_repeat" in used:
+        from pytest_llmmetrics.bill import repeating
+
+        repeating.prepare(session.config, session.items)
     if messages := markers.misspelt(session.config, used):
         markers.refuse_misspelt(session.items, messages)
 

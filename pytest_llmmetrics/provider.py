@@ -21,6 +21,8 @@ from respx.models import AllMockedAssertionError
 
 from llmmetrics.testing import Answer, Reply, Request, serve
 from llmmetrics.testing.harness import Script, is_llm_request
+from pytest_llmmetrics.stand_ins.messages import Onlooker, Watched
+from pytest_llmmetrics.stand_ins.scripted import finding
 from pytest_llmmetrics.stand_ins.standing import standing_in
 
 __all__ = ["LlmProvider", "LlmServer", "answering", "pytest_httpx2", "served"]
@@ -30,14 +32,28 @@ CORES = ("httpcore", "httpcore2")
 
 @contextmanager
 def answering(script: Script) -> Iterator[None]:
-    """Answer every LLM request of this process through httpx, httpx2, urllib3 or aiohttp; let other requests pass."""
+    """Answer every LLM request of this process through httpx, httpx2, urllib3, aiohttp or `websockets`.
+
+    Other requests pass.
+    """
     with ExitStack() as stack:
-        stack.enter_context(standing_in(script.answer, _is_llm_place))
+        stack.enter_context(standing_in(_looked_at(script), _is_llm_place, finding(script.answer)))
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
             router.route().mock(side_effect=_answerer(script, router, import_module(core)))
             stack.enter_context(router)
         yield
+
+
+def _looked_at(script: Script) -> Callable[[Request], Reply | Watched]:
+    def answer(request: Request) -> Reply | Watched:
+        look = script.look if isinstance(script, LlmProvider) else None
+        if look is None:
+            return script.answer(request)
+        onlooker = look(request)
+        return Watched(script.answer(request), onlooker)
+
+    return answer
 
 
 def _is_llm_place(host: str, port: int | None) -> bool:
@@ -92,6 +108,11 @@ class _ScriptedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 class LlmProvider(Script):
     """The fixture `llm_provider`: a `Script` for every LLM request of this process through an HTTP library."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Callable[[Request], Onlooker] | None = None
+        """Who looks at a request through urllib3 or aiohttp, and at its answer: the contract's suite."""
 
 
 class LlmServer(Script):

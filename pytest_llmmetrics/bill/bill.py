@@ -146,6 +146,7 @@ class Bill:
             tags=priced(tagged, known),
             doubts=reasons,
             remarks=self._remarks(),
+            repeats=dict(sorted(item for one in self.measured for item in one.repeats.items())),
             windows={key: n for key, n in windows.items() if n},
         )
 

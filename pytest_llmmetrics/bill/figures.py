@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from llmmetrics.testing import prices
 from pytest_llmmetrics.bill.asking.side import AskedSide, total
-from pytest_llmmetrics.bill.rows import Row
+from pytest_llmmetrics.bill.rows import Repeat, Row
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -139,6 +139,31 @@ def kinds(rows: Iterable[Row]) -> dict[str, int]:
             for name, n in prices.usage(buckets).buckets.items():
                 total[name] = total.get(name, 0) + n
     return dict(sorted(total.items()))
+
+
+def median(runs: Sequence[Sequence[Row]], price_of: PriceOf, passed: int) -> tuple[int, Repeat]:
+    """Return the number of the run with the median cost, of two the cheaper one; and the range of all runs."""
+    sums = [figures(rows, price_of) for rows in runs]
+    order = sorted(range(len(runs)), key=lambda n: (sums[n].cost.total, sums[n].tokens, n))
+    costs = sorted(each.cost.total for each in sums)
+    known = not any(each.cost.unknown for each in sums)
+    tokens = sorted(each.tokens for each in sums)
+    return order[(len(runs) - 1) // 2], Repeat(
+        runs=len(runs),
+        passed=passed,
+        tokens=(tokens[0], tokens[-1]),
+        usd=(f"{prices.dollars(costs[0]):f}", f"{prices.dollars(costs[-1]):f}") if known else None,
+    )
+
+
+def ranges(repeats: Mapping[str, Repeat]) -> list[str]:
+    """Say the range of the runs of each repeated test."""
+    lines = []
+    for test, each in sorted(repeats.items()):
+        cost = f"cost {' to '.join(usd(Decimal(amount)) for amount in each.usd)}" if each.usd else "cost unknown"
+        tokens = f"{each.tokens[0]:,} to {each.tokens[1]:,} tokens"
+        lines.append(f"{test}: median of {each.runs} runs, {each.passed} passed: {cost}, {tokens}")
+    return lines
 
 
 def billed_units(rows: Iterable[Row]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_llmmetrics.bill.rows import Remarks, Row
+from pytest_llmmetrics.bill.rows import Remarks, Repeat, Row
 
 
 class Measured(BaseModel):
@@ -28,6 +28,9 @@ class Measured(BaseModel):
     """By path: the tests whose requests differ there from run to run (`--llm-twice`)."""
     remarks: dict[str, Remarks] = {}
     """By test: what its requests say of the prompt cache."""
+
+    repeats: dict[str, Repeat] = {}
+    """By test that was run several times: the range of its runs."""
 
     @property
     def anything(self) -> bool:

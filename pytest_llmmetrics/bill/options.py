@@ -20,6 +20,10 @@ MARKERS = (
         "one fails; with enforce=True, calls past a limit are refused, too"
     ),
     "llm_ignore(*paths): values of its requests that the fingerprint and the tokens leave out, such as 'metadata.run'",
+    (
+        "llm_repeat(times=3, passing=times): run a test with real answers so often: it passes if that many runs pass, "
+        "and its calls are those of the median run"
+    ),
     "llm_budget(usd, calls, tokens): the old name of llm_limit, deprecated",
 )
 

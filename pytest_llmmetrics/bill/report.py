@@ -13,7 +13,7 @@ from llmmetrics.testing.prices import Price
 from pytest_llmmetrics.bill.asking.side import Count
 from pytest_llmmetrics.bill.figures import asked_price, cost_of
 from pytest_llmmetrics.bill.modes import Mode
-from pytest_llmmetrics.bill.rows import Money, Remarks, Row, added
+from pytest_llmmetrics.bill.rows import Money, Remarks, Repeat, Row, added
 
 SCHEMA: Literal[2] = 2
 
@@ -95,6 +95,8 @@ class Report(BaseModel):
     doubts: list[Reason] = []
     remarks: dict[str, Remarks] = {}
     """By test: what its requests say of the prompt cache."""
+    repeats: dict[str, Repeat] = {}
+    """By test that was run several times (`llm_repeat`): its row is that of the median run, and this is the range."""
     windows: dict[str, Count] = {}
     """By `price_key`: the most tokens that a model can read and write."""
     gate: Gate | None = None

@@ -124,6 +124,19 @@ class Row(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+class Repeat(BaseModel):
+    """The runs of a test that is run several times (`llm_repeat`); its rows are those of the median run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runs: Count
+    passed: Count
+    tokens: tuple[Count, Count]
+    """Of the run with the fewest tokens, and of the run with the most."""
+    usd: tuple[Money, Money] | None = None
+    """Of the cheapest and the dearest run; None: the cost of a run is unknown."""
+
+
 class Remarks(BaseModel):
     """What the requests of a test say of the prompt cache: they are no part of a row, but explain it."""
 

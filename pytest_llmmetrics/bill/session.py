@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -19,17 +19,20 @@ from _pytest.runner import runtestprotocol
 from llmmetrics import ConfigError
 from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters, set_owner
-from llmmetrics.testing.prices import PriceBook
+from llmmetrics.testing.prices import Price, PriceBook
 from pytest_llmmetrics.bill import options as bill_options
 from pytest_llmmetrics.bill.asking.changing import changing
 from pytest_llmmetrics.bill.asking.pending import PendingRequests
 from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.enforcing import exceeded
+from pytest_llmmetrics.bill.figures import median
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
+from pytest_llmmetrics.bill.repeating import passed_runs
 from pytest_llmmetrics.bill.rows import (
     Remarks,
+    Repeat,
     Row,
     SeenAttempt,
     added,
@@ -211,18 +214,26 @@ class Recorder:
             seen.setdefault(owner, []).append(unpacked(each)._replace(asked=side))
             if asked and (asked.difference or asked.clock):
                 remarks[owner[0]] = remarks.get(owner[0], Remarks()).with_one(asked.difference, asked.clock)
+        rows = {
+            (name, run): rows_of(name, those, self.book, scripted=name in self.scripted)
+            for (name, run), those in seen.items()
+        }
+        counted, repeats = self._counted(rows)
         own: list[Row] = []
         again: list[Row] = []
         outside: list[Row] = []
-        tagged: list[Row] = []
-        for (name, run), attempts in seen.items():
-            where = outside if not run else own if run == self.owners.runs[name] else again
-            where.extend(rows_of(name, attempts, self.book, scripted=name in self.scripted))
-            if where is own:
-                tagged.extend(tagged_rows(attempts, self.book))
+        for (name, run), those in rows.items():
+            where = outside if not run else own if run == counted[name] else again
+            where.extend(those)
+        tagged = [
+            row
+            for (name, run), those in seen.items()
+            if run and run == counted[name]
+            for row in tagged_rows(those, self.book)
+        ]
         return Measured(
             known=self.book.known(),
-            rows=with_stale(own, Counter(name for (name, run), _ in self.stale if run == self.owners.runs.get(name))),
+            rows=with_stale(own, Counter(name for (name, run), _ in self.stale if run == counted.get(name))),
             reruns=added(again),
             outside=added(outside),
             tags=added(tagged),
@@ -230,9 +241,23 @@ class Recorder:
             stale=sorted({(name, what) for (name, _), what in self.stale}),
             remarks=remarks,
             changing=self.changing,
+            repeats=repeats,
             exceeded=exceeded(self.config),
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
+
+    def _counted(self, rows: Mapping[Owner, Sequence[Row]]) -> tuple[dict[str, int], dict[str, Repeat]]:
+        """Return the run of each test that counts, and the ranges of repeated tests: the last one, or the median."""
+        counted, repeats = dict(self.owners.runs), {}
+        for test, passed in passed_runs(self.config).items():
+            runs = [rows.get((test, run), ()) for run in range(1, counted[test] + 1)]
+            if any(runs):
+                n, repeats[test] = median(runs, self._price, passed)
+                counted[test] = n + 1
+        return counted, repeats
+
+    def _price(self, row: Row) -> Price | None:
+        return self.book.price(row.backend, row.model, row.answered or None, row.tier or None)
 
     # the summary
 

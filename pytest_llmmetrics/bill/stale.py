@@ -73,7 +73,9 @@ class Watch:
 
 
 def _json(body: Any) -> Any:
-    """Parse a body; None: not a JSON object."""
+    """Parse a body; None: not a JSON object. vcrpy keeps the object that aiohttp makes a body of."""
+    if isinstance(body, dict):
+        return body
     if isinstance(body, str):
         body = body.encode()
     return json_of(body) if isinstance(body, bytes) and body[:1] == b"{" else None

@@ -59,7 +59,7 @@ class ClientContract:
         out = llm_bench.call(fault, times)
         if out.absent:
             pytest.skip(f"the provider's format has no {fault.name}")
-        self._require(out.attempts > 0, "call() made no LLM call through httpx or httpx2")
+        self._require(out.attempts > 0, "call() made no LLM call through a library that is metered")
         return out
 
     def _all(self) -> Iterator[Fault]:
@@ -72,7 +72,7 @@ class ClientContract:
             raise AssertionError(
                 f"the provider answered without a fault, but call() raised {out.exception!r}"
             ) from out.exception
-        self._require(out.attempts > 0, "call() made no LLM call through httpx or httpx2")
+        self._require(out.attempts > 0, "call() made no LLM call through a library that is metered")
         self._require(
             out.attempts == 1, f"one call() made {out.attempts} requests: override call() to make one LLM request"
         )

@@ -15,10 +15,12 @@ import pytest
 
 from llmmetrics.testing import Answer, Fault
 from llmmetrics.testing.harness import Script
+from pytest_llmmetrics.contract.onlooker import looking
 from pytest_llmmetrics.contract.patience import DeadlockError, Patience, impatient
 from pytest_llmmetrics.contract.tap import watched
 from pytest_llmmetrics.contract.wire import TooManyAttemptsError, Wire
 from pytest_llmmetrics.probe import LabelValues, LlmMetrics
+from pytest_llmmetrics.provider import LlmProvider
 
 ANSWER = Answer("Hello from the contract.", prompt_tokens=1234, completion_tokens=56)
 """The provider's default answer."""
@@ -169,10 +171,11 @@ def _whole(value: Any) -> Any:
 
 @contextmanager
 def bench(
-    probe: LlmMetrics, script: Script, caplog: pytest.LogCaptureFixture, act: Callable[[], Any], most: int
+    probe: LlmMetrics, script: LlmProvider, caplog: pytest.LogCaptureFixture, act: Callable[[], Any], most: int
 ) -> Iterator[Bench]:
     """Build a bench around the code under test, which is stopped after `most` attempts."""
     with impatient() as patience, caplog.at_level(logging.DEBUG):
         wire = Wire(patience)
+        script.look = looking(wire)
         with watched(wire):
             yield Bench(probe, script, wire, patience, caplog, act, most)

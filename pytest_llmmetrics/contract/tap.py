@@ -18,6 +18,10 @@ def _is_llm(request: Any) -> bool:
     return is_llm_request(request.method, url.host, url.port, url.path)
 
 
+def _facts(request: Any) -> tuple[Any, str, Any]:
+    return request.headers, request.url.query.decode("latin1"), request.extensions.get("timeout", {})
+
+
 class _TappedBody:
     """An answer's body: records whether it was closed."""
 
@@ -91,7 +95,7 @@ def _sync(wire: Wire, original: Callable[[Any, Any], Any], body: type[Any]) -> C
     def handle_request(self: Any, request: Any) -> Any:
         if not _is_llm(request):
             return original(self, request)
-        attempt = wire.begin(request)
+        attempt = wire.begin(*_facts(request))
         wire.interrupt("headers")
         try:
             response = original(self, request)
@@ -108,7 +112,7 @@ def _async(wire: Wire, original: Callable[[Any, Any], Any], body: type[Any]) -> 
     async def handle_async_request(self: Any, request: Any) -> Any:
         if not _is_llm(request):
             return await original(self, request)
-        attempt = wire.begin(request)
+        attempt = wire.begin(*_facts(request))
         if wire.holds("headers"):
             await wire.stay_away()
         try:

@@ -12,29 +12,59 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmmetrics.testing import Reply, Request
-from pytest_llmmetrics.stand_ins.messages import Answer, Passed, Takes, is_dns, is_tls, pieces_of, request_of
+from pytest_llmmetrics.stand_ins.messages import (
+    Answer,
+    Onlooker,
+    Passed,
+    Takes,
+    is_dns,
+    is_tls,
+    pieces_of,
+    request_of,
+    unwatched,
+)
+
+_WHILE_READING = ("ReadTimeout", "WriteTimeout")
+_NEARLY = 0.999
+"""Of a timeout: aiohttp's own timer must not come first, as its end could not be told from the caller's."""
+_BODY = 1
+"""The piece after the head."""
 
 
 def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[Any], str, Any]]:
     """Yield the methods to replace, with the new ones."""
     original = module.BaseConnector.connect
 
-    async def connect(self: Any, req: Any, *args: Any, **options: Any) -> Any:
+    async def connect(self: Any, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - as of aiohttp
         if not takes(req.url.host or "", req.url.port):
-            return await original(self, req, *args, **options)
-        reply = answer(await _request(req))
-        if isinstance(reply, Passed):
-            connection = await original(self, req, *args, **options)
-            connection.transport.set_protocol(_SeenProtocol(connection.protocol, reply))
+            return await original(self, req, traces, timeout)
+        answered = answer(await _request(req))
+        if isinstance(answered, Passed):
+            connection = await original(self, req, traces, timeout)
+            connection.transport.set_protocol(_SeenProtocol(connection.protocol, answered))
             return connection
+        reply, onlooker = unwatched(answered)
+        if "Timeout" in reply.raises:
+            await onlooker.awaits(_limit(timeout, reply.raises))
         loop = asyncio.get_running_loop()
         protocol = self._factory()
-        protocol.connection_made(_ReplyTransport(protocol, reply, req, loop))
+        transport = _ReplyTransport(protocol, reply, onlooker, req, loop, _limit(timeout, "ReadTimeout"))
+        protocol.connection_made(transport)
         # what a fault has left cannot be used again
         protocol.force_close()
-        return module.Connection(self, req.connection_key, protocol, loop)
+        connection = module.Connection(self, req.connection_key, protocol, loop)
+        connection.add_callback(lambda: onlooker.closed(early=transport.stalls))
+        return connection
 
     yield module.BaseConnector, "connect", connect
+
+
+def _limit(timeout: Any, raises: str) -> float | None:
+    """Return how long aiohttp waits until it raises this; None: without end."""
+    names = ("sock_read",) if raises in _WHILE_READING else ("connect", "sock_connect")
+    known = [seconds for name in names if (seconds := getattr(timeout, name))]
+    known += [timeout.total] if timeout.total else []
+    return min(known) * _NEARLY if known else None
 
 
 async def _request(req: Any) -> Request:
@@ -83,10 +113,23 @@ class _SeenProtocol(asyncio.Protocol):
 class _ReplyTransport(asyncio.Transport):
     """A transport that answers when a request was written to it."""
 
-    def __init__(self, protocol: Any, reply: Reply, req: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        protocol: Any,
+        reply: Reply,
+        onlooker: Onlooker,
+        req: Any,
+        loop: asyncio.AbstractEventLoop,
+        patience: float | None,
+    ) -> None:
         super().__init__()
         self._protocol = protocol
         self._reply = reply
+        self._onlooker = onlooker
+        self._patience = patience
+        self._sent = 0
+        self.stalls = False
+        """Whether it waits for the client's timeout."""
         self._req = req
         self._loop = loop
         self._written = b""
@@ -109,17 +152,28 @@ class _ReplyTransport(asyncio.Transport):
         if reply.raises:
             protocol.set_exception(_exception_of(reply, self._req.connection_key))
             return
-        if self._paused or protocol.transport is None:
+        if self._paused or protocol.transport is None or not self._arrives():
             return
         if (piece := next(self._left, None)) is not None:
             protocol.data_received(piece)
             self._loop.call_soon(self._send)
         elif reply.stall_after is not None:
-            # what its timer calls
-            protocol._on_read_timeout()  # noqa: SLF001
+            self.stalls = True
+            self._loop.create_task(self._stall())
         elif not self._closing:
             self._closing = True
             protocol.connection_lost(None)
+
+    def _arrives(self) -> bool:
+        part = {0: "headers", _BODY: "body"}.get(self._sent)
+        self._sent += 1
+        return part is None or self._onlooker.sends(part)
+
+    async def _stall(self) -> None:
+        await self._onlooker.awaits(self._patience)
+        self.stalls = False
+        # what its timer calls
+        self._protocol._on_read_timeout()  # noqa: SLF001
 
     def is_closing(self) -> bool:
         return self._closing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from llmmetrics.testing import Reply, Request
 
@@ -14,7 +14,52 @@ class Passed(NamedTuple):
     see: Callable[[bytes], object]
 
 
-Answer = Callable[[Request], Reply | Passed]
+class Onlooker(Protocol):
+    """Sees how a reply is given, and may hold it back."""
+
+    def sends(self, part: str) -> bool:
+        """See that the `headers` or the `body` come next; return whether they ever arrive."""
+
+    def waits(self, seconds: float | None) -> None:
+        """Spend the client's own timeout, in blocking code; None: it has none."""
+
+    async def awaits(self, seconds: float | None) -> None:
+        """Spend the client's own timeout, in async code."""
+
+    def closed(self, *, early: bool = False) -> None:
+        """See that the client has closed the answer, or read it to its end; `early`: while nothing came."""
+
+
+class Watched(NamedTuple):
+    """A reply that somebody looks at."""
+
+    reply: Reply
+    onlooker: Onlooker
+
+
+class _Nobody:
+    def sends(self, _: str) -> bool:
+        return True
+
+    def waits(self, _: float | None) -> None:
+        """Do nothing: a timeout comes at once."""
+
+    async def awaits(self, _: float | None) -> None:
+        """Do nothing."""
+
+    def closed(self, *, early: bool = False) -> None:
+        """Do nothing."""
+
+
+_NOBODY = _Nobody()
+
+
+def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
+    """Return a reply and its onlooker."""
+    return (answer.reply, answer.onlooker) if isinstance(answer, Watched) else (answer, _NOBODY)
+
+
+Answer = Callable[[Request], Reply | Watched | Passed]
 """Answers a request, or lets it pass. An exception reaches the caller of the library."""
 
 Takes = Callable[[str, int | None], bool]

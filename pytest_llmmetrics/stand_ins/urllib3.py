@@ -12,7 +12,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from llmmetrics.testing import Reply
-from pytest_llmmetrics.stand_ins.messages import Answer, Passed, Takes, is_dns, is_tls, pieces_of, request_of
+from pytest_llmmetrics.stand_ins.messages import (
+    Answer,
+    Onlooker,
+    Passed,
+    Takes,
+    is_dns,
+    is_tls,
+    pieces_of,
+    request_of,
+    unwatched,
+)
+
+_WHILE_READING = ("ReadTimeout", "WriteTimeout")
+_BODY = 2
+"""The piece after the head."""
 
 
 def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[Any], str, Any]]:
@@ -45,6 +59,7 @@ class _HeldSocket:
         self._written = b""
         self._real: Any = None
         self._timeout: float | None = None
+        self._connect_timeout = connection.timeout
 
     def sendall(self, data: Any) -> None:
         self._written += bytes(data)
@@ -56,11 +71,17 @@ class _HeldSocket:
         request = request_of(written, scheme, connection.host)
         if request is None:
             raise ConnectionResetError(104, "Connection reset by peer")
-        reply = self._answer(request)
-        if isinstance(reply, Passed):
-            return self._passing(written, reply)
-        _raise_for(reply, connection)
-        return io.BufferedReader(_ReplyBody(reply))
+        answer = self._answer(request)
+        if isinstance(answer, Passed):
+            return self._passing(written, answer)
+        reply, onlooker = unwatched(answer)
+        onlooker.sends("headers")
+        if "Timeout" in reply.raises:
+            onlooker.waits(self._timeout if reply.raises in _WHILE_READING else self._connect_timeout)
+        if reply.raises:
+            onlooker.closed()
+            raise _exception_of(reply, connection)
+        return io.BufferedReader(_ReplyBody(reply, onlooker, self._timeout))
 
     def _passing(self, written: bytes, passed: Passed) -> Any:
         if self._real is None:
@@ -93,21 +114,33 @@ class _HeldSocket:
 
 
 class _ReplyBody(io.RawIOBase):
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, onlooker: Onlooker, timeout: float | None) -> None:
         self._reply = reply
+        self._onlooker = onlooker
+        self._timeout = timeout
         self._left = pieces_of(reply)
+        self._sent = 0
         self._held = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._held = self._held or next(self._left, b"")
+        if not self._held:
+            self._held = next(self._left, b"")
+            self._sent += 1
+            if self._sent == _BODY:
+                self._onlooker.sends("body")
         if not self._held and self._reply.stall_after is not None:
+            self._onlooker.waits(self._timeout)
             raise TimeoutError("timed out")
         size = min(len(buffer), len(self._held))
         buffer[:size], self._held = self._held[:size], self._held[size:]
         return size
+
+    def close(self) -> None:
+        self._onlooker.closed()
+        super().close()
 
 
 class _SeenBody(io.RawIOBase):
@@ -130,21 +163,19 @@ class _SeenBody(io.RawIOBase):
         super().close()
 
 
-def _raise_for(reply: Reply, connection: Any) -> None:
-    if not reply.raises:
-        return
+def _exception_of(reply: Reply, connection: Any) -> Exception:
     from socket import gaierror
 
     from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
     if reply.raises in ("ConnectTimeout", "PoolTimeout"):
-        raise ConnectTimeoutError(connection, f"Connection to {connection.host} timed out")
-    if reply.raises in ("ReadTimeout", "WriteTimeout"):
-        raise TimeoutError(reply.says)
+        return ConnectTimeoutError(connection, f"Connection to {connection.host} timed out")
+    if reply.raises in _WHILE_READING:
+        return TimeoutError(reply.says)
     if is_tls(reply):
-        raise ssl.SSLCertVerificationError(1, reply.says)
+        return ssl.SSLCertVerificationError(1, reply.says)
     if is_dns(reply):
-        raise NameResolutionError(connection.host, connection, gaierror(-2, "Name or service not known"))
+        return NameResolutionError(connection.host, connection, gaierror(-2, "Name or service not known"))
     if reply.raises == "ConnectError":
-        raise NewConnectionError(connection, f"Failed to establish a new connection: {reply.says}")
-    raise ConnectionResetError(104, "Connection reset by peer")
+        return NewConnectionError(connection, f"Failed to establish a new connection: {reply.says}")
+    return ConnectionResetError(104, "Connection reset by peer")

@@ -37,6 +37,7 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
             whole.tests[test] = outcome
         whole.sellers.update(shard.sellers)
         whole.remarks.update(shard.remarks)
+        whole.repeats.update(shard.repeats)
         whole.windows.update(shard.windows)
         whole.priced_at = min(whole.priced_at, shard.priced_at)
         whole.doubts += [each for each in shard.doubts if each not in whole.doubts]
@@ -46,6 +47,7 @@ def merged(shards: Sequence[tuple[str, Report]]) -> Report:
         setattr(whole, part, _repriced(whole, every))
     whole.tests = dict(sorted(whole.tests.items()))
     whole.remarks = dict(sorted(whole.remarks.items()))
+    whole.repeats = dict(sorted(whole.repeats.items()))
     if whole.gate is not None:
         # what one shard has not collected, another one has run
         whole.gate.gone = [test for test in whole.gate.gone if test not in whole.tests]

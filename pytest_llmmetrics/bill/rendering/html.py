@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import Cost, Figures, billed_units, figures, kinds, money, number, usd
+from pytest_llmmetrics.bill.figures import Cost, Figures, billed_units, figures, kinds, money, number, ranges, usd
 from pytest_llmmetrics.bill.judging.gate import verdict_of
 from pytest_llmmetrics.bill.judging.verdict import Change, Verdict
 from pytest_llmmetrics.bill.rendering import charts, tags
@@ -206,6 +206,7 @@ def _outside(report: Report) -> str:
         for test, each in by_test(rows).items()
         for sums in (figures(each, report.price_of),)
     ]
+    items += [_item("grey", "repeated", "", line) for line in ranges(report.repeats)]
     items += [_item("amber", "uncertain", test, title) for title, tests in uncertain(report.rows) for test in tests]
     if not items:
         return ""

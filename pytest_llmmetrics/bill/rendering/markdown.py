@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pytest_llmmetrics.bill.baseline import by_test
-from pytest_llmmetrics.bill.figures import MINUS, Cost, billed_units, figures, money, number, usd
+from pytest_llmmetrics.bill.figures import MINUS, Cost, billed_units, figures, money, number, ranges, usd
 from pytest_llmmetrics.bill.judging.gate import verdict_of
 from pytest_llmmetrics.bill.judging.split import Split
 from pytest_llmmetrics.bill.judging.verdict import Change, Verdict, listed
@@ -183,7 +183,7 @@ def _measured(report: Report) -> Iterable[str]:
         yield f"| {code(test)} | {' | '.join(counts)} | {money(f.cost)} |"
     if len(dearest) > MOST:
         yield f"\n{len(dearest) - MOST} more tests are in the report."
-    for line in billed_units(report.rows):
+    for line in (*ranges(report.repeats), *billed_units(report.rows)):
         yield ""
         yield words(line)
     for title, those in uncertain(report.rows):

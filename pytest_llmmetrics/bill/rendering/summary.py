@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_llmmetrics.bill.baseline import Changes, by_test
-from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, billed_units, figures, money, number, usd
+from pytest_llmmetrics.bill.figures import MINUS, Cost, Figures, billed_units, figures, money, number, ranges, usd
 from pytest_llmmetrics.bill.judging.split import Split
 from pytest_llmmetrics.bill.judging.verdict import NEW, Change, Verdict, listed
 from pytest_llmmetrics.bill.rendering import tags
@@ -66,6 +66,7 @@ def _states(report: Report, total: Figures) -> Iterable[Line]:
         segments = sorted(total.asked.segments.items(), key=lambda each: (-each[1], each[0]))
         parts = ", ".join(f"{name} ~{n:,}" for name, n in segments[:4])
         yield f"the requests ask for {total.asked_prompt} prompt tokens: {parts}", ""
+    yield from ((line, "") for line in ranges(report.repeats))
     yield from ((line, "") for line in billed_units((*report.rows, *report.outside)))
     if total.estimated_tokens:
         yield (

@@ -24,6 +24,33 @@ class AnswerKey(NamedTuple):
     owner: str
     number: int = 0
 
+    @classmethod
+    def of(cls, provider: str, id: str, kind: str = "answer") -> AnswerKey:
+        """Return the key of a provider's id, or of a file."""
+        # an unknown host is named by the format of each path: here it is not
+        known = "unknown" if provider.endswith("-compatible") else provider
+        return cls(f"{kind}:{known}:{id}")
+
+    @property
+    def text(self) -> str:
+        """The name under which runs know it."""
+        return f"{self.owner}#{self.number}"
+
+    @property
+    def counted(self) -> str:
+        """The mark that says how often it was counted."""
+        return f"counted:{self.owner}"
+
+    @property
+    def read(self) -> str:
+        """The mark that says how far a file was read."""
+        return f"read:{self.owner}"
+
+    @property
+    def complete(self) -> str:
+        """The mark that says whether a file was read to its end: 1, or 2 with lines without usage."""
+        return f"complete:{self.owner}"
+
 
 class Kept(NamedTuple):
     """What is kept of an answer that is still to come."""
@@ -148,8 +175,3 @@ def of_files(backend: str) -> str:
 def is_file(key: str) -> bool:
     """Return whether a key is that of a backend's files."""
     return key.startswith(_FILES)
-
-
-def provider_key(provider: str) -> str:
-    """Return a provider's id as part of a key. An unknown host is named by the format of each path: here it is not."""
-    return "unknown" if provider.endswith("-compatible") else provider

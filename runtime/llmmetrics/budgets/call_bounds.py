@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from llmmetrics.budgets.amounts import pico_up
-from llmmetrics.budgets.answers import AnswerKey, Kept, provider_key
+from llmmetrics.budgets.answers import AnswerKey, Kept
 from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.metrics.registry import CallSeries
@@ -118,7 +118,7 @@ class CallBounds:
             return None
         total = self.pricing(call.series.backend, call.route).requests(batch.requests(fields, call.model))
         for file in batch.inputs(fields):
-            row = self._find(AnswerKey(f"upload:{provider_key(call.route.provider or '')}:{file}"))
+            row = self._find(AnswerKey.of(call.route.provider or "", file, "upload"))
             seen = BatchCost.of(row.note) if row else None
             if seen is None and not self._unseen_told:
                 self._unseen_told = True

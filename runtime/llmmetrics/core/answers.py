@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from llmmetrics.budgets.amounts import pico_up
-from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files, provider_key
+from llmmetrics.budgets.answers import AnswerKey, AnswerStore, Kept, ProcessAnswers, of_files
 from llmmetrics.budgets.enforcer import Enforcer
 from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run_answers import AnswerCost, AnswerRead, RunAnswers
@@ -140,13 +140,13 @@ class Answers:
     def _ended(self, call: Call) -> None:
         later, entry, enforcer, series = call.later, call.admitted, self._host.enforcer, call.series
         assert later is not None
-        answer = _key(call.route, later.id)
+        answer = AnswerKey.of(call.route.provider, later.id)
         at = self._host.clock.now() if entry is None else entry.admitted
         if later.state is not AnswerState.OPEN:
             # counted by its call: never again when it is fetched
             if entry is not None and enforcer is not None:
                 enforcer.book(call)
-            self.store.advance(_counted(answer), self.store.advance(_counted(answer), 0) + 1)
+            self.store.advance(answer.counted, self.store.advance(answer.counted, 0) + 1)
             return
         amount = enforcer.pending_amount(call) if entry and enforcer else 0
         mixed = call.format.batch is not None and call.model is None
@@ -154,9 +154,9 @@ class Answers:
         names = (series.backend, series.model)
         try:
             # an id that was counted and comes again is a new answer
-            mark = answer.owner if call.format.batch else _counted(answer)
+            mark = answer.owner if call.format.batch else answer.counted
             current = answer._replace(number=self.store.advance(mark, 0))
-            shares = self._runs.defer(_text(current), call.pending, names) if call.runs else ()
+            shares = self._runs.defer(current.text, call.pending, names) if call.runs else ()
             note = json.dumps({"model": model, "tags": call.tags, "runs": shares})
             self.store.keep(current, Kept(series.backend, at, amount, note), entry)
         except LedgerError:
@@ -191,8 +191,8 @@ class Answers:
         return None
 
     def _is_pending(self, fetch: Fetch, id: str) -> bool:
-        answer = _key(fetch.route, id)
-        mark = answer.owner if fetch.format.batch else _counted(answer)
+        answer = AnswerKey.of(fetch.route.provider, id)
+        mark = answer.owner if fetch.format.batch else answer.counted
         return self.store.find(answer._replace(number=self.store.advance(mark, 0))) is not None
 
     def _one(self, fetch: Fetch, id: str, fields: Doc, reading: Reading) -> None:
@@ -202,7 +202,7 @@ class Answers:
             later = LaterAnswer(id, AnswerState.COMPLETED)
         if later is None or later.state is AnswerState.OPEN:
             return
-        batch, answer = fetch.format.batch, _key(fetch.route, id)
+        batch, answer = fetch.format.batch, AnswerKey.of(fetch.route.provider, id)
         if batch is None or later.empty:
             self._count(fetch, answer, later, reading)
         elif inline := batch.inline(fields):
@@ -211,12 +211,12 @@ class Answers:
             note = json.dumps({"batch": answer.owner, "state": later.state})
             row = Kept(of_files(fetch.route.label(None)), self._host.clock.now(), 0, note)
             for file in later.results:
-                self.store.keep(_key(fetch.route, file, "file"), row)
-                self._catch_up(_key(fetch.route, file), answer)
+                self.store.keep(AnswerKey.of(fetch.route.provider, file, "file"), row)
+                self._catch_up(AnswerKey.of(fetch.route.provider, file), answer)
 
     def _catch_up(self, file: AnswerKey, answer: AnswerKey) -> None:
         """Release what is pending of a batch whose file was read before it was known whose file that is."""
-        complete = self.store.advance(_complete(file), 0)
+        complete = self.store.advance(file.complete, 0)
         part = self._part_of(answer)
         row = self.store.find(part) if complete else None
         if row is not None:
@@ -235,13 +235,13 @@ class Answers:
         verdict = verdict_of(later.state, used=reading.usage is not None)
         if later.empty:
             verdict = FetchVerdict.RELEASE
-        times = self.store.advance(_counted(answer), 0)
+        times = self.store.advance(answer.counted, 0)
         answer = answer._replace(number=self.store.advance(answer.owner, 0) if fetch.format.batch else times)
         pending = self.store.find(answer)
         if pending is None and (times or not later.background or verdict is FetchVerdict.RELEASE):
             # counted before, or by its call, or not ours
             return
-        if self.store.advance(_counted(answer), times + 1) > times:
+        if self.store.advance(answer.counted, times + 1) > times:
             # another process counts it just now
             return
         row = pending or self._stranger(fetch, reading.model)
@@ -261,8 +261,8 @@ class Answers:
     def _results(self, fetch: Fetch, *, whole: bool) -> None:
         assert fetch.reader is not None
         results = results_of(fetch.reader, fetch.buffer, whole=whole)
-        batch = self.store.find(_key(fetch.route, fetch.claim.id, "file"))
-        file, state = _key(fetch.route, fetch.claim.id), AnswerState.COMPLETED
+        batch = self.store.find(AnswerKey.of(fetch.route.provider, fetch.claim.id, "file"))
+        file, state = AnswerKey.of(fetch.route.provider, fetch.claim.id), AnswerState.COMPLETED
         answer = file
         if batch is not None:
             note = json.loads(batch.note)
@@ -275,12 +275,12 @@ class Answers:
         They are booked under an id of their own. What is pending is then released: whatever other processes do in
         between, no booking is lost.
         """
-        mark = self.store.advance(_read(file), 0)
+        mark = self.store.advance(file.read, 0)
         pending = self.store.find(self._part_of(answer))
         if results.start > mark or (pending is None and not results.readings):
             # what is between was not read: it stays pending
             return
-        mark = self.store.advance(_read(file), results.end)
+        mark = self.store.advance(file.read, results.end)
         if mark >= results.end and not (pending and results.complete):
             return
         row = pending or self._stranger(fetch, None)
@@ -296,7 +296,7 @@ class Answers:
         if unknown:
             self._host.families["without_usage"].labels("absent").inc(unknown)
         if results.complete:
-            self.store.advance(_complete(file), 2 if unknown else 1)
+            self.store.advance(file.complete, 2 if unknown else 1)
             self._over(row, state)
 
     def _release(self, answer: AnswerKey, pending: Kept, read: _LinesRead) -> None:
@@ -331,7 +331,7 @@ class Answers:
         id = fields.get("id") if isinstance(fields, dict) else None
         if isinstance(id, str) and upload.cost is not None:
             row = Kept(of_files(upload.route.label(None)), self._host.clock.now(), 0, upload.cost.note())
-            self.store.keep(_key(upload.route, id, "upload"), row)
+            self.store.keep(AnswerKey.of(upload.route.provider, id, "upload"), row)
 
     # what both share
 
@@ -346,7 +346,7 @@ class Answers:
         shares = [PendingShare(*each) for each in note.get("runs", ())]
         enforcer = self._host.enforcer
         shared = None if enforcer is None else SharedRunLedger(enforcer.budget)
-        left = self._runs.settle(AnswerRead(_text(answer), rest and _text(rest), cost, row.admitted), shares, shared)
+        left = self._runs.settle(AnswerRead(answer.text, rest and rest.text, cost, row.admitted), shares, shared)
         return json.dumps({**note, "runs": left})
 
     def _amount(self, row: Kept, parts: Sequence[_Part]) -> int:
@@ -406,27 +406,3 @@ def _cost_of(parts: Sequence[_Part], basis: Basis, *, unknown: int = 0) -> Answe
     dollars = pico_up(sum(part.least if part.cost is None else part.cost for part in parts))
     tokens = sum(part.outcome.usage.total for part in parts if part.outcome.usage)
     return AnswerCost(Amounts(dollars, 0, tokens), Basis.WORST_CASE if least else basis, least)
-
-
-def _text(answer: AnswerKey) -> str:
-    """Return the name under which the runs know an answer."""
-    return f"{answer.owner}#{answer.number}"
-
-
-def _counted(answer: AnswerKey) -> str:
-    """Return the mark that says how often an id was counted."""
-    return f"counted:{answer.owner}"
-
-
-def _read(file: AnswerKey) -> str:
-    """Return the mark that says how far a file was read."""
-    return f"read:{file.owner}"
-
-
-def _complete(file: AnswerKey) -> str:
-    """Return the mark that says whether a file was read to its end: 1, or 2 with lines without usage."""
-    return f"complete:{file.owner}"
-
-
-def _key(route: Route, id: str, kind: str = "answer") -> AnswerKey:
-    return AnswerKey(f"{kind}:{provider_key(route.provider)}:{id}")

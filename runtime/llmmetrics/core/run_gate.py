@@ -88,10 +88,13 @@ class RunGate:
         return (*self._open(context), *limited)
 
     def _open(self, context: CallContext) -> Iterator[Run]:
+        open_ones: list[Run] = []
         for run in (*spending.process_wide, *context.runs):
             if run.inherited:
                 self._host.say(*call_log.inherited(run.name))
-            elif run.open:
+            elif run.open and not any(run.is_same(other) for other in open_ones):
+                # a name stands for one run, in whatever scopes it is open
+                open_ones.append(run)
                 yield run
         if not context.runs and spending.open_in and get_ident() not in spending.open_in:
             self._families["outside_runs"].inc()
@@ -102,8 +105,9 @@ class RunGate:
 
         After a refusal nothing is reserved.
         """
-        if not call.runs:
-            return self._refused(call, None, RunRefusal("calls", 0, 0, 0)) if self.required else None
+        if self.required and all(run.of.schedule is not None for run in call.runs):
+            # the limit of a tag is no run
+            return self._refused(call, None, RunRefusal("calls", 0, 0, 0))
         # counting calls needs no bound
         worst = self._bounds.worst(call) if any(run.reserves or run.prices for run in call.runs) else _NO_BOUND
         for run in call.runs:

@@ -56,7 +56,8 @@ class Spending(Scope):
 
     def __enter__(self) -> Run:  # type: ignore[override]
         # a name that is nested in itself is the same run
-        outer = next((run for run in current.get().runs if run.is_same(self._run)), self._run)
+        outside = (*process_wide, *current.get().runs)
+        outer = next((run for run in outside if run.is_same(self._run)), self._run)
         super().__enter__()
         return outer
 

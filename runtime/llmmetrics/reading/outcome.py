@@ -122,27 +122,21 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     if type(body) is not dict:
         return None
     try:
-        reading = format.read(body)
+        model, usage, charges, cost, error, tier, geo, later = format.read(body)
     except MalformedUsageError:
         return None
-    usage = reading.usage
-    if usage is None or reading.error or not (usage.prompt or usage.completion):
+    if usage is None or error or not (usage.prompt or usage.completion):
         return None
-    out = Outcome()
-    out.plain, out.model, out.usage = True, reading.model, usage
-    if reading[2:] != _NO_MORE:
-        _, _, out.charges, out.wire_cost, _, out.tier, out.geo, out.later = reading
     headers = buffer.headers
     if headers is not None:
         if format.tier is not None:
-            out.tier = format.tier(headers) or out.tier
-        if out.wire_cost is None:
-            out.wire_cost = header_cost(headers)
+            tier = format.tier(headers) or tier
+        if cost is None:
+            cost = header_cost(headers)
+    out = Outcome()
+    out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
+    out.geo, out.later = geo, later
     return out
-
-
-_NO_MORE = Reading()[2:]
-"""What most answers carry after the model and the usage."""
 
 
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:

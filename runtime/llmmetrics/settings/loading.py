@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin
@@ -190,7 +189,7 @@ def unknown_keys(
             continue
         name = known.get(key)
         if name is None:
-            near = get_close_matches(_plain(key), [*map(_plain, known), _plain(ROOT)], 1, 0.7)
+            near = _similar(_plain(key), [*map(_plain, known), _plain(ROOT)], 1, 0.7)
             names = {**{_plain(each): str(fields[name].alias) for each, name in known.items()}, _plain(ROOT): ROOT}
             yield f"{path}.{key} is unknown: {f'did you mean {names[near[0]]}?' if near else _few(str(key), by_key)}"
             continue
@@ -206,12 +205,19 @@ def unknown_keys(
                 yield from unknown_keys(item, inner, f"{path}.{key}" + ("" if index is None else f"[{index}]"))
 
 
+def _similar(key: str, names: list[str], most: int, cutoff: float) -> list[str]:
+    # most programs need none: imported on demand
+    from difflib import get_close_matches
+
+    return get_close_matches(key, names, most, cutoff)
+
+
 def _few(key: str, known: Iterable[str]) -> str:
     """Name the known keys; of many, those that are most similar."""
     names = [*known]
     if len(names) <= FEW:
         return f"the known keys are {', '.join(names)}"
-    return f"the most similar keys are {', '.join(get_close_matches(key, names, 3, 0))}"
+    return f"the most similar keys are {', '.join(_similar(key, names, 3, 0))}"
 
 
 def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final
 
 from llmmetrics.wire.families import ModelFamily, tiles
@@ -40,31 +39,22 @@ _new: Final = tuple.__new__
 """Makes a NamedTuple, in half the time of its own constructor."""
 
 
-_INTEGERS: Final = {int}
-_COUNTS: Final = itemgetter(
-    *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
-)
-
-
 def _usual(usage: Doc) -> Usage | None:
     """Fast path: text, counted under OpenAI's own names. `tokens` returns the same, slower. None: it has to."""
-    if len(usage) != 5 or "prompt_tokens_details" not in usage or "completion_tokens_details" not in usage:
+    get = usage.get
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    inward, outward = get("prompt_tokens_details"), get("completion_tokens_details")
+    # five names: these, and no others
+    if len(usage) != 5 or type(inward) is not dict or type(outward) is not dict or len(inward) != 2:
         return None
-    try:
-        prompt, completion, total, inward, outward = _COUNTS(usage)
-    except KeyError:
-        return None
-    if type(inward) is not dict or type(outward) is not dict or len(inward) != 2:
-        return None
-    cached: Any = inward.get("cached_tokens")
-    reasoning: Any = outward.get("reasoning_tokens")
+    cached, reasoning = inward.get("cached_tokens"), outward.get("reasoning_tokens")
     if inward.get("audio_tokens", True) or outward.get("audio_tokens") or outward.get("image_tokens"):
         return None
     if (
-        set(map(type, (prompt, completion, total, cached, reasoning))) == _INTEGERS
-        and prompt + completion == total < MOST
-        and 0 <= cached <= prompt
-        and 0 <= reasoning <= completion
+        type(prompt) is type(completion) is type(total) is type(cached) is type(reasoning) is int
+        and prompt + completion == total
+        and 0 <= cached <= prompt < MOST
+        and 0 <= reasoning <= completion < MOST
     ):
         return _of_text(prompt, cached, completion, reasoning, cached)
     return None

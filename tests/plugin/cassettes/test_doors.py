@@ -18,11 +18,6 @@ SOCKETS = (
     *("test_realtime", "test_realtime_async", "test_responses_socket", "test_gemini_live"),
     "test_closed_by_the_server",
 )
-FEW = (
-    *SOCKETS,
-    *("requests-stream", "lines-json", "background", "aio-stream", "aiobotocore-invoke_model_w"),
-)
-"""One of each kind; in soak all of them."""
 SECRET = "a1B2c3D4" * 4
 
 
@@ -32,7 +27,6 @@ def run(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(test_calls=SUITE.read_text("utf8"))
     (pytester.path / "cassettes").mkdir()
-    chosen = () if SOAK else ("-k", " or ".join(FEW))
 
     def run(mode, url, sockets):
         facts = pytester.path / f"{mode}.jsonl"
@@ -41,7 +35,7 @@ def run(pytester, monkeypatch):
         monkeypatch.setenv("SOCKETS_URL", sockets)
         # what Hugging Face asks its own hub is no LLM call
         monkeypatch.setenv("HF_ENDPOINT", "http://localhost:1")
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-ra", f"--llm-record={mode}", *chosen)
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-ra", f"--llm-record={mode}")
         counted = [json.loads(line) for line in facts.read_text("utf8").splitlines()]
         return result.parseoutcomes(), {each.pop("test"): each for each in counted}
 
@@ -66,10 +60,11 @@ def talk(server, connection):
         say(connection, {"serverContent": {"turnComplete": True}, "usageMetadata": LIVE_USAGE}, binary=True)
 
 
+@pytest.mark.skipif(not SOAK, reason="42 calls, twice: test_doors_in_process.py has one of each kind; make soak")
 def test_what_is_recorded_is_replayed_without_the_server(run, pytester):
     with serve() as provider, socket_server(talk) as sockets:
         outcomes, live = run("once", provider.url, sockets.url)
-        assert set(outcomes) - {"deselected"} == {"passed"}
+        assert set(outcomes) == {"passed"}
         requests = len(provider.requests)
         opened = len(sockets.paths)
     over_http = {name: facts for name, facts in live.items() if name not in SOCKETS}
@@ -80,7 +75,7 @@ def test_what_is_recorded_is_replayed_without_the_server(run, pytester):
         assert is_closed or facts["tokens"]["prompt"] > 0, name
         assert facts["cost"] != "None", name
     outcomes, replayed = run("none", provider.url, sockets.url)
-    assert set(outcomes) - {"deselected"} == {"passed"}
+    assert set(outcomes) == {"passed"}
     assert replayed == live
     # the answer in the background was asked for, and fetched
     assert (requests, opened) == (len(over_http) + 1, len(live) - len(over_http))

@@ -75,6 +75,15 @@ def test_a_name_that_is_nested_in_itself_holds_once(ledger):
     assert run.spent == 6
 
 
+def test_a_name_of_the_process_and_of_a_context_holds_once(ledger):
+    process = Process(ledger)
+    with spending(usd="7", name="job", scope="process"), spending(usd="7", name="job", scope="process") as run:
+        process.call()
+        with spending(usd="7", name="job"):
+            process.call()
+        assert (run.spent, process.sent) == (6, 2)
+
+
 def test_a_ledger_that_cannot_be_opened_refuses_named_runs_alone(tmp_path):
     process = Process(f"sqlite:///{tmp_path}")
     with spending(usd="7", name="job"), pytest.raises(BudgetExceeded) as caught:

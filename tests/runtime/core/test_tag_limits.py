@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from support.budget_setup import START, Clock
 from support.servers import redis_server
 
-from llmmetrics import BudgetExceeded, ConfigError, Meter, tags
+from llmmetrics import BudgetExceeded, ConfigError, Meter, spending, tags
 
 URL = "https://api.openai.com/v1/chat/completions"
 PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
@@ -78,6 +78,16 @@ def test_each_value_has_a_budget_of_its_own(ledger):
     assert "tenant=acme" not in tenants.labels()
     tenants.clock.advance(days=1)
     tenants.call("acme")
+
+
+def test_the_limit_of_a_tag_is_no_run(ledger):
+    tenants = Tenants(ledger, EACH, RequireRun=True)
+    with pytest.raises(BudgetExceeded) as caught:
+        tenants.call("acme")
+    assert caught.value.reason == "run"
+    with spending():
+        tenants.call("acme")
+    assert tenants.sent == 1
 
 
 def test_a_value_of_its_own_wins_over_the_template(ledger):

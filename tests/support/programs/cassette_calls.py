@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import bedrock, sdks
+from support import sdks
 from support.http_clients import ASK, HTTP_CLIENTS, STREAM
 from support.socket_servers import PRICES
 
@@ -67,6 +67,7 @@ def rows(*names):
 
 PLAIN = {ord(" "): "_", ord(","): None, ord(">"): None, ord("."): "_"}
 SHAPES = ("json", "stream")
+OPERATIONS = ("converse", "converse_stream", "invoke_model", "invoke_model_with_response_stream")
 
 
 @pytest.mark.parametrize(("client", "shape"), rows(*[(client, shape) for client in CLIENTS for shape in SHAPES]))
@@ -132,16 +133,25 @@ def test_other_sdks(name, shape):
     library.close_session()
 
 
-@pytest.mark.parametrize(("door", "operation"), rows(*[("boto3", name) for name in bedrock.ASKS]))
+def loaded_bedrock():
+    # boto3 is slow to import, and to describe its services
+    from support import bedrock
+
+    return bedrock
+
+
+@pytest.mark.parametrize(("door", "operation"), rows(*[("boto3", name) for name in OPERATIONS]))
 def test_boto3(door, operation):
+    bedrock = loaded_bedrock()
     session = bedrock.boto3.Session(**KEYS)
     client = session.client("bedrock-runtime", endpoint_url=URL)
     assert bedrock.drain(bedrock.ask(client, operation))
     client.close()
 
 
-@pytest.mark.parametrize(("door", "operation"), rows(*[("aiobotocore", name) for name in bedrock.ASKS]))
+@pytest.mark.parametrize(("door", "operation"), rows(*[("aiobotocore", name) for name in OPERATIONS]))
 def test_aiobotocore(door, operation):
+    bedrock = loaded_bedrock()
     session = pytest.importorskip("aiobotocore.session").get_session()
 
     async def ask():
