@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmmetrics.testing import Fault
     from pytest_llmmetrics.budgets import LlmBudget
+    from pytest_llmmetrics.cassettes.match import CassetteMissError
     from pytest_llmmetrics.cassettes.playing import LlmCassette
-    from pytest_llmmetrics.cassettes.replay import CassetteMissError
     from pytest_llmmetrics.clock import LlmClock
     from pytest_llmmetrics.probe import LlmMetrics
     from pytest_llmmetrics.provider import LlmProvider, LlmServer
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _TYPES = {
-    "CassetteMissError": "pytest_llmmetrics.cassettes.replay",
+    "CassetteMissError": "pytest_llmmetrics.cassettes.match",
     "Fault": "llmmetrics.testing",
     "LlmBudget": "pytest_llmmetrics.budgets",
     "LlmCassette": "pytest_llmmetrics.cassettes.playing",

@@ -16,6 +16,10 @@ from pytest_llmmetrics.cassettes.secrets import redact
 _SHOWN = 60
 
 
+class CassetteMissError(AssertionError):
+    """No cassette of the test has an answer for a request, or the WebSocket that was opened."""
+
+
 class Difference(NamedTuple):
     """A difference between a request and the recorded one. A missing value is `...`."""
 

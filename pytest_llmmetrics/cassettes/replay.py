@@ -15,7 +15,7 @@ from llmmetrics.testing import Reply, Request
 from llmmetrics.testing.harness import Target, target_of
 from pytest_llmmetrics.cassettes import drift, live, scrub, streams
 from pytest_llmmetrics.cassettes.live import LiveAnswer
-from pytest_llmmetrics.cassettes.match import Card, Deck, Question
+from pytest_llmmetrics.cassettes.match import Card, CassetteMissError, Deck, Question
 from pytest_llmmetrics.cassettes.received import Received
 from pytest_llmmetrics.cassettes.replies import reply_of
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
@@ -26,8 +26,10 @@ MARK = "x-llmmetrics-interaction"
 """The header with an interaction's number in the deck, inside vcrpy only. No client sees it."""
 
 
-class CassetteMissError(AssertionError):
-    """No cassette of the test has an answer for a request."""
+_SOCKET = (
+    "a WebSocket of aiohttp is neither recorded nor replayed: open it with `websockets`, or to a server of the test's "
+    "own on this machine"
+)
 
 
 class Replay:
@@ -98,6 +100,8 @@ class Replay:
         question = self._question(request.method, url, request.headers, request.body)
         if self._foreign(question.target):
             return Passed(lambda _: None)
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            raise self._miss(f"{question}: {_SOCKET}")
         # choosing and playing are one step, or two threads would play the same interaction
         with self.turn:
             number = self._choose(question)
@@ -124,11 +128,13 @@ class Replay:
         """Return the number of the interaction to play; None: the answer is to be recorded."""
         number = self.deck.choose(question, self.played)
         if number is None and not self.recording:
-            why = self.deck.why_none(question)
-            if why not in self.problems:
-                self.problems.append(why)
-            raise CassetteMissError(why)
+            raise self._miss(self.deck.why_none(question))
         return number
+
+    def _miss(self, why: str) -> CassetteMissError:
+        if why not in self.problems:
+            self.problems.append(why)
+        return CassetteMissError(why)
 
     def _note(self, url: str, headers: Mapping[str, Any]) -> None:
         """Note the values that must not be in a recording."""

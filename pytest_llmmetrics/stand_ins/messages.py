@@ -31,13 +31,13 @@ class Onlooker(Protocol):
 
 
 class Watched(NamedTuple):
-    """A reply that somebody looks at."""
+    """A reply with its onlooker."""
 
     reply: Reply
     onlooker: Onlooker
 
 
-class _Nobody:
+class _NoOnlooker:
     def sends(self, _: str) -> bool:
         return True
 
@@ -51,12 +51,12 @@ class _Nobody:
         """Do nothing."""
 
 
-_NOBODY = _Nobody()
+_NONE = _NoOnlooker()
 
 
 def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
     """Return a reply and its onlooker."""
-    return (answer.reply, answer.onlooker) if isinstance(answer, Watched) else (answer, _NOBODY)
+    return (answer.reply, answer.onlooker) if isinstance(answer, Watched) else (answer, _NONE)
 
 
 Answer = Callable[[Request], Reply | Watched | Passed]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from llmmetrics.testing.harness import is_llm_socket
 from pytest_llmmetrics.cassettes import scrub
+from pytest_llmmetrics.cassettes.match import CassetteMissError
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard, address, differences, fits, kept
 from pytest_llmmetrics.cassettes.sockets.form import SocketExchange
 from pytest_llmmetrics.cassettes.sockets.tape import SocketTape
@@ -17,10 +18,6 @@ from pytest_llmmetrics.stand_ins.websockets import Peer
 
 _POLICY = 1008
 _REJECTED = 503
-
-
-class SocketMissError(AssertionError):
-    """No cassette of the test has the WebSocket that was opened."""
 
 
 class SocketReplay:
@@ -40,7 +37,7 @@ class SocketReplay:
         self._recording = recording
 
     def find(self, url: str) -> Peer | None:
-        """Return the peer for a WebSocket; None: it goes to the network. Raises `SocketMissError`."""
+        """Return the peer for a WebSocket; None: it goes to the network. Raises `CassetteMissError`."""
         uri = address(url, self._opaque)
         if self._is_foreign(uri):
             return None
@@ -48,7 +45,7 @@ class SocketReplay:
             return _Played(self, uri)
         if self._recording:
             return None
-        raise SocketMissError(self.say(self._why_none(uri)))
+        raise CassetteMissError(self.say(self._why_none(uri)))
 
     def tape(self, url: str, headers: Mapping[str, str]) -> SocketTape | None:
         """Begin to record a WebSocket that no card has."""

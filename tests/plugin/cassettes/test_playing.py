@@ -12,7 +12,7 @@ import pytest
 import llmmetrics
 from llmmetrics.testing import observe
 from llmmetrics.testing.harness import metering
-from pytest_llmmetrics.cassettes.replay import CassetteMissError
+from pytest_llmmetrics.cassettes.match import CassetteMissError
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 OLLAMA = "http://localhost:11434/api/chat"

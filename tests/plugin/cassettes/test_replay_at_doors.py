@@ -10,8 +10,8 @@ from support.http_clients import ASK, HTTP_CLIENTS, STREAM
 from llmmetrics import BudgetExceeded
 from llmmetrics.testing import faults, serve
 from pytest_llmmetrics.cassettes.doors import opened
-from pytest_llmmetrics.cassettes.match import Deck
-from pytest_llmmetrics.cassettes.replay import CassetteMissError, Replay
+from pytest_llmmetrics.cassettes.match import CassetteMissError, Deck
+from pytest_llmmetrics.cassettes.replay import Replay
 
 requests = pytest.importorskip("requests")
 aiohttp = pytest.importorskip("aiohttp")
@@ -144,3 +144,16 @@ def test_a_proxy_is_not_asked(llm_metrics, library):
 
         assert asyncio.run(ask()) == 200
     assert llm_metrics.tokens["total"] == 20
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_a_websocket_of_aiohttp_says_so(recording):
+    replay = Replay(Deck([]), recording=recording)
+
+    async def talk():
+        async with aiohttp.ClientSession() as session:
+            await session.ws_connect("wss://api.openai.com/v1/realtime?model=gpt-realtime")
+
+    with opened(replay), pytest.raises(CassetteMissError, match="open it with `websockets`"):
+        asyncio.run(talk())
+    assert len(replay.problems) == 1

@@ -9,11 +9,10 @@ import pytest
 from pytest_llmmetrics.cassettes import files
 from pytest_llmmetrics.cassettes.doors import opened
 from pytest_llmmetrics.cassettes.files import CassetteError
-from pytest_llmmetrics.cassettes.match import Deck
+from pytest_llmmetrics.cassettes.match import CassetteMissError, Deck
 from pytest_llmmetrics.cassettes.replay import Replay
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard, kept, secrets_in
 from pytest_llmmetrics.cassettes.sockets.form import SocketExchange, SocketMessage
-from pytest_llmmetrics.cassettes.sockets.playing import SocketMissError
 
 websockets = pytest.importorskip("websockets", reason="needs websockets: pip install websockets")
 client = pytest.importorskip("websockets.sync.client")
@@ -86,7 +85,11 @@ def test_a_rejected_handshake():
 @pytest.mark.parametrize("url", [URL.replace("gpt-realtime", "other"), "wss://example.com/x"])
 def test_a_websocket_that_is_not_recorded(url):
     replay = replay_of(SocketExchange(URL))
-    with opened(replay), pytest.raises(SocketMissError, match="is not recorded: there are mine, sockets"), connect(url):
+    with (
+        opened(replay),
+        pytest.raises(CassetteMissError, match="is not recorded: there are mine, sockets"),
+        connect(url),
+    ):
         pass
     assert len(replay.problems) == 1
 
