@@ -47,26 +47,30 @@ SUITES = {
         ("opentelemetry-instrumentation-anthropic", "anthropic<1", *OTEL),
     ),
     "pytest-recording": Suite(
-        "magentic",
-        "tests",
-        ("magentic", "pytest-recording", ASYNC, "pytest-mock", "anthropic", "litellm", "logfire"),
-        ("--record-mode=none", "-oasyncio_mode=auto"),
+        "pytest-recording", "tests", ("pytest-recording", "pytest-mock", "pytest-httpbin", "requests", ASYNC)
+    ),
+    "vcrpy itself": Suite(
+        "vcrpy", "tests/unit", ("vcrpy", "pytest-httpbin", ASYNC, "aiohttp", "httplib2", "boto3", "requests", "httpx")
+    ),
+    "requests-mock": Suite(
+        "requests-mock", "tests", ("requests-mock", "fixtures", "testtools", "requests-futures", "purl")
     ),
     "pytest-httpx": Suite("pytest-httpx", "tests", ("pytest-httpx", ASYNC)),
     "aioresponses": Suite("aioresponses", "tests", ("aioresponses", "ddt", ASYNC)),
-    "responses": Suite("responses", "responses/tests", ("responses", "pytest-httpserver", "tomli-w", ASYNC)),
+    "responses": Suite("responses", "responses/tests", ("responses", "pytest-httpserver", "tomli-w", "mypy", ASYNC)),
 }
 
 
 def sources(distribution: str, place: Path) -> Path:
     """Unpack a distribution's newest sources, which are kept in `.cache`; skip the test if there is no index."""
-    stem = distribution.replace("-", "_")
-    if not list(KEPT.glob(f"{stem}-*.tar.gz")):
+    # some archives have a hyphen in their name
+    pattern = f"{distribution.replace('-', '[-_]')}-[0-9]*.tar.gz"
+    if not list(KEPT.glob(pattern)):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", KEPT]
         done = subprocess.run([*pip, distribution], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"{distribution} cannot be downloaded: {done.stderr[-300:]}")
-    (archive,) = KEPT.glob(f"{stem}-*.tar.gz")
+    (archive,) = KEPT.glob(pattern)
     with tarfile.open(archive) as packed:
         packed.extractall(place, filter="data")
     return place / archive.name.removesuffix(".tar.gz")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import RLock
 from typing import Self
@@ -15,6 +17,9 @@ from llmmetrics.metrics.registry import BATCH, Families
 from llmmetrics.pricing.price import ATTO
 from llmmetrics.settings.attribution import LONGEST, Attribution, shown
 from llmmetrics.wire.usage import Usage
+
+_Sums = Mapping[tuple[str, str, str], int]
+"""By key, label and backend."""
 
 TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, datetime | None]
 """A finished call: tags, backend, usage, attodollars if a price is known, and when it ended if a ledger adds it up."""
@@ -62,7 +67,7 @@ class TaggedSeries:
         self._families = families
         self._labels: dict[str, dict[str, str]] = {key: {} for key in settings.keys}
         """The label of each value that was seen, by key."""
-        self._finished: list[TaggedCall] = []
+        self._finished: deque[TaggedCall] = deque()
         self._batch = 1 if families.multiprocess else BATCH
         self._ledger_sums: TagSums | None = None
         self._ignored: set[str] = set()
@@ -105,24 +110,34 @@ class TaggedSeries:
     def flush(self) -> None:
         """Write the batch to the children: adding to each for each call would take most of the time of a tag."""
         with self._lock:
-            batch = self._finished[: len(self._finished)]
-            del self._finished[: len(batch)]
-            sums: dict[tuple[str, str, str], list[int | None]] = {}
-            for tags, backend, usage, cost, at in batch:
+            costs, prompts, completions = (defaultdict[tuple[str, str, str], int](int) for _ in range(3))
+            for tags, backend, usage, cost, at in self._taken():
                 if cost and at is not None and self._ledger_sums is not None:
                     self._ledger_sums.add(tags, cost, at)
                 for key, value in tags:
-                    label = self._labels[key].get(value) or self._new_label(key, value)
-                    sum_ = sums.setdefault((key, label, backend), [None, None, None])
-                    for place, amount in enumerate((cost, usage and usage.prompt, usage and usage.completion)):
-                        if amount is not None:
-                            sum_[place] = (sum_[place] or 0) + amount
-            for names, (cost, prompt, completion) in sums.items():
-                if cost is not None:
-                    self._families["tagged_cost"].labels(*names).inc(cost / ATTO)
-                if prompt is not None and completion is not None:
-                    for each, count in zip(TOKEN_TYPES, (prompt, completion, prompt + completion), strict=True):
-                        self._families["tagged_tokens"].labels(*names, each).inc(count)
+                    names = (key, self._labels[key].get(value) or self._new_label(key, value), backend)
+                    if cost is not None:
+                        costs[names] += cost
+                    if usage is not None:
+                        prompts[names] += usage.prompt
+                        completions[names] += usage.completion
+            self._write(costs, prompts, completions)
+
+    def _taken(self) -> Sequence[TaggedCall]:
+        """Take the batch, one by one: the garbage collector may finish a call anywhere, and with it flush once more."""
+        batch, take = list[TaggedCall](), self._finished.popleft
+        with suppress(IndexError):
+            while True:
+                batch.append(take())
+        return batch
+
+    def _write(self, costs: _Sums, prompts: _Sums, completions: _Sums) -> None:
+        for names, cost in costs.items():
+            self._families["tagged_cost"].labels(*names).inc(cost / ATTO)
+        for names, prompt in prompts.items():
+            completion = completions[names]
+            for each, count in zip(TOKEN_TYPES, (prompt, completion, prompt + completion), strict=True):
+                self._families["tagged_tokens"].labels(*names, each).inc(count)
 
     def forked(self) -> None:
         """Reset the state in a forked process. With several processes, what is not written is the parent's."""
