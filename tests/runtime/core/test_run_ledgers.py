@@ -89,7 +89,7 @@ def test_a_job_that_opens_its_run_for_every_item_leaves_one_row(url):
         assert refused(runs.call).spent == 30
 
 
-def test_a_stream_that_outlives_its_run_is_booked_before_the_run_is_forgotten(url):
+def test_a_stream_that_outlives_its_run_is_booked_before_the_run_is_forgotten(url, alone):
     body = json.dumps(ANSWER).encode()
     headers = {"content-type": "application/json"}
     runs = Runs(Budget={"Ledger": url}, answer=lambda _: httpx.Response(200, headers=headers, content=iter([body])))
