@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import vcr
+from vcr.patch import CassettePatcherBuilder
 from vcr.request import Request
 
 from pytest_llmmetrics.cassettes.live import LiveAnswer
@@ -30,6 +31,9 @@ _IN_PROCESS = (
     ("MockTransport", "handle_async_request"),
 )
 """Transports without a network: the application under test, or a mock of the test."""
+
+_STOOD_IN = ("_requests", "_boto3", "_urllib3", "_aiohttp")
+"""vcrpy's patches of libraries that `stand_ins` answers. Its option `skip_patchers` is newer than our lower bound."""
 
 
 @contextmanager
@@ -53,12 +57,14 @@ def opened(replay: Replay) -> Iterator[Any]:
         record_mode="new_episodes" if replay.recording else "none",
         match_on=["interaction"],
         before_record_request=replay.request,
-        skip_patchers=("requests", "boto3", "urllib3", "aiohttp"),
     )
     recorder.register_matcher("interaction", _same)
     recorder.register_persister(_Memory(replay))
     with ExitStack() as stack:
-        cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
+        with ExitStack() as entering:
+            for name in _STOOD_IN:
+                entering.enter_context(mock.patch.object(CassettePatcherBuilder, name, lambda _: ()))
+            cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
         replay.played = cassette.play_counts
         stack.enter_context(standing_in(replay.answer_to, lambda _host, _port: True, replay.sockets.find))
         if replay.recording:
