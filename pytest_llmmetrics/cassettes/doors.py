@@ -63,7 +63,7 @@ def opened(replay: Replay) -> Iterator[Any]:
     with ExitStack() as stack:
         with ExitStack() as entering:
             for name in _STOOD_IN:
-                entering.enter_context(mock.patch.object(CassettePatcherBuilder, name, lambda _: ()))
+                entering.enter_context(mock.patch.object(CassettePatcherBuilder, name, return_value=()))
             cassette = stack.enter_context(recorder.use_cassette("llm_cassette", allow_playback_repeats=True))
         replay.played = cassette.play_counts
         stack.enter_context(standing_in(replay.answer_to, lambda _host, _port: True, replay.sockets.find))
