@@ -42,7 +42,7 @@ ELSEWHERE = {
 
 SHOWN = {
     "docs/architecture.md": 1,  # a picture
-    "docs/cassettes.md": 1,  # a part of a cassette
+    "docs/cassettes.md": 2,  # parts of cassettes
     "docs/costs.md": 2,  # a summary, and a session of real calls
     "docs/custom-ledgers.md": 2,  # a package's metadata, and the suite in a clone
     "docs/dashboards.md": 1,  # images: test_compose.py has the real Docker Compose read the file

@@ -34,7 +34,7 @@ def test_the_doctor_says_what_the_troubleshooting_quotes():
         node.value
         for name in (
             *("cli/doctor/command", "cli/doctor/endpoint", "cli/doctor/environment"),
-            *("budgets/enforcer", "system/processes"),
+            *("budgets/from_settings", "system/processes"),
         )
         for node in ast.walk(ast.parse((ROOT / f"runtime/llmmetrics/{name}.py").read_text("utf8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)

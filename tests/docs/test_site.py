@@ -48,6 +48,7 @@ def test_links_lead_somewhere(path):
 
 def test_every_example_is_on_a_page():
     shown = {block.title for path in pages() for block in blocks(path)}
+    shown |= {target.rpartition("/")[2] for path in pages() for target, _ in links(path)}
     wanted = {path.name for path in (DOCS / "examples").glob("*.py")} - {"conftest.py", "summariser.py"}
     assert wanted - shown == set()
 

@@ -29,6 +29,7 @@ OTHERS = {
     "multidict": "comes with aiohttp",
     "openai": "the demo calls through it where it is there",
     "urllib3": "comes with botocore and requests",
+    "websockets": "an application with WebSockets has it: imported when that is",
 }
 """What is imported in functions and not declared, with the reason."""
 
