@@ -47,9 +47,17 @@ class Terminal:
             while data := os.read(self._ours, 2**16):
                 with self._lock:
                     self.wrote += data
-                    self._stream.feed(data)
+                    self._show(data)
         except OSError:
             pass
+
+    def _show(self, data: bytes) -> None:
+        try:
+            self._stream.feed(data)
+        except TypeError:
+            # Ctrl-C discards what is not yet read, perhaps the middle of a control sequence: pyte has no patience with
+            # the rest, and a program whose output is not read never ends
+            self._stream = pyte.ByteStream(self._screen)
 
     def resize(self, columns: int, lines: int) -> None:
         """Resize the window."""

@@ -96,6 +96,16 @@ def test_whatever_ends_it_the_terminal_is_as_before(ending):
     assert b"Traceback" not in screen.wrote
 
 
+def test_a_terminal_shows_what_follows_a_torn_sequence():
+    from support.terminal import terminal
+
+    program = "import sys, time\nfor each in ('\\x1b[?1;2m', 'still here', '\\x1b[H\\x1b[?2;3r'):\n"
+    program += "    print(each, flush=True)\n    time.sleep(0.2)"
+    with terminal([sys.executable, "-c", program]) as screen:
+        assert screen.end() == 0
+    assert "still here" in screen.text
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_page_that_does_not_come():
     from support.terminal import terminal
 
