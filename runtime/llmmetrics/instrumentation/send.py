@@ -57,10 +57,11 @@ def send(
         limited = call.series.limited or call.gated
         if limited and isinstance(call, _REFUSABLE) and (exceeded := meter.admit(call)):
             return _refuse(meter, call, request, exceeded)
-        if call.edits:
-            sent = _to_send(call, request)
+    # before it is copied for a change: the copy is claimed too
     extensions[_CLAIM] = True
     _claim(request.url)
+    if call is not None and call.edits:
+        sent = _to_send(call, request)
     try:
         response = onward(sent)
     except BaseException as exc:
@@ -97,10 +98,11 @@ async def asend(
         limited = call.series.limited or call.gated
         if limited and isinstance(call, _REFUSABLE) and (exceeded := await meter.aadmit(call)):
             return _refuse(meter, call, request, exceeded)
-        if call.edits:
-            sent = _to_send(call, request)
+    # before it is copied for a change: the copy is claimed too
     extensions[_CLAIM] = True
     _claim(request.url)
+    if call is not None and call.edits:
+        sent = _to_send(call, request)
     try:
         response = await onward(sent)
     except BaseException as exc:

@@ -150,7 +150,7 @@ def test_they_are_what_the_script_makes():
 def test_they_hold_no_secret_and_say_where_they_are_from(name):
     path = HERE / f"{name}.yaml"
     cassette = cassette_files.read(path, name)
-    assert recording.findings(cassette.interactions, path.read_text("utf8"), ()) == []
+    assert recording.findings(cassette, path.read_text("utf8"), ()) == []
     assert cassette.metadata["source"].startswith("https://")
     assert cassette.metadata["date"] == "2026-11-24"
 

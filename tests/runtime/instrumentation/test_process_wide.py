@@ -221,3 +221,5 @@ def test_a_patch_over_ours_stays(meter, counted, monkeypatch):
         post("httpx")
     assert len(seen) == 1
     assert counted() == {}
+    monkeypatch.undo()
+    httpx.Client._send_single_request = ours.__wrapped__

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import json
 
+import httpx
 import pytest
 
 import llmmetrics
@@ -38,10 +39,15 @@ def redirecting():
 
 
 @pytest.fixture
-def records(redirecting, registry):
-    """Instrument the process, with injection; yield the calls that end."""
+def meter(redirecting, registry):
+    """A meter with injection."""
     backend = {"Name": "b", "BaseUrl": redirecting.url, "InjectStreamUsage": True, "CostPerMillionInputTokens": 1}
-    meter = Meter.from_settings({"Backends": [{**backend, "CostPerMillionOutputTokens": 2}]}, registry=registry)
+    return Meter.from_settings({"Backends": [{**backend, "CostPerMillionOutputTokens": 2}]}, registry=registry)
+
+
+@pytest.fixture
+def records(meter):
+    """Instrument the process; yield the calls that end."""
     llmmetrics.instrument(meter)
     ended = []
     with observe(ended.append):
@@ -99,3 +105,55 @@ def test_a_strict_budget_knows_what_a_redirected_request_may_cost(family, redire
     finally:
         llmmetrics.uninstrument()
     assert [request.path for request in redirecting.got].count(PATH) == 1
+
+
+@each_family
+def test_a_changed_request_counts_once_with_two_doors(family, redirecting, meter, records):
+    """The outer door changes the request, and claims its copy too."""
+    library = importlib.import_module(family)
+    metered = meter.transport(library.HTTPTransport(), family=family)
+
+    class Around(library.BaseTransport):
+        def handle_request(self, request):
+            return metered.handle_request(request)
+
+    with library.Client(transport=Around()) as client:
+        client.post(redirecting.url + PATH, json=ASK)
+    metered.close()
+    check(redirecting, records)
+
+
+@each_family
+def test_a_changed_request_of_an_async_client_counts_once_with_two_doors(family, redirecting, meter, records):
+    library = importlib.import_module(family)
+    metered = meter.async_transport(library.AsyncHTTPTransport(), family=family)
+
+    class Around(library.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            return await metered.handle_async_request(request)
+
+    async def ask():
+        async with library.AsyncClient(transport=Around()) as client:
+            await client.post(redirecting.url + PATH, json=ASK)
+        await metered.aclose()
+
+    asyncio.run(ask())
+    check(redirecting, records)
+
+
+def test_a_patch_above_ours_that_stays_when_it_is_opened_again(redirecting, meter, records, monkeypatch):
+    """Our method is below it twice then, and counts once."""
+    ours = httpx.Client._send_single_request
+
+    def theirs(self, request):
+        return ours(self, request)
+
+    monkeypatch.setattr(httpx.Client, "_send_single_request", theirs)
+    llmmetrics.uninstrument()
+    llmmetrics.instrument(meter)
+    with httpx.Client() as client:
+        client.post(redirecting.url + PATH, json=ASK)
+    llmmetrics.uninstrument()
+    monkeypatch.undo()
+    httpx.Client._send_single_request = ours.__wrapped__
+    check(redirecting, records)
