@@ -27,6 +27,7 @@ ELSEWHERE = "/elsewhere"
 
 def plain(format: wire.Format) -> Row:
     """The row of a format: a request to its example."""
+    assert format.example, f"{format.id} has no example: write a path that it claims"
     path = format.example.replace("MODEL", "m")
     shape = shape_of(Request("POST", path))
     assert shape, f"{format.id} has no shape at {path}: add a row to runtime/llmmetrics/testing/shapes"
