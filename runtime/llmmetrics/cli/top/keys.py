@@ -27,13 +27,22 @@ def keys() -> Iterator[Pressed | None]:
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
 
+    def ready(seconds: float) -> bool:
+        return bool(select.select([terminal], [], [], seconds)[0])
+
     def pressed(seconds: float) -> str:
-        ready, _, _ = select.select([terminal], [], [], seconds)
-        return (os.read(terminal, 1).decode("latin1") or END) if ready else ""
+        if not ready(seconds):
+            return ""
+        # nothing to read: Ctrl-C has discarded the key; or the terminal is closed, and stays ready
+        return os.read(terminal, 1).decode("latin1") or (END if ready(0) else "")
 
     try:
         # read keys without Enter and without echo; Ctrl-C still interrupts
         tty.setcbreak(terminal)
+        settings = termios.tcgetattr(terminal)
+        # never wait for a key that was discarded
+        settings[6][termios.VMIN] = 0
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
         yield pressed
     finally:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from support.metrics_pages import KINDS, serving
 from support.servers import free_port, get, running, until
 
 from llmmetrics.cli.main import main
+from llmmetrics.cli.top.keys import keys
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its terminal is POSIX's")
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -104,6 +106,29 @@ def test_a_terminal_shows_what_follows_a_torn_sequence():
     with terminal([sys.executable, "-c", program]) as screen:
         assert screen.end() == 0
     assert "still here" in screen.text
+
+
+def test_a_key_that_ctrl_c_discards_is_not_waited_for(monkeypatch):
+    import termios
+
+    ours, theirs = os.openpty()
+    stdin, wait = os.fdopen(theirs), select.select
+    monkeypatch.setattr(sys, "stdin", stdin)
+
+    def discarding(*arguments):
+        found = wait(*arguments)
+        termios.tcflush(theirs, termios.TCIFLUSH)
+        return found
+
+    with keys() as pressed:
+        os.write(ours, b"x?")
+        assert pressed(60) == "x"
+        assert pressed(60) == "?"
+        os.write(ours, b"?")
+        monkeypatch.setattr(select, "select", discarding)
+        assert pressed(60) == ""
+    stdin.close()
+    os.close(ours)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_page_that_does_not_come():
