@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Received:
-    """The bytes of an answer, beside the request that it is for: vcrpy's, which is scrubbed."""
+    """The bytes of an answer, with the request that it is for: vcrpy's, which is scrubbed."""
 
     request: Any
     raw: bytearray = field(default_factory=bytearray)

@@ -1,4 +1,4 @@
-"""What the SQLite ledger keeps beside the sums of limits: answers that come later, high-water marks, sums by tag."""
+"""What the SQLite ledger keeps next to the sums of limits: answers that come later, high-water marks, sums by tag."""
 
 from __future__ import annotations
 
