@@ -46,8 +46,8 @@ def prepare(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
         config.pluginmanager.register(Limits(config), _NAME)
 
 
-def exceeded(config: pytest.Config) -> dict[str, str]:
-    """Return the tests that exceeded their limits, with what they exceeded."""
+def exceeded(config: pytest.Config) -> dict[Owner, str]:
+    """Return the runs of tests that exceeded their limits, with what they exceeded."""
     limits = config.pluginmanager.get_plugin(_NAME)
     return limits.exceeded if isinstance(limits, Limits) else {}
 
@@ -56,7 +56,7 @@ class Limits:
     """The plugin object of a session with limited tests."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.exceeded: dict[str, str] = {}
+        self.exceeded: dict[Owner, str] = {}
         self._owners = owners_of(config)
         self._book = PriceBook()
         self._meter = Unpriced()
@@ -84,7 +84,6 @@ class Limits:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        self.exceeded.pop(item.nodeid, None)
         allowance = item.stash.get(ALLOWANCE, None)
         with _refusing(allowance) if allowance is not None and allowance.enforce else nullcontext():
             result = yield
@@ -110,7 +109,7 @@ class Limits:
             {f"{row.model} at {row.backend}" for row in rows if figures([row], self._price_of).cost.unknown}
         )
         if excess := over(allowance, spent, unknown):
-            self.exceeded[item.nodeid] = "; ".join(excess)
+            self.exceeded[owner] = "; ".join(excess)
             pytest.fail(_message(excess, spent), pytrace=False)
 
     @cached_property

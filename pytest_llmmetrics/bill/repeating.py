@@ -47,18 +47,18 @@ def runs_of(marker: pytest.Mark) -> Runs:
     return runs
 
 
-def passed_runs(config: pytest.Config) -> dict[str, int]:
-    """Return how many runs of each repeated test have passed."""
+def repeated(config: pytest.Config) -> dict[str, tuple[int, int]]:
+    """Return how many runs each repeated test has, and how many of them have passed."""
     plugin = config.pluginmanager.get_plugin(NAME)
-    return plugin.passed if isinstance(plugin, Repeats) else {}
+    return plugin.runs if isinstance(plugin, Repeats) else {}
 
 
 class Repeats:
-    """The plugin object that runs the marked tests again; `passed` has the number of passed runs of each."""
+    """The plugin object that runs the marked tests again; `runs` are those of each test, and the passed ones."""
 
     def __init__(self, wanted: dict[str, Runs]) -> None:
         self.wanted = wanted
-        self.passed: dict[str, int] = {}
+        self.runs: dict[str, tuple[int, int]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -77,14 +77,12 @@ class Repeats:
         failed: list[Sequence[pytest.TestReport]] = []
         skipped: list[Sequence[pytest.TestReport]] = []
         for n in range(runs.times):
-            if n:
-                item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001 - as every plugin that runs a test again
             # fixtures of a wider scope stay for the next run
             after = nextitem if n == runs.times - 1 else cast("pytest.Item", item.parent)
             reports = runtestprotocol(item, log=False, nextitem=after)
             outcomes = {each.outcome for each in reports}
             (failed if "failed" in outcomes else skipped if "skipped" in outcomes else passed).append(reports)
-        self.passed[item.nodeid] = len(passed)
+        self.runs[item.nodeid] = runs.times, len(passed)
         if len(passed) >= runs.passing:
             return passed[0]
         if not failed:

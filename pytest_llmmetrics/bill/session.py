@@ -29,7 +29,7 @@ from pytest_llmmetrics.bill.figures import median
 from pytest_llmmetrics.bill.measured import Measured
 from pytest_llmmetrics.bill.options import Options
 from pytest_llmmetrics.bill.owners import SESSION, Owner, named, owners_of
-from pytest_llmmetrics.bill.repeating import passed_runs
+from pytest_llmmetrics.bill.repeating import repeated
 from pytest_llmmetrics.bill.rows import (
     Remarks,
     Repeat,
@@ -129,7 +129,6 @@ class Recorder:
         """Run a test once more, and note the values of its requests that have changed. The first outcome counts."""
         first = self.requests.bodies()
         self._read([item])
-        item._initrequest()  # type: ignore[attr-defined]  # noqa: SLF001 - as every plugin that runs a test again
         runtestprotocol(item, log=False, nextitem=nextitem)
         self.outcomes[item.nodeid] = "passed"
         for path in changing(first, self.requests.bodies()):
@@ -242,15 +241,20 @@ class Recorder:
             remarks=remarks,
             changing=self.changing,
             repeats=repeats,
-            exceeded=exceeded(self.config),
+            exceeded={
+                name: what
+                for (name, run), what in exceeded(self.config).items()
+                if run == counted[name] and self.outcomes[name] != "passed"
+            },
             collected=self.collected if self.options.acts or self.options.gate else [],
         )
 
     def _counted(self, rows: Mapping[Owner, Sequence[Row]]) -> tuple[dict[str, int], dict[str, Repeat]]:
         """Return the run of each test that counts, and the ranges of repeated tests: the last one, or the median."""
         counted, repeats = dict(self.owners.runs), {}
-        for test, passed in passed_runs(self.config).items():
-            runs = [rows.get((test, run), ()) for run in range(1, counted[test] + 1)]
+        for test, (times, passed) in repeated(self.config).items():
+            # without the run of --llm-twice
+            runs = [rows.get((test, run), ()) for run in range(1, times + 1)]
             if any(runs):
                 n, repeats[test] = median(runs, self._price, passed)
                 counted[test] = n + 1

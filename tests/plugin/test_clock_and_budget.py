@@ -10,27 +10,17 @@ from decimal import Decimal
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from support.meter_setup import no_other_meter
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
-from llmmetrics.core import engine
 from llmmetrics.system.clock import SystemClock
 from pytest_llmmetrics import faults, usd
 from pytest_llmmetrics.clock import ClockError
 
-
-@pytest.fixture(autouse=True)
-def _no_other_meter():
-    """Hide the meters that earlier tests have left in reference cycles: what is read here are all living meters."""
-    others = list(engine.alive)
-    for each in others:
-        engine.alive.discard(each)
-    yield
-    for each in others:
-        engine.alive.add(each)
-
-
 pytest_plugins = ["pytester"]
+# what is read here are all living meters
+_no_other_meter = pytest.fixture(autouse=True)(no_other_meter)
 URL = "https://api.openai.com/v1/chat/completions"
 
 

@@ -8,25 +8,15 @@ import httpx
 import httpx2
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from support.meter_setup import no_other_meter
 
 import llmmetrics
 from llmmetrics import Meter
-from llmmetrics.core import engine
 from pytest_llmmetrics import faults, usd
 
-
-@pytest.fixture(autouse=True)
-def _no_other_meter():
-    """Hide the meters that earlier tests have left in reference cycles: what is read here are all living meters."""
-    others = list(engine.alive)
-    for each in others:
-        engine.alive.discard(each)
-    yield
-    for each in others:
-        engine.alive.add(each)
-
-
 pytest_plugins = ["pytester"]
+# what is read here are all living meters
+_no_other_meter = pytest.fixture(autouse=True)(no_other_meter)
 URL = "https://api.openai.com/v1/chat/completions"
 ASK = {"model": "gpt-4o-mini", "messages": []}
 OWN = {"CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}

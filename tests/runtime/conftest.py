@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 from support.budget_setup import Setup
+from support.samples import samples
 from support.sdks import TYPES
 
 from llmmetrics import Meter
@@ -52,12 +53,7 @@ def count(registry):
     """The sum of the samples of this name that have these labels."""
 
     def value(name: str, **labels: str) -> float:
-        return sum(
-            sample.value
-            for family in registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(registry, name, **labels))
 
     return value
 

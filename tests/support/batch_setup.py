@@ -9,6 +9,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter
+from support.samples import samples
 
 BASE = "https://api.openai.com/v1"
 
@@ -72,12 +73,7 @@ class Setup:
         return self.client.get(f"{BASE}/files/file-out/content", headers=headers).content
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
     @property
     def spent(self):

@@ -8,10 +8,12 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter
+from support.samples import samples
 
 START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 URL = "https://api.openai.com/v1/chat/completions"
 ASK = {"model": "m", "messages": []}
+PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
 
 
 class Clock:
@@ -40,8 +42,14 @@ class Setup:
         self.registry = CollectorRegistry()
         self.sent = []
         self.answer = answer
-        own = {"ModelName": "m", "CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
-        row = {"Name": "b", "MaxSpendUsd": limit, "SpendResetPeriod": "Daily", **own, **dict(backend)}
+        row = {
+            "Name": "b",
+            "MaxSpendUsd": limit,
+            "SpendResetPeriod": "Daily",
+            "ModelName": "m",
+            **PRICE,
+            **dict(backend),
+        }
         settings = {
             "Budget": {"Ledger": ledger, **budget},
             "Backends": [{key: value for key, value in row.items() if value is not None}],
@@ -61,12 +69,7 @@ class Setup:
         return self.client.post(URL, json={**ASK, **more})
 
     def value(self, name, **labels):
-        found = [
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
+        found = samples(self.registry, name, **labels)
         return sum(found) if found else None
 
     @property

@@ -6,7 +6,9 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import Meter
+from llmmetrics.core import engine
 from llmmetrics.testing import observe
+from support.samples import samples
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
@@ -35,20 +37,21 @@ class Setup:
         return record
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
     def has(self, name, **labels):
-        return any(
-            sample.name == name and labels.items() <= sample.labels.items()
-            for family in self.registry.collect()
-            for sample in family.samples
-        )
+        return bool(samples(self.registry, name, **labels))
 
 
 def backend(name, kind="OpenAI", **keys):
     return {"Name": name, "Type": kind, **keys}
+
+
+def no_other_meter():
+    """Hide the meters that earlier tests have left in reference cycles: a generator for a fixture."""
+    others = list(engine.alive)
+    for each in others:
+        engine.alive.discard(each)
+    yield
+    for each in others:
+        engine.alive.add(each)

@@ -7,11 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmmetrics import BudgetExceeded, Meter
-from support.budget_setup import Clock
+from support.budget_setup import PRICE, URL, Clock
+from support.samples import samples
 
-URL = "https://api.openai.com/v1/chat/completions"
 ANSWER = {"model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
-PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
 
 
 class Runs:
@@ -40,12 +39,7 @@ class Runs:
         return await self.async_client.post(URL, json={"model": "m", "messages": [], "max_tokens": 3, **more})
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
 
 def refused(call):

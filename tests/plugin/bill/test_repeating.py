@@ -73,6 +73,83 @@ def test_a_skipped_test_is_skipped(suite):
     assert made.get("repeats", {}) == {}
 
 
+def test_a_run_of_llm_twice_is_none_of_them(suite):
+    done, made = suite(SUITE.format(marker="times=2, passing=1"), "--llm-baseline=create", "--llm-twice")
+    done.assert_outcomes(passed=2)
+    assert made["repeats"]["test_it.py::test_it"] == {
+        "runs": 2,
+        "passed": 1,
+        "tokens": [128, 256],
+        "usd": ["0.0000228", "0.0000456"],
+    }
+    (counted,) = (each["calls"] for each in made["rows"] if each["test"] == "test_it.py::test_it")
+    assert counted == 1
+    # the other one, and those of --llm-twice
+    assert sum(each["calls"] for each in made["reruns"]) == 2 + 5 + 1
+
+
+LIMITED = """
+import pytest, app
+
+runs = []
+
+@pytest.mark.llm_repeat(times=3, passing={passing})
+@pytest.mark.llm_limit(calls=1)
+def test_it():
+    app.ask({calls}[len(runs)])
+    runs.append(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "passing", "noted"),
+    [([1, 1, 2], 2, False), ([2, 2, 1], 1, False), ([2, 2, 1], 2, True)],
+    ids=["the last run", "the counted run", "too many runs"],
+)
+def test_a_run_over_its_limit_is_noted_only_if_its_test_is_not_judged(suite, calls, passing, noted):
+    suite(LIMITED.format(calls=[1, 1, 1], passing=3), "--llm-baseline=create")
+    done, _ = suite(LIMITED.format(calls=calls, passing=passing), "--llm-gate", "--llm-gate-mode=report")
+    done.assert_outcomes(passed=not noted, failed=noted)
+    assert (
+        "exceeded its @pytest.mark.llm_limit (2 calls, the limit is 1) and is not judged" in str(done.stdout)
+    ) is noted
+    done.stdout.fnmatch_lines(["*: 1 test judged*"] if not noted else ["*: 0 tests judged; not judged: 1 failed"])
+
+
+ITEMS = """
+import pytest
+
+class Item(pytest.Item):
+    def runtest(self): print("it runs")
+
+class File(pytest.File):
+    def collect(self):
+        item = Item.from_parent(self, name="it")
+        for each in {markers}:
+            item.add_marker(each)
+        yield item
+
+def pytest_collect_file(parent, file_path):
+    return File.from_parent(parent, path=file_path) if file_path.suffix == ".prompt" else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("markers", "options", "times"),
+    [
+        ("[pytest.mark.llm_repeat(times=2)]", (), 2),
+        ("[]", ("--llm-baseline=create", "--llm-twice"), 2),
+        ("[pytest.mark.llm_repeat(times=2)]", ("--llm-baseline=create", "--llm-twice"), 3),
+    ],
+)
+def test_items_that_are_no_functions_run_again(session, pytester, markers, options, times):
+    pytester.makeconftest(ITEMS.format(markers=markers))
+    pytester.makefile(".prompt", a="")
+    done = session("-s", *options)
+    done.assert_outcomes(passed=1)
+    assert str(done.stdout).count("it runs") == times
+
+
 @pytest.mark.parametrize(
     ("marker", "said"),
     [

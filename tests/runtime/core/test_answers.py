@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from support.samples import samples
 
 from llmmetrics import Meter
 from llmmetrics.testing import observe
@@ -57,12 +58,7 @@ class Setup:
         self.client = httpx.Client(transport=self.meter.transport(httpx.MockTransport(self.provider)))
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
     def ask(self, path="/responses", **body):
         return self.client.post(BASE + path, json={"model": "gpt-5", "input": "hi", **body})

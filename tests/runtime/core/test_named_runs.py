@@ -7,14 +7,11 @@ import os
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from support.budget_setup import Clock
+from support.budget_setup import PRICE, URL, Clock
 from support.servers import redis_server
 
 from llmmetrics import BudgetExceeded, Meter, spending
 from llmmetrics.budgets.ledgers import open_ledger
-
-URL = "https://api.openai.com/v1/chat/completions"
-PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
 
 
 @pytest.fixture(params=["sqlite", "redis"])

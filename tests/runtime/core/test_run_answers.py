@@ -8,24 +8,13 @@ import json
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from support.budget_setup import Clock
-from support.servers import redis_server
+from support.budget_setup import PRICE, Clock
 
 from llmmetrics import BudgetExceeded, Meter, spending, tags
 from llmmetrics.budgets.ledgers import open_ledger
 
 BASE = "https://api.openai.com/v1/responses"
-PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
 DAILY = {"Tag": "tenant", "Value": "*", "MaxSpendUsd": 7, "SpendResetPeriod": "Daily"}
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def ledger(request, tmp_path):
-    if request.param == "redis":
-        with redis_server(tmp_path) as server:
-            yield server.url
-    else:
-        yield {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path / 'ledger.db'}"}[request.param]
 
 
 class Background:

@@ -8,11 +8,11 @@ import sqlite3
 
 import httpx
 import pytest
+from support.meter_setup import no_other_meter
 from support.run_setup import ANSWER, URL, Runs, refused
 from support.servers import RedisServer
 
 from llmmetrics import BudgetExceeded, spending, tags
-from llmmetrics.core import engine
 from llmmetrics.errors import LedgerError
 
 EACH = {"Tag": "tenant", "Value": "*", "MaxSpendUsd": 7, "SpendResetPeriod": "Daily"}
@@ -129,15 +129,7 @@ def test_the_limits_of_many_values_are_not_all_held(url, monkeypatch):
 # what is read of a run
 
 
-@pytest.fixture
-def alone():
-    """Hide the meters of earlier tests."""
-    others = list(engine.alive)
-    for each in others:
-        engine.alive.discard(each)
-    yield
-    for each in others:
-        engine.alive.add(each)
+alone = pytest.fixture(no_other_meter)
 
 
 def test_a_run_is_read_of_no_ledger_in_a_process_with_several_meters(url, alone):

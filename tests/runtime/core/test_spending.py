@@ -13,7 +13,8 @@ import httpx
 import openai
 import pytest
 from prometheus_client import CollectorRegistry
-from support.run_setup import PRICE, URL, Runs, refused
+from support.budget_setup import PRICE
+from support.run_setup import URL, Runs, refused
 
 import llmmetrics
 from llmmetrics import BudgetExceeded, ConfigError, Meter, spending

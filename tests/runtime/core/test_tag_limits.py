@@ -5,23 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from support.budget_setup import START, Clock
-from support.servers import redis_server
+from support.budget_setup import PRICE, START, URL, Clock
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter, spending, tags
 
-URL = "https://api.openai.com/v1/chat/completions"
-PRICE = {"CostPerMillionInputTokens": 0, "CostPerMillionOutputTokens": 1_000_000}
 EACH = {"Tag": "tenant", "Value": "*", "MaxSpendUsd": 7, "SpendResetPeriod": "Daily"}
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def ledger(request, tmp_path):
-    if request.param == "redis":
-        with redis_server(tmp_path) as server:
-            yield server.url
-    else:
-        yield {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path / 'ledger.db'}"}[request.param]
 
 
 class Tenants:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import openai
 import pytest
+from support.budget_setup import Setup
 
-import llmmetrics
 from llmmetrics import budget_exceeded
 
 
@@ -58,5 +58,11 @@ def test_another_error_after_a_refusal_is_none(refused):
     assert budget_exceeded(None) is None
 
 
-def test_the_newest_of_two_refusals_with_one_text(refused):
-    assert isinstance(budget_exceeded(as_text(refused)), llmmetrics.BudgetExceeded)
+def test_the_newest_of_two_refusals_with_one_text():
+    setup = Setup(OnBudgetExceeded="respond")
+    first = setup.call(model="unpriced-7b")
+    setup.call()
+    second = setup.call(model="unpriced-7b")
+    assert first.text == second.text
+    message = second.json()["error"]["message"]
+    assert budget_exceeded(as_text(message)).spent == 3

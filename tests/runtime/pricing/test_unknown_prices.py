@@ -8,6 +8,7 @@ from decimal import Decimal
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from support.samples import samples
 
 from llmmetrics import BudgetExceeded, Meter, wire
 from llmmetrics.settings.model import Settings
@@ -36,12 +37,7 @@ class Setup:
         return found[0]
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
 
 def test_a_tier_without_a_price_is_counted_and_said_once(caplog):

@@ -8,6 +8,7 @@ import json
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support.samples import samples
 
 from llmmetrics import Meter
 from llmmetrics.testing import Answer, serve
@@ -35,12 +36,7 @@ class Setup:
         return self.meter.wrap(client)
 
     def value(self, name, **labels):
-        return sum(
-            sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum(samples(self.registry, name, **labels))
 
     def counted(self, backend):
         """Requests, total tokens, pending answers."""

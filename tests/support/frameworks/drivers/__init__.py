@@ -12,3 +12,13 @@ MODEL = "gpt-4o-mini"
 KEY = "sk-nobodys-key"
 ASK = "Say hi."
 TEXT = "hi there friend, and one and two and three and four and five and six and seven"
+
+
+def joined(pieces, *, leave):
+    """Join the pieces of a stream; leave after the first one that has text."""
+    text = ""
+    for piece in pieces:
+        text += piece or ""
+        if text and leave:
+            break
+    return text

@@ -2,7 +2,7 @@
 
 import litellm
 
-from support.frameworks.drivers import ASK, KEY, MODEL, TEXT
+from support.frameworks.drivers import ASK, KEY, MODEL, TEXT, joined
 
 __all__ = ["LACKS", "TEXT", "ask", "ask_async", "stream"]
 
@@ -26,14 +26,9 @@ def ask(url, retries=0):
 
 
 def stream(url, *, leave=False):
-    text = ""
     # without the block, a stream that is left stays open until LiteLLM forgets it
     with litellm.completion(**_options(url), stream=True) as chunks:
-        for chunk in chunks:
-            text += chunk.choices[0].delta.content or ""
-            if text and leave:
-                break
-    return text
+        return joined((chunk.choices[0].delta.content for chunk in chunks), leave=leave)
 
 
 async def ask_async(url):

@@ -2,7 +2,7 @@
 
 from llama_index.llms.openai import OpenAI
 
-from support.frameworks.drivers import ASK, KEY, MODEL, TEXT
+from support.frameworks.drivers import ASK, KEY, MODEL, TEXT, joined
 
 __all__ = ["LACKS", "TEXT", "ask", "ask_async", "stream"]
 
@@ -18,12 +18,7 @@ def ask(url, retries=0):
 
 
 def stream(url, *, leave=False):
-    text = ""
-    for chunk in _model(url).stream_complete(ASK):
-        text += chunk.delta or ""
-        if text and leave:
-            break
-    return text
+    return joined((chunk.delta for chunk in _model(url).stream_complete(ASK)), leave=leave)
 
 
 async def ask_async(url):

@@ -3,7 +3,7 @@
 from smolagents import OpenAIModel
 from smolagents.models import ChatMessage, MessageRole
 
-from support.frameworks.drivers import ASK, KEY, MODEL, TEXT
+from support.frameworks.drivers import ASK, KEY, MODEL, TEXT, joined
 
 __all__ = ["LACKS", "TEXT", "ask", "stream"]
 
@@ -20,9 +20,4 @@ def ask(url, retries=0):
 
 
 def stream(url, *, leave=False):
-    text = ""
-    for delta in _model(url).generate_stream(MESSAGES):
-        text += delta.content or ""
-        if text and leave:
-            break
-    return text
+    return joined((delta.content for delta in _model(url).generate_stream(MESSAGES)), leave=leave)
