@@ -118,10 +118,13 @@ class ProcessAnswers:
 
     def advance(self, mark: str, to: int) -> int:
         with self._lock:
-            before = self._marks.pop(mark, 0)
-            self._marks[mark] = max(before, to)
-            if len(self._marks) > MOST:
-                del self._marks[next(iter(self._marks))]
+            before = self._marks.get(mark, 0)
+            if to > before:
+                # the newest last: the oldest is forgotten first
+                self._marks.pop(mark, None)
+                self._marks[mark] = to
+                if len(self._marks) > MOST:
+                    del self._marks[next(iter(self._marks))]
             return before
 
     def counts(self) -> Mapping[str, int]:

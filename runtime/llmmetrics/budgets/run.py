@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import wraps
 from itertools import count
 from math import inf
-from threading import Lock
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from llmmetrics.budgets.amounts import usd
@@ -29,12 +28,16 @@ from llmmetrics.budgets.run_budget import (
 )
 from llmmetrics.settings.windows import WindowSchedule
 from llmmetrics.system import processes
+from llmmetrics.system.process_lock import ProcessLock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 Mode = Literal["strict", "documented", "shadow"]
 
 _names = count(1)
+
+_adding = ProcessLock()
+"""Held while figures are added to a run: one for all runs, as there may be many."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,7 +79,7 @@ class RunLimits:
 class Run:
     """A run. Its figures may be read at any time, also after its end; those of a named run are all processes'.
 
-    Reading a named run asks its ledger, and raises `LedgerError` if that is away.
+    Reading a named run asks its ledger: raises `LedgerError` if that is away, and `ConfigError` if it cannot be opened.
     """
 
     def __init__(self, limits: RunLimits, attach: Callable[[Run], object] | None = None) -> None:
@@ -92,7 +95,6 @@ class Run:
         self._kept_until = _LONG_AGO
         self._budget: RunBudget | None = None
         self._rows: dict[tuple[str, str], Counter[str]] = {}
-        self._lock = Lock()
         if limits.name is None:
             self.keep_in(MemoryRunLedger(), inf)
 
@@ -171,8 +173,9 @@ class Run:
     def keep(self, ledger: SharedRunLedger, now: datetime) -> None:
         """Keep a named run for its time to live from now; asks the ledger four times in that time, at most."""
         if now >= self._kept_until - timedelta(seconds=self.of.ttl * 0.75):
-            self._kept_until = now + timedelta(seconds=self.of.ttl)
-            ledger.keep(self.name, now, self._kept_until)
+            until = now + timedelta(seconds=self.of.ttl)
+            ledger.keep(self.name, now, until)
+            self._kept_until = until
 
     def pin(self, ledger: SharedRunLedger, lease: float) -> None:
         """Keep a named run in this ledger, whatever meter counts a call of it."""
@@ -230,7 +233,7 @@ class Run:
         return self._budget
 
     def _add(self, names: tuple[str, str], amounts: Mapping[str, int]) -> None:
-        with self._lock:
+        with _adding:
             self._rows.setdefault(names, Counter()).update(amounts)
 
     def _balances(self) -> Mapping[str, Balance]:

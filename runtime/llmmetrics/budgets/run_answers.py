@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
-from threading import Lock
 from typing import NamedTuple
 from weakref import ReferenceType, ref
 
@@ -20,6 +19,7 @@ from llmmetrics.budgets.ledgers.base import MOST as LARGEST
 from llmmetrics.budgets.run import Hold, Run
 from llmmetrics.budgets.run_budget import Amounts, PendingShare, RunLedger, SharedRunLedger
 from llmmetrics.errors import LedgerError
+from llmmetrics.system.process_lock import ProcessLock
 
 
 class PendingHold(NamedTuple):
@@ -78,7 +78,7 @@ class RunAnswers:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[_Waiting]] = {}
-        self._lock = Lock()
+        self._lock = ProcessLock()
 
     def defer(self, answer: str, holds: list[PendingHold], names: tuple[str, str]) -> Sequence[PendingShare]:
         """Book what is pending in each run; return what other processes need to know. Raises `LedgerError`."""
@@ -103,7 +103,7 @@ class RunAnswers:
         if not shares or shared is None:
             return ()
         # a run whose time is over is not begun again by what is left of it
-        kept = [share for share in shares if shared.is_kept(share.key)]
+        kept = [share for share in shares if _is_kept(shared, share)]
         read.book(shared, kept)
         return read.left(kept)
 
@@ -123,6 +123,14 @@ class RunAnswers:
             self._waiting.setdefault(answer, []).append(waiting)
             if len(self._waiting) > MOST:
                 del self._waiting[next(iter(self._waiting))]
+
+
+def _is_kept(ledger: SharedRunLedger, share: PendingShare) -> bool:
+    """Return whether the run of a share is not over; if the ledger is away, what is booked waits in its journal."""
+    try:
+        return ledger.is_kept(share.key)
+    except LedgerError:
+        return True
 
 
 def _sum(shares: Sequence[PendingShare]) -> Amounts:

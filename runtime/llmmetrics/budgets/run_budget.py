@@ -138,7 +138,8 @@ class SharedRunLedger:
     def keep(self, run: str, now: datetime, until: datetime) -> None:
         """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""
         before = self._limits.guard.advance(f"{ENDS}{run}", milliseconds(until))
-        if before < milliseconds(now):
+        # a new name has nothing to forget: what is there by now, other processes have just booked
+        if 0 < before < milliseconds(now):
             self._forget(run)
 
     def sweep(self, now: datetime) -> None:
@@ -245,6 +246,8 @@ class RunBudget:
 
     def unreserved(self, at: datetime) -> Sequence[Entry]:
         """Return entries for a call that the ledger was not asked for: they are booked when it is back."""
+        if self._pid != processes.pid:
+            self._new_owner()
         return [Entry(line.key, CallId(self._owner, line.number()), 0, at) for line in self._lines]
 
     def reserved(self, entries: Sequence[Entry]) -> Amounts:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from threading import Lock
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from llmmetrics.budgets.from_settings import schedule_of
@@ -13,6 +12,7 @@ from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.attribution import Attribution, TagLimit, shown
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import WindowSchedule
+from llmmetrics.system.process_lock import ProcessLock
 
 EACH = "*"
 """The value of a limit that each value has for itself."""
@@ -22,12 +22,17 @@ MOST = 10_000
 """Values whose limits this process holds at once; the oldest is forgotten first, and read again when it is called."""
 
 
-def schedule_of_key(attribution: Attribution, key: str) -> WindowSchedule | None:
-    """Return the windows of the limit with this key in a ledger; None for another key."""
-    tag, _, value = key.removeprefix(TAG).partition("=")
-    limits = limits_of(attribution) if key.startswith(TAG) else {}
-    limit = limits.get((tag, value)) or limits.get((tag, EACH))
-    return None if limit is None else schedule_of(limit)
+def schedules(attribution: Attribution) -> Callable[[str], WindowSchedule | None]:
+    """Return a function that finds the windows of the limit with a key in a ledger; None for another key."""
+    limits = {place: schedule_of(limit) for place, limit in limits_of(attribution).items()}
+
+    def schedule(key: str) -> WindowSchedule | None:
+        if not key.startswith(TAG):
+            return None
+        tag, _, value = key.removeprefix(TAG).partition("=")
+        return limits.get((tag, value)) or limits.get((tag, EACH))
+
+    return schedule
 
 
 def limits_of(attribution: Attribution) -> Mapping[tuple[str, str], TagLimit]:
@@ -54,7 +59,7 @@ class TagLimits:
         self._host = host
         self._limits = limits_of(host.settings.attribution)
         self._runs: dict[tuple[str, str], Run] = {}
-        self._lock = Lock()
+        self._lock = ProcessLock()
 
     def of(self, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
         """Return the limits that hold for a call with these tags."""

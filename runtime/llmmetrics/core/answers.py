@@ -249,12 +249,13 @@ class Answers:
         if verdict is not FetchVerdict.UNKNOWN:
             row = row._replace(amount=self._amount(row, parts))
         basis = self._unsure if verdict is FetchVerdict.UNKNOWN else Basis.KNOWN
-        self.store.settle(answer, row, basis)
-        self._settle_runs(answer, row, _cost_of(parts, basis))
+        # the metrics first: the ledger may be away from now on, and no other read counts this answer
         self._add(parts, fetch.route.url)
         if verdict is FetchVerdict.UNKNOWN and later.state is AnswerState.COMPLETED:
             self._host.families["without_usage"].labels("absent").inc()
         self._over(row, later.state)
+        self.store.settle(answer, row, basis)
+        self._settle_runs(answer, row, _cost_of(parts, basis))
 
     # the results of a batch
 
@@ -288,16 +289,18 @@ class Answers:
         parts = [self._part(fetch, row, each, BATCH) for each in fresh if each.usage is not None]
         unknown = len(fresh) - len(parts)
         amount = self._least(row, parts)
-        if amount:
-            self.store.settle(AnswerKey(f"lines:{file.owner}", mark), row._replace(amount=amount))
-        if pending:
-            self._release(answer, pending, _LinesRead(results, mark, parts, amount, unknown))
+        # the metrics first, as above
         self._add(parts, fetch.route.url)
         if unknown:
             self._host.families["without_usage"].labels("absent").inc(unknown)
         if results.complete:
-            self.store.advance(file.complete, 2 if unknown else 1)
             self._over(row, state)
+        if amount:
+            self.store.settle(AnswerKey(f"lines:{file.owner}", mark), row._replace(amount=amount))
+        if pending:
+            self._release(answer, pending, _LinesRead(results, mark, parts, amount, unknown))
+        if results.complete:
+            self.store.advance(file.complete, 2 if unknown else 1)
 
     def _release(self, answer: AnswerKey, pending: Kept, read: _LinesRead) -> None:
         """Release what is pending of a batch, for the lines that were booked; the rest of it is pending again."""

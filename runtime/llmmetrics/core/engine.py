@@ -18,7 +18,7 @@ from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert
-from llmmetrics.budgets.tag_limits import schedule_of_key
+from llmmetrics.budgets.tag_limits import schedules
 from llmmetrics.core import call_log, record
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
@@ -122,7 +122,7 @@ class Engine:
         self.enforcer = enforcer
         if enforcer is not None:
             self._tagged.goes_to(enforcer.budget.tag_sums)
-            enforcer.budget.schedule_of = partial(schedule_of_key, self.settings.attribution)
+            enforcer.budget.schedule_of = schedules(self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
     def _start(self, backend: Configured) -> None:

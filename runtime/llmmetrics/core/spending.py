@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import Literal, Self
 
 from llmmetrics.budgets.run import Mode, Run, RunLimits
@@ -12,6 +12,7 @@ from llmmetrics.core import record
 from llmmetrics.core.context import CallContext, Scope, current
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO
+from llmmetrics.system.process_lock import ProcessLock
 
 Reach = Literal["context", "process"]
 
@@ -33,7 +34,7 @@ process_wide: tuple[Run, ...] = ()
 open_in: Counter[int] = Counter()
 """How many runs of scope `context` are open, by the thread in which they began."""
 
-_lock = Lock()
+_lock = ProcessLock()
 
 
 def any_open() -> bool:
@@ -49,6 +50,8 @@ class Spending(Scope):
         self._limits = limits
         self._reach = reach
         self._run = Run(limits, _attach)
+        self._held = self._run
+        """The run that limits the calls: an outer one of the same name, if there is one."""
         self._thread = 0
 
     def fresh(self) -> Self:
@@ -58,6 +61,8 @@ class Spending(Scope):
         # a name that is nested in itself is the same run
         outside = (*process_wide, *current.get().runs)
         outer = next((run for run in outside if run.is_same(self._run)), self._run)
+        if not self._run.open:
+            self._held = outer
         super().__enter__()
         return outer
 
@@ -76,7 +81,7 @@ class Spending(Scope):
             if self._run.open > 1:
                 return
             if self._reach == "process":
-                process_wide = (*process_wide, self._run)
+                process_wide = (*process_wide, self._held)
             else:
                 self._thread = get_ident()
                 open_in[self._thread] += 1
@@ -88,7 +93,8 @@ class Spending(Scope):
             if self._run.open:
                 return
             if self._reach == "process":
-                process_wide = tuple(run for run in process_wide if run is not self._run)
+                place = process_wide.index(self._held)
+                process_wide = process_wide[:place] + process_wide[place + 1 :]
             else:
                 open_in[self._thread] -= 1
                 if not open_in[self._thread]:

@@ -124,7 +124,7 @@ class TaggedSeries:
             self._write(costs, prompts, completions)
 
     def _taken(self) -> Sequence[TaggedCall]:
-        """Take the batch, one by one: the garbage collector may finish a call anywhere, and with it flush once more."""
+        """Take the batch, one by one: a call of a signal handler may flush in the midst of it."""
         batch, take = list[TaggedCall](), self._finished.popleft
         with suppress(IndexError):
             while True:

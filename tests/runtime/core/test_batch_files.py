@@ -5,9 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from support.batch_setup import BATCH, DONE, OUT, Setup, asked, lines, result
+from support.batch_setup import BASE, BATCH, DONE, OUT, Setup, asked, lines, result
 
 from llmmetrics import Meter, wire
+from llmmetrics.errors import LedgerError
 from llmmetrics.wire import FORMATS
 
 LIST = {"object": "list", "data": [{**DONE, "id": "batch_0", "output_file_id": "file-0"}, DONE]}
@@ -151,3 +152,32 @@ def test_a_reader_that_fails_does_not_break_the_callers_read(setup, monkeypatch)
     assert setup.read() == OUT
     assert setup.state == (1, 0, 1)
     assert setup.value("llmmetrics_internal_errors_total") == 1
+
+
+def test_a_list_of_other_batches_writes_nothing(tmp_path):
+    setup = Setup(tmp_path)
+    setup.answers["GET /v1/batches"] = {"data": [{**DONE, "id": f"batch_{n}"} for n in range(100)]}
+    setup.client.get(f"{BASE}/batches")
+    assert setup.meter.engine.enforcer.ledger.marks("") == {}
+
+
+def test_results_are_counted_although_the_ledger_fails_afterwards(tmp_path, monkeypatch):
+    setup = Setup(tmp_path)
+    setup.upload([asked(0)])
+    setup.create()
+    setup.poll()
+    ledger = setup.meter.engine.enforcer.ledger
+    real = ledger.advance
+
+    def advance(mark, to):
+        before = real(mark, to)
+        if to > before and mark.startswith("read:"):
+            monkeypatch.setattr(ledger, "advance", away)
+        return before
+
+    def away(*_):
+        raise LedgerError("away")
+
+    monkeypatch.setattr(ledger, "advance", advance)
+    setup.read()
+    assert setup.value("llm_tokens_total", token_type="completion") > 0

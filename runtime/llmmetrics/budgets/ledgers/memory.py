@@ -120,7 +120,8 @@ class MemoryLedger:
     def advance(self, mark: str, to: int) -> int:
         with self._lock:
             before = self._marks.get(mark, 0)
-            self._marks[mark] = max(before, to)
+            if to > before:
+                self._marks[mark] = to
             return before
 
     def claim_alert(self, key: str, window: Window, share: str) -> bool:

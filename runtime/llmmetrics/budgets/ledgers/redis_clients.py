@@ -14,7 +14,14 @@ from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.connection import parse_url
-from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisClusterException, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
@@ -129,9 +136,18 @@ class OneMaster:
         except IndexError:
             client = _connected(redis)
         try:
-            return question(client)
-        finally:
+            answer = question(client)
+        except RedisError:
             idle.append(client)
+            raise
+        except BaseException:
+            # Ctrl-C between a question and its answer: the answer, which comes, would be taken for the next one's
+            connection: Any = client.connection
+            connection.disconnect()
+            client.close()
+            raise
+        idle.append(client)
+        return answer
 
     def look_again(self) -> None:
         # the address may belong to another server by now

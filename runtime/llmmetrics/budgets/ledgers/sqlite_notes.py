@@ -32,10 +32,11 @@ def pending_counts(db: sqlite3.Cursor, namespace: str) -> Mapping[str, int]:
 
 
 def advance(db: sqlite3.Cursor, mark: str, to: int) -> int:
-    """Raise a high-water mark; return what it was."""
+    """Raise a high-water mark; return what it was. A mark that stays is not written."""
     row = db.execute(_LINE, (mark,)).fetchone()
     before = row[0] if row else 0
-    db.execute(_MARK, (mark, max(before, to)))
+    if to > before:
+        db.execute(_MARK, (mark, to))
     return int(before)
 
 

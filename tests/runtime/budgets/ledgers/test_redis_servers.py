@@ -101,6 +101,22 @@ def test_a_connection_is_kept_and_serves_one_question_at_a_time(tmp_path):
         until(lambda: admin.info("clients")["connected_clients"] == 1, "the end of the connections")
 
 
+def test_an_answer_that_was_not_waited_for_is_never_taken_for_the_next_one(tmp_path):
+    """Ctrl-C between a question and its answer."""
+    with redis_server(tmp_path) as server:
+        ledger = open_ledger(server.url, namespace="n")
+        settle(ledger, 5, id="a")
+
+        def interrupted(redis):
+            redis.connection.send_command("GET", "k")
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            ledger._servers.ask("k", interrupted)
+        assert [settle(ledger, 1, id=id).spent for id in "bcd"] == [6, 7, 8]
+        ledger.close()
+
+
 def test_without_a_replica_nothing_counts_as_replicated(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
