@@ -13,6 +13,7 @@ from typing import Any
 
 from llmmetrics.testing import Reply, Request
 from pytest_llmmetrics.stand_ins.messages import (
+    WHILE_READING,
     Answer,
     Onlooker,
     Passed,
@@ -24,7 +25,6 @@ from pytest_llmmetrics.stand_ins.messages import (
     unwatched,
 )
 
-_WHILE_READING = ("ReadTimeout", "WriteTimeout")
 _NEARLY = 0.999
 """Of a timeout: aiohttp's own timer must not come first, as its end could not be told from the caller's."""
 _BODY = 1
@@ -41,7 +41,10 @@ def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[An
         answered = answer(await _request(req))
         if isinstance(answered, Passed):
             connection = await original(self, req, traces, timeout)
-            connection.transport.set_protocol(_SeenProtocol(connection.protocol, answered))
+            transport, protocol = connection.transport, connection.protocol
+            transport.set_protocol(_SeenProtocol(protocol, answered))
+            # the pool keeps the connection, also after the test
+            connection.add_callback(lambda: transport.set_protocol(protocol))
             return connection
         reply, onlooker = unwatched(answered)
         if "Timeout" in reply.raises:
@@ -61,7 +64,7 @@ def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[An
 
 def _limit(timeout: Any, raises: str) -> float | None:
     """Return how long aiohttp waits until it raises this; None: without end."""
-    names = ("sock_read",) if raises in _WHILE_READING else ("connect", "sock_connect")
+    names = ("sock_read",) if raises in WHILE_READING else ("connect", "sock_connect")
     known = [seconds for name in names if (seconds := getattr(timeout, name))]
     known += [timeout.total] if timeout.total else []
     return min(known) * _NEARLY if known else None
@@ -132,15 +135,15 @@ class _ReplyTransport(asyncio.Transport):
         """Whether it waits for the client's timeout."""
         self._req = req
         self._loop = loop
-        self._written = b""
+        self._written = bytearray()
         self._left = pieces_of(reply)
         self._paused = False
         self._closing = False
 
     def write(self, data: Any) -> None:
-        self._written += bytes(data)
+        self._written += data
         if request_of(self._written, "", "") is not None:
-            self._written = b""
+            self._written = bytearray()
             self._loop.call_soon(self._send)
 
     def writelines(self, list_of_data: Any) -> None:
@@ -200,7 +203,7 @@ def _exception_of(reply: Reply, key: Any) -> Exception:
 
     if reply.raises in ("ConnectTimeout", "PoolTimeout"):
         return aiohttp.ConnectionTimeoutError(f"Connection timeout to host {key.host}")
-    if reply.raises in ("ReadTimeout", "WriteTimeout"):
+    if reply.raises in WHILE_READING:
         return aiohttp.SocketTimeoutError("Timeout on reading data from socket")
     if is_tls(reply):
         return aiohttp.ClientConnectorCertificateError(key, ssl.SSLCertVerificationError(1, reply.says))

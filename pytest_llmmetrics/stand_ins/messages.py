@@ -62,19 +62,27 @@ def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
 Answer = Callable[[Request], Reply | Watched | Passed]
 """Answers a request, or lets it pass. An exception reaches the caller of the library."""
 
+WHILE_READING = ("ReadTimeout", "WriteTimeout")
+"""The timeouts of a request whose connection is open."""
+
+_BLANK = b"\r\n\r\n"
+
 Takes = Callable[[str, int | None], bool]
 """Tells whether the connections to this host and port are answered."""
 
 
-def request_of(raw: bytes, scheme: str, host: str) -> Request | None:
-    """Read a request; None if it is not complete."""
-    head, blank, rest = raw.partition(b"\r\n\r\n")
-    if not blank:
+def request_of(raw: bytes | bytearray, scheme: str, host: str) -> Request | None:
+    """Read a request; None if it is not complete. It is cheap to ask this after each write."""
+    end = raw.find(_BLANK)
+    if end < 0:
         return None
-    first, *lines = head.decode("latin1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = _unchunked(rest) if headers.get("transfer-encoding", "").lower() == "chunked" else rest
-    if body is None or len(body) < int(headers.get("content-length", 0)):
+    first, headers = _head_of(bytes(raw[:end]))
+    begin = end + len(_BLANK)
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        body = _unchunked(raw, begin) if raw.endswith(_BLANK) else None
+    else:
+        body = bytes(raw[begin:]) if len(raw) - begin >= int(headers.get("content-length", 0)) else None
+    if body is None:
         return None
     method, target, _ = first.split(" ", 2)
     if not target.startswith("/"):
@@ -85,17 +93,30 @@ def request_of(raw: bytes, scheme: str, host: str) -> Request | None:
     return Request(method, path, query, headers, body, headers.get("host", host), scheme)
 
 
-def _unchunked(rest: bytes) -> bytes | None:
+def expects(raw: bytes | bytearray) -> bool:
+    """Tell whether a request waits for `100 Continue` before it sends its body."""
+    end = raw.find(_BLANK)
+    if end < 0 or end + len(_BLANK) < len(raw) or request_of(raw, "", "") is not None:
+        return False
+    return _head_of(bytes(raw[:end]))[1].get("expect", "").lower() == "100-continue"
+
+
+def _head_of(head: bytes) -> tuple[str, dict[str, str]]:
+    first, *lines = head.decode("latin1").split("\r\n")
+    return first, {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _unchunked(raw: bytes | bytearray, begin: int) -> bytes | None:
     parts: list[bytes] = []
-    while b"\r\n" in rest:
-        size, _, rest = rest.partition(b"\r\n")
-        length = int(size.partition(b";")[0], 16)
+    while (end := raw.find(b"\r\n", begin)) >= 0:
+        length = int(raw[begin:end].partition(b";")[0], 16)
         if length == 0:
             return b"".join(parts)
-        if len(rest) < length + 2:
+        begin = end + 2
+        if len(raw) < begin + length + 2:
             return None
-        parts.append(rest[:length])
-        rest = rest[length + 2 :]
+        parts.append(bytes(raw[begin : begin + length]))
+        begin += length + 2
     return None
 
 

@@ -24,7 +24,10 @@ def standing_in(answer: Answer, takes: Takes, find: Find | None = None) -> Itera
     of aiohttp through aiohttp.
     """
     with ExitStack() as stack:
-        patched("urllib3.connection", lambda module: urllib3.patches(module, answer, takes), stack)
+        held = urllib3.Held(answer, takes)
+        stack.callback(held.release)
+        patched("urllib3.connection", held.patches, stack)
+        patched("urllib3.connectionpool", held.pool_patches, stack)
         patched("aiohttp.connector", lambda module: aiohttp.patches(module, answer, takes), stack)
         if find is not None:
             peers = stack.enter_context(websockets.running(find))

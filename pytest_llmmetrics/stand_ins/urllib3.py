@@ -7,16 +7,20 @@ parses the reply and raises its own exceptions; or it connects for real, and sho
 from __future__ import annotations
 
 import io
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakSet
 
 from llmmetrics.testing import Reply
 from pytest_llmmetrics.stand_ins.messages import (
+    WHILE_READING,
     Answer,
     Onlooker,
     Passed,
     Takes,
+    expects,
     is_dns,
     is_tls,
     pieces_of,
@@ -24,29 +28,58 @@ from pytest_llmmetrics.stand_ins.messages import (
     unwatched,
 )
 
-_WHILE_READING = ("ReadTimeout", "WriteTimeout")
 _BODY = 2
 """The piece after the head."""
 
 
-def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[Any], str, Any]]:
-    """Yield the methods to replace, with the new ones."""
-    for kind in (module.HTTPConnection, module.HTTPSConnection):
-        yield kind, "connect", _connect(kind.connect, answer, takes)
+class Held:
+    """The connections that one answer holds."""
+
+    def __init__(self, answer: Answer, takes: Takes) -> None:
+        self._answer = answer
+        self._takes = takes
+        self._sockets: WeakSet[_HeldSocket] = WeakSet()
+
+    def patches(self, module: Any) -> Iterator[tuple[type[Any], str, Any]]:
+        """Yield the methods of `urllib3.connection` to replace, with the new ones."""
+        for kind in (module.HTTPConnection, module.HTTPSConnection):
+            yield kind, "connect", self._connect(kind.connect)
+
+    def pool_patches(self, module: Any) -> Iterator[tuple[type[Any], str, Any]]:
+        """Yield the method of `urllib3.connectionpool` to replace, with the new one."""
+        original = module.HTTPConnectionPool._get_conn  # noqa: SLF001 - requests and boto3 have no other place
+
+        def get_conn(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            connection = original(pool, *args, **kwargs)
+            if connection.sock is not None and connection.sock not in self._sockets and self._takes(*_end(connection)):
+                # it was open before, and would send for real
+                connection.close()
+            return connection
+
+        yield module.HTTPConnectionPool, "_get_conn", get_conn
+
+    def _connect(self, original: Callable[[Any], None]) -> Any:
+        def connect(connection: Any) -> None:
+            if not self._takes(*_end(connection)):
+                original(connection)
+                return
+            connection.sock = _HeldSocket(connection, original, self._answer)
+            self._sockets.add(connection.sock)
+            # no warning of a certificate that nothing has checked
+            connection.is_verified = True
+
+        return connect
+
+    def release(self) -> None:
+        """Leave open connections as they would be without an answer: a pool may use them after the test."""
+        for each in list(self._sockets):
+            each.release()
 
 
-def _connect(original: Callable[[Any], None], answer: Answer, takes: Takes) -> Any:
-    def connect(self: Any) -> None:
-        # of a tunnel through a proxy, its end
-        host, port = self._tunnel_host or self.host, self._tunnel_port if self._tunnel_host else self.port
-        if not takes(host, port):
-            original(self)
-            return
-        self.sock = _HeldSocket(self, original, answer)
-        # no warning of a certificate that nothing has checked
-        self.is_verified = True
-
-    return connect
+def _end(connection: Any) -> tuple[str, int | None]:
+    """Return the host and the port; of a tunnel through a proxy, those of its end."""
+    tunnel = connection._tunnel_host  # noqa: SLF001 - of http.client, which has no other name for it
+    return (tunnel, connection._tunnel_port) if tunnel else (connection.host, connection.port)  # noqa: SLF001
 
 
 class _HeldSocket:
@@ -56,18 +89,30 @@ class _HeldSocket:
         self._connection = connection
         self._connect = connect
         self._answer = answer
-        self._written = b""
+        self._written = bytearray()
         self._real: Any = None
+        self._ready: socket.socket | None = None
         self._timeout: float | None = None
         self._connect_timeout = connection.timeout
 
     def sendall(self, data: Any) -> None:
-        self._written += bytes(data)
+        self._written += data
+
+    def fileno(self) -> int:
+        """Return a file that a client can wait for: one that can be read while it expects `100 Continue`."""
+        if not expects(self._written):
+            return int(self.__getattr__("fileno")())
+        if self._ready is None:
+            self._ready, other = socket.socketpair()
+            other.close()
+        return self._ready.fileno()
 
     def makefile(self, *_: Any, **__: Any) -> Any:
         connection = self._connection
         scheme = "https" if hasattr(connection, "assert_hostname") else "http"
-        written, self._written = self._written, b""
+        if expects(self._written):
+            return io.BytesIO(b"HTTP/1.1 100 Continue\r\n\r\n")
+        written, self._written = self._written, bytearray()
         request = request_of(written, scheme, connection.host)
         if request is None:
             raise ConnectionResetError(104, "Connection reset by peer")
@@ -77,13 +122,13 @@ class _HeldSocket:
         reply, onlooker = unwatched(answer)
         onlooker.sends("headers")
         if "Timeout" in reply.raises:
-            onlooker.waits(self._timeout if reply.raises in _WHILE_READING else self._connect_timeout)
+            onlooker.waits(self._timeout if reply.raises in WHILE_READING else self._connect_timeout)
         if reply.raises:
             onlooker.closed()
             raise _exception_of(reply, connection)
         return io.BufferedReader(_ReplyBody(reply, onlooker, self._timeout))
 
-    def _passing(self, written: bytes, passed: Passed) -> Any:
+    def _passing(self, written: bytearray, passed: Passed) -> Any:
         if self._real is None:
             self._connect(self._connection)
             # the next request on this connection may have an answer here
@@ -104,8 +149,16 @@ class _HeldSocket:
             self._real.shutdown(*how)
 
     def close(self) -> None:
-        if self._real is not None:
-            self._real.close()
+        for each in (self._real, self._ready):
+            if each is not None:
+                each.close()
+
+    def release(self) -> None:
+        """Give the connection its real socket back."""
+        if self._connection.sock is self:
+            self._connection.sock = self._real
+            if self._ready is not None:
+                self._ready.close()
 
     def __getattr__(self, name: str) -> Any:
         if self._real is None:
@@ -170,7 +223,7 @@ def _exception_of(reply: Reply, connection: Any) -> Exception:
 
     if reply.raises in ("ConnectTimeout", "PoolTimeout"):
         return ConnectTimeoutError(connection, f"Connection to {connection.host} timed out")
-    if reply.raises in _WHILE_READING:
+    if reply.raises in WHILE_READING:
         return TimeoutError(reply.says)
     if is_tls(reply):
         return ssl.SSLCertVerificationError(1, reply.says)

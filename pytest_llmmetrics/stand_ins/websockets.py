@@ -1,7 +1,7 @@
 """A peer for `websockets`: a server of the same library, at the other end of a pair of sockets.
 
 The client does its own handshake with it, over no network and without TLS, and raises its own exceptions. It needs
-websockets 17 for blocking clients, and any version for those of asyncio.
+websockets 17 for blocking clients, and websockets 13 for those of asyncio.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from inspect import signature
 from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ class Peer(Protocol):
 
 Find = Callable[[str], Peer | None]
 """Return the peer for this address; None: the client connects to it."""
+
+_NORMAL, _INTERNAL = 1000, 1011
 
 MODULES = ("websockets.asyncio.client", "websockets.sync.client")
 
@@ -69,21 +72,30 @@ def _serve(peer: Peer, theirs: socket.socket) -> None:
     from websockets.server import ServerProtocol
     from websockets.sync.server import ServerConnection
 
-    # it is asked whether it still accepts connections
-    server: Any = SimpleNamespace(socket_closed=Event())
-    connection = ServerConnection(theirs, ServerProtocol(max_size=None), server, ping_interval=None, close_timeout=1)
-    with suppress(ConnectionClosed, InvalidHandshake, EOFError, OSError):
-        connection.handshake(peer.accept, timeout=60)
-        if connection.response is not None and connection.response.status_code == 101:
-            peer.talk(connection)
-    connection.close()
-    connection.recv_events_thread.join(5)
+    takes = signature(ServerConnection).parameters
+    # from version 17 on, it is asked whether it still accepts connections
+    server = [SimpleNamespace(socket_closed=Event())] if "server" in takes else []
+    # from version 15 on
+    quiet = {"ping_interval": None} if "ping_interval" in takes else {}
+    make: Callable[..., ServerConnection] = ServerConnection
+    connection = make(theirs, ServerProtocol(max_size=None), *server, close_timeout=1, **quiet)
+    code = _INTERNAL
+    try:
+        with suppress(ConnectionClosed, InvalidHandshake, EOFError, OSError):
+            connection.handshake(peer.accept, timeout=60)
+            if connection.response is not None and connection.response.status_code == 101:
+                peer.talk(connection)
+        code = _NORMAL
+    finally:
+        # a client that waits must see the end, also of a peer that has failed
+        connection.close(code)
+        connection.recv_events_thread.join(5)
 
 
 def patches(module: Any, peers: Peers) -> Iterator[tuple[type[Any], str, Any]]:
     """Yield the methods to replace, with the new ones."""
     if module.__name__ == MODULES[0]:
-        # the name of before version 16
+        # the name of before version 17
         name = "open_tcp_connection" if hasattr(module.connect, "open_tcp_connection") else "create_connection"
         yield module.connect, name, _opening(getattr(module.connect, name), peers)
     elif hasattr(module, "reconnect"):
@@ -96,11 +108,13 @@ def _opening(original: Any, peers: Peers) -> Any:
         pair = peers.socket_for(self.uri)
         if pair is None:
             return await original(self)
+        from websockets.uri import parse_uri
+
         make = getattr(self, "factory", None) or self.protocol_factory
         loop = asyncio.get_running_loop()
         is_unix = pair.family == getattr(socket, "AF_UNIX", None)
         create = loop.create_unix_connection if is_unix else loop.create_connection
-        _, connection = await create(lambda: make(self.ws_uri), sock=pair)
+        _, connection = await create(lambda: make(parse_uri(self.uri)), sock=pair)
         return connection
 
     return open_connection
