@@ -8,8 +8,8 @@ import threading
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from support.budget_setup import Clock
-from support.run_setup import PRICE, Runs, refused
+from support.budget_setup import PRICE, Clock
+from support.run_setup import Runs, refused
 
 from llmmetrics import Meter, spending
 from llmmetrics.budgets.ledgers import open_ledger
