@@ -19,7 +19,7 @@ def _encoded(value: bytes | str | float) -> bytes:
 
 
 class ScriptPacker:
-    """Gives the same bytes as redis-py's own packer. All but the last argument of a call's script is the same each time.
+    """Gives the same bytes as redis-py's own packer. All but the last argument of a script are usually the same.
 
     redis-py packs eight arguments in a third of the time that a whole question takes.
     """
