@@ -134,7 +134,7 @@ class LlmCassette:
     def cut(self) -> Iterator[str]:
         """Say which requests have an answer that did not come to its end."""
         for each in self.replay.received:
-            if each.response is None:
+            if each.is_cut:
                 request = each.request
                 yield (
                     f"{request.method} {request.uri} was not recorded: its answer did not come to its end. Read the "

@@ -37,6 +37,12 @@ class Watched(NamedTuple):
     onlooker: Onlooker
 
 
+class Blocking(NamedTuple):
+    """A reply that takes as long as an endpoint does: async code makes it in a thread."""
+
+    make: Callable[[], Reply]
+
+
 class _NoOnlooker:
     def sends(self, _: str) -> bool:
         return True
@@ -59,7 +65,7 @@ def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
     return (answer.reply, answer.onlooker) if isinstance(answer, Watched) else (answer, _NONE)
 
 
-Answer = Callable[[Request], Reply | Watched | Passed]
+Answer = Callable[[Request], Reply | Watched | Passed | Blocking]
 """Answers a request, or lets it pass. An exception reaches the caller of the library."""
 
 WHILE_READING = ("ReadTimeout", "WriteTimeout")

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmmetrics.testing.harness import is_llm_socket
+from llmmetrics.testing.harness import is_here, is_llm_socket
 from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.match import CassetteMissError
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard, address, differences, fits, kept
@@ -63,8 +63,8 @@ class SocketReplay:
     def _is_foreign(self, uri: str) -> bool:
         """Tell whether a WebSocket is to this machine, and carries no LLM calls."""
         parts = urlsplit(uri)
-        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        return is_here and parts.netloc not in self._hosts and not is_llm_socket(parts.hostname or "", parts.path)
+        host = parts.hostname or ""
+        return is_here(host) and parts.netloc not in self._hosts and not is_llm_socket(host, parts.path)
 
     def _next(self, uri: str) -> int | None:
         matching = [n for n, card in enumerate(self._cards) if fits(uri, card)]

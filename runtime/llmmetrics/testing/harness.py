@@ -9,7 +9,7 @@ from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
 from llmmetrics.testing.capped import capped
 from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
-from llmmetrics.testing.places import is_llm_host, is_llm_request, is_llm_socket
+from llmmetrics.testing.places import is_here, is_llm_host, is_llm_request, is_llm_socket
 from llmmetrics.testing.script import Script, Step
 from llmmetrics.testing.simulator import counted
 from llmmetrics.testing.target import Target, target_of
@@ -33,6 +33,7 @@ __all__ = [
     "capped",
     "counted",
     "has_own_clock",
+    "is_here",
     "is_llm_host",
     "is_llm_request",
     "is_llm_socket",

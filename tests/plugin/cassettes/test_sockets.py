@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from vcr.request import Request as VcrRequest
 
 from pytest_llmmetrics.cassettes import files
 from pytest_llmmetrics.cassettes.doors import opened
@@ -92,6 +93,14 @@ def test_a_websocket_that_is_not_recorded(url):
     ):
         pass
     assert len(replay.problems) == 1
+
+
+@pytest.mark.parametrize("place", ["localhost:9", "127.0.0.2:9", "[::1]:9", "[::1]"])
+def test_what_is_no_llm_call_passes_to_this_machine(place):
+    replay = Replay(Deck([]))
+    assert replay.sockets.find(f"ws://{place}/x") is None
+    assert replay.foreign(VcrRequest("GET", f"http://{place}/x", b"", {}))
+    assert replay.problems == []
 
 
 def test_audio_stays_and_what_may_be_a_key_goes():
