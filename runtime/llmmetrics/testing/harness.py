@@ -11,10 +11,13 @@ from llmmetrics.testing.contract.families import CONTRACT, FAMILIES, Family
 from llmmetrics.testing.observers import metering, meters, set_owner
 from llmmetrics.testing.places import is_here, is_llm_host, is_llm_request, is_llm_socket
 from llmmetrics.testing.script import Script, Step
+from llmmetrics.testing.shapes.eventstream import framed as aws_framed
 from llmmetrics.testing.simulator import counted
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
 from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
+from llmmetrics.wire.framing.eventstream import parts as aws_parts
+from llmmetrics.wire.framing.eventstream import split as aws_split
 from llmmetrics.wire.framing.frames import parse as json_of
 
 __all__ = [
@@ -30,6 +33,9 @@ __all__ = [
     "Unpriced",
     "asking",
     "audited_uvloop",
+    "aws_framed",
+    "aws_parts",
+    "aws_split",
     "capped",
     "counted",
     "has_own_clock",

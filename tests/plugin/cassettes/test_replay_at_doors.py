@@ -138,8 +138,7 @@ def test_a_live_endpoint_that_is_asked_again_does_not_stop_the_event_loop():
         return reply(request)
 
     async def other():
-        while not asked.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(asked.wait, 5)
         has_run.set()
 
     async def ask(url):
