@@ -43,6 +43,7 @@ class Replay:
         verifying: bool = False,
         pass_foreign: bool = False,
         opaque: Collection[str] = (),
+        advice: str = "",
     ) -> None:
         self.deck = deck
         self.opaque = opaque
@@ -59,7 +60,9 @@ class Replay:
         self.received: list[Received] = []
         """What urllib3 and aiohttp have recorded."""
         self._order = count()
-        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording)
+        self._advice = advice
+        """What to do about a request that is not recorded."""
+        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording, advice=advice)
         self.turn = Lock()
         self._pass_foreign = pass_foreign
         self._hosts = {card.question.target.host for card in deck.cards}
@@ -124,7 +127,7 @@ class Replay:
         """Return the number of the interaction to play; None: the answer is to be recorded."""
         number = self.deck.choose(question, self.played)
         if number is None and not self.recording:
-            raise self._miss(self.deck.why_none(question))
+            raise self._miss(f"{self.deck.why_none(question)}. {self._advice}")
         return number
 
     def _miss(self, why: str) -> CassetteMissError:

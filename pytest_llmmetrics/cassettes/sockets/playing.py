@@ -24,7 +24,7 @@ class SocketReplay:
     """The WebSockets of one test: what was played, what is recorded, and what went wrong (in `problems`)."""
 
     def __init__(
-        self, cards: Sequence[SocketCard], opaque: Collection[str], problems: list[str], *, recording: bool
+        self, cards: Sequence[SocketCard], opaque: Collection[str], problems: list[str], *, recording: bool, advice: str
     ) -> None:
         self._cards = cards
         self._opaque = opaque
@@ -35,6 +35,7 @@ class SocketReplay:
         self.tapes: list[SocketTape] = []
         self.credentials: dict[str, str] = {}
         self._recording = recording
+        self._advice = advice
 
     def find(self, url: str) -> Peer | None:
         """Return the peer for a WebSocket; None: it goes to the network. Raises `CassetteMissError`."""
@@ -45,7 +46,7 @@ class SocketReplay:
             return _Played(self, uri)
         if self._recording:
             return None
-        raise CassetteMissError(self.say(self._why_none(uri)))
+        raise CassetteMissError(self.say(f"{self._why_none(uri)}. {self._advice}"))
 
     def tape(self, url: str, headers: Mapping[str, str]) -> SocketTape | None:
         """Begin to record a WebSocket that no card has."""

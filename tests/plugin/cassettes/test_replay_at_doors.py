@@ -85,8 +85,8 @@ def test_a_refusal_comes_before_the_replay(llm_metrics, llm_budget, llm_cassette
 
 @each_library
 def test_a_request_that_is_not_recorded(library):
-    replay = Replay(Deck([]))
-    with opened(replay), pytest.raises(CassetteMissError, match="is not recorded yet"):
+    replay = Replay(Deck([]), advice="Record it.")
+    with opened(replay), pytest.raises(CassetteMissError, match=r"is not recorded yet\. Record it\."):
         HTTP_CLIENTS[library].post(URL, ASK)
     assert len(replay.problems) == 1
 

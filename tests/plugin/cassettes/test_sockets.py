@@ -26,9 +26,10 @@ MESSAGES = (
 )
 
 
-def replay_of(*exchanges, match="body"):
+def replay_of(*exchanges, match="body", advice=""):
     cassette = files.parse(files.dump([], {"match": match}, exchanges), "mine")
-    return Replay(Deck([cassette]), [SocketCard(cassette, n, each) for n, each in enumerate(cassette.sockets)])
+    cards = [SocketCard(cassette, n, each) for n, each in enumerate(cassette.sockets)]
+    return Replay(Deck([cassette]), cards, advice=advice)
 
 
 def connect(url=URL, **options):
@@ -85,10 +86,10 @@ def test_a_rejected_handshake():
 
 @pytest.mark.parametrize("url", [URL.replace("gpt-realtime", "other"), "wss://example.com/x"])
 def test_a_websocket_that_is_not_recorded(url):
-    replay = replay_of(SocketExchange(URL))
+    replay = replay_of(SocketExchange(URL), advice="Record it.")
     with (
         opened(replay),
-        pytest.raises(CassetteMissError, match="is not recorded: there are mine, sockets"),
+        pytest.raises(CassetteMissError, match=r"is not recorded: there are mine, sockets\[0\] .* Record it\.$"),
         connect(url),
     ):
         pass
