@@ -19,16 +19,10 @@ from pytest_llmmetrics.cassettes.received import Received
 from pytest_llmmetrics.cassettes.replies import reply_of
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
 from pytest_llmmetrics.cassettes.sockets.playing import SocketReplay
-from pytest_llmmetrics.stand_ins.messages import Blocking, Passed
+from pytest_llmmetrics.stand_ins.messages import SOCKET_OF_AIOHTTP, Blocking, Passed, is_handshake
 
 MARK = "x-llmmetrics-interaction"
 """The header with an interaction's number in the deck, inside vcrpy only. No client sees it."""
-
-
-_SOCKET = (
-    "a WebSocket of aiohttp is neither recorded nor replayed: open it with `websockets`, or to a server of the test's "
-    "own on this machine"
-)
 
 
 class Replay:
@@ -102,8 +96,8 @@ class Replay:
         question = question_of(request.method, url, request.headers, request.body, self.opaque)
         if self._foreign(question.target):
             return Passed(lambda _: None)
-        if request.headers.get("upgrade", "").lower() == "websocket":
-            raise self._miss(f"{question}: {_SOCKET}")
+        if is_handshake(request):
+            raise self._miss(f"{question}: {SOCKET_OF_AIOHTTP}")
         # choosing and playing are one step, or two threads would play the same interaction
         with self.turn:
             number = self._choose(question)

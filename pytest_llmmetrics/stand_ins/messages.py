@@ -68,6 +68,17 @@ def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
 Answer = Callable[[Request], Reply | Watched | Passed | Blocking]
 """Answers a request, or lets it pass. An exception reaches the caller of the library."""
 
+SOCKET_OF_AIOHTTP = (
+    "a WebSocket of aiohttp has no stand-in: open it with `websockets`, or to a server of the test's own on this "
+    "machine"
+)
+
+
+def is_handshake(request: Request) -> bool:
+    """Tell whether a request opens a WebSocket, as those of aiohttp do."""
+    return request.headers.get("upgrade", "").lower() == "websocket"
+
+
 WHILE_READING = ("ReadTimeout", "WriteTimeout")
 """The timeouts of a request whose connection is open."""
 

@@ -33,7 +33,7 @@ _BODY = 2
 """The piece after the head."""
 
 
-class Held:
+class HeldConnections:
     """The connections that one answer holds."""
 
     def __init__(self, answer: Answer, takes: Takes) -> None:

@@ -15,6 +15,7 @@ from llmmetrics.testing.shapes.eventstream import framed as aws_framed
 from llmmetrics.testing.simulator import counted
 from llmmetrics.testing.target import Target, target_of
 from llmmetrics.testing.unpriced import Unpriced
+from llmmetrics.wire import SOCKET
 from llmmetrics.wire.estimation.estimate import VERSION as ESTIMATOR
 from llmmetrics.wire.framing.eventstream import parts as aws_parts
 from llmmetrics.wire.framing.eventstream import split as aws_split
@@ -24,6 +25,7 @@ __all__ = [
     "CONTRACT",
     "ESTIMATOR",
     "FAMILIES",
+    "SOCKET",
     "Engine",
     "Family",
     "Script",
