@@ -283,6 +283,14 @@ def test_settings_do_not_change():
         load({}).telemetry.enable_metrics = False
 
 
+def test_a_section_that_is_left_out_has_its_defaults():
+    left_out = load({})
+    written = load({"Telemetry": {}, "Health": {}, "Budget": {}, "Attribution": {}})
+    assert left_out == written
+    assert repr(left_out) == repr(written)
+    assert left_out.telemetry.model_copy(update={"service_name": "x"}).service_name == "x"
+
+
 def test_the_module_itself_imports_nothing_heavy():
     code = (
         f"import runpy, sys; runpy.run_path({model.__file__!r}); "
