@@ -46,7 +46,7 @@ class SocketReplay:
             return _Played(self, uri)
         if self._recording:
             return None
-        raise CassetteMissError(self.say(f"{self._why_none(uri)}. {self._advice}"))
+        raise CassetteMissError(self.say(self.why_none(uri)))
 
     def tape(self, url: str, headers: Mapping[str, str]) -> SocketTape | None:
         """Begin to record a WebSocket that no card has."""
@@ -83,11 +83,13 @@ class SocketReplay:
             self.played[number] += 1
             return self._cards[number]
 
-    def _why_none(self, uri: str) -> str:
+    def why_none(self, uri: str) -> str:
+        """Say why a WebSocket has no card, and what to do."""
         recorded = [str(card) for card in self._cards]
         if any(fits(uri, card) for card in self._cards):
-            return f"WebSocket {uri} was opened more often than recorded"
-        return f"WebSocket {uri} is not recorded" + (f": there are {', '.join(recorded)}" if recorded else " yet")
+            return f"WebSocket {uri} was opened more often than recorded. {self._advice}"
+        there_are = f": there are {', '.join(recorded)}" if recorded else " yet"
+        return f"WebSocket {uri} is not recorded{there_are}. {self._advice}"
 
     def say(self, problem: str) -> str:
         """Note a problem once, and return it."""
@@ -119,7 +121,7 @@ class _Played:
         # chosen at the handshake: a spent budget may refuse it before it is sent
         self._card = self._replay.take(self._uri)
         if self._card is None:
-            return connection.respond(_REJECTED, self._replay.say(f"WebSocket {self._uri} was opened too often"))
+            return connection.respond(_REJECTED, self._replay.say(self._replay.why_none(self._uri)))
         exchange = self._card.exchange
         return None if exchange.is_open else connection.respond(exchange.status, exchange.body)
 

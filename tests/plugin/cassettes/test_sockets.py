@@ -104,6 +104,16 @@ def test_what_is_no_llm_call_passes_to_this_machine(place):
     assert replay.problems == []
 
 
+def test_a_websocket_that_is_opened_again():
+    replay = replay_of(SocketExchange(URL, messages=MESSAGES[:1]), advice="Record it.")
+    with opened(replay):
+        with connect() as connection:
+            connection.recv()
+        with pytest.raises(CassetteMissError, match=r"was opened more often than recorded\. Record it\."), connect():
+            pass
+    assert len(replay.problems) == 1
+
+
 def test_audio_stays_and_what_may_be_a_key_goes():
     audio = "Zx9qW8eR7tY6uI5oP4aS3dF2gH1jK0lMnB" * 3
     spoken = SocketMessage("received", json.dumps({"type": "response.output_audio.delta", "delta": audio}))
