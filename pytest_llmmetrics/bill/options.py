@@ -96,7 +96,7 @@ _METERS = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
 _NEEDS = {
     "--llm-top": _METERS,
     "--llm-baseline-file": _JUDGES_OR_WRITES,
-    "--llm-prices": _METERS,
+    "--llm-prices": (*_METERS, "--llm-max-usd"),
     "--llm-gate-base": _JUDGES,
     "--llm-gate-mode": _JUDGES,
     "--llm-gate-accepted": _JUDGES,
@@ -153,6 +153,12 @@ def given(config: pytest.Config) -> bool:
     return any(config.getoption(_dest(option), None) is not None for option, *_ in (*_VALUES, *_LISTS))
 
 
+def price_file(config: pytest.Config) -> str | None:
+    """Return the path of the session's price file, if it has one."""
+    name = config.getoption("llm_prices", None) or config.getini("llm_prices")
+    return str(config.rootpath / name) if name else None
+
+
 def read(config: pytest.Config) -> Options:
     """Read the options. Raises `pytest.UsageError`."""
     from pytest_llmmetrics.bill.judging.limits import LimitError, Rules, ceiling_of, limits_of
@@ -197,7 +203,7 @@ def read(config: pytest.Config) -> Options:
             ceilings,
         ),
         tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
-        str(config.rootpath / values["--llm-prices"]) if values["--llm-prices"] else "",
+        price_file(config) or "",
         config.getoption("llm_twice", default=False),
     )
 

@@ -1,8 +1,8 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation.connections import watch as watch_connections
 from llmmetrics.instrumentation.import_hooks import when as when_imported
-from llmmetrics.instrumentation.unmetered import audited_uvloop
 from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
@@ -34,7 +34,6 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
-    "audited_uvloop",
     "aws_framed",
     "aws_parts",
     "aws_split",
@@ -53,5 +52,6 @@ __all__ = [
     "set_owner",
     "shift_uptime",
     "target_of",
+    "watch_connections",
     "when_imported",
 ]

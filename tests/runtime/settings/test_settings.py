@@ -78,6 +78,10 @@ def test_sections_of_the_guides_own_library_give_one_warning(caplog):
     assert all(name in record.getMessage() for name in ("Memory", "Plugins", "Caching"))
 
 
+def tag_limit(tag):
+    return {"Attribution": {"Keys": ["tenant"], "Limits": [{"Tag": tag, "MaxSpendUsd": 5}]}}
+
+
 WRONG = [
     ({"Telemetrie": {}}, "LlmSettings.Telemetrie is unknown: did you mean Telemetry?"),
     ({"LLMSettings": {}}, "did you mean LlmSettings?"),
@@ -98,6 +102,9 @@ WRONG = [
     ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: should be a list"),
     ({"Backends": ["a"]}, 'LlmSettings.Backends[0]: should be an object, as in {"Key": 1}'),
     ({"Telemetry": 1}, "LlmSettings.Telemetry: should be an object"),
+    ({"Attribution": {"Keys": "tenant"}}, 'LlmSettings.Attribution.Keys: should be a list, as in ["one", "two"]'),
+    (tag_limit("tennant"), "Limits has the Tag 'tennant', which is not in Keys: did you mean 'tenant'?"),
+    (tag_limit("feature"), "Limits has the Tag 'feature', which is not in Keys: add it there"),
     ({"Telemetry": {"LogTiming": "maybe"}}, "LlmSettings.Telemetry.LogTiming: should be true or false"),
     ({"Telemetry": {"DurationBuckets": 1}}, "LlmSettings.Telemetry.DurationBuckets: should be a list"),
     ({"Telemetry": {"DurationBuckets": ["x"]}}, "LlmSettings.Telemetry.DurationBuckets[0]: should be a number"),
