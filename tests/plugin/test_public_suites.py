@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.distributions import unpack
 from support.environments import ROOT, environment
 
@@ -95,7 +95,7 @@ def outcomes(python: Path, suite: Suite, root: Path, *options: str) -> dict[str,
     }
 
 
-@pytest.mark.skipif(not SOAK, reason="downloads and runs other projects' suites: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("style", SUITES)
 def test_no_outcome_changes(style, tmp_path):
     suite = SUITES[style]
