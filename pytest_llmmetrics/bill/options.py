@@ -97,7 +97,7 @@ _NEEDS = {
     "--llm-twice": ("--llm-baseline",),
     "--llm-top": _METERS,
     "--llm-baseline-file": _JUDGES_OR_WRITES,
-    "--llm-prices": _METERS,
+    "--llm-prices": (*_METERS, "--llm-max-usd"),
     "--llm-gate-base": _JUDGES,
     "--llm-gate-mode": _JUDGES,
     "--llm-gate-accepted": _JUDGES,
@@ -154,6 +154,12 @@ def given(config: pytest.Config) -> bool:
     return any(_is_given(config, option) for option, *_ in (*_FLAGS, *_VALUES, *_LISTS))
 
 
+def price_file(config: pytest.Config) -> str | None:
+    """Return the path of the session's price file, if it has one."""
+    name = config.getoption("llm_prices", None) or config.getini("llm_prices")
+    return str(config.rootpath / name) if name else None
+
+
 def read(config: pytest.Config) -> Options:
     """Read the options. Raises `pytest.UsageError`."""
     from pytest_llmmetrics.bill.judging.limits import LimitError, Rules, ceiling_of, limits_of
@@ -198,7 +204,7 @@ def read(config: pytest.Config) -> Options:
             ceilings,
         ),
         tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
-        str(config.rootpath / values["--llm-prices"]) if values["--llm-prices"] else "",
+        price_file(config) or "",
         config.getoption("llm_twice", default=False),
     )
 

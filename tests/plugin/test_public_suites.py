@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from support import SOAK
+from support.distributions import unpack
 from support.environments import ROOT, environment
 
 KEPT = ROOT / ".cache/suites"
@@ -71,8 +71,7 @@ def sources(distribution: str, place: Path) -> Path:
         if done.returncode:
             pytest.skip(f"{distribution} cannot be downloaded: {done.stderr[-300:]}")
     (archive,) = KEPT.glob(pattern)
-    with tarfile.open(archive) as packed:
-        packed.extractall(place, filter="data")
+    unpack(archive, place)
     return place / archive.name.removesuffix(".tar.gz")
 
 

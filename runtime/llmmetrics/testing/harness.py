@@ -1,8 +1,8 @@
 """What the pytest plugin needs of the runtime, and no application: it may change with any version."""
 
 from llmmetrics.core.engine import Engine
+from llmmetrics.instrumentation.connections import watch as watch_connections
 from llmmetrics.instrumentation.import_hooks import when as when_imported
-from llmmetrics.instrumentation.unmetered import audited_uvloop
 from llmmetrics.system.boot import shift_uptime
 from llmmetrics.testing import asking, prices
 from llmmetrics.testing.budgets import TestBudget, has_own_clock, next_reset
@@ -29,7 +29,6 @@ __all__ = [
     "TestBudget",
     "Unpriced",
     "asking",
-    "audited_uvloop",
     "capped",
     "counted",
     "has_own_clock",
@@ -44,5 +43,6 @@ __all__ = [
     "set_owner",
     "shift_uptime",
     "target_of",
+    "watch_connections",
     "when_imported",
 ]

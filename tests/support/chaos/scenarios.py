@@ -41,6 +41,7 @@ class Scenario(NamedTuple):
     unreadable: bool = False
     """Whether it leaves a ledger that cannot be read."""
     small_disk: bool = False
+    """Whether the ledger has a file system of its own, which only root mounts."""
     pids: bool = False
     """Whether the processes have a pid namespace of their own."""
     budget: Mapping[str, object] = MappingProxyType({})

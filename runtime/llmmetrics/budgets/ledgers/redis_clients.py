@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
+from llmmetrics.budgets.ledgers.redis_urls import split_url
 from llmmetrics.system import processes
 
 T = TypeVar("T")
@@ -204,7 +205,7 @@ class _Address(NamedTuple):
 
 def _address(url: str) -> _Address:
     """Read `SCHEME://[user:password@]host:port,host:port/…`. Raises `ValueError` for a URL that is wrong."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     scheme, _, kind = parts.scheme.partition("+")
     login, at, hosts = parts.netloc.rpartition("@")
     servers = [
