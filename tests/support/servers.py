@@ -180,9 +180,9 @@ class RedisServer:
         self.process: subprocess.Popen | None = None
         self.start()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
         until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "Redis")
 
     def kill(self) -> None:
