@@ -21,7 +21,7 @@ demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://
 
 # worksteal: a module, with the servers that it starts, stays on one worker while the other workers have work
 test: $(READY) ## the whole test suite, in parallel, with coverage
-	$(BIN)/python -m pytest -n auto --dist worksteal -rs --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 smoke: $(READY) ## the wheels, with the oldest and the newest allowed dependencies, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.kind}, {row.mode}, {row.seed}")
 def test_the_budget_holds(run, row):
     if SCENARIOS[row.name].small_disk and not mounts():
-        pytest.skip("this process mounts no file system, and would fill the disk of this machine")
+        pytest.skip("needs root, to mount a file system: this process would fill the disk of this machine")
     result = run(row)
     assert result.calls > 0
     assert result.violations == []

@@ -68,7 +68,14 @@ def test_a_session_never_passes_its_limit(pytester, provider, workers):
 PRICES = """
 {
     "Schema": 1,
-    "Prices": [{"Model": "own-7b", "CostPerMillionInputTokens": 1, "CostPerMillionOutputTokens": 2}]
+    "Prices": [
+        {
+            "Model": "own-7b",
+            "From": "2026-01-01T00:00:00Z",
+            "CostPerMillionInputTokens": 1,
+            "CostPerMillionOutputTokens": 2
+        }
+    ]
 }
 """
 

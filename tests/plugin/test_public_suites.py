@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.distributions import unpack
 from support.environments import ROOT, environment
 
@@ -116,7 +116,7 @@ def run(python: Path, suite: Suite, root: Path, *options: str) -> subprocess.Com
     )
 
 
-@pytest.mark.skipif(not SOAK, reason="downloads and runs other projects' suites: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("style", SUITES)
 def test_no_outcome_changes(style, tmp_path):
     suite = SUITES[style]
@@ -129,7 +129,7 @@ def test_no_outcome_changes(style, tmp_path):
     assert metered == without
 
 
-@pytest.mark.skipif(not SOAK, reason="downloads and runs other projects' suites: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("provider", RECORDED)
 def test_the_gate_is_green_on_an_unchanged_tree(provider, tmp_path):
     suite = RECORDED[provider]

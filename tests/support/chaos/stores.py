@@ -151,12 +151,15 @@ class FleetStore:
         self.fleet = fleet
         self.url = fleet.url
 
-    def fail_over(self) -> None:
-        """Kill the first master; start it again when a replica has taken its place."""
+    def fail_over(self, *, follows: bool = False) -> None:
+        """Kill the first master; start it again when a replica has taken its place, maybe as the replica of this one.
+
+        Else it says that it is a master, until Sentinel tells it otherwise.
+        """
         self.fleet.first.kill()
-        until(lambda: "master" in map(self.fleet.role, self.fleet.replicas), "a new master", 30)
-        # it says that it is a master, until it is told otherwise
-        self.fleet.first.start()
+        until(self.fleet.master, "a new master", 30)
+        options = ("--replicaof", f"127.0.0.1 {self.fleet.master().port}") if follows else ()
+        self.fleet.first.start(*options)
 
     def reshard(self) -> None:
         """Move every slot of the first master to the second, one after the other."""
