@@ -136,6 +136,8 @@ class Recorder:
 
     def _read(self, items: Iterable[pytest.Item]) -> None:
         """Read the requests of the tests that have ended."""
+        if not self.requests.waiting:
+            return
         marks = [mark for item in items for mark in item.iter_markers("llm_ignore")]
         self.requests.settle([str(path) for mark in marks for path in mark.args])
 

@@ -48,6 +48,11 @@ class PendingRequests:
         # a lock would block an event loop: append and popleft need none
         self._sent: deque[tuple[Owner, _Sent]] = deque()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a request is not read yet."""
+        return bool(self._sent)
+
     def add(self, owner: Owner, number: int, record: CallRecord) -> None:
         """Keep the request of a finished attempt."""
         what = (record.fingerprint, record.status.value, record.request_body, record.api, record.model)
