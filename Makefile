@@ -42,9 +42,8 @@ packages: $(READY) ## both distributions, as they are released, in build/package
 	$(BIN)/uv build --quiet --out-dir build/packages .
 	$(BIN)/twine check --strict build/packages/*.whl build/packages/*.tar.gz
 
-# warn: some examples show answers without usage, which are always inconclusive
 gate: $(READY) ## compare the cost of the examples' LLM calls with the committed llm-costs.json
-	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate --llm-gate-inconclusive=warn $(ARGS)
+	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate $(ARGS)
 
 bench: $(READY) ## measure what metering, the plugin, a metered suite and the ledgers add
 	$(BIN)/python benchmarks/ratios.py $(ARGS)
