@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
+from threading import RLock
 
 import httpx
 import httpx2
@@ -14,6 +17,17 @@ TIMEOUT = 0.3
 
 # made before any fork: another thread may have one of OpenSSL's locks at that moment
 _TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _renew_locks():
+    """Before Python 3.12 a cached property has a lock, which another thread may have had when a child was forked."""
+    for owner in (openai.OpenAI, openai.AsyncOpenAI, openai.resources.Chat, openai.resources.AsyncChat):
+        for each in vars(owner).values():
+            if isinstance(each, cached_property) and hasattr(each, "lock"):
+                each.lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2, "openai": httpx}
 
