@@ -133,7 +133,8 @@ class Enforcer:
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; return the refusal if it may not be made."""
-        self.worker.start()
+        if not self.worker.runs:
+            self.worker.start()
         try:
             worst = self._worst(call)
             answer = self.budget.admit(call.series.backend, None if worst is None else pico_up(worst.cost))

@@ -19,7 +19,7 @@ from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.budgets.tag_limits import schedules
-from llmmetrics.core import call_log, record
+from llmmetrics.core import call_log, record, spending
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
@@ -31,7 +31,6 @@ from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
-from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.core.trial import Trial
 from llmmetrics.errors import BudgetExceeded, ConfigError
@@ -46,7 +45,7 @@ from llmmetrics.settings.loading import joined, load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
-from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.system.clock import Clock, SystemClock, seconds_of
 from llmmetrics.wire.later import AnswerState
 from llmmetrics.wire.usage import Usage
 
@@ -74,6 +73,7 @@ class Engine:
         self.settings = Settings() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
+        self._seconds = seconds_of(self.clock)
         telemetry = self.settings.telemetry
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
@@ -155,7 +155,7 @@ class Engine:
             if series.injects:
                 call.edits = True
             series.begin()
-            if context is not NOTHING or self._gate.required or any_open():
+            if context is not NOTHING or self._gate.required or spending.process_wide or spending.open_in:
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -243,8 +243,9 @@ class Engine:
         """Count tokens and a cost (attodollars) by the tags of a call."""
         at = None
         if self.enforcer is not None:
-            self.enforcer.worker.start()
-            at = self.clock.now()
+            if not self.enforcer.worker.runs:
+                self.enforcer.worker.start()
+            at = self._seconds()
         self._tagged.add((tags, backend, usage, cost, at))
 
     def give_back(self, request: UnknownRequest) -> None:
@@ -285,12 +286,14 @@ class Engine:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
-        if call.attributed:
-            self._to_context(call, outcome, cost, duration, exception)
-        if call.retry:
-            self.families["retries"].labels(series.backend).inc()
+        if call.tags:
+            self.tag(call.tags, series.backend, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         state = self._series.health[series.backend]
-        if not (outcome.plain and state.calm and call.first_chunk_at is None):
+        if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(
@@ -306,29 +309,17 @@ class Engine:
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
-    def _to_context(
-        self, call: Call, outcome: Outcome, cost: int | None, duration: float, exception: BaseException | None
-    ) -> None:
-        """Count a finished call for the code around it: its runs, its tags, its try."""
-        usage = outcome.usage
-        call.tokens = usage.total if usage else 0
-        if call.tags:
-            self.tag(call.tags, call.series.backend, usage, cost)
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
-
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
-        call.attributed = True
-        if context.tags:
-            call.all_tags, call.tags = context.tags, self._tagged.of(context.tags)
-        if self.explains_tags and len(call.tags) < len(context.tags):
-            for key in self._tagged.ignored(context.tags):
-                self.say(*call_log.ignored_tag(key))
-        if runs := self._gate.of(context, call.tags):
-            call.runs = runs
-        if runs or self._gate.required:
-            call.gated, call.holds = True, []
+        if tags := context.tags:
+            call.all_tags, call.tags = tags, self._tagged.of(tags)
+            if len(call.tags) < len(tags) and self.explains_tags:
+                for key in self._tagged.ignored(tags):
+                    self.say(*call_log.ignored_tag(key))
+        if context.runs or self._gate.always or spending.process_wide or spending.open_in:
+            call.runs = self._gate.of(context, call.tags)
+            if call.runs or self._gate.required:
+                call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from threading import RLock
 from typing import Self
 
@@ -21,8 +20,9 @@ from llmmetrics.wire.usage import Usage
 _Sums = Mapping[tuple[str, str, str], int]
 """By key, label and backend."""
 
-TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, datetime | None]
-"""A finished call: tags, backend, usage, attodollars if a price is known, and when it ended if a ledger adds it up."""
+TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, float | None]
+"""A finished call: tags, backend, usage, attodollars if a price is known; the second since 1970 in which it ended, if a
+ledger adds it up."""
 
 MOST_LOGGED = 10
 """Keys that are logged because the settings do not count them, at most: keys may come from data."""
