@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet, proxy
@@ -73,12 +73,12 @@ class Engine:
         self.settings = Settings() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
-        self._seconds = seconds_of(self.clock)
         telemetry = self.settings.telemetry
         self.families: Families = families_in(
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
         self._tagged = TaggedSeries(self.settings.attribution, self.families)
+        self.tag = self._tagged.add
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -120,8 +120,10 @@ class Engine:
     def fund(self, enforcer: Enforcer | None) -> None:
         """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
-        if enforcer is not None:
-            self._tagged.goes_to(enforcer.budget.tag_sums)
+        if enforcer is None:
+            self._tagged.stays()
+        else:
+            self._tagged.goes_to(enforcer.budget.tag_sums, enforcer.worker, seconds_of(self.clock))
             enforcer.budget.schedule_of = schedules(self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
@@ -179,8 +181,9 @@ class Engine:
 
     def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        refusal = self._admit(call)
-        return refusal if call.trial is None else _noted(call.trial, refusal)
+        if call.trial is None:
+            return self._admit(call)
+        return _noted(call.trial, self._admit(call))
 
     async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
@@ -238,15 +241,6 @@ class Engine:
     def uploaded(self, upload: Upload) -> None:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
-
-    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
-        """Count tokens and a cost (attodollars) by the tags of a call."""
-        at = None
-        if self.enforcer is not None:
-            if not self.enforcer.worker.runs:
-                self.enforcer.worker.start()
-            at = self._seconds()
-        self._tagged.add((tags, backend, usage, cost, at))
 
     def give_back(self, request: UnknownRequest) -> None:
         """Tell the budget that a request is over, of which nothing is booked."""
@@ -312,8 +306,12 @@ class Engine:
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
         if tags := context.tags:
-            call.all_tags, call.tags = tags, self._tagged.of(tags)
-            if len(call.tags) < len(tags) and self.explains_tags:
+            meter, counted = tags.counted
+            if meter is not self._tagged:
+                counted = self._tagged.of(tags)
+                tags.counted = self._tagged, counted
+            call.all_tags, call.tags = tags, counted
+            if len(counted) < len(tags) and self.explains_tags:
                 for key in self._tagged.ignored(tags):
                     self.say(*call_log.ignored_tag(key))
         if context.runs or self._gate.always or spending.process_wide or spending.open_in:

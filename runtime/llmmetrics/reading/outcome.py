@@ -115,7 +115,7 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
     if buffer.trimmed:
         body = _long_object(format, buffer)
-    elif (chunks := buffer.chunks) and chunks[0].startswith(b"{"):
+    elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
         body = parse(chunks[0] if len(chunks) == 1 else b"".join(chunks))
     else:
         return None
