@@ -21,7 +21,7 @@ demo: $(DEMO)/ready ## simulated providers, real traffic, the metrics on http://
 
 # worksteal: a module, with the servers that it starts, stays on one worker while the other workers have work
 test: $(READY) ## the whole test suite, in parallel, with coverage
-	$(BIN)/python -m pytest -n auto --dist worksteal -rs --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 smoke: $(READY) ## the wheels, with the oldest and the newest allowed dependencies, on the Pythons of this machine
 	$(BIN)/python tests/smoke.py
@@ -42,9 +42,8 @@ packages: $(READY) ## both distributions, as they are released, in build/package
 	$(BIN)/uv build --quiet --out-dir build/packages .
 	$(BIN)/twine check --strict build/packages/*.whl build/packages/*.tar.gz
 
-# warn: some examples show answers without usage, which are always inconclusive
 gate: $(READY) ## compare the cost of the examples' LLM calls with the committed llm-costs.json
-	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate --llm-gate-inconclusive=warn $(ARGS)
+	$(BIN)/python -m pytest docs/examples -q -p no:cacheprovider --llm-gate $(ARGS)
 
 bench: $(READY) ## measure what metering, the plugin, a metered suite and the ledgers add
 	$(BIN)/python benchmarks/ratios.py $(ARGS)

@@ -2,6 +2,9 @@
 
 Neither should grow: a ledger keeps sums, not calls. Owners change, as short-lived processes do. All calls are in one
 quarter of an hour: each further quarter adds one row.
+
+The last tenth is made in turns with the first tenth of a new ledger, in blocks, and the CPU time of this process and
+of the server counts: other programs on the machine slow both down alike.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 from ledgers import LEASE, LIMIT, NOW, UPTIME, ready, redis_server
@@ -24,35 +26,60 @@ DAY = WindowSchedule(ResetPeriod.DAILY)
 TENTHS = 10
 A_LIFE = 1000
 """Calls of one owner."""
+BLOCK = 200
+"""Calls after which the other ledger has its turn."""
+
+Seconds = Callable[[], float]
 
 
-def spend(ledger: Ledger, calls: int, kept: Callable[[], float]) -> list[tuple[float, float]]:
-    """Make the calls within a quarter of an hour; return what a call takes and what is kept, tenth by tenth."""
-    numbers, tenths = count(), []
-    pause = timedelta(minutes=14) / calls
-    for _ in range(TENTHS):
-        start = time.perf_counter()
-        for _ in range(calls // TENTHS):
-            n = next(numbers)
-            at = NOW + n * pause
+class Spender:
+    """Makes calls on a ledger, one after the other."""
+
+    def __init__(self, ledger: Ledger, calls: int, seconds: Seconds) -> None:
+        self._ledger = ledger
+        self._pause = timedelta(minutes=14) / calls
+        self._seconds = seconds
+        self._made = 0
+
+    def spend(self, calls: int) -> float:
+        """Make so many calls; return the seconds that they took."""
+        ledger, start = self._ledger, self._seconds()
+        for n in range(self._made, self._made + calls):
+            at = NOW + n * self._pause
             call, window = CallId(f"owner{n // A_LIFE}", n % A_LIFE), DAY.window(at)
             ledger.reserve("backend", window, 10, LIMIT, call, at, UPTIME, LEASE)
             ledger.settle("backend", call, 7, Basis.KNOWN, at, window)
             if n % A_LIFE == A_LIFE - 1:
                 ledger.retire("backend", call.owner)
-        tenths.append(((time.perf_counter() - start) / (calls // TENTHS) * 1e6, kept()))
-    return tenths
+        self._made += calls
+        return self._seconds() - start
 
 
-def show(name: str, unit: str, tenths: list[tuple[float, float]]) -> None:
-    (time_first, kept_first), (time_last, kept_last) = tenths[0], tenths[-1]
-    print(f"{name:8} us a call: first tenth {time_first:.1f}, last {time_last:.1f} ({time_last / time_first:.2f} x)")
-    print(f"{name:8} {unit}: first tenth {kept_first:.1f}, last {kept_last:.1f} ({kept_last / kept_first:.2f} x)")
+def compare(name: str, old: Spender, new: Spender, calls: int, kept: Callable[[], float]) -> None:
+    """Show the first and the last tenth. `kept` returns KiB of the old one."""
+    a_tenth = calls // TENTHS
+    old.spend(a_tenth)
+    kept_first = kept()
+    old.spend(calls - 2 * a_tenth)
+    # pairs of blocks, first of the new one, then of the old one
+    first, last = (
+        sum(each) / a_tenth * 1e6
+        for each in zip(*((new.spend(BLOCK), old.spend(BLOCK)) for _ in range(a_tenth // BLOCK)), strict=True)
+    )
+    kept_last = kept()
+    print(f"{name:8} us of CPU a call: first tenth {first:.1f}, last {last:.1f} ({last / first:.2f} x)")
+    print(f"{name:8} KiB: first tenth {kept_first:.1f}, last {kept_last:.1f} ({kept_last / kept_first:.2f} x)")
 
 
-def kept(client: Redis) -> float:
-    """Return the KiB of every key."""
-    return sum(client.memory_usage(key, samples=0) for key in client.scan_iter()) / 1024
+def size(client: Redis, namespace: str) -> float:
+    """Return the KiB of every key of a namespace."""
+    return sum(client.memory_usage(key, samples=0) for key in client.scan_iter(f"*{namespace}*")) / 1024
+
+
+def cpu(client: Redis) -> float:
+    """Return the seconds of CPU of this process and of the server."""
+    used = client.info("cpu")
+    return time.process_time() + used["used_cpu_user"] + used["used_cpu_sys"]
 
 
 def main() -> None:
@@ -60,18 +87,22 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200_000)
     calls = parser.parse_args().calls
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "ledger.db"
-        ledger = open_ledger(f"sqlite:///{path}", namespace="bench")
-        files = (path, path.with_name(f"{path.name}-wal"))
-        show("sqlite", "KiB", spend(ledger, calls, lambda: sum(each.stat().st_size for each in files) / 1024))
+        paths = [Path(directory) / f"{name}.db" for name in ("old", "new")]
+        spenders = [
+            Spender(open_ledger(f"sqlite:///{path}", namespace="bench"), calls, time.process_time) for path in paths
+        ]
+        files = (paths[0], paths[0].with_name(f"{paths[0].name}-wal"))
+        compare("sqlite", *spenders, calls, lambda: sum(each.stat().st_size for each in files) / 1024)
         with redis_server(directory) as url:
             if url is None:
                 print("redis: not measured, no redis-server is installed: apt install redis-server")
                 return
             client = Redis.from_url(url)
             ready(client)
-            ledger = open_ledger(url, namespace="bench")
-            show("redis", "KiB", spend(ledger, calls, lambda: kept(client)))
+            spenders = [
+                Spender(open_ledger(url, namespace=name), calls, lambda: cpu(client)) for name in ("old", "new")
+            ]
+            compare("redis", *spenders, calls, lambda: size(client, "old"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import shutil
 import socket
 import sqlite3
@@ -35,24 +36,31 @@ UPTIME = 1000.0
 LIMIT = 10**15
 PROCESSES = 4
 
-_ids = count()
+Act = Callable[[], object]
 
 
-def pair(ledger: Ledger, amount: int, id: str) -> None:
-    """Reserve and settle one call: reserve its possible cost (0 in mode `documented`), book its actual cost."""
-    call = CallId("bench", int(id))
-    ledger.reserve("backend", WINDOW, amount, LIMIT, call, NOW, UPTIME, LEASE)
-    ledger.settle("backend", call, 7, Basis.KNOWN, NOW, WINDOW)
+def pairs(ledger: Ledger, key: str, amount: int) -> Act:
+    """Make what reserves and settles one call: reserve its possible cost (0 in mode `documented`), book its actual one.
+
+    As in a program, the calls are of one owner, whose numbers have no gap, and all calls of a limit are in one mode.
+    """
+    owner, numbers = f"{os.getpid()}", count()
+
+    def act() -> None:
+        call = CallId(owner, next(numbers))
+        ledger.reserve(key, WINDOW, amount, LIMIT, call, NOW, UPTIME, LEASE)
+        ledger.settle(key, call, 7, Basis.KNOWN, NOW, WINDOW)
+
+    return act
 
 
-def blocks(act: Callable[[str], object], rounds: int, calls: int) -> list[float]:
+def blocks(act: Act, rounds: int, calls: int) -> list[float]:
     """Return the microseconds of one call, block by block, without the first block."""
     times = []
     for _ in range(rounds + 1):
-        ids = [f"{next(_ids)}" for _ in range(calls)]
         start = time.perf_counter()
-        for id in ids:
-            act(id)
+        for _ in range(calls):
+            act()
         times.append((time.perf_counter() - start) / calls * 1e6)
     return times[1:]
 
@@ -63,15 +71,15 @@ def show(name: str, times: list[float], target: str = "") -> float:
     return middle
 
 
-def strict(ledger: Ledger) -> Callable[[str], object]:
-    return lambda each: pair(ledger, 10, each)
+def strict(ledger: Ledger) -> Act:
+    return pairs(ledger, "strict", 10)
 
 
-def documented(ledger: Ledger) -> Callable[[str], object]:
-    return lambda each: pair(ledger, 0, each)
+def documented(ledger: Ledger) -> Act:
+    return pairs(ledger, "documented", 0)
 
 
-def in_turns(rounds: int, calls: int, **acts: Callable[[str], object]) -> dict[str, list[float]]:
+def in_turns(rounds: int, calls: int, **acts: Act) -> dict[str, list[float]]:
     """Measure several acts, a block of each in every round."""
     times: dict[str, list[float]] = {name: [] for name in acts}
     for _ in range(rounds):
@@ -86,7 +94,7 @@ def ratio(name: str, ours: list[float], other: list[float], most: float) -> None
     print(f"{name:44} {times:9.2f}{'':18}at most {most}")
 
 
-def raw_sqlite(path: Path, durability: str) -> Callable[[str], object]:
+def raw_sqlite(path: Path, durability: str) -> Act:
     """Make the least that reserves and settles in an SQLite file: two transactions, a sum of what is reserved."""
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = wal")
@@ -95,15 +103,18 @@ def raw_sqlite(path: Path, durability: str) -> Callable[[str], object]:
     db.execute("CREATE TABLE held (id INTEGER PRIMARY KEY, amount INTEGER)")
     db.execute("INSERT INTO sums VALUES ('backend', 0, 0)")
 
-    def act(id: str) -> None:
+    numbers = count()
+
+    def act() -> None:
+        id = next(numbers)
         db.execute("BEGIN IMMEDIATE")
         spent, reserved = db.execute("SELECT spent, reserved FROM sums WHERE name = 'backend'").fetchone()
         if spent + reserved + 10 <= LIMIT:
-            db.execute("INSERT INTO held VALUES (?, 10)", (int(id),))
+            db.execute("INSERT INTO held VALUES (?, 10)", (id,))
             db.execute("UPDATE sums SET reserved = reserved + 10 WHERE name = 'backend'")
         db.execute("COMMIT")
         db.execute("BEGIN IMMEDIATE")
-        (amount,) = db.execute("DELETE FROM held WHERE id = ? RETURNING amount", (int(id),)).fetchone()
+        (amount,) = db.execute("DELETE FROM held WHERE id = ? RETURNING amount", (id,)).fetchone()
         db.execute("UPDATE sums SET spent = spent + 7, reserved = reserved - ? WHERE name = 'backend'", (amount,))
         db.execute("COMMIT")
 
@@ -128,7 +139,7 @@ def crowded(name: str, url: str, rounds: int, calls: int) -> None:
     """Compare a ledger that has many open reservations with one that has none."""
     empty, full = (open_ledger(url, namespace=f"bench-{n}") for n in (0, OPEN))
     for n in range(OPEN):
-        full.reserve("backend", WINDOW, 1, LIMIT, CallId("open", n), NOW, UPTIME, 10**6)
+        full.reserve("strict", WINDOW, 1, LIMIT, CallId("open", n), NOW, UPTIME, 10**6)
     times = in_turns(rounds, calls, empty=strict(empty), full=strict(full))
     show(f"{name}, {OPEN} open reservations, strict", times["full"])
     ratio(f"{name}, {OPEN} open / none", times["full"], times["empty"], 1.2)
@@ -137,14 +148,13 @@ def crowded(name: str, url: str, rounds: int, calls: int) -> None:
 def waits(url: str, calls: int, start: object, queue: object) -> None:
     """Return the longest call of one process, in milliseconds."""
     ledger = open_ledger(url, namespace="bench")
-    first = multiprocessing.current_process().pid or 0
-    first *= 10**6
-    pair(ledger, 10, str(first))
+    act = strict(ledger)
+    act()
     start.wait()
     longest = 0.0
-    for n in range(calls):
+    for _ in range(calls):
         begun = time.perf_counter()
-        pair(ledger, 10, str(first + n + 1))
+        act()
         longest = max(longest, time.perf_counter() - begun)
     queue.put(longest * 1000)
 
@@ -194,7 +204,7 @@ def compare(url: str, rounds: int, calls: int) -> None:
     ledger = open_ledger(url, namespace="bench")
     bare = client.register_script("return 1")
 
-    def twice(_: str) -> None:
+    def twice() -> None:
         bare()
         bare()
 

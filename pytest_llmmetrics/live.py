@@ -18,6 +18,7 @@ from llmmetrics.testing.prices import ATTO, PriceBook
 from pytest_llmmetrics.bill.baseline import Baseline
 from pytest_llmmetrics.bill.documents import DocumentError, read
 from pytest_llmmetrics.bill.figures import figures
+from pytest_llmmetrics.bill.options import price_file
 
 NAME = "llmmetrics-max-usd"
 _LEDGER = "llm_max_usd_ledger"
@@ -28,13 +29,13 @@ def start(config: pytest.Config, usd: str) -> None:
     config.pluginmanager.register(Cap(config, usd), NAME)
 
 
-def forecasts(path: Path) -> Mapping[str, Decimal]:
+def forecasts(path: Path, prices: str | None) -> Mapping[str, Decimal]:
     """Return what each test of a baseline costs, in USD; nothing without a baseline that can be read."""
     try:
         baseline = read(Baseline, path)
     except DocumentError:
         return {}
-    book = PriceBook()
+    book = PriceBook(price_file=prices)
     price_of = lambda row: book.price(row.backend, row.model, row.answered or None, row.tier or None)  # noqa: E731
     costs = {test: figures(rows, price_of).cost for test, rows in baseline.by_test().items()}
     return {test: Decimal(cost.total) / ATTO for test, cost in costs.items()}
@@ -49,9 +50,10 @@ class Cap:
         worker: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.ledger = worker.get(_LEDGER) or self._new_ledger()
         baseline = config.getoption("llm_baseline_file", None) or config.getini("llm_baseline_file")
-        self._forecasts = forecasts(config.rootpath / baseline)
+        prices = price_file(config)
         try:
-            self._run = self._stack.enter_context(capped(usd, self.ledger, "--llm-max-usd"))
+            self._forecasts = forecasts(config.rootpath / baseline, prices)
+            self._run = self._stack.enter_context(capped(usd, self.ledger, "--llm-max-usd", prices))
         except ConfigError as exc:
             self._stack.close()
             raise pytest.UsageError(str(exc)) from None

@@ -1,41 +1,46 @@
 """Denies connections to LLM hosts, with a message that says how to simulate one.
 
-An audit hook sees the connections of every HTTP library, under uvloop too, and no request that a mock answers.
+The connections of every HTTP library are seen, under uvloop too, and no request that a mock answers.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llmmetrics.testing.harness import audited_uvloop, is_llm_host
-
-_EVENTS = ("socket.getaddrinfo", "socket.connect")
-
-_hooked = False
-_attempts: list[str] | None = None
-"""The LLM hosts that were contacted while connections are denied; None while they are allowed."""
+from llmmetrics.testing.harness import is_llm_host, watch_connections
 
 
 class LlmNetworkError(AssertionError):
     """A test that must not contact an LLM host opened a connection to one."""
 
 
+class _Denier:
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+        """The LLM hosts that were contacted."""
+
+    def looked_up(self, host: Any) -> None:
+        if isinstance(host, bytes):
+            host = host.decode("ascii", "replace")
+        if isinstance(host, str) and is_llm_host(host):
+            self.tried.append(host)
+            raise LlmNetworkError(sentence(host))
+
+    def connected(self, address: Any) -> None:
+        self.looked_up(address[0] if isinstance(address, tuple) and address else address)
+
+
 @contextmanager
 def denied() -> Iterator[list[str]]:
     """Deny every connection to an LLM host inside the block; yield the hosts that were contacted."""
-    global _attempts, _hooked  # noqa: PLW0603 - a process's audit hook cannot be removed
-    if not _hooked:
-        _hooked = True
-        sys.addaudithook(_hook)
-    before, _attempts = _attempts, []
+    denier = _Denier()
+    end = watch_connections(denier)
     try:
-        with audited_uvloop():
-            yield _attempts
+        yield denier.tried
     finally:
-        _attempts = before
+        end()
 
 
 def sentence(host: str) -> str:
@@ -45,15 +50,3 @@ def sentence(host: str) -> str:
         "llm_provider, replay it with @pytest.mark.llm_cassette, or run this test with --llm-network=allow and "
         "without a simulating fixture"
     )
-
-
-def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if _attempts is None or event not in _EVENTS:
-        return
-    address = args[1] if event == "socket.connect" else args[0]
-    host = address[0] if isinstance(address, tuple) and address else address
-    if isinstance(host, bytes):
-        host = host.decode("ascii", "replace")
-    if isinstance(host, str) and is_llm_host(host):
-        _attempts.append(host)
-        raise LlmNetworkError(sentence(host))

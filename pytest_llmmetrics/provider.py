@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,9 +20,9 @@ import pytest_httpx2
 import respx
 from respx.models import AllMockedAssertionError
 
-from llmmetrics.testing import Answer, Reply, Request, serve
-from llmmetrics.testing.harness import Script, is_llm_request
-from pytest_llmmetrics.stand_ins.messages import Onlooker, Watched
+from llmmetrics.testing import Answer, CannotExpressError, Reply, Request, serve
+from llmmetrics.testing.harness import Script, is_here, is_llm_request
+from pytest_llmmetrics.stand_ins.messages import SOCKET_OF_AIOHTTP, Onlooker, Passed, Watched, is_handshake
 from pytest_llmmetrics.stand_ins.scripted import finding
 from pytest_llmmetrics.stand_ins.standing import standing_in
 
@@ -37,7 +38,7 @@ def answering(script: Script) -> Iterator[None]:
     Other requests pass.
     """
     with ExitStack() as stack:
-        stack.enter_context(standing_in(_looked_at(script), _is_llm_place, finding(script.answer)))
+        stack.enter_context(standing_in(_looked_at(script), _is_llm_place, finding(script)))
         for core in CORES:
             router = respx.MockRouter(using=core, assert_all_called=False)
             router.route().mock(side_effect=_answerer(script, router, import_module(core)))
@@ -45,8 +46,12 @@ def answering(script: Script) -> Iterator[None]:
         yield
 
 
-def _looked_at(script: Script) -> Callable[[Request], Reply | Watched]:
-    def answer(request: Request) -> Reply | Watched:
+def _looked_at(script: Script) -> Callable[[Request], Reply | Watched | Passed]:
+    def answer(request: Request) -> Reply | Watched | Passed:
+        if is_handshake(request):
+            if is_here(urlsplit(f"//{request.host}").hostname or ""):
+                return Passed(lambda _: None)
+            raise CannotExpressError(script.note(f"{request.host}{request.path}: {SOCKET_OF_AIOHTTP}"))
         look = script.look if isinstance(script, LlmProvider) else None
         if look is None:
             return script.answer(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -43,6 +44,17 @@ def _inner_sessions() -> Iterator[None]:
         # this session leaves bytecode of the libraries and of ours; of a test's own file, the next would be taken for it
         patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the reasons of skips, each once: what this machine lacks, and how to get it."""
+    # path, line and reason
+    places = [report.longrepr for report in terminalreporter.getreports("skipped")]
+    reasons = Counter(str(place[2]).removeprefix("Skipped: ") for place in places if place)
+    if reasons:
+        terminalreporter.section("skipped tests by reason")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count:5} {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -93,11 +93,6 @@ def by_test(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def plain(rows: Iterable[Row]) -> list[Row]:
-    """Return rows as a baseline has them, without cost."""
-    return [Row(**{name: getattr(row, name) for name in Row.model_fields}) for row in added(rows)]
-
-
 def is_old(rows: Iterable[Row]) -> bool:
     """Tell whether these rows have no asked side, because an older version has written them."""
     return any(row.calls and row.asked is None for row in rows)
@@ -105,7 +100,7 @@ def is_old(rows: Iterable[Row]) -> bool:
 
 def same(before: Iterable[Row], after: Iterable[Row]) -> bool:
     """Tell whether rows are equal, in what both sides know."""
-    was, now = plain(before), plain(after)
+    was, now = added(before), added(after)
     if is_old(was):
         unknown = {"asked": None, "stale": 0, "scripted": 0}
         was, now = ([row.model_copy(update=unknown) for row in side] for side in (was, now))
@@ -129,7 +124,7 @@ def amended(
     changes = Changes([], [], [], [])
     other = old.estimator != header.estimator
     for test in sorted(passed):
-        now = plain(measured.get(test, ()))
+        now = added(measured.get(test, ()))
         if test not in rows:
             if now and "create" in acts:
                 rows[test] = now
@@ -137,7 +132,7 @@ def amended(
         elif {"create", "fix"} & set(acts) and is_old(rows[test]) > is_old(now) and same(rows[test], now):
             rows[test] = now
             changes.upgraded.append(test)
-        elif "fix" in acts and (now != plain(rows[test]) or (other and any(row.estimated or row.asked for row in now))):
+        elif "fix" in acts and (now != added(rows[test]) or (other and any(row.estimated or row.asked for row in now))):
             rows[test] = now
             changes.fixed.append(test)
     if "trim" in acts:

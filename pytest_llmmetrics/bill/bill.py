@@ -42,6 +42,9 @@ class Bill:
     ) -> None:
         self.options = options
         self.root = root
+        path = options.baseline
+        self.name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        """The baseline as messages name it: without directories that only this machine has."""
         self.book = book
         self.measured = measured
         self.crashed = crashed
@@ -102,18 +105,17 @@ class Bill:
             called = any(one.rows for one in self.measured)
             if "create" in self.options.acts or not (called or self.options.acts):
                 return Baseline()
-            raise DocumentError(f"there is no {path.name}: write it with --llm-baseline=create, and commit it")
-        return read(Baseline, path)
+            raise DocumentError(f"there is no {self.name}: write it with --llm-baseline=create, and commit it")
+        return read(Baseline, path, self.name)
 
     def _base(self, reasons: list[Reason]) -> Baseline | None:
-        path = self.options.baseline
         try:
-            base = history.baseline_at(self.root, self.merge_base, path)
+            base = history.baseline_at(self.root, self.merge_base, self.options.baseline)
         except DocumentError as exc:
             reasons.append(Reason(what=str(exc)))
             return None
         if base is None:
-            self.notices.append(f"there is no {path.name} at the merge base with {self.options.gate_base}")
+            self.notices.append(f"there is no {self.name} at the merge base with {self.options.gate_base}")
         return base
 
     def _report(self, agreed: Baseline, base: Baseline | None, reasons: list[Reason]) -> Report:
@@ -174,7 +176,7 @@ class Bill:
             header=header,
         )
         try:
-            check_rows(new.rows, self.options.baseline.name)
+            check_rows(new.rows, self.name)
             if any(self.changes) or not self.options.baseline.exists():
                 write(self.options.baseline, new.text())
             if not any(self.changes):
@@ -249,11 +251,11 @@ class Bill:
         if self.report is not None and self._has_results:
             yield from summary.of_report(self.report, self.options.top)
         if self.changes is not None:
-            yield from summary.of_baseline(self.changes, self.options.baseline.name, self.unchanged)
+            yield from summary.of_baseline(self.changes, self.name, self.unchanged)
         if self.options.twice:
             yield from summary.of_changing([one.changing for one in self.measured])
         if self.verdict is not None:
-            yield from summary.of_verdict(self.verdict, self.options.baseline.name)
+            yield from summary.of_verdict(self.verdict, self.name)
             if os.environ.get("GITHUB_ACTIONS"):
                 from pytest_llmmetrics.bill.rendering import github
 

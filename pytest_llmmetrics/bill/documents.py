@@ -77,14 +77,15 @@ def foreign(test: str) -> bool:
     return bool(re.match(r"/|\.\./|[A-Za-z]:[\\/]|\\\\|[^:\[]*\\", test))
 
 
-def read(kind: type[D], path: Path) -> D:
-    """Read a document from a file. Raises `DocumentError`."""
+def read(kind: type[D], path: Path, name: str = "") -> D:
+    """Read a document from a file. Raises `DocumentError`, whose message starts with `name`, or the path."""
+    name = name or str(path)
     try:
         text = path.read_text("utf8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise DocumentError(f"{path} cannot be read: {reason}") from None
-    return parsed(kind, text, path.name)
+        raise DocumentError(f"{name} cannot be read: {reason}") from None
+    return parsed(kind, text, name)
 
 
 def write(path: Path, text: str) -> None:

@@ -6,15 +6,15 @@ A test's calls are those that begin while its own code runs, on any thread, as i
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from llmmetrics import Meter, Run, spending
+from llmmetrics import Meter, spending
 from llmmetrics.testing import CallRecord, observe
 from llmmetrics.testing.harness import Unpriced, metering, meters
 from llmmetrics.testing.prices import Price, PriceBook
@@ -121,10 +121,13 @@ class Limits:
         return self._book.price(row.backend, row.model, row.answered or None, row.tier or None)
 
 
-def _refusing(allowance: Allowance) -> AbstractContextManager[Run]:
+@contextmanager
+def _refusing(allowance: Allowance) -> Iterator[None]:
     """Refuse calls that come after a limit was reached. A run's calls are attempts on the wire."""
     calls = allowance.calls if allowance.attempts is None else allowance.attempts
-    return spending(allowance.usd, calls=calls, tokens=allowance.tokens, mode="documented", scope="process")
+    with spending(allowance.usd, calls=calls, tokens=allowance.tokens, mode="documented", scope="process") as run:
+        run.name = "@pytest.mark.llm_limit"
+        yield
 
 
 def _message(excess: Iterable[str], spent: Figures) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from llmmetrics.testing import prices
 from pytest_llmmetrics.bill.asking.side import AskedSide, total
-from pytest_llmmetrics.bill.rows import Repeat, Row
+from pytest_llmmetrics.bill.rows import Repeat, Row, joined
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -103,8 +103,8 @@ def _asked_cost(row: Row, price_of: PriceOf) -> Cost:
     """Return the cost of what a row asks for; the completion is the answered one."""
     if row.asked is None or not row.asked.prompt:
         return Cost()
-    answered = sum(prices.usage(part).completion for part in (row.tokens, row.billed, row.estimated))
-    cost = prices.cost(price_of(asked_price(row)), {"input": row.asked.prompt, "output": answered})
+    answered = prices.usage(joined((row.tokens, row.billed, row.estimated)))
+    cost = prices.cost(price_of(asked_price(row)), {"input": row.asked.prompt, "output": answered.completion})
     return Cost(unknown=1) if cost is None else Cost(estimated=cost)
 
 
@@ -112,18 +112,19 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
     """Sum these rows."""
     every = list(rows)
     whole = all(row.asked is not None for row in every if row.calls)
-    usages = [prices.usage(buckets) for row in every for buckets in row.used]
+    used = prices.usage(joined(buckets for row in every for buckets in row.used))
+    estimated = prices.usage(joined(row.estimated for row in every))
     return Figures(
         calls=sum(row.calls for row in every),
         attempts=sum(row.attempts for row in every),
         errors=sum(n for row in every for n in row.errors.values()),
         unread=sum(row.unread for row in every),
-        prompt=sum(each.prompt for each in usages),
-        completion=sum(each.completion for each in usages),
-        cached=sum(each.cache_read for each in usages),
-        estimated_tokens=sum(prices.usage(row.estimated).total for row in every),
+        prompt=used.prompt,
+        completion=used.completion,
+        cached=used.cache_read,
+        estimated_tokens=estimated.total,
         cost=sum((cost_of(row, price_of(row)) for row in every), Cost()),
-        estimated_prompt=sum(prices.usage(row.estimated).prompt for row in every),
+        estimated_prompt=estimated.prompt,
         stale=sum(row.stale for row in every),
         scripted=sum(row.scripted for row in every),
         asked=total(row.asked for row in every) if whole else None,
@@ -133,12 +134,8 @@ def figures(rows: Iterable[Row], price_of: PriceOf) -> Figures:
 
 def kinds(rows: Iterable[Row]) -> dict[str, int]:
     """Sum tokens by bucket, over all kinds of prices."""
-    total: dict[str, int] = {}
-    for row in rows:
-        for buckets in row.used:
-            for name, n in prices.usage(buckets).buckets.items():
-                total[name] = total.get(name, 0) + n
-    return dict(sorted(total.items()))
+    total = prices.usage(joined(buckets for row in rows for buckets in row.used))
+    return dict(sorted(total.buckets.items()))
 
 
 def median(runs: Sequence[Sequence[Row]], price_of: PriceOf, passed: int) -> tuple[int, Repeat]:

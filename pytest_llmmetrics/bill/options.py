@@ -65,7 +65,7 @@ _VALUES = (
         "llm_gate_inconclusive",
         "MODE",
         "block",
-        "the gate's strongest reaction if it cannot compare, such as for a model without a known price",
+        "the gate's strongest reaction if it cannot compare, such as without a baseline",
     ),
 )
 
@@ -94,9 +94,10 @@ _JUDGES = ("--llm-gate",)
 _JUDGES_OR_WRITES = ("--llm-gate", "--llm-baseline")
 _METERS = ("--llm-metrics", "--llm-gate", "--llm-baseline", "--llm-report")
 _NEEDS = {
+    "--llm-twice": ("--llm-baseline",),
     "--llm-top": _METERS,
     "--llm-baseline-file": _JUDGES_OR_WRITES,
-    "--llm-prices": _METERS,
+    "--llm-prices": (*_METERS, "--llm-max-usd"),
     "--llm-gate-base": _JUDGES,
     "--llm-gate-mode": _JUDGES,
     "--llm-gate-accepted": _JUDGES,
@@ -150,7 +151,13 @@ def wanted(config: pytest.Config) -> bool:
 
 def given(config: pytest.Config) -> bool:
     """Tell whether the command line has an option that only works in a metered session."""
-    return any(config.getoption(_dest(option), None) is not None for option, *_ in (*_VALUES, *_LISTS))
+    return any(_is_given(config, option) for option, *_ in (*_FLAGS, *_VALUES, *_LISTS))
+
+
+def price_file(config: pytest.Config) -> str | None:
+    """Return the path of the session's price file, if it has one."""
+    name = config.getoption("llm_prices", None) or config.getini("llm_prices")
+    return str(config.rootpath / name) if name else None
 
 
 def read(config: pytest.Config) -> Options:
@@ -197,20 +204,22 @@ def read(config: pytest.Config) -> Options:
             ceilings,
         ),
         tuple(filter(None, map(str.strip, config.getini("llm_ignore")))),
-        str(config.rootpath / values["--llm-prices"]) if values["--llm-prices"] else "",
+        price_file(config) or "",
         config.getoption("llm_twice", default=False),
     )
 
 
 def _require_company(config: pytest.Config) -> None:
-    if config.getoption("llm_twice", default=False) and not config.getoption("llm_baseline", None):
-        raise pytest.UsageError("--llm-twice has no effect without --llm-baseline: add it, or remove --llm-twice")
     for option, needs in _NEEDS.items():
-        if config.getoption(_dest(option), None) is not None and not _any(config, needs):
+        if _is_given(config, option) and not _any(config, needs):
             hint = ". To limit one test, use @pytest.mark.llm_limit" if option == "--llm-limit" else ""
             raise pytest.UsageError(
                 f"{option} has no effect without {' or '.join(needs)}: add one, or remove {option}{hint}"
             )
+
+
+def _is_given(config: pytest.Config, option: str) -> bool:
+    return config.getoption(_dest(option), None) not in (None, False)
 
 
 def _any(config: pytest.Config, options: tuple[str, ...]) -> bool:

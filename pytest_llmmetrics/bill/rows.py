@@ -177,7 +177,8 @@ def added(rows: Iterable[Row]) -> list[Row]:
         for name in _BUCKETS:
             values[name] = dict(sorted(values[name].items()))
         names: dict[str, Any] = dict(zip(("test", "backend", "model", "answered", "tier"), key, strict=True))
-        merged.append(Row(**names, **values, asked=total(asked[key])))
+        # sums of valid rows are valid: a suite has thousands of them
+        merged.append(Row.model_construct(**names, **values, asked=total(asked[key])))
     return merged
 
 
@@ -233,7 +234,7 @@ def _rows_of_call(test: str, call: list[SeenAttempt], book: PriceBook, *, script
 def _charges(where: Mapping[str, Any], attempt: SeenAttempt, book: PriceBook) -> Iterable[Row]:
     if attempt.wire_usd is not None:
         # the answer has the cost of all parts together: their models do not matter
-        buckets = _joined(usage.buckets for _, usage in attempt.parts)
+        buckets = joined(usage.buckets for _, usage in attempt.parts)
         if buckets or attempt.wire_usd:
             yield Row(**where, wire_tokens=buckets, wire_usd=f"{attempt.wire_usd:f}")
         return
@@ -249,7 +250,8 @@ def _charges(where: Mapping[str, Any], attempt: SeenAttempt, book: PriceBook) ->
             yield Row(**here, **charged)
 
 
-def _joined(buckets: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def joined(buckets: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add buckets by name."""
     total: dict[str, int] = {}
     for each in buckets:
         for name, n in each.items():

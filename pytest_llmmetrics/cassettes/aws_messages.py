@@ -1,15 +1,13 @@
-"""Splits and joins the binary messages of AWS's event streams, which Bedrock streams in. Pure.
-
-A message is: its length, the length of its headers, a checksum of the two, the headers, the payload, a checksum.
-"""
+"""The messages of AWS's event streams, which Bedrock streams in: what a cassette scrubs and compares of them. Pure."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-from zlib import crc32
+from base64 import b64decode
+from typing import Any, NamedTuple
+
+from llmmetrics.testing.harness import aws_framed, aws_parts, aws_split
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
-_PRELUDE, _CHECK = 12, 4
 
 
 class AwsMessage(NamedTuple):
@@ -19,21 +17,19 @@ class AwsMessage(NamedTuple):
     payload: bytes
 
     def __bytes__(self) -> bytes:
-        size = _PRELUDE + len(self.headers) + len(self.payload) + _CHECK
-        prelude = size.to_bytes(4, "big") + len(self.headers).to_bytes(4, "big")
-        checked = prelude + crc32(prelude).to_bytes(4, "big") + self.headers + self.payload
-        return checked + crc32(checked).to_bytes(4, "big")
+        return aws_framed(self.headers, self.payload)
 
 
 def messages_of(body: bytes) -> list[AwsMessage] | None:
-    """Split a body into its messages; None if it is no event stream, or is cut."""
-    messages = []
-    while body:
-        size, inner = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
-        end = _PRELUDE + inner
-        is_whole = end + _CHECK <= size <= len(body)
-        if not is_whole or crc32(body[:8]).to_bytes(4, "big") != body[8:12]:
-            return None
-        messages.append(AwsMessage(body[_PRELUDE:end], body[end : size - _CHECK]))
-        body = body[size:]
-    return messages
+    """Split a body into its messages; None if it is no event stream, is cut or is damaged."""
+    pieces, _ = aws_split(body)
+    is_whole = sum(map(len, pieces)) == len(body)
+    return [AwsMessage(*aws_parts(each)) for each in pieces] if is_whole else None
+
+
+def inner_text(fields: Any) -> str | None:
+    """Return the text in the base64 of the field `bytes`, where Bedrock's `InvokeModel` has its JSON; None: no such."""
+    try:
+        return b64decode(fields["bytes"]).decode()
+    except (ValueError, KeyError, TypeError):
+        return None

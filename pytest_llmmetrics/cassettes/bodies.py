@@ -7,15 +7,14 @@ A document is what JSON gives, with `Nested` in the place of a text that is a do
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, messages_of
+from pytest_llmmetrics.cassettes.aws_messages import CONTENT_TYPE, inner_text, messages_of
 
 _BOUNDARY = "boundary"
 _BOUNDARY_OF = re.compile(r"boundary=\"?([^\";,\s]{1,200})")
@@ -144,17 +143,13 @@ def _aws_stream(body: bytes) -> Nested | None:
 
 
 def _payload(payload: bytes) -> Any:
-    """Return the document of a payload: Bedrock's `InvokeModel` has JSON in the base64 of its field `bytes`."""
+    """Return the document of a payload."""
     text = payload.decode("utf8", "surrogateescape")
     document = _json(text)
     if document is None:
         return text
     fields = document.document
-    if not isinstance(fields, dict) or not isinstance(fields.get("bytes"), str):
-        return document
-    try:
-        inner = b64decode(fields["bytes"]).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    if (inner := inner_text(fields)) is None:
         return document
     held = Nested(fields["bytes"], parsed(inner), lambda made: b64encode(str(made).encode()).decode())
     return document._replace(document={**fields, "bytes": held})

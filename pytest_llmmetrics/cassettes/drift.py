@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llmmetrics.testing.harness import json_of
-from pytest_llmmetrics.cassettes.aws_messages import messages_of
+from pytest_llmmetrics.cassettes.aws_messages import inner_text, messages_of
 
 Shape = dict[str, frozenset[str]]
 
@@ -38,7 +37,8 @@ def shape(body: bytes) -> Shape:
 def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
     if messages := messages_of(body):
         for each in messages:
-            yield from _documents(_payload(each.payload))
+            inner = inner_text(json_of(each.payload))
+            yield from _documents(each.payload if inner is None else inner.encode())
         return
     document = json_of(body)
     if document is not None:
@@ -59,15 +59,6 @@ def _documents(body: bytes) -> Iterator[tuple[str, Any]]:
         # the number of pings is random
         if kind != "ping":
             yield f"{kind} " if isinstance(kind, str) and kind else "", value
-
-
-def _payload(payload: bytes) -> bytes:
-    """Return the JSON of a message: Bedrock's `InvokeModel` has it in base64."""
-    document = json_of(payload)
-    try:
-        return b64decode(document["bytes"])
-    except (ValueError, KeyError, TypeError):
-        return payload
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -54,18 +54,15 @@ class Question:
         return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}" + (f" (model {model})" if model else "")
 
 
-def question_of(request: Mapping[str, Any], opaque: Collection[str] = ()) -> Question:
-    """Make a question of a recorded request, scrubbed like a new one: an old recording may hold more."""
-    body = request.get("body") or b""
-    kind = request["headers"].get("content-type") or ""
+def question_of(
+    method: str, url: str, headers: Mapping[str, Any], body: str | bytes, opaque: Collection[str] = ()
+) -> Question:
+    """Make a question of a request, scrubbed; a recorded one too, as an old recording may hold more."""
+    kind = headers.get("content-type") or ""
     kept = scrub.request_body(
         body.encode() if isinstance(body, str) else body, str(kind[0] if isinstance(kind, list) else kind), opaque
     )
-    return Question(
-        request["method"].upper(),
-        scrub.url(request["uri"], opaque),
-        kept.encode() if isinstance(kept, str) else kept or b"",
-    )
+    return Question(method.upper(), scrub.url(url, opaque), kept.encode() if isinstance(kept, str) else kept or b"")
 
 
 def differences(request: Question, recorded: Question, match: str) -> list[Difference]:
@@ -159,7 +156,7 @@ class Deck:
 
     def __init__(self, cassettes: Sequence[Cassette], opaque: Collection[str] = ()) -> None:
         self.cards = [
-            Card(each, n, interaction, question_of(interaction.request, opaque))
+            Card(each, n, interaction, _recorded(interaction.request, opaque))
             for each in cassettes
             for n, interaction in enumerate(each.interactions)
         ]
@@ -192,6 +189,10 @@ class Deck:
     def unplayed(self, played: Mapping[int, int]) -> list[Card]:
         """Return the interactions that no request has used."""
         return [card for n, card in enumerate(self.cards) if not played.get(n)]
+
+
+def _recorded(request: Mapping[str, Any], opaque: Collection[str]) -> Question:
+    return question_of(request["method"], request["uri"], request["headers"], request.get("body") or b"", opaque)
 
 
 def _distance(changes: Sequence[Difference]) -> tuple[int, int]:

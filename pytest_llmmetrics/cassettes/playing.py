@@ -55,6 +55,7 @@ class LlmCassette:
             Deck(self._cassettes, self._opaque),
             [SocketCard(each, n, row) for each in self._cassettes for n, row in enumerate(each.sockets)],
             opaque=self._opaque,
+            advice=self._advice(),
             recording=self._target is not None,
             verifying=self.mode == "verify",
             pass_foreign="respx_mock" in getattr(item, "fixturenames", ()),
@@ -69,6 +70,17 @@ class LlmCassette:
                 place = next((each for each in self._own if each.is_dir()), self._own[0])
                 return name, path or cassette_names.path_of(place, name)
         return None
+
+    def _advice(self) -> str:
+        """Say how to record what no cassette of the test has."""
+        own = self._to_record()
+        if own is None:
+            return (
+                "The cassettes on the marker ship with the plugin, and stay as they are. Name one of your own there "
+                "too, then run: pytest --llm-record=once"
+            )
+        where = ", on your own machine: CI is set" if options.in_ci() else ""
+        return f"To add it to {own[0]}, run: pytest --llm-record=once{where}"
 
     def _read(self, name: str) -> Cassette | None:
         places = [*self._own, self._shipped]
@@ -134,7 +146,7 @@ class LlmCassette:
     def cut(self) -> Iterator[str]:
         """Say which requests have an answer that did not come to its end."""
         for each in self.replay.received:
-            if each.response is None:
+            if each.is_cut:
                 request = each.request
                 yield (
                     f"{request.method} {request.uri} was not recorded: its answer did not come to its end. Read the "

@@ -16,6 +16,11 @@ class Received:
     raw: bytearray = field(default_factory=bytearray)
 
     @property
+    def is_cut(self) -> bool:
+        """Whether an answer has begun, and has not come to its end."""
+        return bool(self.raw) and self.response is None
+
+    @property
     def response(self) -> dict[str, Any] | None:
         """The answer in vcrpy's form; None if it has not come to its end."""
         held: Any = _Held(bytes(self.raw))

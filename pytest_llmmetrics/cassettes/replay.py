@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from itertools import count
 from threading import Lock
 from typing import Any
@@ -15,21 +14,15 @@ from llmmetrics.testing import Reply, Request
 from llmmetrics.testing.harness import Target, target_of
 from pytest_llmmetrics.cassettes import drift, live, scrub, streams
 from pytest_llmmetrics.cassettes.live import LiveAnswer
-from pytest_llmmetrics.cassettes.match import Card, CassetteMissError, Deck, Question
+from pytest_llmmetrics.cassettes.match import Card, CassetteMissError, Deck, Question, question_of
 from pytest_llmmetrics.cassettes.received import Received
 from pytest_llmmetrics.cassettes.replies import reply_of
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard
 from pytest_llmmetrics.cassettes.sockets.playing import SocketReplay
-from pytest_llmmetrics.stand_ins.messages import Passed
+from pytest_llmmetrics.stand_ins.messages import SOCKET_OF_AIOHTTP, Blocking, Passed, is_handshake
 
 MARK = "x-llmmetrics-interaction"
 """The header with an interaction's number in the deck, inside vcrpy only. No client sees it."""
-
-
-_SOCKET = (
-    "a WebSocket of aiohttp is neither recorded nor replayed: open it with `websockets`, or to a server of the test's "
-    "own on this machine"
-)
 
 
 class Replay:
@@ -44,6 +37,7 @@ class Replay:
         verifying: bool = False,
         pass_foreign: bool = False,
         opaque: Collection[str] = (),
+        advice: str = "",
     ) -> None:
         self.deck = deck
         self.opaque = opaque
@@ -60,7 +54,9 @@ class Replay:
         self.received: list[Received] = []
         """What urllib3 and aiohttp have recorded."""
         self._order = count()
-        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording)
+        self._advice = advice
+        """What to do about a request that is not recorded."""
+        self.sockets = SocketReplay(sockets, opaque, self.problems, recording=recording, advice=advice)
         self.turn = Lock()
         self._pass_foreign = pass_foreign
         self._hosts = {card.question.target.host for card in deck.cards}
@@ -74,8 +70,8 @@ class Replay:
             # a request of the deck
             return request
         body = request.body
-        question = self._question(
-            request.method, request.uri, request.headers, body if isinstance(body, bytes) else b""
+        question = question_of(
+            *(request.method, request.uri, request.headers), body if isinstance(body, bytes) else b"", self.opaque
         )
         if self._foreign(question.target):
             return None
@@ -90,18 +86,18 @@ class Replay:
             request.number = next(self._order)
         return request
 
-    def answer_to(self, request: Request) -> Reply | Passed:
+    def answer_to(self, request: Request) -> Reply | Passed | Blocking:
         """Return the recorded reply to a request of urllib3 or aiohttp, or let it pass: it is foreign, or recorded.
 
         Raises `CassetteMissError`.
         """
         query = f"?{request.query}" if request.query else ""
         url = f"{request.scheme}://{request.host}{request.path}{query}"
-        question = self._question(request.method, url, request.headers, request.body)
+        question = question_of(request.method, url, request.headers, request.body, self.opaque)
         if self._foreign(question.target):
             return Passed(lambda _: None)
-        if request.headers.get("upgrade", "").lower() == "websocket":
-            raise self._miss(f"{question}: {_SOCKET}")
+        if is_handshake(request):
+            raise self._miss(f"{question}: {SOCKET_OF_AIOHTTP}")
         # choosing and playing are one step, or two threads would play the same interaction
         with self.turn:
             number = self._choose(question)
@@ -111,24 +107,21 @@ class Replay:
             self._note(url, request.headers)
             return Passed(self._received(question, request.headers).raw.extend)
         card = self.deck.cards[number]
-        if self._verifies(card):
-            try:
-                self.compare(card, live.ask(request))
-            except OSError as exc:
-                self.silent(card, exc)
-        return reply_of(card.interaction)
+        return Blocking(lambda: self._verified(card, request)) if self._verifies(card) else reply_of(card.interaction)
 
-    def _question(self, method: str, url: str, headers: Mapping[str, Any], body: bytes) -> Question:
-        kept = scrub.request_body(body, str(headers.get("content-type", "")), self.opaque)
-        return Question(
-            method.upper(), scrub.url(url, self.opaque), kept.encode() if isinstance(kept, str) else kept or b""
-        )
+    def _verified(self, card: Card, request: Request) -> Reply:
+        """Compare a recorded reply with that of the live endpoint, and return the recorded one."""
+        try:
+            self.compare(card, live.ask(request))
+        except OSError as exc:
+            self.silent(card, exc)
+        return reply_of(card.interaction)
 
     def _choose(self, question: Question) -> int | None:
         """Return the number of the interaction to play; None: the answer is to be recorded."""
         number = self.deck.choose(question, self.played)
         if number is None and not self.recording:
-            raise self._miss(self.deck.why_none(question))
+            raise self._miss(f"{self.deck.why_none(question)}. {self._advice}")
         return number
 
     def _miss(self, why: str) -> CassetteMissError:
@@ -156,7 +149,7 @@ class Replay:
         """Tell whether a request is not an LLM call and goes to this machine or another mock."""
         if target.api or target.fetches or target.provider or target.host in self._hosts:
             return False
-        return self._pass_foreign or _is_loopback(target.host)
+        return self._pass_foreign or target.is_here
 
     def answer(self, request: Any, response: Any, library: Any, *, asynchronous: bool) -> Any:
         """Return vcrpy's response with its stream split into events, or raise the cassette's exception."""
@@ -205,11 +198,3 @@ class Replay:
         """Yield the interactions that no request has used, and the WebSockets that were not opened."""
         yield from self.deck.unplayed(self.played)
         yield from self.sockets.unplayed()
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.count(":") == 1 else host
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"

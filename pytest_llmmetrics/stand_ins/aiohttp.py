@@ -15,6 +15,7 @@ from llmmetrics.testing import Reply, Request
 from pytest_llmmetrics.stand_ins.messages import (
     WHILE_READING,
     Answer,
+    Blocking,
     Onlooker,
     Passed,
     Takes,
@@ -46,6 +47,8 @@ def patches(module: Any, answer: Answer, takes: Takes) -> Iterator[tuple[type[An
             # the pool keeps the connection, also after the test
             connection.add_callback(lambda: transport.set_protocol(protocol))
             return connection
+        if isinstance(answered, Blocking):
+            answered = await asyncio.to_thread(answered.make)
         reply, onlooker = unwatched(answered)
         if "Timeout" in reply.raises:
             await onlooker.awaits(_limit(timeout, reply.raises))

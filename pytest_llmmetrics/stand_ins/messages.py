@@ -37,6 +37,12 @@ class Watched(NamedTuple):
     onlooker: Onlooker
 
 
+class Blocking(NamedTuple):
+    """A reply that takes as long as an endpoint does: async code makes it in a thread."""
+
+    make: Callable[[], Reply]
+
+
 class _NoOnlooker:
     def sends(self, _: str) -> bool:
         return True
@@ -59,8 +65,19 @@ def unwatched(answer: Reply | Watched) -> tuple[Reply, Onlooker]:
     return (answer.reply, answer.onlooker) if isinstance(answer, Watched) else (answer, _NONE)
 
 
-Answer = Callable[[Request], Reply | Watched | Passed]
+Answer = Callable[[Request], Reply | Watched | Passed | Blocking]
 """Answers a request, or lets it pass. An exception reaches the caller of the library."""
+
+SOCKET_OF_AIOHTTP = (
+    "a WebSocket of aiohttp has no stand-in: open it with `websockets`, or to a server of the test's own on this "
+    "machine"
+)
+
+
+def is_handshake(request: Request) -> bool:
+    """Tell whether a request opens a WebSocket, as those of aiohttp do."""
+    return request.headers.get("upgrade", "").lower() == "websocket"
+
 
 WHILE_READING = ("ReadTimeout", "WriteTimeout")
 """The timeouts of a request whose connection is open."""

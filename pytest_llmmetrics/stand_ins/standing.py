@@ -24,7 +24,7 @@ def standing_in(answer: Answer, takes: Takes, find: Find | None = None) -> Itera
     of aiohttp through aiohttp.
     """
     with ExitStack() as stack:
-        held = urllib3.Held(answer, takes)
+        held = urllib3.HeldConnections(answer, takes)
         stack.callback(held.release)
         patched("urllib3.connection", held.patches, stack)
         patched("urllib3.connectionpool", held.pool_patches, stack)

@@ -17,6 +17,7 @@ from llmmetrics.testing import Reply
 from pytest_llmmetrics.stand_ins.messages import (
     WHILE_READING,
     Answer,
+    Blocking,
     Onlooker,
     Passed,
     Takes,
@@ -32,7 +33,7 @@ _BODY = 2
 """The piece after the head."""
 
 
-class Held:
+class HeldConnections:
     """The connections that one answer holds."""
 
     def __init__(self, answer: Answer, takes: Takes) -> None:
@@ -119,7 +120,7 @@ class _HeldSocket:
         answer = self._answer(request)
         if isinstance(answer, Passed):
             return self._passing(written, answer)
-        reply, onlooker = unwatched(answer)
+        reply, onlooker = unwatched(answer.make() if isinstance(answer, Blocking) else answer)
         onlooker.sends("headers")
         if "Timeout" in reply.raises:
             onlooker.waits(self._timeout if reply.raises in WHILE_READING else self._connect_timeout)

@@ -84,10 +84,11 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         if self.reason == "run":
             return self._of_run()
         if self.reason == "unknown_price":
+            limited = f"and the run {self.run!r}" if self.run else "which"
             return (
-                f"refused: no price is known for this call at {self.backend!r}, which has a budget. Set "
-                "CostPerMillionInputTokens and CostPerMillionOutputTokens, or set LlmSettings.Budget.OnUnknownPrice to "
-                "warn"
+                f"refused: no price is known for this call at {self.backend!r}, {limited} has a budget. Set the "
+                "backend's CostPerMillionInputTokens and CostPerMillionOutputTokens, add the model to a price file, or "
+                "set LlmSettings.Budget.OnUnknownPrice to warn"
             )
         if self.reason == "ledger":
             return (
@@ -119,7 +120,9 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         at = f"the run {self.run!r} has {past} {sign}{self.spent}{reserved} of its {sign}{self.limit}{counted}"
         call = f", and this call to {self.backend!r} could {could} {sign}{self.could_cost}" if self.could_cost else ""
         lower = f"set {self.output_limit} to {self.max_tokens} or less, or " if self.max_tokens is not None else ""
-        return f"refused: {at}{call}. To let it through, {lower}raise {self.unit}= of llmmetrics.spending"
+        # an option or a marker of the tests names itself as the run
+        knob = f"the limit of {self.run}" if self.run[0] in "-@" else f"{self.unit}= of llmmetrics.spending"
+        return f"refused: {at}{call}. To let it through, {lower}raise {knob}"
 
     def _remedy(self, could_cost: Decimal) -> str:
         """Say what lets this call through: a lower bound on its output, the next window, or neither."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.documentation import DOCS
 
 PLUGIN = """
@@ -20,7 +20,7 @@ ledgers.register("acme", lambda _, namespace, __: opened.setdefault(namespace, a
 """
 
 
-@pytest.mark.skipif(not SOAK, reason="eight seconds: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 def test_the_ledger_of_the_page(tmp_path):
     page = (DOCS / "custom-ledgers.md").read_text("utf8")
     (code,) = re.findall(r'```python title="acme_ledger.py"\n(.*?)\n```', page, re.DOTALL)

@@ -7,7 +7,7 @@ import re
 import sys
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.pictures import PICTURES, shown
 
 ROOT = PICTURES.parents[1]
@@ -38,7 +38,8 @@ def test_top_is_what_the_terminal_s_test_sees():
     assert [line.split() for line in shown("top")[:1]] == [golden[0].replace(":50000", ":5000").split()]
 
 
-@pytest.mark.skipif(not SOAK, reason="half a minute; the tests of the screen and of the gate look at their parts")
+# half a minute; the tests of the screen and of the gate look at their parts
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
 def test_the_programs_draw_them_again():
     spec = importlib.util.spec_from_file_location("pictures_made", PICTURES / "make.py")

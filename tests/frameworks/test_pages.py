@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.documentation import DOCS, blocks
 from support.frameworks.table import FRAMEWORKS, inside
 
@@ -23,7 +23,7 @@ def test_a_page_has_an_agent_and_its_tests(name):
         assert each in test.text
 
 
-@pytest.mark.skipif(not SOAK, reason="installs a framework: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_page_runs(name, tmp_path):
     framework = FRAMEWORKS[name]

@@ -10,7 +10,7 @@ import os
 import re
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.doc_tables import part
 from support.frameworks.table import COLUMNS, FRAMEWORKS, PAGE, head, row, rows, run
 
@@ -35,7 +35,7 @@ MOST_USED = ("LangChain", "LlamaIndex", "LiteLLM", "Pydantic AI", "OpenAI Agents
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_framework(name):
     if not (SOAK or (os.environ.get("CI") and name in MOST_USED)):
-        pytest.skip("installs a framework: make soak")
+        pytest.skip(LONG)
     result = run(name)
     print(row(name, result))  # noqa: T201
     assert {cell: each["note"] for cell, each in result["cells"].items() if each["outcome"] == "wrong"} == {}

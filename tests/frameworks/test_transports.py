@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.frameworks.table import FRAMEWORKS, TESTS, inside
 
 TRANSPORTS = TESTS / "support/frameworks/transports.py"
@@ -18,7 +18,7 @@ RUNS = {
 """What is installed, which tests are run, and how many of them pass: none is skipped."""
 
 
-@pytest.mark.skipif(not SOAK, reason="installs packages: make soak")
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("name", RUNS)
 def test_a_library_by_each_of_its_transports(name, tmp_path: Path):
     packages, which, passed = RUNS[name]

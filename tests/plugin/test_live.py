@@ -58,8 +58,44 @@ def test_a_session_never_passes_its_limit(pytester, provider, workers):
     result.assert_outcomes(passed=5, failed=7)
     assert len(provider.requests) == 5
     result.stdout.fnmatch_lines(
-        ["*BudgetExceeded: refused: the run '--llm-max-usd' has spent $40*", "*$40 of the $40 of --llm-max-usd"]
+        [
+            "*BudgetExceeded: refused: the run '--llm-max-usd' has spent $40*raise the limit of --llm-max-usd",
+            "*$40 of the $40 of --llm-max-usd",
+        ]
     )
+
+
+PRICES = """
+{
+    "Schema": 1,
+    "Prices": [
+        {
+            "Model": "own-7b",
+            "From": "2026-01-01T00:00:00Z",
+            "CostPerMillionInputTokens": 1,
+            "CostPerMillionOutputTokens": 2
+        }
+    ]
+}
+"""
+
+UNPRICED = """
+import httpx2
+
+def test_asks():
+    body = {"model": "own-7b", "max_tokens": 8, "messages": []}
+    httpx2.post("URL/v1/chat/completions", json=body).raise_for_status()
+"""
+
+
+def test_a_price_file_holds_for_the_session_too(pytester, provider):
+    pytester.makepyfile(test_live=UNPRICED.replace("URL", provider.url))
+    pytester.makefile(".json", own=PRICES)
+    result = pytester.runpytest_subprocess("--llm-max-usd=1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no price is known*, and the run '--llm-max-usd' has a budget*price file*"])
+    pytester.runpytest_subprocess("--llm-max-usd=1", "--llm-prices=own.json").assert_outcomes(passed=1)
+    assert pytester.runpytest_subprocess("--llm-max-usd=1", "--llm-prices=none.json").ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_a_test_whose_forecast_does_not_fit_is_skipped(pytester):
@@ -119,5 +155,7 @@ def test_refuses_nothing(ask):
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(passed=1, failed=3)
     assert len(provider.requests) == 2 + 2 + 2 + 2
-    result.stdout.fnmatch_lines(["*has made 2 of its 2 calls*"])
+    result.stdout.fnmatch_lines(
+        ["*has made 2 of its 2 calls. To let it through, raise the limit of @pytest.mark.llm_limit"]
+    )
     result.stdout.fnmatch_lines(["over @pytest.mark.llm_limit: $16*"])

@@ -17,6 +17,7 @@ from pytest_llmmetrics.cassettes.doors import opened
 from pytest_llmmetrics.cassettes.match import CassetteMissError, Deck
 from pytest_llmmetrics.cassettes.replay import Replay
 from pytest_llmmetrics.stand_ins.messages import request_of
+from pytest_llmmetrics.stand_ins.standing import standing_in
 
 requests = pytest.importorskip("requests")
 aiohttp = pytest.importorskip("aiohttp")
@@ -155,3 +156,38 @@ def test_a_client_that_waits_for_100_continue(store, kind):
     assert len(Store.kept) == 2
     assert replay.problems == []
     made.close()
+
+
+class FailingPeer:
+    """A peer with a mistake in its handshake or in its talk."""
+
+    def __init__(self, where):
+        self._where = where
+
+    def accept(self, connection, request):
+        assert self._where != "accept"
+
+    def talk(self, connection):
+        connection.recv()
+        raise AssertionError(self._where)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("where", ["accept", "talk"])
+def test_a_peer_that_fails_ends_its_websocket(where):
+    websockets = pytest.importorskip("websockets")
+    client = pytest.importorskip("websockets.asyncio.client")
+
+    async def talk():
+        async with asyncio.timeout(30), client.connect("wss://api.openai.com/v1/realtime") as connection:
+            await connection.send("hello")
+            await connection.recv()
+
+    with standing_in(lambda _: None, lambda _host, _port: False, lambda _: FailingPeer(where)):
+        if where == "accept":
+            with pytest.raises(websockets.InvalidHandshake):
+                asyncio.run(talk())
+        else:
+            with pytest.raises(websockets.ConnectionClosedError) as caught:
+                asyncio.run(talk())
+            assert caught.value.rcvd.code == 1011

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import pytest
 from prometheus_client import CollectorRegistry
 from support.meter_setup import URL, Setup, backend
 
-import llmmetrics
 from llmmetrics import ConfigError, Meter
 from llmmetrics.testing import observe
 
@@ -120,9 +118,3 @@ def test_a_meter_closes_at_the_end_of_its_with(tmp_path):
         assert isinstance(meter, Meter)
         assert meter.engine.enforcer.close.alive
     assert not meter.engine.enforcer.close.alive
-
-
-def test_the_version_is_the_distributions():
-    assert llmmetrics.__version__ == version("llmmetrics")
-    with pytest.raises(AttributeError, match="has no attribute '__versoin__'"):
-        llmmetrics.__versoin__  # noqa: B018

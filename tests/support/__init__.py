@@ -16,6 +16,8 @@ Row = TypeVar("Row")
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SOAK = bool(os.environ.get("LLMMETRICS_SOAK"))
+LONG = "takes long: make soak"
+"""The reason of every skip without SOAK."""
 
 UNUSED = ("hypothesispytest", "cassetter", "requests_mock")
 """Plugins that no session started by a test uses; to import them takes a third of the time of its start."""
@@ -30,7 +32,7 @@ def shared(name: str) -> Path:
     """Return a file of the shared material; skip the test if it does not exist."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"needs {name} of the project's shared material, which a clone alone does not have")
+        pytest.skip("needs the project's shared material, in ../shared: a clone alone does not have it")
     return path
 
 

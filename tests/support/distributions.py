@@ -37,13 +37,20 @@ class Environment:
         return run(self.bin / program, *arguments, cwd=cwd, fails=fails, PATH=path, HOME=str(cwd))
 
 
+def unpack(archive: Path, place: Path) -> None:
+    """Unpack the sources of a distribution."""
+    with tarfile.open(archive) as packed:
+        # before 3.11.4, Python has no filters
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)
+        packed.extractall(place)
+
+
 def build(source: Path, dist: Path, unpacked: Path) -> None:
     """Build the sdist of a project, and the wheel from the sdist: a file missing in the first is missing in both."""
     hatch = (sys.executable, "-m", "hatchling", "build", "-d", dist, "-t")
     run(*hatch, "sdist", cwd=source)
     name = "llmmetrics" if source.name == "runtime" else "pytest_llmmetrics"
-    with tarfile.open(next(dist.glob(f"{name}-*.tar.gz"))) as packed:
-        packed.extractall(unpacked, filter="data")
+    unpack(next(dist.glob(f"{name}-*.tar.gz")), unpacked)
     run(*hatch, "wheel", cwd=next(unpacked.glob(f"{name}-*")))
 
 

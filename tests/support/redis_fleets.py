@@ -48,6 +48,10 @@ class Fleet:
             except RedisError as exc:
                 return type(exc).__name__
 
+    def master(self) -> RedisServer | None:
+        """Return the replica of the first server that has taken its place."""
+        return next((server for server in self.replicas if self.role(server) == "master"), None)
+
     def synced(self, server: RedisServer) -> bool:
         """Return whether a replica has its master's data."""
         with self.client(server) as client:
@@ -65,7 +69,8 @@ class Fleet:
 
 def _server(stack: ExitStack, directory: Path, *options: str) -> RedisServer:
     directory.mkdir()
-    server = RedisServer(directory, *options)
+    # a full copy begins at once: Redis waits five seconds for further replicas
+    server = RedisServer(directory, "--repl-diskless-sync-delay", "0", *options)
     stack.callback(server.kill)
     return server
 

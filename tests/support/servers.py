@@ -8,9 +8,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -55,11 +57,22 @@ for _ in range(os.getpid() % 1_000):
     next(_PORTS)
 
 
+_CLAIMS: deque[int] = deque()
+MOST_CLAIMS = 300
+"""Ports that one process claims at once: each takes a file descriptor."""
+
+
 def free_port() -> int:
-    """Return a free port, which no other test gets."""
+    """Return a free port, which no other test gets, nor another run on this machine."""
     for port in itertools.islice(_PORTS, 1_000):
-        with closing(socket.socket()) as probe, suppress(OSError):
+        with closing(socket.socket()) as probe, closing(socket.socket(socket.AF_UNIX)) as claim, suppress(OSError):
+            if sys.platform == "linux":
+                # a name that one process has until it ends: a server that is not started yet has no port
+                claim.bind(f"\0llmmetrics-test-port-{port}")
             probe.bind(("127.0.0.1", port))
+            _CLAIMS.append(claim.detach())
+            if len(_CLAIMS) > MOST_CLAIMS:
+                os.close(_CLAIMS.popleft())
             return port
     raise AssertionError("every port that this worker may have is taken")
 
@@ -180,10 +193,12 @@ class RedisServer:
         self.process: subprocess.Popen | None = None
         self.start()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
         until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, "Redis")
+        # another one may have its port
+        assert self.process.poll() is None, self._log.read_text()
 
     def kill(self) -> None:
         self.process.kill()

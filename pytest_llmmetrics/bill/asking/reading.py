@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -84,6 +85,7 @@ def demand_of(body: bytes, api: str, model: str, now: datetime, seconds: float, 
     )
 
 
+@lru_cache(maxsize=64)
 def _frame(format: asking.Format, model: str) -> float:
     """Return the tokens of a prompt with messages that belong to no message."""
     for name in asking.prompt_names(format).messages:

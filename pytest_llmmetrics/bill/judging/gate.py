@@ -91,7 +91,8 @@ def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row]
     if was.calls and not now.attempts:
         gone = f"no longer measured: {number(was.calls, 'call')} before, none now"
         return Change(test, "unmeasured", was, now, Split(), (gone,), (), old)
-    reached = [each for each in rules.limits if not each.total and each.reached(was, now)]
+    # most tests have not changed, and equal figures reach no limit
+    reached = [each for each in rules.limits if was != now and not each.total and each.reached(was, now)]
     parts = split(before, after, sides.then, sides.now)
     measures = tuple(each.measure for each in reached)
     unchanged = same(before, after)

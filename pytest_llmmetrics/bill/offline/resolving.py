@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_llmmetrics.bill.baseline import Baseline, plain
+from pytest_llmmetrics.bill.baseline import Baseline
 from pytest_llmmetrics.bill.documents import DocumentError, parsed
 from pytest_llmmetrics.bill.offline.history import git
-from pytest_llmmetrics.bill.rows import Row
+from pytest_llmmetrics.bill.rows import Row, added
 
 
 def parents(path: Path) -> tuple[Baseline, Baseline, Baseline] | None:
@@ -57,7 +57,7 @@ def resolved(ancestor: Baseline, ours: Baseline, theirs: Baseline) -> tuple[Base
     rows: list[Row] = []
     both = []
     for test in sorted(one.keys() | other.keys()):
-        before, here, there = (plain(side.get(test, ())) for side in (old, one, other))
+        before, here, there = (added(side.get(test, ())) for side in (old, one, other))
         if there in (here, before):
             rows += here
         elif here == before:

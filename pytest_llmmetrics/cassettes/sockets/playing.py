@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmmetrics.testing.harness import is_llm_socket
+from llmmetrics.testing.harness import is_here, is_llm_socket
 from pytest_llmmetrics.cassettes import scrub
 from pytest_llmmetrics.cassettes.match import CassetteMissError
 from pytest_llmmetrics.cassettes.sockets.comparing import SocketCard, address, differences, fits, kept
@@ -24,7 +24,7 @@ class SocketReplay:
     """The WebSockets of one test: what was played, what is recorded, and what went wrong (in `problems`)."""
 
     def __init__(
-        self, cards: Sequence[SocketCard], opaque: Collection[str], problems: list[str], *, recording: bool
+        self, cards: Sequence[SocketCard], opaque: Collection[str], problems: list[str], *, recording: bool, advice: str
     ) -> None:
         self._cards = cards
         self._opaque = opaque
@@ -35,6 +35,7 @@ class SocketReplay:
         self.tapes: list[SocketTape] = []
         self.credentials: dict[str, str] = {}
         self._recording = recording
+        self._advice = advice
 
     def find(self, url: str) -> Peer | None:
         """Return the peer for a WebSocket; None: it goes to the network. Raises `CassetteMissError`."""
@@ -45,7 +46,7 @@ class SocketReplay:
             return _Played(self, uri)
         if self._recording:
             return None
-        raise CassetteMissError(self.say(self._why_none(uri)))
+        raise CassetteMissError(self.say(self.why_none(uri)))
 
     def tape(self, url: str, headers: Mapping[str, str]) -> SocketTape | None:
         """Begin to record a WebSocket that no card has."""
@@ -63,8 +64,8 @@ class SocketReplay:
     def _is_foreign(self, uri: str) -> bool:
         """Tell whether a WebSocket is to this machine, and carries no LLM calls."""
         parts = urlsplit(uri)
-        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        return is_here and parts.netloc not in self._hosts and not is_llm_socket(parts.hostname or "", parts.path)
+        host = parts.hostname or ""
+        return is_here(host) and parts.netloc not in self._hosts and not is_llm_socket(host, parts.path)
 
     def _next(self, uri: str) -> int | None:
         matching = [n for n, card in enumerate(self._cards) if fits(uri, card)]
@@ -82,11 +83,13 @@ class SocketReplay:
             self.played[number] += 1
             return self._cards[number]
 
-    def _why_none(self, uri: str) -> str:
+    def why_none(self, uri: str) -> str:
+        """Say why a WebSocket has no card, and what to do."""
         recorded = [str(card) for card in self._cards]
         if any(fits(uri, card) for card in self._cards):
-            return f"WebSocket {uri} was opened more often than recorded"
-        return f"WebSocket {uri} is not recorded" + (f": there are {', '.join(recorded)}" if recorded else " yet")
+            return f"WebSocket {uri} was opened more often than recorded. {self._advice}"
+        there_are = f": there are {', '.join(recorded)}" if recorded else " yet"
+        return f"WebSocket {uri} is not recorded{there_are}. {self._advice}"
 
     def say(self, problem: str) -> str:
         """Note a problem once, and return it."""
@@ -118,7 +121,7 @@ class _Played:
         # chosen at the handshake: a spent budget may refuse it before it is sent
         self._card = self._replay.take(self._uri)
         if self._card is None:
-            return connection.respond(_REJECTED, self._replay.say(f"WebSocket {self._uri} was opened too often"))
+            return connection.respond(_REJECTED, self._replay.say(self._replay.why_none(self._uri)))
         exchange = self._card.exchange
         return None if exchange.is_open else connection.respond(exchange.status, exchange.body)
 

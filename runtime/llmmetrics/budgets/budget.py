@@ -229,6 +229,7 @@ class SpendLimits:
     def retire(self) -> None:
         """Tell the ledger, at the end, that this owner has settled all of its calls."""
         self._retire_runs()
+        self.tag_sums.retire(self.guard)
         if not self.in_flight:
             self.guard.retire({(line.backend, self._owner) for line in self.lines.values() if line.used})
 

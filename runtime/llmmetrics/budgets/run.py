@@ -77,7 +77,10 @@ class RunLimits:
 
 
 class Run:
-    """A run. Its figures may be read at any time, also after its end; those of a named run are all processes'.
+    """A run. Its figures may be read at any time, also after its end.
+
+    What a named run has spent is that of all processes. Its calls and tokens are, too, once a limit of them is set;
+    else they are those of this process.
 
     Reading a named run asks its ledger: raises `LedgerError` if that is away, and `ConfigError` if it cannot be opened.
     """
@@ -116,12 +119,12 @@ class Run:
 
     @property
     def calls(self) -> int:
-        """How many calls were sent: attempts on the wire. Without `calls=`, those of this process."""
+        """How many calls were sent: attempts on the wire. Without the limit `calls=`, those of this process."""
         return self._spent("calls")
 
     @property
     def tokens(self) -> int:
-        """How many tokens its calls used, prompt and completion. Without `tokens=`, those of this process."""
+        """How many tokens its calls used: prompt and completion. Without the limit `tokens=`, those of this process."""
         return self._spent("tokens")
 
     def report(self) -> Sequence[RunRow]:

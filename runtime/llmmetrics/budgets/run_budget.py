@@ -133,7 +133,7 @@ class SharedRunLedger:
     def is_kept(self, key: str) -> bool:
         """Return whether a key is a tag's, or a run's whose time is not over. Raises `LedgerError`."""
         run = _run_of(key)
-        return run is None or f"{ENDS}{run}" in self._limits.guard.marks(f"{ENDS}{run}")
+        return run is None or self._limits.guard.advance(f"{ENDS}{run}", 0) > 0
 
     def keep(self, run: str, now: datetime, until: datetime) -> None:
         """Keep a run until a moment, or longer if another process has said so; one whose time was over begins again."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from itertools import count
 from threading import RLock
 from uuid import uuid4
 
 from llmmetrics.budgets.ledgers import CallId
-from llmmetrics.budgets.ledgers.base import TagSum
+from llmmetrics.budgets.ledgers.base import TALLY, TagSum
 from llmmetrics.budgets.resilient_ledger import ResilientLedger
 from llmmetrics.errors import LedgerError
 from llmmetrics.system import processes
@@ -41,7 +42,7 @@ class TagSums:
         self.bring: Callable[[], object] = lambda: None
         """Adds the costs that wait elsewhere."""
         self._unsent: list[tuple[CallId, list[TagSum]]] = []
-        self._owner, self._numbers = uuid4().hex[:16], count(1)
+        self._owner, self._numbers, self._sent = uuid4().hex[:16], count(1), False
         self._lock = RLock()
         self._flushing = RLock()
         processes.on_fork(self._forked)
@@ -64,6 +65,13 @@ class TagSums:
                 except LedgerError:
                     return
                 del self._unsent[0]
+                self._sent = True
+
+    def retire(self, guard: ResilientLedger) -> None:
+        """Let the ledger forget, at the end, which batches it has: all are there, and none is sent again."""
+        with self._flushing, suppress(LedgerError):
+            if self._sent and not self._unsent:
+                guard.forget(f"{TALLY}{self._owner}")
 
     def _batches(self) -> list[tuple[CallId, list[TagSum]]]:
         self.bring()
@@ -76,5 +84,5 @@ class TagSums:
     def _forked(self) -> None:
         # what is not sent yet is the parent's
         self._sums, self._unsent = Counter(), []
-        self._owner, self._numbers = uuid4().hex[:16], count(1)
+        self._owner, self._numbers, self._sent = uuid4().hex[:16], count(1), False
         self._lock, self._flushing = RLock(), RLock()

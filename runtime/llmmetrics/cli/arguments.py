@@ -130,7 +130,7 @@ def _price(commands: Commands) -> None:
         "price",
         help="show what a model or a call costs, and the source of the price",
         description="Prints the price of a model per million tokens, or with --input and --output the cost of a call. "
-        "The price comes from the settings, the price file or the catalogue. Exits with 1 if no price is known.",
+        "The price comes from the settings, the price file or the catalogue. Exits with 2 if no price is known.",
     )
     price.add_argument("model", metavar="MODEL", help="the model, such as gpt-4o-mini")
     price.add_argument(

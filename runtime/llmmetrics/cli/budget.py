@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 from llmmetrics.budgets.accounts import Account, budget_rows, of_ledger, of_settings
 from llmmetrics.budgets.from_settings import place_of
 from llmmetrics.budgets.ledgers import Correction, Ledger, WindowRow, file_of, open_ledger
+from llmmetrics.budgets.run_budget import TAG
 from llmmetrics.cli.budget_tables import (
     account_fields,
     account_table,
@@ -71,7 +72,8 @@ class _Books(NamedTuple):
     def chosen(self, rows: Sequence[OfBackend]) -> Sequence[OfBackend]:
         """Keep the rows of the backend that `--backend` names, if any. Raises `ConfigError` if none is left."""
         name = self.asked.backend
-        if chosen := [row for row in rows if name in (None, _name(row))]:
+        # the limit of a tag is shown without its prefix
+        if chosen := [row for row in rows if name in (None, _name(row), _name(row).removeprefix(TAG))]:
             return chosen
         where = self.asked.settings or f"{self.ledger.name}, namespace {shown(self.namespace)!r}"
         known = ", ".join(sorted({shown(_name(row)) for row in rows}))
@@ -159,7 +161,7 @@ def _show_tag(books: _Books, tag: str) -> int:
 
 def _history(books: _Books) -> int:
     rows = books.chosen(budget_rows(books.ledger))
-    corrections = books.ledger.corrections(books.asked.backend)
+    corrections = books.ledger.corrections(None if books.asked.backend is None else _name(rows[0]))
     if books.asked.json:
         resets, releases = ([each for each in corrections if each.kind == kind] for kind in ("reset", "release"))
         rows_of = {"resets": map(correction_fields, resets), "releases": map(correction_fields, releases)}

@@ -110,6 +110,14 @@ def strayed(origin: Origin, backend: str) -> tuple[str, str]:
     )
 
 
+def unseen(backend: str) -> tuple[str, str]:
+    """Write the warning that a failover's try made no request that its meter has seen; return its topic and text."""
+    return f"request of {backend}", (
+        f"a try of the backend {backend!r} made no request that this meter has seen: no fault of it can lead to the "
+        "next backend. Wrap the client that its function uses with meter.wrap(client), and call it in the function"
+    )
+
+
 def inherited(run: str) -> tuple[str, str]:
     """Write the warning that a forked process does not have its parent's run; return its topic and text."""
     return f"run {run}", (

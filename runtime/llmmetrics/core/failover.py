@@ -12,6 +12,7 @@ from datetime import datetime
 from inspect import isawaitable
 from typing import Any, Literal, TypeVar
 
+from llmmetrics.core import call_log
 from llmmetrics.core import engine as engines
 from llmmetrics.core.availability import circuit_of, moment, spends
 from llmmetrics.core.context import current
@@ -127,8 +128,9 @@ def _engine(meter: HasEngine | None) -> Engine:
         return meter.engine
     alive = list(engines.alive)
     if len(alive) != 1:
-        what = "there is no meter" if not alive else f"there are {len(alive)} meters"
-        raise ConfigError(f"{what} in this process: create one, and pass it as meter=")
+        if not alive:
+            raise ConfigError("there is no meter in this process: create one with Meter.from_settings")
+        raise ConfigError(f"there are {len(alive)} meters in this process: pass one of them as meter=")
     return alive[0]
 
 
@@ -188,6 +190,8 @@ class Failover:
             circuit_of(self.engine, name).answered(trial.duration if trial.healthy else None)
         finally:
             current.reset(token)
+            if not trial.seen:
+                self.engine.say(*call_log.unseen(name))
 
     def exhausted(self) -> NoBackendAvailable:
         """Make the error that says why no backend took the call."""

@@ -9,7 +9,7 @@ from llmmetrics import wire
 from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
-from llmmetrics.wire import ANY, Claim, FetchClaim, Format
+from llmmetrics.wire import ANY, SOCKET, Claim, FetchClaim, Format
 from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
 
 Place = tuple[str, str, str, int | None, bytes, str | None]
@@ -47,10 +47,6 @@ class Route(NamedTuple):
             if model in each.models:
                 return each.name
         return self.backends[0].name
-
-
-SOCKET = "WEBSOCKET"
-"""Stands for the method in the place of a conversation, so that no request has the same place."""
 
 
 def _conversation(host: str, path: str) -> Claim | None:

@@ -30,6 +30,8 @@ class Trial:
     """The headers of the last answer."""
     duration: float | None = None
     """Seconds that the last request took."""
+    seen = False
+    """Whether the meter has seen a request of it."""
 
     def __init__(self, engine: Any, backend: str) -> None:
         self.engine = engine
@@ -37,7 +39,10 @@ class Trial:
 
     def place(self, engine: object, place: Place) -> Place:
         """Return the place with this try's backend, if the try belongs to this engine."""
-        return (*place[:5], self.backend) if engine is self.engine else place
+        if engine is not self.engine:
+            return place
+        self.seen = True
+        return (*place[:5], self.backend)
 
     def ended(
         self,

@@ -14,11 +14,11 @@ from typing import Any
 
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
-from llmmetrics.core.routes import SOCKET
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation.adapter import Address
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.sockets import Asks, Says, ServerMessage, SocketFormat, asked_model, socket_of
+from llmmetrics.wire import SOCKET
 from llmmetrics.wire.framing.frames import Doc, parse
 
 POLICY = 1008

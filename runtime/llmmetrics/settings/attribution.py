@@ -62,5 +62,12 @@ class Attribution(Section):
             raise ValueError(f"Limits has two limits for the Tag {twice[0]!r} and the Value {twice[1]!r}: keep one")
         for limit in self.limits:
             if limit.tag not in self.keys:
-                raise ValueError(f"Limits has the Tag {limit.tag!r}, which is not in Keys: add it there")
+                raise ValueError(f"Limits has the Tag {limit.tag!r}, which is not in Keys: {self._remedy(limit.tag)}")
         return self
+
+    def _remedy(self, tag: str) -> str:
+        # most programs need none: imported on demand
+        from difflib import get_close_matches
+
+        near = get_close_matches(tag, self.keys, 1)
+        return f"did you mean {near[0]!r}?" if near else "add it there"

@@ -201,10 +201,11 @@ DEFAULT_URLS: dict[BackendType, str] = {
 class Settings(Section):
     """The content of `LlmSettings`."""
 
-    telemetry: Telemetry = Telemetry()
-    health: Health = Health()
-    budget: Budget = Budget()
-    attribution: Attribution = Attribution()
+    # their validators are built within that of `Settings`, with the first document, and not with the import
+    telemetry: Telemetry = Telemetry.model_construct()
+    health: Health = Health.model_construct()
+    budget: Budget = Budget.model_construct()
+    attribution: Attribution = Attribution.model_construct()
     backends: tuple[Backend, ...] = ()
     price_file: str | None = Field(default=None, min_length=1)
     """The path of the user's price file, JSON or YAML; in a settings file, relative to it."""

@@ -125,10 +125,13 @@ class PriceSheet:
         return next(filter(None, prices), None)
 
 
-def read(source: str | os.PathLike[str]) -> PriceSheet:
-    """Read a price file, JSON or (`.yaml`, `.yml`) YAML. Raises `ConfigError` with a line for each error."""
+def read(source: str | os.PathLike[str], setting: str = "LlmSettings.PriceFile") -> PriceSheet:
+    """Read a price file, JSON or (`.yaml`, `.yml`) YAML, that this setting names.
+
+    Raises `ConfigError` with a line for each error.
+    """
     path = Path(source)
-    document = _document(path)
+    document = _document(path, setting)
     if not isinstance(document, dict):
         raise ConfigError(f'{path}: a price file should be an object such as {{"Schema": 1, "Prices": [...]}}')
     version = document.get("Schema", document.get("schema_"))
@@ -142,7 +145,7 @@ def read(source: str | os.PathLike[str]) -> PriceSheet:
     raise ConfigError(joined([each.replace(f"{path}.", f"{path}: ", 1) for each in problems], "the price file has"))
 
 
-def _document(path: Path) -> Any:
+def _document(path: Path, setting: str) -> Any:
     parse = _yaml if path.suffix.lower() in {".yaml", ".yml"} else _json
     try:
         return parse(path.read_text("utf-8-sig"))
@@ -151,7 +154,7 @@ def _document(path: Path) -> Any:
     except UnicodeDecodeError:
         fault = "it is not UTF-8: save it as UTF-8"
     except OSError as exc:
-        fault = f"{exc.strerror or exc}: set LlmSettings.PriceFile to the path of a JSON or YAML file"
+        fault = f"{exc.strerror or exc}: set {setting} to the path of a JSON or YAML file"
     except (ValueError, ArithmeticError, RecursionError) as exc:
         fault = f"{_first_line(exc)}: it should be JSON, or YAML in a file named .yaml"
     # outside the handlers: their exceptions hold the document's text
@@ -171,7 +174,7 @@ def _yaml(text: str) -> Any:
         import yaml
     except ImportError:
         raise ConfigError(
-            "LlmSettings.PriceFile is YAML, and PyYAML is not installed: pip install 'llmmetrics[yaml]', or write JSON"
+            "the price file is YAML, and PyYAML is not installed: pip install 'llmmetrics[yaml]', or write JSON"
         ) from None
 
     class EachKeyOnce(yaml.SafeLoader):

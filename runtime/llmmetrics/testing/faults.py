@@ -73,8 +73,14 @@ class CannotExpressError(AssertionError):
     """A provider's format, or a server, cannot express this fault: an error of the test, not of the code."""
 
 
-def require_expressible(errors: ProviderErrors, fault: Fault) -> None:
+def require_expressible(errors: ProviderErrors, fault: Fault, *, over_websocket: bool = False) -> None:
     """Check that a provider can report a fault. Raises `CannotExpressError`."""
+    if over_websocket and not fault.over_websocket:
+        known = (name for name, each in FAULTS.items() if each.over_websocket and name not in errors.cannot)
+        raise CannotExpressError(
+            f"the fault {fault.name!r} cannot be shown over a WebSocket, whose messages are whole and whose clients "
+            f"have no timeout: ask over HTTP, or use one of {', '.join(known)}"
+        )
     if fault.name in errors.cannot:
         raise CannotExpressError(
             f"the fault {fault.name!r} does not exist in {errors.name}'s format: exclude it for this provider, "

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from llmmetrics import wire
 from llmmetrics.core import engine
 from llmmetrics.reading.sockets import socket_of
 from llmmetrics.wire.hosts import Origin, provider_of
 
-_HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names, not binds
+
+def is_here(host: str) -> bool:
+    """Return whether a host, without a port, is this machine."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def is_llm_host(host: str, port: int | None = None) -> bool:
@@ -16,7 +25,7 @@ def is_llm_host(host: str, port: int | None = None) -> bool:
     This machine is not: the user's own programs serve here.
     """
     name = host.lower().rstrip(".")
-    return name not in _HERE and (provider_of(Origin("https", name, port)) is not None or name in _configured())
+    return not is_here(name) and (provider_of(Origin("https", name, port)) is not None or name in _configured())
 
 
 def is_llm_request(method: str, host: str, port: int | None, path: str) -> bool:

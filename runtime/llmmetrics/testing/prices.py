@@ -49,7 +49,7 @@ class PriceBook:
         if price_file is not None:
             from llmmetrics.settings import price_file as price_files
 
-            self._sheet = price_files.read(price_file)
+            self._sheet = price_files.read(price_file, "--llm-prices")
         self._catalogue = Catalogue()
         self._sellers: dict[str, str | None] = {}
         self._places: dict[str, tuple[str, str | None]] = {}

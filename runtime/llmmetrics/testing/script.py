@@ -100,15 +100,16 @@ class Script:
                 self._steps.remove(step)
         if step is None:
             if self.otherwise is None:
-                raise UnscriptedError(self._problem(f"{_asked(request)} was not scripted"))
+                raise UnscriptedError(self.note(f"{_asked(request)} was not scripted"))
             step = Step(self.otherwise)
         try:
             made, what = reply(request, step.fault or step.answer, step.answer), step
             return self._jobs.defer(request, made, lambda each: reply(each, what.fault or what.answer, what.answer))
         except CannotExpressError as exc:
-            raise CannotExpressError(self._problem(str(exc))) from None
+            raise CannotExpressError(self.note(str(exc))) from None
 
-    def _problem(self, text: str) -> str:
+    def note(self, text: str) -> str:
+        """Note a problem once, and return it."""
         if text not in self.problems:
             self.problems.append(text)
         return text

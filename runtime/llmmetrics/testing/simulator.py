@@ -11,6 +11,7 @@ from llmmetrics.testing.faults import CannotExpressError, require_expressible
 from llmmetrics.testing.messages.model import Answer, Fault, Reply, Request
 from llmmetrics.testing.messages.provider_errors import Headers, refusal
 from llmmetrics.testing.shapes import SHAPES, Shape
+from llmmetrics.wire import SOCKET
 
 ANSWER = Answer()
 
@@ -38,7 +39,7 @@ def reply(request: Request, script: Answer | Fault = ANSWER, spoilt: Answer = AN
         return _elsewhere(request)
     if isinstance(script, Answer):
         return _answer(shape, request, script)
-    require_expressible(shape.errors, script)
+    require_expressible(shape.errors, script, over_websocket=request.method == SOCKET)
     if script.instead:
         kind, body = script.instead
         whole = Reply(200, (("content-type", kind),), (body,))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from llmmetrics import wire
+from llmmetrics.testing.places import is_here
 from llmmetrics.wire.hosts import Origin, provider_of
 
 
@@ -24,6 +25,8 @@ class Target(NamedTuple):
     stream: bool
     fetches: bool = False
     """Whether it fetches an answer that comes later."""
+    is_here: bool = False
+    """Whether it goes to this machine."""
 
 
 def target_of(method: str, url: str, body: bytes = b"") -> Target:
@@ -32,9 +35,9 @@ def target_of(method: str, url: str, body: bytes = b"") -> Target:
     name, path = (parts.hostname or "").lower(), unquote(parts.path)
     host = f"{name}:{parts.port}" if parts.port else name
     provider = provider_of(Origin(parts.scheme, name, parts.port))
-    claimed = wire.claim(method, name, path, provider)
+    claimed, here = wire.claim(method, name, path, provider), is_here(name)
     if claimed is None:
         fetches = wire.fetch(method, name, path, wire.ANY) is not None
-        return Target(host, path, provider, None, None, None, stream=False, fetches=fetches)
+        return Target(host, path, provider, None, None, None, stream=False, fetches=fetches, is_here=here)
     model, stream = wire.asked(claimed, body)
-    return Target(host, path, provider, claimed.format.id, claimed.format.vendor, model, stream)
+    return Target(host, path, provider, claimed.format.id, claimed.format.vendor, model, stream, is_here=here)

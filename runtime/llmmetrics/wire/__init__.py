@@ -31,9 +31,9 @@ from llmmetrics.wire.framing.frames import DONE, Doc, parse
 from llmmetrics.wire.hosts import add_hosts
 from llmmetrics.wire.usage import usage_of
 
-__all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "Asked", "Billing", "Charge", "Claim", "FetchClaim", "Format"]
-__all__ += ["PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping", "model_of"]
-__all__ += ["prompt_names", "register", "upload", "usage_of"]
+__all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "SOCKET", "Asked", "Billing", "Charge", "Claim", "FetchClaim"]
+__all__ += ["Format", "PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping"]
+__all__ += ["model_of", "prompt_names", "register", "upload", "usage_of"]
 
 FORMATS: list[Format] = [
     # before OpenAI, whose path of embeddings ends with the same words
@@ -89,6 +89,9 @@ Asked = tuple[str | None, bool]
 
 ANY = "*"
 """The provider of a backend that may speak the formats of any."""
+
+SOCKET = "WEBSOCKET"
+"""Stands for the method in the place of a conversation, so that no request has the same place."""
 
 
 def claim(method: str, host: str, path: str, provider: str | None = None) -> Claim | None:

@@ -67,7 +67,9 @@ def test_prices_of_models_that_no_catalogue_has(suite, pytester):
     assert report["rows"][0]["usd"] == "0.000136"
     done, _ = suite(tests, "--llm-prices=nowhere.json")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*--llm-prices: *nowhere.json: the price file cannot be read*"])
+    done.stderr.fnmatch_lines(
+        ["*--llm-prices: *nowhere.json: the price file cannot be read: *: set --llm-prices to the path of*"]
+    )
 
 
 def test_what_a_recorder_refuses_was_never_sent(suite):

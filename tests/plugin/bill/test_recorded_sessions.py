@@ -57,22 +57,33 @@ def pytest_collection_modifyitems(items):
 """
 
 
-def test_the_same_rows_in_any_way(suite, pytester):
+def test_the_same_rows_and_verdict_in_any_way(suite, pytester, capsys):
     def rows(report) -> str:
         return json.dumps(report["rows"])
 
-    _, one = suite(SHARDED)
-    _, workers = suite(SHARDED, "-n4" if SOAK else "-n2", apart=True)
+    def verdict(name: str) -> str:
+        capsys.readouterr()
+        assert main(["comment", name]) == 0
+        return capsys.readouterr().out
+
+    suite(SHARDED.replace("n % 3 + 1", "1"), "--llm-baseline=create")
+    _, one = suite(SHARDED, "--llm-gate")
+    found = verdict("report.json")
+    assert "calls 1 → 3" in found
+    _, workers = suite(SHARDED, "--llm-gate", "-n4" if SOAK else "-n2", apart=True)
+    assert found == verdict("report.json")
     assert rows(one) == rows(workers)
     assert one["tests"] == workers["tests"]
     pytester.makeconftest(SHUFFLE)
-    _, shuffled = suite(SHARDED)
+    _, shuffled = suite(SHARDED, "--llm-gate")
     assert rows(one) == rows(shuffled)
+    assert found == verdict("report.json")
     shards = []
     for n, chosen in enumerate(("test_a and (0 or 1 or 2)", "test_a and not (0 or 1 or 2)", "test_retry")):
-        suite(SHARDED, "-k", chosen, f"--llm-report=shard{n}.json")
+        suite(SHARDED, "--llm-gate", "-k", chosen, f"--llm-report=shard{n}.json")
         shards.append(f"shard{n}.json")
-    assert main(["merge", *shards, "-o", "merged.json"]) == 0
+    assert main(["merge", *shards, "-o", "merged.json"]) == 10
+    assert found == verdict("merged.json")
     assert rows(one) == rows(json.loads((pytester.path / "merged.json").read_text("utf8")))
 
 

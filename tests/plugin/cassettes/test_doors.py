@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 from support.socket_servers import LIVE_USAGE, responses_events, say, socket_server, two_responses
 
 from llmmetrics.testing import serve
@@ -60,7 +60,8 @@ def talk(server, connection):
         say(connection, {"serverContent": {"turnComplete": True}, "usageMetadata": LIVE_USAGE}, binary=True)
 
 
-@pytest.mark.skipif(not SOAK, reason="42 calls, twice: test_doors_in_process.py has one of each kind; make soak")
+# 42 calls, twice: test_doors_in_process.py has one of each kind
+@pytest.mark.skipif(not SOAK, reason=LONG)
 def test_what_is_recorded_is_replayed_without_the_server(run, pytester):
     with serve() as provider, socket_server(talk) as sockets:
         outcomes, live = run("once", provider.url, sockets.url)

@@ -133,6 +133,10 @@ def test_a_swallowed_miss_fails_the_test(run):
     result.assert_outcomes(failed=2)
     assert said(result).count("POST https://api.anthropic.com/v1/messages (model m) is not recorded") >= 2
     assert "provider: recorded 'openai', sent 'anthropic'" in said(result)
+    assert "'anthropic.messages'. The cassettes on the marker ship with the plugin, and stay as they are. " in said(
+        result
+    )
+    assert "Name one of your own there too, then run: pytest --llm-record=once" in said(result)
 
 
 def test_its_own_cassettes_come_first(run):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from threading import Event
 
 import pytest
 from support.http_clients import ASK, HTTP_CLIENTS, STREAM
 
 from llmmetrics import BudgetExceeded
-from llmmetrics.testing import faults, serve
+from llmmetrics.testing import faults, reply, serve
+from pytest_llmmetrics.cassettes import files, names
 from pytest_llmmetrics.cassettes.doors import opened
 from pytest_llmmetrics.cassettes.match import CassetteMissError, Deck
 from pytest_llmmetrics.cassettes.replay import Replay
@@ -82,8 +85,8 @@ def test_a_refusal_comes_before_the_replay(llm_metrics, llm_budget, llm_cassette
 
 @each_library
 def test_a_request_that_is_not_recorded(library):
-    replay = Replay(Deck([]))
-    with opened(replay), pytest.raises(CassetteMissError, match="is not recorded yet"):
+    replay = Replay(Deck([]), advice="Record it.")
+    with opened(replay), pytest.raises(CassetteMissError, match=r"is not recorded yet\. Record it\."):
         HTTP_CLIENTS[library].post(URL, ASK)
     assert len(replay.problems) == 1
 
@@ -103,7 +106,53 @@ def test_an_answer_that_is_cut_is_not_recorded(library):
     replay = Replay(Deck([]), recording=True)
     with serve(faults.STALL) as provider, opened(replay):
         first_line(library, f"{provider.url}/openai/v1/chat/completions")
-    assert [each.response for each in replay.received] == [None]
+    assert [(each.response, each.is_cut) for each in replay.received] == [(None, True)]
+
+
+@pytest.fixture
+def dead():
+    """Reserve a port where nothing listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}"
+
+
+@each_library
+def test_a_connection_that_fails_has_no_answer_to_record(library, dead):
+    replay = Replay(Deck([]), recording=True)
+    with serve() as provider, opened(replay):
+        with pytest.raises(Exception, match=r"Max retries|Cannot connect"):
+            HTTP_CLIENTS[library].post(f"{dead}/openai/v1/chat/completions", ASK)
+        HTTP_CLIENTS[library].post(f"{provider.url}/openai/v1/chat/completions", ASK)
+    assert [(each.response is None, each.is_cut) for each in replay.received] == [(True, False), (False, False)]
+
+
+def test_a_live_endpoint_that_is_asked_again_does_not_stop_the_event_loop():
+    """The endpoint answers when another task of the loop has run."""
+    asked, has_run = Event(), Event()
+    waited = []
+
+    def answering(request):
+        asked.set()
+        waited.append(has_run.wait(5))
+        return reply(request)
+
+    async def other():
+        await asyncio.to_thread(asked.wait, 5)
+        has_run.set()
+
+    async def ask(url):
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+            tasks.create_task(other())
+            async with session.post(f"{url}/openai/v1/chat/completions", json=ASK) as answer:
+                return await answer.read()
+
+    path = names.find("openai/success", [names.shipped()])
+    replay = Replay(Deck([files.read(path, "openai/success")]), verifying=True)
+    with serve(answering=answering) as provider, opened(replay):
+        assert b"simulated" in asyncio.run(ask(provider.url))
+    assert waited == [True]
+    assert replay.drifts == []
 
 
 @each_library

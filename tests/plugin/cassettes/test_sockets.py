@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from vcr.request import Request as VcrRequest
 
 from pytest_llmmetrics.cassettes import files
 from pytest_llmmetrics.cassettes.doors import opened
@@ -25,9 +26,10 @@ MESSAGES = (
 )
 
 
-def replay_of(*exchanges, match="body"):
+def replay_of(*exchanges, match="body", advice=""):
     cassette = files.parse(files.dump([], {"match": match}, exchanges), "mine")
-    return Replay(Deck([cassette]), [SocketCard(cassette, n, each) for n, each in enumerate(cassette.sockets)])
+    cards = [SocketCard(cassette, n, each) for n, each in enumerate(cassette.sockets)]
+    return Replay(Deck([cassette]), cards, advice=advice)
 
 
 def connect(url=URL, **options):
@@ -84,13 +86,31 @@ def test_a_rejected_handshake():
 
 @pytest.mark.parametrize("url", [URL.replace("gpt-realtime", "other"), "wss://example.com/x"])
 def test_a_websocket_that_is_not_recorded(url):
-    replay = replay_of(SocketExchange(URL))
+    replay = replay_of(SocketExchange(URL), advice="Record it.")
     with (
         opened(replay),
-        pytest.raises(CassetteMissError, match="is not recorded: there are mine, sockets"),
+        pytest.raises(CassetteMissError, match=r"is not recorded: there are mine, sockets\[0\] .* Record it\.$"),
         connect(url),
     ):
         pass
+    assert len(replay.problems) == 1
+
+
+@pytest.mark.parametrize("place", ["localhost:9", "127.0.0.2:9", "[::1]:9", "[::1]"])
+def test_what_is_no_llm_call_passes_to_this_machine(place):
+    replay = Replay(Deck([]))
+    assert replay.sockets.find(f"ws://{place}/x") is None
+    assert replay.foreign(VcrRequest("GET", f"http://{place}/x", b"", {}))
+    assert replay.problems == []
+
+
+def test_a_websocket_that_is_opened_again():
+    replay = replay_of(SocketExchange(URL, messages=MESSAGES[:1]), advice="Record it.")
+    with opened(replay):
+        with connect() as connection:
+            connection.recv()
+        with pytest.raises(CassetteMissError, match=r"was opened more often than recorded\. Record it\."), connect():
+            pass
     assert len(replay.problems) == 1
 
 

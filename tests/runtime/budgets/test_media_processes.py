@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 import pytest
-from support import SOAK
+from support import LONG, SOAK
 
 from llmmetrics.budgets.ledgers import open_ledger
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
@@ -62,7 +62,8 @@ def provider():
     server.server_close()
 
 
-@pytest.mark.skipif(not SOAK, reason="make soak; the four processes of test_later.py draw and transcribe as well")
+# in `make test`, the four processes of test_later.py draw and transcribe as well
+@pytest.mark.skipif(not SOAK, reason=LONG)
 @pytest.mark.parametrize("killed", [False, True], ids=["all live", "one is killed"])
 def test_the_bill_stays_below_the_limit(provider, tmp_path, killed):
     ledger = f"sqlite:///{tmp_path / 'budget.db'}"

@@ -112,6 +112,17 @@ def test_show_of_a_ledger_alone(url, ledger, budget):
     ]
 
 
+@pytest.mark.parametrize("name", ["tag:tenant=acme", "tenant=acme"])
+def test_a_tag_is_chosen_with_and_without_its_prefix(url, ledger, budget, name):
+    spend(ledger, "tag:tenant=acme", 1.25)
+    spend(ledger, "tag:tenant=b", 2)
+    chosen = ("--ledger", url, "--namespace", "team", "--backend", name)
+    assert [row[1] for row in cells(budget("show", *chosen)[1])[1:]] == ["1.25"]
+    assert budget("reset", *chosen, "--yes")[0] == 0
+    (reset,) = json.loads(budget("history", *chosen, "--json")[1])["resets"]
+    assert reset["taken_off_usd"] == "1.25"
+
+
 def test_show_as_json(ledger, settings, budget):
     spend(ledger, "openai", 0.000000001)
     code, out, _ = budget("show", settings, "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import nullcontext
 from datetime import timedelta
 from decimal import Decimal
 
@@ -252,7 +253,7 @@ def test_a_wait_that_no_calendar_has_is_a_month(seconds):
 def test_without_a_meter_the_only_one_of_the_process_is_used():
     first, second = Backends(), Backends()
     assert first.meter is not second.meter
-    with pytest.raises(ConfigError, match="pass it as meter="):
+    with pytest.raises(ConfigError, match=r"\d meters in this process: pass one of them as meter="):
         llmmetrics.first(("a", lambda: 1))
 
 
@@ -284,3 +285,27 @@ def test_sdks_of_two_providers_behind_one_function():
         assert llmmetrics.first(*tries, meter=meter).startswith("Hello")
         assert (len(one.requests), len(other.requests)) == (1, 1)
         assert json.loads(other.requests[0].body)["model"] == "c"
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_try_that_the_meter_does_not_see_is_logged_once(caplog, raises):
+    backends = Backends()
+
+    def unmetered():
+        if raises:
+            raise OSError("no route")
+        return "an answer"
+
+    for _ in range(2):
+        with pytest.raises(OSError) if raises else nullcontext():
+            llmmetrics.first(("a", unmetered), ("b", lambda: backends.post("b")), meter=backends.meter)
+    (said,) = [each.getMessage() for each in caplog.records if "has seen" in each.getMessage()]
+    assert said.startswith("a try of the backend 'a' made no request that this meter has seen")
+    assert "meter.wrap(client)" in said
+
+
+def test_a_try_that_the_meter_sees_is_not_logged(caplog):
+    backends = Backends()
+    backends.answers["a"] = [503]
+    backends.first("a", "b")
+    assert [each for each in caplog.records if "has seen" in each.getMessage()] == []

@@ -116,6 +116,7 @@ def test_a_call_without_a_price_is_refused_by_a_run_with_dollars_alone():
         runs.call(model="no-such-model")
     assert caught.value.reason == "unknown_price"
     assert str(caught.value).startswith("refused: no price is known")
+    assert f"and the run {caught.value.run!r} has a budget" in str(caught.value)
     with spending(calls=5) as run:
         runs.call(model="no-such-model")
     assert run.calls == 1

@@ -89,6 +89,40 @@ def test_each_day_has_its_own_and_the_end_of_a_process_sends_the_rest(ledger):
     assert sums(ledger, DAY, DAY + 31) == {"acme": 4}
 
 
+def tallied(ledger):
+    return list(open_ledger(ledger, namespace="default").marks("tally:"))
+
+
+def test_a_process_that_ends_leaves_its_sums_alone(ledger):
+    one, other = Tagging(ledger), Tagging(ledger)
+    for process in (one, other):
+        process.call("acme")
+        process.flush()
+    assert len(tallied(ledger)) == 2
+    one.meter.close()
+    assert len(tallied(ledger)) == 1
+    other.meter.close()
+    assert tallied(ledger) == []
+    assert sums(ledger) == {"acme": 2}
+
+
+def test_a_process_that_could_not_send_all_leaves_its_mark(tmp_path):
+    """Another batch may be there although its answer did not come."""
+    with redis_server(tmp_path) as server:
+        process = Tagging(server.url)
+        process.call("acme")
+        process.flush()
+        process.call("acme")
+        process.call("acme")
+        process.call("acme")
+        server.process.send_signal(signal.SIGSTOP)
+        process.flush()
+        server.process.send_signal(signal.SIGCONT)
+        # a ledger that fails is not asked again for a second, and the clock stands
+        process.meter.close()
+        assert len(tallied(server.url)) == 1
+
+
 def test_a_ledger_that_was_away_gets_the_sums_later_and_once(tmp_path):
     with redis_server(tmp_path) as server:
         process = Tagging(server.url)

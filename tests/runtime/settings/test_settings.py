@@ -78,6 +78,10 @@ def test_sections_of_the_guides_own_library_give_one_warning(caplog):
     assert all(name in record.getMessage() for name in ("Memory", "Plugins", "Caching"))
 
 
+def tag_limit(tag):
+    return {"Attribution": {"Keys": ["tenant"], "Limits": [{"Tag": tag, "MaxSpendUsd": 5}]}}
+
+
 WRONG = [
     ({"Telemetrie": {}}, "LlmSettings.Telemetrie is unknown: did you mean Telemetry?"),
     ({"LLMSettings": {}}, "did you mean LlmSettings?"),
@@ -98,6 +102,9 @@ WRONG = [
     ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: should be a list"),
     ({"Backends": ["a"]}, 'LlmSettings.Backends[0]: should be an object, as in {"Key": 1}'),
     ({"Telemetry": 1}, "LlmSettings.Telemetry: should be an object"),
+    ({"Attribution": {"Keys": "tenant"}}, 'LlmSettings.Attribution.Keys: should be a list, as in ["one", "two"]'),
+    (tag_limit("tennant"), "Limits has the Tag 'tennant', which is not in Keys: did you mean 'tenant'?"),
+    (tag_limit("feature"), "Limits has the Tag 'feature', which is not in Keys: add it there"),
     ({"Telemetry": {"LogTiming": "maybe"}}, "LlmSettings.Telemetry.LogTiming: should be true or false"),
     ({"Telemetry": {"DurationBuckets": 1}}, "LlmSettings.Telemetry.DurationBuckets: should be a list"),
     ({"Telemetry": {"DurationBuckets": ["x"]}}, "LlmSettings.Telemetry.DurationBuckets[0]: should be a number"),
@@ -281,6 +288,14 @@ def test_floats_of_a_mapping_are_what_they_print():
 def test_settings_do_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         load({}).telemetry.enable_metrics = False
+
+
+def test_a_section_that_is_left_out_has_its_defaults():
+    left_out = load({})
+    written = load({"Telemetry": {}, "Health": {}, "Budget": {}, "Attribution": {}})
+    assert left_out == written
+    assert repr(left_out) == repr(written)
+    assert left_out.telemetry.model_copy(update={"service_name": "x"}).service_name == "x"
 
 
 def test_the_module_itself_imports_nothing_heavy():

@@ -12,6 +12,7 @@ from support.sdks import TYPES
 from support.simulated_formats import ANSWER, ELSEWHERE, FORMATS, SIMULATED, answered, says, shape
 
 from llmmetrics import Meter, wire
+from llmmetrics.reading.sockets import SOCKETS
 from llmmetrics.testing import FAULTS, CannotExpressError, Request, faults, observe, reply
 from llmmetrics.testing.shapes import SHAPES
 from llmmetrics.testing.simulator import counted, shape_of
@@ -60,9 +61,13 @@ def metered(provider, registry):
         yield client
 
 
+# tests/plugin/test_provider_sockets.py has them
+OVER_WEBSOCKETS = {each.format.id for each in SOCKETS} - {each.id for each in wire.FORMATS}
+
+
 def test_every_format_of_the_runtime_has_a_shape():
     formats = {each.id for each in SIMULATED}
-    assert formats == {each.id for each in SHAPES}
+    assert formats == {each.id for each in SHAPES} - OVER_WEBSOCKETS
     # test_jobs.py has those whose every answer comes later
     assert {each.id for each in SIMULATED if not each.deferred} == {name.partition(" ")[0] for name in FORMATS}
 
@@ -79,8 +84,8 @@ def test_a_format_whose_path_says_stream_has_a_streamed_row():
 
 
 def test_every_shape_answers_something():
-    deferred = {each.id for each in wire.FORMATS if each.deferred}
-    assert {id(shape(name)) for name in FORMATS} == {id(each) for each in SHAPES if each.id not in deferred}
+    others = OVER_WEBSOCKETS | {each.id for each in wire.FORMATS if each.deferred}
+    assert {id(shape(name)) for name in FORMATS} == {id(each) for each in SHAPES if each.id not in others}
 
 
 @pytest.mark.parametrize(

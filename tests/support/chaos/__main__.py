@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeVar
 from llmmetrics.metrics.registry import PICO
 from support.chaos.provider import Provider
 from support.chaos.scenarios import SCENARIOS
+from support.chaos.stores import mounts
 from support.chaos.trial import Result, Trial, Zygote, zygote
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ def main() -> None:
     asked = parser.parse_args()
     ends = time.monotonic() + 60 * asked.minutes
     every = list(rows(range(asked.first, asked.first + asked.seeds), asked.only, asked.ledgers))
+    every = [row for row in every if mounts() or not SCENARIOS[row.name].small_disk]
     results: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     waiting: SimpleQueue[Row] = SimpleQueue()
     done: SimpleQueue[tuple[Row, Result] | None] = SimpleQueue()

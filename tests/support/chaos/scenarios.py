@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ class Scenario(NamedTuple):
     unreadable: bool = False
     """Whether it leaves a ledger that cannot be read."""
     small_disk: bool = False
+    """Whether the ledger has a file system of its own, which only root mounts."""
     pids: bool = False
     """Whether the processes have a pid namespace of their own."""
     budget: Mapping[str, object] = MappingProxyType({})
@@ -100,8 +102,11 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         "cluster resharded": Scenario(SLOW, do.often("reshard"), ("cluster",)),
         "sentinel fails over": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG),
         "sentinel fails over, replicated": Scenario(SLOW, do.fail_over, ("sentinel2",), ("strict",), **LONG, **SAFE),
-        # no replica is left to acknowledge, until the old master has become one
+        # no replica is left to acknowledge, until the old master has become one: at its start, or when Sentinel looks
         "sentinel fails over, one replica": Scenario(
+            SLOW, partial(do.fail_over, follows=True), ("sentinel",), ("strict",), **LONG, **SAFE
+        ),
+        "sentinel fails over, one replica, told late": Scenario(
             SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG, **SAFE, resumes=40
         ),
         "cluster fails over": Scenario(SLOW, do.fail_over, ("cluster",), ("strict",), **LONG),

@@ -7,9 +7,10 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from redis import Redis
@@ -18,6 +19,18 @@ from redis.exceptions import RedisError
 from support.redis_fleets import Fleet, cluster_fleet, sentinel_fleet
 from support.relays import Relay
 from support.servers import RedisServer, until
+
+
+@cache
+def mounts() -> bool:
+    """Return whether this process may mount a file system."""
+    with tempfile.TemporaryDirectory() as directory:
+        return _mounted(Path(directory)) and not subprocess.run(["umount", directory], check=False).returncode
+
+
+def _mounted(directory: Path) -> bool:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(directory)]
+    return os.geteuid() == 0 and not subprocess.run(mount, capture_output=True, check=False).returncode
 
 
 class SqliteStore:
@@ -50,6 +63,7 @@ class SqliteStore:
 
     def fill(self) -> Callable[[], object]:
         """Fill the disk; return what makes room. The directory is a small file system."""
+        assert self._small, "it would fill the disk of this machine"
         stuffing = self.directory / "stuffing"
         with suppress(OSError), stuffing.open("wb") as file:
             while True:
@@ -66,11 +80,9 @@ class SqliteStore:
         if self._small:
             subprocess.run(["umount", str(self.directory)], check=False)
 
-    def on_a_small_disk(self) -> bool:
-        """Put the directory on a file system of half a megabyte; return whether this machine lets us."""
-        mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(self.directory)]
-        self._small = os.geteuid() == 0 and not subprocess.run(mount, capture_output=True, check=False).returncode
-        return self._small
+    def on_a_small_disk(self) -> None:
+        """Put the directory on a file system of half a megabyte."""
+        self._small = _mounted(self.directory)
 
 
 class RedisStore:
@@ -139,12 +151,15 @@ class FleetStore:
         self.fleet = fleet
         self.url = fleet.url
 
-    def fail_over(self) -> None:
-        """Kill the first master; start it again when a replica has taken its place."""
+    def fail_over(self, *, follows: bool = False) -> None:
+        """Kill the first master; start it again when a replica has taken its place, maybe as the replica of this one.
+
+        Else it says that it is a master, until Sentinel tells it otherwise.
+        """
         self.fleet.first.kill()
-        until(lambda: "master" in map(self.fleet.role, self.fleet.replicas), "a new master", 30)
-        # it says that it is a master, until it is told otherwise
-        self.fleet.first.start()
+        until(self.fleet.master, "a new master", 30)
+        options = ("--replicaof", f"127.0.0.1 {self.fleet.master().port}") if follows else ()
+        self.fleet.first.start(*options)
 
     def reshard(self) -> None:
         """Move every slot of the first master to the second, one after the other."""

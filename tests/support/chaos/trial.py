@@ -41,6 +41,8 @@ PATIENCE = 90.0
 """Seconds in which the processes of a trial end."""
 PATIENCE_OF_LEASES = 3
 """Leases after which nothing may be reserved: one of its own, and a third until the next renewal that failed."""
+QUESTIONS = 10 * PATIENCE_OF_LEASES
+"""Questions after which leases have ended too: in Redis each adds a tenth of a lease at most, however long it takes."""
 HEADROOM = 0.7
 """The part of the limit below which a trial goes on when a master is killed: beyond it, calls in flight may hold it."""
 LAST = "end"
@@ -278,8 +280,9 @@ class Trial:
 
     def _settle_everything(self) -> None:
         """Let the leases end, and a last process book what the journals of those that died hold."""
-        end = time.monotonic() + PATIENCE_OF_LEASES * LEASE
-        while time.monotonic() < end and self._reserved():
+        end, asked = time.monotonic() + PATIENCE_OF_LEASES * LEASE, 0
+        while (time.monotonic() < end or asked < QUESTIONS) and self._reserved():
+            asked += 1
             pause(0.1)
         self.start(LAST)
         self._wait()

@@ -99,9 +99,9 @@ def main(count: int) -> None:
             call(client, ending)
         if n == count // 10:
             early = memory()
-    grown = memory() - early
+    late = memory()
     samples = [(sample.name, sample.labels, sample.value) for family in registry.collect() for sample in family.samples]
-    sys.stdout.write(json.dumps({"grown": grown, "samples": samples}))
+    sys.stdout.write(json.dumps({"early": early, "late": late, "samples": samples}))
 
 
 main(int(sys.argv[1]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from llmmetrics.budgets.ledgers.base import (
     Balance,
@@ -19,6 +18,7 @@ from llmmetrics.budgets.ledgers.base import (
     answer_id,
 )
 from llmmetrics.budgets.ledgers.protocol import Ledger
+from llmmetrics.budgets.ledgers.redis_urls import split_url
 from llmmetrics.errors import ConfigError
 
 __all__ = [
@@ -78,7 +78,7 @@ def _sqlite(url: str, namespace: str, durability: str) -> Ledger:
 
 
 def _redis(url: str, namespace: str, durability: str) -> Ledger:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if not parts.hostname:
         raise ConfigError(
             f"LlmSettings.Budget.Ledger: {parts.scheme}:// needs a host, as in {parts.scheme}://localhost:6379/0"

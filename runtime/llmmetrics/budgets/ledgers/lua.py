@@ -68,8 +68,8 @@ if spent and bound == limit then
       local ends = age + lease
       call('ZADD', LEASES, ends, id)
       if not due or ends < due then due = ends end
-      held = format('%.0f', held + amount)
-      call('HSET', META, 'head', format('%.0f %.0f %.0f %s', age, now, due, lease), 'w|' .. own,
+      held = format('%d', held + amount)
+      call('HSET', META, 'head', format('%d %d %d %s', age, now, due, lease), 'w|' .. own,
         spent .. ' ' .. held .. ' ' .. parts .. ' ' .. bookings .. ' ' .. generation .. ' ' .. bound)
       return '1 ' .. spent .. ' ' .. held .. ' 0 ' .. generation .. ' ' .. bookings
     end
@@ -137,12 +137,12 @@ if first and spent and taken and basis == 'known' and tonumber(held) < EXACT the
     if row then
       call('HDEL', ROWS, id)
       call('ZREM', LEASES, id)
-      held = format('%.0f', math.max(held - taken, 0))
+      held = format('%d', math.max(held - taken, 0))
     end
     if amount ~= '0' then
-      spent, bookings = format('%.0f', spent + amount), format('%.0f', bookings + 1)
+      spent, bookings = format('%d', spent + amount), format('%d', bookings + 1)
       fields[#fields + 1] = 'q|' .. quarter
-      fields[#fields + 1] = format('%.0f ', of_quarter + amount) .. rest
+      fields[#fields + 1] = format('%d ', of_quarter + amount) .. rest
     end
     call('HSET', META, 'w|' .. own,
       spent .. ' ' .. held .. ' ' .. parts .. ' ' .. bookings .. ' ' .. generation .. ' ' .. bound, unpack(fields))

@@ -17,7 +17,7 @@ end
 local function add(a, b)
   if #a < 16 and #b < 16 then
     local sum = a + b
-    return sum < 0 and '0' or format('%.0f', sum)
+    return sum < 0 and '0' or format('%d', sum)
   end
   local high, low = limbs(a)
   local high2, low2 = limbs(b)
@@ -25,7 +25,7 @@ local function add(a, b)
   local carry = math.floor(low / 1e9)
   high, low = high + carry, low - carry * 1e9
   if high < 0 then return '0' end
-  return high == 0 and format('%.0f', low) or format('%.0f%09.0f', high, low)
+  return high == 0 and format('%d', low) or format('%d%09d', high, low)
 end
 
 local function less(a, b)
@@ -92,10 +92,10 @@ local function book(at, amount, basis, again)
   local part = PARTS[basis]
   for _, each in pairs(touched(at)) do
     each[1] = bounded(each[1], amount)
-    if not again then each[6] = format('%.0f', each[6] + 1) end
+    if not again then each[6] = format('%d', each[6] + 1) end
     if part then each[part] = bounded(each[part], amount) end
   end
-  local name = format('%.0f', at - at % {QUARTER_HOUR})
+  local name = format('%d', at - at % {QUARTER_HOUR})
   local text = quarters[name] or call('HGET', META, 'q|' .. name) or '0 0 0 0'
   local of_quarter = {{match(text, '(%S+) (%S+) (%S+) (%S+)')}}
   of_quarter[1] = bounded(of_quarter[1], amount)
@@ -154,7 +154,7 @@ end
 local function head()
   if ticked then
     fields[#fields + 1] = 'head'
-    fields[#fields + 1] = format('%.0f %.0f %s %.0f', age, before, due and format('%.0f', due) or '-', usual)
+    fields[#fields + 1] = format('%d %d %s %d', age, before, due and format('%d', due) or '-', usual)
   end
 end
 """
@@ -210,7 +210,7 @@ local function settle(number, at)
     end
   end
   fields[#fields + 1] = 'o|' .. owner
-  fields[#fields + 1] = format('%.0f %.0f %s', low, above, at)
+  fields[#fields + 1] = format('%d %d %s', low, above, at)
   return true
 end
 """

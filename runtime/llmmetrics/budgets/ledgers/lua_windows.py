@@ -26,7 +26,7 @@ local function quarters_in(first, last)
   for from = first, last - 1, {QUARTER_HOUR} * 1000 do
     local names = {{}}
     for at = from, math.min(last, from + {QUARTER_HOUR} * 1000) - 1, {QUARTER_HOUR} do
-      names[#names + 1] = 'q|' .. format('%.0f', at)
+      names[#names + 1] = 'q|' .. format('%d', at)
     end
     for n, value in ipairs(redis.call('HMGET', META, unpack(names))) do
       if value then held[#held + 1] = {{string.sub(names[n], 3), value}} end
@@ -141,7 +141,7 @@ RESET = f"""
 local first, last = bounds(own)
 local amount = sums[1]
 for n = 3, 6 do sums[n] = '0' end
-sums[1], sums[7], changed[own] = '0', format('%.0f', sums[7] + 1), sums
+sums[1], sums[7], changed[own] = '0', format('%d', sums[7] + 1), sums
 -- a window of other settings that is opened later does not bring it back, nor does a settle take it off
 for _, each in ipairs(quarters_in(first, last)) do call('HSET', META, 'q|' .. each[1], '0 0 0 0') end
 for _, row in ipairs(rows_in(first, last)) do

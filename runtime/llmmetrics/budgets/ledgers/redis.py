@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -41,6 +42,10 @@ _NEWER = (
 
 
 NO_CALL = CallId("", 0)
+
+_PART = ("COUNT", 1000)
+_SPECIAL = re.compile(r"[*?\[\]\\]")
+"""What has a meaning in a pattern of Redis."""
 
 
 class RedisLedger:
@@ -199,8 +204,13 @@ class RedisLedger:
         self._command("HDEL", self._key(key, "meta"), f"o|{owner}")
 
     def marks(self, prefix: str) -> Mapping[str, int]:
-        marks = self._command("HGETALL", f"{self._shared}marks")
-        return {mark: int(to) for mark, to in marks.items() if mark.startswith(prefix)}
+        # in parts, so that no call waits long: every answer that came later has a mark
+        marks: dict[str, str] = {}
+        cursor, pattern = None, _SPECIAL.sub(r"\\\g<0>", prefix) + "*"
+        while cursor != 0:
+            cursor, part = self._command("HSCAN", f"{self._shared}marks", cursor or 0, "MATCH", pattern, *_PART)
+            marks |= part
+        return {mark: int(to) for mark, to in marks.items()}
 
     def forget(self, name: str) -> None:
         fields = self._command("HKEYS", self._key(name, "meta"))

@@ -26,6 +26,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
+from llmmetrics.budgets.ledgers.redis_packing import ScriptPacker
+from llmmetrics.budgets.ledgers.redis_urls import split_url
 from llmmetrics.system import processes
 
 T = TypeVar("T")
@@ -204,7 +206,7 @@ class _Address(NamedTuple):
 
 def _address(url: str) -> _Address:
     """Read `SCHEME://[user:password@]host:port,host:port/…`. Raises `ValueError` for a URL that is wrong."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     scheme, _, kind = parts.scheme.partition("+")
     login, at, hosts = parts.netloc.rpartition("@")
     servers = [
@@ -224,8 +226,12 @@ def _address(url: str) -> _Address:
     return _Address(kind, named, service or SERVICE, options)
 
 
+_PACKER = {"command_packer": ScriptPacker()}
+"""An option of redis-py's connections, which its Cluster does not have."""
+
+
 def _one(url: str, _address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
-    return OneMaster(partial(Redis.from_url, url, **ours))
+    return OneMaster(partial(Redis.from_url, url, **ours, **_PACKER))
 
 
 class _SentinelConnection(SentinelManagedConnection):
@@ -240,7 +246,7 @@ class _SentinelTlsConnection(_SentinelConnection, SentinelManagedSSLConnection):
 
 
 def _sentinel(_url: str, address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
-    options = {**ours, **address.options}
+    options = {**ours, **address.options, **_PACKER}
     # Sentinel has a password of its own, or none
     own = {name: options.pop(name) for name in [*options] if name.startswith(_OWN)}
     both = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl"))}

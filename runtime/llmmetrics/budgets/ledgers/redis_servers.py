@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.exceptions import (
@@ -29,6 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError
 
 from llmmetrics.budgets.ledgers.redis_clients import TIMEOUT, master_finder
+from llmmetrics.budgets.ledgers.redis_urls import split_url
 from llmmetrics.errors import ConfigError, LedgerError
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class RedisServers:
             # the error of redis-py may hold the password
             raise ConfigError(
                 f"LlmSettings.Budget.Ledger: {self.name} is no URL that redis-py understands: write "
-                f"{EXAMPLES[urlsplit(url).scheme.removeprefix('rediss').removeprefix('redis')]}"
+                f"{EXAMPLES[split_url(url).scheme.removeprefix('rediss').removeprefix('redis')]}"
             ) from None
         self._milliseconds = int(self._finder.timeout * ACKNOWLEDGED * 1000)
 
@@ -159,7 +159,7 @@ _HINTS: Mapping[type[Exception], str] = {
 
 def _shown(url: str) -> str:
     """Take the user and the password out of a URL, also if one with a / or a # in it was not quoted."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
         return f"{parts.scheme}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

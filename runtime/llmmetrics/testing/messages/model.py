@@ -11,7 +11,9 @@ from urllib.parse import unquote
 
 from llmmetrics import wire
 from llmmetrics.pricing.worst_case import most_output
+from llmmetrics.reading import sockets
 from llmmetrics.testing.messages.conversation import conversation
+from llmmetrics.wire import SOCKET
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Request:
     """An HTTP request as the provider sees it; header names are lower-case, `path` is without its query."""
 
     method: str
+    """`WEBSOCKET` for a message that asks for a response on a WebSocket."""
     path: str
     query: str = field(default="", repr=False)
     """It may hold a key, like the headers: the repr shows neither."""
@@ -40,6 +43,8 @@ class Request:
     @cached_property
     def claim(self) -> wire.Claim | None:
         """The wire format, and the values in its path; None if it is not an LLM call."""
+        if self.method == SOCKET:
+            return sockets.claim("", self.place)
         return wire.claim(self.method, "", self.place, wire.ANY)
 
     @property
@@ -141,6 +146,12 @@ class Fault:
     def on_the_wire(self) -> bool:
         """Whether a server can show it; other faults happen before there is a connection."""
         return not self.raises or self.reset or self.delay > 0
+
+    @property
+    def over_websocket(self) -> bool:
+        """Whether a WebSocket can show it: its messages are whole, and its clients have no timeout of their own."""
+        waits = self.stall_after is not None or "Timeout" in self.raises
+        return not (waits or self.malformed or self.instead)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from llmmetrics.testing.shapes import (
     media,
     ollama,
     openai,
+    realtime,
     vertex,
     voyage,
     watsonx,
@@ -25,6 +26,7 @@ SHAPES: list[Shape] = [
     # before those of Gemini and Anthropic, which answer the same formats on their own hosts
     *vertex.SHAPES,
     *openai.SHAPES,
+    *realtime.SHAPES,
     *media.SHAPES,
     *anthropic.SHAPES,
     *gemini.SHAPES,

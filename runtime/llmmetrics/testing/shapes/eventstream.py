@@ -21,9 +21,13 @@ _JSON = {":content-type": "application/json"}
 
 def message(headers: Mapping[str, str], payload: bytes) -> bytes:
     """Return a message with headers that are strings."""
-    written = b"".join(map(_header, headers.items()))
-    lengths = pack(">II", _FRAME + len(written) + len(payload), len(written))
-    before = lengths + pack(">I", crc32(lengths)) + written + payload
+    return framed(b"".join(map(_header, headers.items())), payload)
+
+
+def framed(headers: bytes, payload: bytes) -> bytes:
+    """Return a message with headers that are written already."""
+    lengths = pack(">II", _FRAME + len(headers) + len(payload), len(headers))
+    before = lengths + pack(">I", crc32(lengths)) + headers + payload
     return before + pack(">I", crc32(before))
 
 

@@ -122,7 +122,8 @@ def responses_usage(answer: Answer) -> Doc:
     }
 
 
-def _response(request: Request, answer: Answer, status: str = "completed") -> Doc:
+def response(request: Request, answer: Answer, status: str = "completed") -> Doc:
+    """Return a response."""
     part = {"type": "output_text", "text": answer.text, "annotations": []}
     item: Doc = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     if answer.tool:
@@ -148,18 +149,19 @@ def _response(request: Request, answer: Answer, status: str = "completed") -> Do
     }
 
 
-def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+def response_events(request: Request, answer: Answer) -> Iterator[Doc]:
+    """Yield the events of a response."""
     numbers = iter(range(1_000_000))
 
-    def event(kind: str, **fields: Any) -> bytes:
-        return sse({"type": kind, **fields, "sequence_number": next(numbers)}, kind)
+    def event(kind: str, **fields: Any) -> Doc:
+        return {"type": kind, **fields, "sequence_number": next(numbers)}
 
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-    whole = _response(request, answer)
+    whole = response(request, answer)
     (output,) = whole["output"]
     for kind in ("response.created", "response.in_progress"):
-        yield event(kind, response=_response(request, answer, "in_progress"))
+        yield event(kind, response=response(request, answer, "in_progress"))
     yield event("response.output_item.added", output_index=0, item=item)
     yield event("response.content_part.added", **at, part={"type": "output_text", "text": "", "annotations": []})
     for piece in answer.deltas:
@@ -168,6 +170,10 @@ def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
     yield event("response.content_part.done", **at, part=output["content"][0])
     yield event("response.output_item.done", output_index=0, item=output)
     yield event("response.completed", response=whole)
+
+
+def _response_stream(request: Request, answer: Answer) -> Iterator[bytes]:
+    return (sse(each, each["type"]) for each in response_events(request, answer))
 
 
 def _response_failed(_: Request, refusal: Refusal) -> bytes:
@@ -213,7 +219,7 @@ ERRORS = ProviderErrors(
 SHAPES = (
     Shape("openai.chat", ERRORS, chat, chat_stream),
     Shape("openai.completions", ERRORS, _completion, _completion_stream),
-    Shape("openai.responses", ERRORS, _response, _response_stream, failed=_response_failed),
+    Shape("openai.responses", ERRORS, response, _response_stream, failed=_response_failed),
     Shape("openai.embeddings", ERRORS, _embeddings),
     Shape("openai.count_tokens", ERRORS, _count),
 )

@@ -78,8 +78,14 @@ def is_damaged(data: bytes) -> bool:
 
 def message(piece: bytes) -> Message:
     """Return the headers and payload of a message from `split`."""
+    headers, payload = parts(piece)
+    return Message(_headers(headers), payload)
+
+
+def parts(piece: bytes) -> tuple[bytes, bytes]:
+    """Return the headers, as they are on the wire, and the payload of a message from `split`."""
     end = _PRELUDE.size + _PRELUDE.unpack_from(piece)[1]
-    return Message(_headers(piece[_PRELUDE.size : end]), piece[end:-4])
+    return piece[_PRELUDE.size : end], piece[end:-4]
 
 
 def _headers(data: bytes) -> dict[str, str]:

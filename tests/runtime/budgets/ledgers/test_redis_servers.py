@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -13,7 +14,7 @@ from support.redis_fleets import cluster_fleet, sentinel_fleet
 from support.relays import Relay
 from support.servers import free_port, redis_server, until
 
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import open_ledger, redis_urls
 from llmmetrics.budgets.ledgers.redis_clients import _address
 from llmmetrics.errors import ConfigError, LedgerError
 
@@ -39,9 +40,30 @@ def test_what_a_url_says(url, address):
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("redis+cluster://a,[::1]:7/0?ssl=1", "a,[::1]:7"),
+        ("redis+sentinel://u:p@[::1],[::2]:7/s", "u:p@[::1],[::2]:7"),
+        ("rediss+cluster://a,b,[::1]", "a,b,[::1]"),
+    ],
+)
+def test_a_python_that_splits_urls_of_one_host_alone(monkeypatch, url, hosts):
+    def strict(text):
+        assert "[" not in text.partition("://")[2]
+        return urlsplit(text)
+
+    monkeypatch.setattr(redis_urls, "urlsplit", strict)
+    parts = redis_urls.split_url(url)
+    assert parts.netloc == hosts
+    assert parts.hostname
+    assert parts.geturl() == url
+
+
+@pytest.mark.parametrize(
     "url",
     [
         *("redis+cluster://u:secret@a,:7", "redis+cluster://u:secret@a:port", "redis+cluster://u:secret@a/3"),
+        *("redis+cluster://u:secret@a,[::1", "redis+cluster://u:secret@a,::1]:7"),
         *("redis+sentinel://u:secret@a,/s", "redis+sentinel://u:secret@a/s?socket_timeout=long"),
     ],
 )

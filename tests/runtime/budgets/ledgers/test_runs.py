@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from redis import Redis
 from support.ledger_calls import DAY, NOW, balance, reserve, settle
 
@@ -45,3 +47,18 @@ def test_other_keys_stay(ledger):
     ledger.advance("other", 1)
     ledger.forget("other")
     assert balance(ledger).spent == 7
+
+
+def test_a_beginning_is_no_pattern(ledger):
+    for mark in ("a*", "ab", "a[b]", "a?c", "a\\d"):
+        ledger.advance(mark, 1)
+    assert [set(ledger.marks(mark)) for mark in ("a*", "a[b]", "a?", "a\\")] == [{"a*"}, {"a[b]"}, {"a?c"}, {"a\\d"}]
+
+
+def test_many_marks_are_all_read(redis_url):
+    """A question reads a part of them."""
+    ledger = open_ledger(redis_url, namespace="marks")
+    ends = {f"run-ends:{n}": n + 1 for n in range(3000)}
+    with closing(Redis.from_url(redis_url)) as client:
+        client.hset("llmmetrics:{marks}:marks", mapping=ends | {f"counted:{n}": 1 for n in range(3000)})
+    assert ledger.marks("run-ends:") == ends

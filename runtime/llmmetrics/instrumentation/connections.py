@@ -1,0 +1,111 @@
+"""Tells watchers of the connections that Python code opens: the lookup of a name, and the connect to an address.
+
+The standard library's functions are wrapped, and the loops' own ones: asyncio looks names up in another thread, and
+uvloop connects outside Python. An audit hook would see as much, but it runs at every import and every open of a file,
+can never be removed, and under coverage or a debugger it makes threads of Python 3.11 fail at their start: "Cannot
+install a trace function while another trace function is being installed".
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol
+
+from llmmetrics.instrumentation import import_hooks
+from llmmetrics.system.process_lock import ProcessLock
+
+
+class ConnectionWatcher(Protocol):
+    """What is told before a connection is opened, in the context of the code that opens it. It may raise."""
+
+    def looked_up(self, host: Any) -> None:
+        """See the lookup of a name: text, bytes or None."""
+
+    def connected(self, address: Any) -> None:
+        """See the connect to an address, as `socket.connect` takes it."""
+
+
+_watchers: tuple[ConnectionWatcher, ...] = ()
+
+_undo: list[Callable[[], None]] = []
+"""What restores the functions that are wrapped."""
+
+_lock = ProcessLock()
+
+
+def watch(watcher: ConnectionWatcher) -> Callable[[], None]:
+    """Tell a watcher of every connection from now on, before earlier watchers; return what ends this."""
+    global _watchers  # noqa: PLW0603 - the functions that are wrapped are the process'
+    with _lock:
+        _watchers = (watcher, *_watchers)
+        if not _undo:
+            _wrap(socket, "getaddrinfo", _lookup)
+            for name in ("connect", "connect_ex"):
+                _wrap(socket.socket, name, lambda _socket, address: _connected(address))
+            _undo.append(import_hooks.when("asyncio.base_events", _wrap_asyncio))
+            _undo.append(import_hooks.when("uvloop", _wrap_uvloop))
+
+    def end() -> None:
+        global _watchers  # noqa: PLW0603 - see above
+        with _lock:
+            _watchers = tuple(each for each in _watchers if each is not watcher)
+            while _undo and not _watchers:
+                _undo.pop()()
+
+    return end
+
+
+def _looked_up(host: Any) -> None:
+    for watcher in _watchers:
+        watcher.looked_up(host)
+
+
+def _connected(address: Any) -> None:
+    for watcher in _watchers:
+        watcher.connected(address)
+
+
+def _lookup(host: Any, *_args: Any, **_options: Any) -> None:
+    # what an executor's thread looks up for a loop was seen in the caller's context
+    if sys._getframe(2).f_globals.get("__name__") != "concurrent.futures.thread":  # noqa: SLF001
+        _looked_up(host)
+
+
+def _loop_lookup(_loop: Any, host: Any, *_args: Any, **_options: Any) -> None:
+    _looked_up(host)
+
+
+def _loop_connect(_loop: Any, _factory: Any, host: Any = None, port: Any = None, *_args: Any, **_options: Any) -> None:
+    _looked_up(host)
+    # a name was seen by its lookup
+    if isinstance(host, str) and (host == "localhost" or host[:1].isdigit()):
+        _connected((host, port))
+
+
+def _wrap_asyncio(module: Any) -> None:
+    _wrap(module.BaseEventLoop, "getaddrinfo", _loop_lookup)
+
+
+def _wrap_uvloop(module: Any) -> None:
+    _wrap(module.Loop, "getaddrinfo", _loop_lookup)
+    _wrap(module.Loop, "create_connection", _loop_connect)
+
+
+def _wrap(owner: Any, name: str, tell: Callable[..., None]) -> None:
+    """Wrap a function, so that it first calls `tell` with its own arguments."""
+    original, own = getattr(owner, name), name in vars(owner)
+
+    @wraps(original)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        tell(*args, **options)
+        return original(*args, **options)
+
+    def undo() -> None:
+        if getattr(owner, name) is wrapper:
+            setattr(owner, name, original) if own else delattr(owner, name)
+
+    setattr(owner, name, wrapper)
+    _undo.append(undo)
