@@ -157,6 +157,9 @@ class TaggedSeries:
         self._lock = RLock()
         if self._families.multiprocess:
             self._finished.clear()
+        else:
+            # this copy of the registry counts them too; the ledger has them from the parent
+            self._finished = deque((*call[:4], None) for call in self._finished)
 
     def _new_label(self, key: str, value: str) -> str:
         known = self._labels[key]
