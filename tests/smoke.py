@@ -51,6 +51,7 @@ INI = f"""
 addopts = --import-mode=importlib -p no:cacheprovider -q
 pythonpath = {ROOT}/tests {ROOT}/docs/examples
 markers = soak: more of it
+filterwarnings = error::DeprecationWarning:(pytest_)?llmmetrics
 """
 
 
