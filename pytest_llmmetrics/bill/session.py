@@ -135,7 +135,9 @@ class Recorder:
             self.changing.setdefault(path, []).append(item.nodeid)
 
     def _read(self, items: Iterable[pytest.Item]) -> None:
-        """Read the requests of the tests that have ended."""
+        """Have the requests of the tests that have ended read."""
+        if not self.requests.waiting:
+            return
         marks = [mark for item in items for mark in item.iter_markers("llm_ignore")]
         self.requests.settle([str(path) for mark in marks for path in mark.args])
 
@@ -205,6 +207,7 @@ class Recorder:
 
     def _measure(self) -> Measured:
         self._read(())
+        self.requests.finish()
         seen: dict[Owner, list[SeenAttempt]] = {}
         remarks: dict[str, Remarks] = {}
         for number, owner, each in self.seen:

@@ -1,4 +1,4 @@
-"""Keeps the requests of the running test, and reads them when it has ended: reading takes time, and memory."""
+"""Keeps the requests of tests, and reads them in batches between two tests: reading takes time, and memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from pytest_llmmetrics.bill.asking.side import sides_of
 from pytest_llmmetrics.bill.asking.volatile import steady
 
 Owner = tuple[str, int]
+
+
+BATCH_CALLS, BATCH_BYTES = 200, 1_000_000
+"""So much waits to be read. Code that runs once a test is slow, because the test has emptied the processor's caches."""
 
 
 class _Sent(NamedTuple):
@@ -47,6 +51,13 @@ class PendingRequests:
         self.read: dict[int, ReadRequest] = {}
         # a lock would block an event loop: append and popleft need none
         self._sent: deque[tuple[Owner, _Sent]] = deque()
+        self._ended: list[tuple[tuple[str, ...], list[_Sent]]] = []
+        """The attempts of owners that have ended, with the paths to ignore."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a request is not read yet."""
+        return bool(self._sent)
 
     def add(self, owner: Owner, number: int, record: CallRecord) -> None:
         """Keep the request of a finished attempt."""
@@ -59,13 +70,20 @@ class PendingRequests:
         return [steady(asking.fields_of(each.body)) for each in sent]
 
     def settle(self, ignored: Sequence[str] = ()) -> None:
-        """Read every kept request; `ignored` are more paths to ignore, for these alone."""
+        """Keep the requests of a test that has ended for the next batch; `ignored` are more paths to ignore in them."""
         owners: dict[Owner, list[_Sent]] = {}
         while self._sent:
             owner, sent = self._sent.popleft()
             owners.setdefault(owner, []).append(sent)
-        paths = (*self.ignored, *ignored)
-        for attempts in owners.values():
+        self._ended += [((*self.ignored, *ignored), attempts) for attempts in owners.values()]
+        sizes = [len(sent.body) for _, attempts in self._ended for sent in attempts]
+        if len(sizes) >= BATCH_CALLS or sum(sizes) >= BATCH_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Read the requests of all tests that have ended."""
+        ended, self._ended = self._ended, []
+        for paths, attempts in ended:
             calls = [(call[-1], _demand(call[-1], paths)) for call in calls_of(attempts)]
             calls.sort(key=lambda each: each[1].at)
             asked = sides_of([demand for _, demand in calls])
