@@ -133,10 +133,12 @@ class Enforcer:
 
     def admit(self, call: BudgetedCall) -> BudgetExceeded | None:
         """Ask for a call; return the refusal if it may not be made."""
-        self.worker.start()
+        if not self.worker.runs:
+            self.worker.start()
         try:
             worst = self._worst(call)
-            answer = self.budget.admit(call.series.backend, None if worst is None else pico_up(worst.cost))
+            most = None if worst is None else pico_up(worst.cost) if worst.cost else 0
+            answer = self.budget.admit(call.series.backend, most)
             if isinstance(answer, BudgetExceeded):
                 return self._explained(answer, worst, call)
         except Exception as exc:
@@ -164,7 +166,10 @@ class Enforcer:
         entry = call.admitted
         if entry is None:
             return
-        amount, basis = self.bounds.to_book(call, entry.amount, worst_cases=self.settings.books_worst_cases)
+        if call.amount is not None and call.unknown is None:
+            amount, basis = call.amount, call.basis
+        else:
+            amount, basis = self.bounds.to_book(call, entry.amount, worst_cases=self.settings.books_worst_cases)
         if self.ledger.blocking:
             self.in_turn(call, partial(self.budget.book, entry, amount, basis))
         else:
@@ -211,7 +216,8 @@ class Enforcer:
         if call.format.billing is Billing.FREE:
             return _FREE
         if not self.strict and call.format.bound is None and call.format.batch is None:
-            return None if self.bounds.price(call) is None else _FREE
+            priced = call.series.price is not None or self.bounds.price(call) is not None
+            return _FREE if priced else None
         worst = self.bounds.worst(call)
         if not worst.priced:
             return None

@@ -34,7 +34,7 @@ class SpendLimit:
     def at(self, now: datetime) -> Window:
         """Return the window of this moment. Every window has alerts of its own."""
         window = self.window
-        if window is None or not window.holds(now):
+        if window is None or not window.start <= now < window.end:
             self.window = window = self.shape.window(now)
             self.alerted = set()
             self.spent = self.reserved = self.generation = 0

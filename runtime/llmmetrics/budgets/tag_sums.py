@@ -22,6 +22,9 @@ ATTO = 10**6
 MOST_ROWS = 500
 """Sums that are sent at once, at most, so that no call waits long for the ledger."""
 
+DAY = 86_400
+"""Seconds."""
+
 _FIRST = date(1970, 1, 1)
 
 
@@ -44,9 +47,9 @@ class TagSums:
         self._flushing = RLock()
         processes.on_fork(self._forked)
 
-    def add(self, tags: Iterable[tuple[str, str]], cost: int, at: datetime) -> None:
-        """Add a cost in attodollars to the sum of each tag."""
-        day = day_of(at)
+    def add(self, tags: Iterable[tuple[str, str]], cost: int, at: float) -> None:
+        """Add a cost in attodollars to the sum of each tag, on the day of `at`, in seconds since 1970."""
+        day = int(at // DAY)
         with self._lock:
             for key, value in tags:
                 self._sums[key, value, day] += cost

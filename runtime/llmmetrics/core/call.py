@@ -23,7 +23,7 @@ from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.system import processes
 from llmmetrics.system.clock import Clock
-from llmmetrics.system.collection import collects
+from llmmetrics.system.collection import collecting, collects
 from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
@@ -74,8 +74,6 @@ class Call:
     """Whether the runs have a say: it belongs to one, or has to."""
     edits = False
     """Whether its request may have to be changed: to one for a stream's usage."""
-    attributed = False
-    """Whether the code around it says whose it is: by tags, runs or a try."""
     runs: tuple[Run, ...] = ()
     """The runs that it belongs to."""
     holds: list[Hold]
@@ -126,7 +124,7 @@ class Call:
         """Count the call, unless it has been counted."""
         if not self.open:
             return
-        if collects():
+        if collecting and collects():
             # an SDK's finaliser closes its answer: the meter counts it later
             self.meter.dropped.append(lambda _: self.finish(end, exception))
             return

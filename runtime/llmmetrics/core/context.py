@@ -5,12 +5,11 @@ asyncio tasks and `asyncio.to_thread` inherit it; threads, executors and `run_in
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from llmmetrics.budgets.run import Run
@@ -20,11 +19,18 @@ from llmmetrics.errors import ConfigError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class TagSet(dict[str, str]):
+    """The tags of a context. It never changes."""
+
+    counted: tuple[object, tuple[tuple[str, str], ...]] = (None, ())
+    """A meter's series by tag, and what they count of these tags: most contexts have calls of one meter."""
+
+
 class CallContext(NamedTuple):
     """The context in which a call begins."""
 
     trial: Trial | None = None
-    tags: Mapping[str, str] = MappingProxyType({})
+    tags: TagSet = TagSet()
     runs: tuple[Run, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 from weakref import WeakSet, proxy
@@ -19,7 +19,7 @@ from llmmetrics.budgets.run import Run
 from llmmetrics.budgets.run_budget import SharedRunLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert
 from llmmetrics.budgets.tag_limits import schedules
-from llmmetrics.core import call_log, record
+from llmmetrics.core import call_log, record, spending
 from llmmetrics.core.answers import Answers
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
@@ -31,7 +31,6 @@ from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
-from llmmetrics.core.spending import any_open
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.core.trial import Trial
 from llmmetrics.errors import BudgetExceeded, ConfigError
@@ -46,7 +45,7 @@ from llmmetrics.settings.loading import joined, load
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
-from llmmetrics.system.clock import Clock, SystemClock
+from llmmetrics.system.clock import Clock, SystemClock, seconds_of
 from llmmetrics.wire.later import AnswerState
 from llmmetrics.wire.usage import Usage
 
@@ -79,6 +78,7 @@ class Engine:
             registry if telemetry.enable_metrics else None, telemetry.duration_buckets
         )
         self._tagged = TaggedSeries(self.settings.attribution, self.families)
+        self.tag = self._tagged.add
         self.circuits: dict[str, Circuit] = {}
         """What a failover knows of the backends."""
         self.dropped: deque[Callable[[End], None]] = deque()
@@ -120,8 +120,10 @@ class Engine:
     def fund(self, enforcer: Enforcer | None) -> None:
         """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
-        if enforcer is not None:
-            self._tagged.goes_to(enforcer.budget.tag_sums)
+        if enforcer is None:
+            self._tagged.stays()
+        else:
+            self._tagged.goes_to(enforcer.budget.tag_sums, enforcer.worker, seconds_of(self.clock))
             enforcer.budget.schedule_of = schedules(self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
 
@@ -155,7 +157,7 @@ class Engine:
             if series.injects:
                 call.edits = True
             series.begin()
-            if context is not NOTHING or self._gate.required or any_open():
+            if context is not NOTHING or self._gate.required or spending.process_wide or spending.open_in:
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -179,8 +181,9 @@ class Engine:
 
     def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        refusal = self._admit(call)
-        return refusal if call.trial is None else _noted(call.trial, refusal)
+        if call.trial is None:
+            return self._admit(call)
+        return _noted(call.trial, self._admit(call))
 
     async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
@@ -239,14 +242,6 @@ class Engine:
         """Note what a batch of an uploaded file may cost."""
         self.answers.uploaded(upload)
 
-    def tag(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
-        """Count tokens and a cost (attodollars) by the tags of a call."""
-        at = None
-        if self.enforcer is not None:
-            self.enforcer.worker.start()
-            at = self.clock.now()
-        self._tagged.add((tags, backend, usage, cost, at))
-
     def give_back(self, request: UnknownRequest) -> None:
         """Tell the budget that a request is over, of which nothing is booked."""
         try:
@@ -285,12 +280,14 @@ class Engine:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
-        if call.attributed:
-            self._to_context(call, outcome, cost, duration, exception)
-        if call.retry:
-            self.families["retries"].labels(series.backend).inc()
+        if call.tags:
+            self.tag(call.tags, series.backend, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
         state = self._series.health[series.backend]
-        if not (outcome.plain and state.calm and call.first_chunk_at is None):
+        if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(
@@ -306,29 +303,21 @@ class Engine:
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
 
-    def _to_context(
-        self, call: Call, outcome: Outcome, cost: int | None, duration: float, exception: BaseException | None
-    ) -> None:
-        """Count a finished call for the code around it: its runs, its tags, its try."""
-        usage = outcome.usage
-        call.tokens = usage.total if usage else 0
-        if call.tags:
-            self.tag(call.tags, call.series.backend, usage, cost)
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
-
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
-        call.attributed = True
-        if context.tags:
-            call.all_tags, call.tags = context.tags, self._tagged.of(context.tags)
-        if self.explains_tags and len(call.tags) < len(context.tags):
-            for key in self._tagged.ignored(context.tags):
-                self.say(*call_log.ignored_tag(key))
-        if runs := self._gate.of(context, call.tags):
-            call.runs = runs
-        if runs or self._gate.required:
-            call.gated, call.holds = True, []
+        if tags := context.tags:
+            meter, counted = tags.counted
+            if meter is not self._tagged:
+                counted = self._tagged.of(tags)
+                tags.counted = self._tagged, counted
+            call.all_tags, call.tags = tags, counted
+            if len(counted) < len(tags) and self.explains_tags:
+                for key in self._tagged.ignored(tags):
+                    self.say(*call_log.ignored_tag(key))
+        if context.runs or self._gate.always or spending.process_wide or spending.open_in:
+            call.runs = self._gate.of(context, call.tags)
+            if call.runs or self._gate.required:
+                call.gated, call.holds = True, []
         if context.trial is not None and context.trial.engine is self:
             call.trial = context.trial
             if not route.backends[0].matches(route.origin, route.url.removeprefix(str(route.origin))):

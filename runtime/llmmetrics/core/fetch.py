@@ -16,7 +16,7 @@ from llmmetrics.reading.endings import End
 from llmmetrics.reading.results import LineBuffer, ResultReader, WholeBody
 from llmmetrics.reading.uploads import UploadReader
 from llmmetrics.system import processes
-from llmmetrics.system.collection import collects
+from llmmetrics.system.collection import collecting, collects
 from llmmetrics.wire import FetchClaim
 from llmmetrics.wire.format import Billing, Format, Reading
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
@@ -71,7 +71,7 @@ class Passage:
 
     def finish(self, end: End, _exception: BaseException | None = None) -> None:
         """Count what it has brought, once."""
-        if self.open and collects():
+        if collecting and self.open and collects():
             # as a call does
             self.meter.dropped.append(lambda _: self.finish(end))
             return

@@ -1,4 +1,4 @@
-"""Counts what most calls do not have: first chunks, errors, estimates, changes of health."""
+"""Counts what most calls do not have: retries, first chunks, errors, estimates, changes of health."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def unusual(
 ) -> None:
     """Count the rare events of a call. `health` is its backend's; `duration` is in seconds."""
     series = call.series
+    if call.retry:
+        families["retries"].labels(series.backend).inc()
     if call.first_chunk_at is not None:
         families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
     if outcome.error is not None:

@@ -76,6 +76,8 @@ class RunGate:
 
         self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, kept)
         self.required = host.settings.attribution.require_run
+        self.always = self.required or bool(host.settings.attribution.limits)
+        """Whether a call may have runs although none is open: the limits of its tags are such."""
 
     def of(self, context: CallContext, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
         """Return what limits a call of this context: the open runs, and its tags' budgets.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from threading import RLock
 from typing import Self
 
 from llmmetrics.budgets.tag_sums import TagSums
-from llmmetrics.core.context import CallContext, Scope
+from llmmetrics.budgets.worker import Worker
+from llmmetrics.core.context import CallContext, Scope, TagSet
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.batching import TOKEN_TYPES
 from llmmetrics.metrics.registry import BATCH, Families
@@ -21,8 +21,9 @@ from llmmetrics.wire.usage import Usage
 _Sums = Mapping[tuple[str, str, str], int]
 """By key, label and backend."""
 
-TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, datetime | None]
-"""A finished call: tags, backend, usage, attodollars if a price is known, and when it ended if a ledger adds it up."""
+TaggedCall = tuple[Sequence[tuple[str, str]], str, Usage | None, int | None, float | None]
+"""A finished call: tags, backend, usage, attodollars if a price is known; the second since 1970 in which it ended, if a
+ledger adds it up."""
 
 MOST_LOGGED = 10
 """Keys that are logged because the settings do not count them, at most: keys may come from data."""
@@ -39,7 +40,7 @@ class TagScope(Scope):
         self._values = values
 
     def changed(self, context: CallContext) -> CallContext:
-        return context._replace(tags={**context.tags, **self._values})
+        return context._replace(tags=TagSet({**context.tags, **self._values}))
 
     def fresh(self) -> Self:
         return type(self)(self._values)
@@ -70,6 +71,8 @@ class TaggedSeries:
         self._finished: deque[TaggedCall] = deque()
         self._batch = 1 if families.multiprocess else BATCH
         self._ledger_sums: TagSums | None = None
+        self._worker: Worker | None = None
+        self._seconds: Callable[[], float] = bool
         self._ignored: set[str] = set()
         """Keys that calls had and the settings do not count, the first few."""
         self._lock = RLock()
@@ -97,13 +100,23 @@ class TaggedSeries:
             self._ignored.add(key)
             yield key
 
-    def goes_to(self, sums: TagSums) -> None:
-        """Add costs to the ledger's sums too."""
+    def goes_to(self, sums: TagSums, worker: Worker, seconds: Callable[[], float]) -> None:
+        """Add costs to the ledger's sums too, which `worker` sends, on the days that `seconds` (since 1970) tells."""
         self._ledger_sums, sums.bring = sums, self.flush
+        self._worker, self._seconds = worker, seconds
 
-    def add(self, tagged: TaggedCall) -> None:
-        """Count a finished call by its tags."""
-        self._finished.append(tagged)
+    def stays(self) -> None:
+        """Add costs to no ledger."""
+        self._ledger_sums = self._worker = None
+
+    def add(self, tags: Sequence[tuple[str, str]], backend: str, usage: Usage | None, cost: int | None) -> None:
+        """Count the tokens and the cost (attodollars) of a finished call, or of an answer, by its tags."""
+        at = None
+        if self._worker is not None:
+            if not self._worker.runs:
+                self._worker.start()
+            at = self._seconds()
+        self._finished.append((tags, backend, usage, cost, at))
         if len(self._finished) >= self._batch:
             self.flush()
 
@@ -144,6 +157,9 @@ class TaggedSeries:
         self._lock = RLock()
         if self._families.multiprocess:
             self._finished.clear()
+        else:
+            # this copy of the registry counts them too; the ledger has them from the parent
+            self._finished = deque((*call[:4], None) for call in self._finished)
 
     def _new_label(self, key: str, value: str) -> str:
         known = self._labels[key]

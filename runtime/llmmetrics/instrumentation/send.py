@@ -141,7 +141,8 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage |
         return None
     if not _COUNTING.isdisjoint(lower_names(request.headers)):
         call.retry = _is_retry(request.headers)
-    if isinstance(call, Call) and (not body or body.startswith(b"--")):
+    # nearly every body is JSON
+    if body[:1] != b"{" and isinstance(call, Call) and (not body or body.startswith(b"--")):
         call.request_size = _length(request.headers)
     return call
 

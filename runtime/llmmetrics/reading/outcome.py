@@ -115,8 +115,8 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
     if buffer.trimmed:
         body = _long_object(format, buffer)
-    elif buffer.chunks and buffer.chunks[0].startswith(b"{"):
-        body = parse(buffer.joined())
+    elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
+        body = parse(chunks[0] if len(chunks) == 1 else b"".join(chunks))
     else:
         return None
     if type(body) is not dict:
@@ -134,8 +134,9 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
         if cost is None:
             cost = header_cost(headers)
     out = Outcome()
-    out.plain, out.model, out.usage, out.charges, out.wire_cost, out.tier = True, model, usage, charges, cost, tier
-    out.geo, out.later = geo, later
+    out.plain, out.model, out.usage = True, model, usage
+    if charges or cost is not None or tier or geo or later:
+        out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
     return out
 
 

@@ -28,6 +28,17 @@ def uptime_of(clock: Clock) -> Callable[[], float]:
     return getattr(clock, "uptime", boot.uptime)
 
 
+def seconds_of(clock: Clock) -> Callable[[], float]:
+    """Return a function that reads a clock's `now` as seconds since 1970; without a `datetime` for the machine's."""
+    # a subclass may have another `now`
+    return _seconds if type(clock) is SystemClock else lambda: clock.now().timestamp()
+
+
+def _seconds() -> float:
+    # not `time.time` itself: the tools that freeze time replace it
+    return time.time()
+
+
 class SystemClock:
     """The machine's own clock."""
 

@@ -9,20 +9,20 @@ import gc
 from collections.abc import Mapping
 from threading import get_ident
 
-_collecting: list[int] = []
+collecting: list[int] = []
 """The thread that collects garbage now, if any. Python runs one collection at a time."""
 
 
 def collects() -> bool:
     """Return whether this thread is inside a run of the garbage collector."""
-    return bool(_collecting) and get_ident() in _collecting
+    return bool(collecting) and get_ident() in collecting
 
 
 def _note(phase: str, _: Mapping[str, int]) -> None:
     if phase == "start":
-        _collecting.append(get_ident())
+        collecting.append(get_ident())
     else:
-        _collecting.clear()
+        collecting.clear()
 
 
 gc.callbacks.append(_note)

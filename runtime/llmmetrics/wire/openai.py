@@ -56,14 +56,14 @@ def _usual(usage: Doc) -> Usage | None:
         and 0 <= cached <= prompt < MOST
         and 0 <= reasoning <= completion < MOST
     ):
+        if prompt and completion and not (cached or reasoning):
+            return _new(Usage, (prompt, completion, 0, {"input": prompt, "output": completion}))
         return _of_text(prompt, cached, completion, reasoning, cached)
     return None
 
 
 def _of_text(prompt: int, cached: int, completion: int, reasoning: int, said: int) -> Usage:
     """Make the usage of a text call, without empty buckets; `said` is the provider's own count of cached tokens."""
-    if not (cached or reasoning or said) and prompt and completion:
-        return _new(Usage, (prompt, completion, 0, {"input": prompt, "output": completion}))
     buckets = {"input": prompt - cached} if prompt != cached else {}
     if cached:
         buckets["cache_read"] = cached

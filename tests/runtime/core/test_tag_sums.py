@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from support.budget_setup import START, Clock
+from support.forks import in_a_child
 from support.servers import redis_server
 
 from llmmetrics import Meter, tags
@@ -147,3 +148,23 @@ def test_hashed_values_are_hashed_in_the_ledger(tmp_path):
     (value,) = sums(ledger)
     assert len(value) == 16
     assert b"secret-tenant" not in (tmp_path / "ledger.db").read_bytes()
+
+
+@pytest.mark.parametrize("own_calls", [0, 1, 2])
+def test_a_forked_process_sends_its_own_sums_and_none_of_its_parent(tmp_path, own_calls):
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    process = Tagging(ledger)
+    for _ in range(3):
+        process.call("acme")
+
+    def in_the_child() -> int:
+        for _ in range(own_calls):
+            process.call("umbrella")
+        process.flush()
+        return 0
+
+    assert in_a_child(in_the_child) == 0
+    process.flush()
+    # 5 tokens at a third of a pico-dollar, less a millionth
+    own = {"umbrella": {1: 1, 2: 3}[own_calls]} if own_calls else {}
+    assert sums(ledger) == {"acme": 4, **own}

@@ -85,14 +85,11 @@ class MemoryKey:
         self.quarter = -1
         """The quarter of an hour that was booked in last, with its sums: most calls are in the same."""
         self.last: tuple[Window, MemorySums] | None = None
-        """The window that was asked for last: to compare objects is faster than to hash dates."""
+        """The window that was opened last: a call compares objects, which is faster than to hash dates."""
         self._touched: list[MemorySums] = []
 
     def window(self, window: Window) -> MemorySums:
         """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
-        last = self.last
-        if last is not None and last[0] is window:
-            return last[1]
         sums = self.windows.get(window)
         if sums is None:
             sums = self.windows[window] = MemorySums()
@@ -118,7 +115,8 @@ class MemoryKey:
 
     def book(self, at: int, amount: int, basis: Basis, bookings: int = 1) -> None:
         known = basis is Basis.KNOWN
-        for sums in self.touched(at):
+        same = at - at % QUARTER_HOUR == self.quarter
+        for sums in self._touched if same else self.touched(at):
             spent = sums.spent + amount
             if known and 0 <= spent <= MOST:
                 # as `add`, for most calls

@@ -199,11 +199,21 @@ def last_value(piece: bytes, name: str, start: int = 0) -> Any:
         colon = _COLON.match(piece, at + len(key))
         if colon and piece[at - 1 : at] != b"\\":
             tries += 1
+            if (text := _plain_text(piece, colon.end())) is not None:
+                return text
             try:
                 return _DECODER.raw_decode(piece[colon.end() :].decode("utf8", "replace"))[0]
             except (ValueError, RecursionError):
                 continue
     return None
+
+
+def _plain_text(piece: bytes, at: int) -> str | None:
+    """Return the string that stands there, unless it has escapes: so what follows it need not be decoded."""
+    if piece[at : at + 1] != b'"' or (end := piece.find(b'"', at + 1)) < 0:
+        return None
+    text = piece[at + 1 : end].decode("utf8", "replace")
+    return text if "\\" not in text and text.isprintable() else None
 
 
 def last_members(piece: bytes, name: str, start: int = 0) -> dict[str, Any] | None:
