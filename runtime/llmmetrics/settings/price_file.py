@@ -191,7 +191,7 @@ def _yaml(text: str) -> Any:
 
     try:
         return yaml.load(text, EachKeyOnce)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"{where}{getattr(exc, 'problem', None) or 'not YAML'}") from None
