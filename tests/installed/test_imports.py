@@ -19,7 +19,7 @@ PACKAGES = {"llmmetrics": ROOT / "runtime", "pytest_llmmetrics": ROOT}
 
 BEHIND = {
     "cli": ("cli/demo/", "cli/top/", "cli/rules/"),
-    "redis": ("budgets/ledgers/redis_clients.py", "budgets/ledgers/redis_servers.py"),
+    "redis": tuple(f"budgets/ledgers/redis_{each}.py" for each in ("clients", "packing", "servers")),
 }
 """The runtime's modules that need an extra: what imports them says so where it is not there."""
 
