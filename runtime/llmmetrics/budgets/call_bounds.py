@@ -144,4 +144,5 @@ class CallBounds:
         if call.unknown == COMPLETE and shows_all(call.model):
             # a token has at least a byte
             most = min(most, pico_up(worst.cost_of(call.buffer.body().total)))
-        return max(most, call.amount), Basis.WORST_CASE
+        # not its estimate, which may be above what the request allows
+        return max(most, call.known_amount), Basis.WORST_CASE

@@ -58,6 +58,8 @@ class Call:
     """Pico-dollars to book; None if no price is known."""
     known_amount = 0
     """Lower bound, in pico-dollars, of a cost that is only partly known."""
+    known_tokens = 0
+    """The part of estimated tokens that was read."""
     basis = Basis.KNOWN
     """How sure `amount` is."""
     later: LaterAnswer | None = None

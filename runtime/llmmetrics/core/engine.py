@@ -296,12 +296,14 @@ class Engine:
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""
-        if cost is None:
-            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, usage))
-        else:
+        if cost is not None:
             call.amount = pico(cost)
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
+            call.known_tokens = outcome.read.total if outcome.read else 0
+        if cost is None or not outcome.known:
+            part = usage if cost is None else outcome.read
+            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, part)) if part else 0
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""

@@ -42,6 +42,7 @@ class RunCall(BudgetedCall, Protocol):
     holds: list[Hold]
     sent: bool
     tokens: int
+    known_tokens: int
 
 
 class RunHost(Protocol):
@@ -170,7 +171,8 @@ class RunGate:
             reserved = run.reserved(entries)
             amount, basis = self._bounds.to_book(call, reserved.usd, worst_cases=run.reserves)
             unsure = basis is Basis.WORST_CASE and run.reserves
-            tokens = max(reserved.tokens, call.tokens) if unsure else call.tokens
+            # as for the amount, an estimate is no reason to book more than was reserved
+            tokens = max(reserved.tokens or call.tokens, call.known_tokens) if unsure else call.tokens
             run.book(entries, names, Amounts(amount, 1, tokens), basis)
 
     def pending(self, call: RunCall) -> list[PendingHold]:

@@ -46,6 +46,8 @@ class Outcome:
     """Whether `usage` was read; False for an estimate."""
     reason: str | None = None
     """Why the usage was estimated."""
+    read: Usage | None = None
+    """The part of an estimated usage that was read."""
     unread: str | None = None
     """The part that could not be read."""
     model: str | None = None
@@ -200,7 +202,7 @@ def _answered(
         reading = counted(sent.format, reading, sent.body, sent.model)
     if complete and reading.usage is not None:
         if UNCOUNTED in reading.usage.buckets:
-            out.known, out.reason = False, out.unread or COMPLETE
+            out.known, out.reason, out.read = False, out.unread or COMPLETE, reading.usage
         out.usage, out.charges, out.wire_cost = reading.usage, reading.charges, reading.wire_cost
         return shown
     if seen.malformed_usage:
@@ -222,7 +224,7 @@ def _comes_later(later: LaterAnswer, sent: Sent, body: Body, *, complete: bool) 
 
 def _estimate(out: Outcome, read: Usage | None, body: Body, sent: Sent, reason: str) -> None:
     """Fill in estimates: the prompt from the request, the completion from the text that passed."""
-    out.known, out.reason = False, reason
+    out.known, out.reason, out.read = False, reason, read
     if sent.format.pieces is not None:
         # its text tells nothing of what it costs
         asked = counted(sent.format, Reading(), sent.body, sent.model)

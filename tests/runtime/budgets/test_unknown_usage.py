@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from decimal import Decimal
 
@@ -24,14 +25,25 @@ def fail(error):
     return answer
 
 
+def event(**fields):
+    return b"data: %s\n\n" % json.dumps(fields).encode()
+
+
+def text(content):
+    return event(choices=[{"delta": {"content": content}}])
+
+
 class Broken(httpx.SyncByteStream):
+    def __init__(self, *events):
+        self.events = events
+
     def __iter__(self):
-        yield b'data: {"choices": [{"delta": {"content": "12"}}]}\n\n'
+        yield from self.events
         raise httpx.ReadError("reset")
 
 
 def cut(_):
-    return httpx.Response(200, stream=Broken())
+    return httpx.Response(200, stream=Broken(text("12")))
 
 
 def booked(setup):
@@ -67,6 +79,31 @@ def test_strict_holds_whatever_the_provider_bills(made, outcome):
     assert booked(setup) == {"known": 0, "estimated": 0, "worst_case": 8, "pending": 0}
     # the counters keep the estimate
     assert setup.value("llm_estimated_cost_usd") < 8
+
+
+COUNTED = event(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 6, "total_tokens": 7})
+
+
+@pytest.mark.parametrize(("read", "amount"), [((), 4), ((COUNTED,), 6)])
+def test_an_estimate_is_no_reason_to_book_more_than_was_reserved(made, read, amount):
+    """What the provider has counted is."""
+    setup = made("10", Mode="strict", answer=lambda _: httpx.Response(200, stream=Broken(*read, text("word " * 40))))
+    with pytest.raises(httpx.ReadError):
+        setup.call(max_tokens=4, stream=True)
+    assert setup.value("llm_estimated_cost_usd") > 4
+    assert setup.spent == amount
+
+
+def test_what_the_provider_has_counted_of_a_cut_answer_is_booked(made):
+    """Anthropic counts the prompt first: here more than the worst case of a short one."""
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 900, "output_tokens": 1}}}
+    own = {"Type": "Anthropic", "CostPerMillionInputTokens": 1_000_000, "CostPerMillionOutputTokens": 0}
+    setup = made(
+        "1000", Mode="strict", backend=own, answer=lambda _: httpx.Response(200, stream=Broken(event(**start)))
+    )
+    with pytest.raises(httpx.ReadError):
+        setup.client.post("https://api.anthropic.com/v1/messages", json={**ASK, "stream": True, "max_tokens": 4})
+    assert booked(setup)["worst_case"] == setup.spent == 900
 
 
 def test_a_stream_that_is_closed_early_without_usage(made):
