@@ -93,6 +93,11 @@ def sources(distribution: str, place: Path) -> Path:
     return place / archive.name.removesuffix(".tar.gz")
 
 
+def prepared(suite: Suite, place: Path) -> tuple[Path, Path]:
+    """Return a Python with the suite's packages, and the directory of its sources."""
+    return environment(*suite.packages), sources(suite.distribution, place)
+
+
 def outcomes(python: Path, suite: Suite, root: Path, *options: str) -> dict[str, str]:
     """Run the suite; return each test's outcome."""
     done = run(python, suite, root, *options)
@@ -120,8 +125,7 @@ def run(python: Path, suite: Suite, root: Path, *options: str) -> subprocess.Com
 @pytest.mark.parametrize("style", SUITES)
 def test_no_outcome_changes(style, tmp_path):
     suite = SUITES[style]
-    python = environment(*suite.packages)
-    root = sources(suite.distribution, tmp_path)
+    python, root = prepared(suite, tmp_path)
     without = outcomes(python, suite, root, "-p", "no:llmmetrics")
     metered = outcomes(python, suite, root, "--llm-metrics")
     print(f"{style}: {suite.distribution} {dict(Counter(metered.values()))}")  # noqa: T201
@@ -133,8 +137,7 @@ def test_no_outcome_changes(style, tmp_path):
 @pytest.mark.parametrize("provider", RECORDED)
 def test_the_gate_is_green_on_an_unchanged_tree(provider, tmp_path):
     suite = RECORDED[provider]
-    python = environment(*suite.packages)
-    root = sources(suite.distribution, tmp_path)
+    python, root = prepared(suite, tmp_path)
     assert run(python, suite, root, "-p", "no:llmmetrics").returncode == 0
     made = [root / name for name in ("once.json", "twice.json")]
     for path, more in zip(made, ([], ["--llm-twice"]), strict=True):
