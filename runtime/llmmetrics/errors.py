@@ -95,14 +95,16 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 f"refused: the ledger with the budget of {self.backend!r} cannot be reached (the log says why). "
                 "Repair the ledger, or set LlmSettings.Budget.OnLedgerError to admit"
             )
-        reserved = f" and ${self.reserved} reserved for calls in flight" if self.reserved else ""
-        worst = f" (${self.worst_case} of it are worst cases)" if self.worst_case else ""
-        spent = f"has spent ${self.spent}{worst}{reserved} of its ${self.limit} since {self.window_start.isoformat()}"
+        reserved = f" and ${self.reserved:f} reserved for calls in flight" if self.reserved else ""
+        worst = f" (${self.worst_case:f} of it are worst cases)" if self.worst_case else ""
+        spent = (
+            f"has spent ${self.spent:f}{worst}{reserved} of its ${self.limit:f} since {self.window_start.isoformat()}"
+        )
         release = _RELEASE if worst else ""
         if self.could_cost is not None:
             left = max(self.limit - self.spent - self.reserved, Decimal(0)).normalize()
             return (
-                f"refused: this call could cost ${self.could_cost}, and {self.backend!r} has ${left:f} left: "
+                f"refused: this call could cost ${self.could_cost:f}, and {self.backend!r} has ${left:f} left: "
                 f"it {spent}. {self._remedy(self.could_cost)}{release}"
             )
         until = f"; it accepts calls again at {self.resets_at.isoformat()}" if self.resets_at else ""
@@ -116,9 +118,9 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 "set. Make it inside llmmetrics.spending(...), and in other threads through run.bind(function)"
             )
         past, could, sign, counted = _UNITS[self.unit]
-        reserved = f" and {sign}{self.reserved} reserved for calls in flight" if self.reserved else ""
-        at = f"the run {self.run!r} has {past} {sign}{self.spent}{reserved} of its {sign}{self.limit}{counted}"
-        call = f", and this call to {self.backend!r} could {could} {sign}{self.could_cost}" if self.could_cost else ""
+        reserved = f" and {sign}{self.reserved:f} reserved for calls in flight" if self.reserved else ""
+        at = f"the run {self.run!r} has {past} {sign}{self.spent:f}{reserved} of its {sign}{self.limit:f}{counted}"
+        call = f", and this call to {self.backend!r} could {could} {sign}{self.could_cost:f}" if self.could_cost else ""
         lower = f"set {self.output_limit} to {self.max_tokens} or less, or " if self.max_tokens is not None else ""
         # an option or a marker of the tests names itself as the run
         knob = f"the limit of {self.run}" if self.run[0] in "-@" else f"{self.unit}= of llmmetrics.spending"

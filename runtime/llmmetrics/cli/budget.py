@@ -122,7 +122,8 @@ def _open(url: str, namespace: str, durability: str, named: str) -> Ledger:
             return open_ledger(url, namespace=namespace, durability=durability)
         problem = f"there is no ledger {path}: no call has been booked yet, or {named} names the wrong file"
     except ConfigError as exc:
-        problem = str(exc).replace(KEY, named)
+        # memory:// is refused above
+        problem = str(exc).replace(KEY, named).replace("memory://, ", "")
     raise ConfigError(problem)
 
 

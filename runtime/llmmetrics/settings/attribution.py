@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from llmmetrics.settings.fields import Limit, SpendWindows
 from llmmetrics.settings.rates import Section
 
-TagKey = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,49}$")]
+
+def _named(key: str) -> str:
+    if not (key.isascii() and key.isidentifier() and len(key) <= LONGEST_KEY):
+        raise ValueError(f"should be a name of at most {LONGEST_KEY} letters, digits and _, as in tags(tenant=...)")
+    return key
+
+
+LONGEST_KEY = 50
+
+TagKey = Annotated[str, AfterValidator(_named)]
 """A tag's key: a name that `llmmetrics.tags` takes as an argument."""
 
 

@@ -128,6 +128,12 @@ def test_an_estimate_never_takes_a_run_past_its_limit(limits):
     assert (row.estimated, row.worst_case) == (0, 3)
 
 
+def test_a_refusal_writes_small_amounts_out():
+    runs = Runs()
+    with spending(usd="0.0000001"), pytest.raises(BudgetExceeded, match=r"spent \$0 of its \$0\.0000001, and"):
+        runs.call()
+
+
 def test_a_call_without_a_price_is_refused_by_a_run_with_dollars_alone():
     own = {"CostPerMillionInputTokens": None, "CostPerMillionOutputTokens": None}
     runs = Runs(backend={"ModelName": None, **own})

@@ -103,6 +103,10 @@ WRONG = [
     ({"Backends": ["a"]}, 'LlmSettings.Backends[0]: should be an object, as in {"Key": 1}'),
     ({"Telemetry": 1}, "LlmSettings.Telemetry: should be an object"),
     ({"Attribution": {"Keys": "tenant"}}, 'LlmSettings.Attribution.Keys: should be a list, as in ["one", "two"]'),
+    (
+        {"Attribution": {"Keys": ["a b"]}},
+        "Attribution.Keys[0]: should be a name of at most 50 letters, digits and _, as in tags(tenant=...)",
+    ),
     (tag_limit("tennant"), "Limits has the Tag 'tennant', which is not in Keys: did you mean 'tenant'?"),
     (tag_limit("feature"), "Limits has the Tag 'feature', which is not in Keys: add it there"),
     ({"Telemetry": {"LogTiming": "maybe"}}, "LlmSettings.Telemetry.LogTiming: should be true or false"),
