@@ -30,6 +30,9 @@ _UNITS = {
 }
 """What a run has done with each unit, what a call could do, the sign before an amount and the word after it."""
 
+_OF_TESTS = ("--llm-max-usd", "@pytest.mark.llm_limit")
+"""An option and a marker of pytest-llmmetrics, which name their runs after themselves."""
+
 _RAISE = "Raise MaxSpendUsd, or run `llmmetrics budget reset`"
 
 _RELEASE = ". If the provider's bill has less, `llmmetrics budget release --unknown` takes worst cases back"
@@ -122,8 +125,7 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
         at = f"the run {self.run!r} has {past} {sign}{self.spent:f}{reserved} of its {sign}{self.limit:f}{counted}"
         call = f", and this call to {self.backend!r} could {could} {sign}{self.could_cost:f}" if self.could_cost else ""
         lower = f"set {self.output_limit} to {self.max_tokens} or less, or " if self.max_tokens is not None else ""
-        # an option or a marker of the tests names itself as the run
-        knob = f"the limit of {self.run}" if self.run[0] in "-@" else f"{self.unit}= of llmmetrics.spending"
+        knob = f"the limit of {self.run}" if self.run in _OF_TESTS else f"{self.unit}= of llmmetrics.spending"
         return f"refused: {at}{call}. To let it through, {lower}raise {knob}"
 
     def _remedy(self, could_cost: Decimal) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import wraps
 from itertools import count
 from math import inf
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from llmmetrics.budgets.amounts import usd
@@ -40,6 +41,9 @@ _adding = ProcessLock()
 """Held while figures are added to a run: one for all runs, as there may be many."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+BEGAN = attrgetter("began")
 
 
 class Hold(NamedTuple):
@@ -94,6 +98,8 @@ class Run:
         """Whether its ledger is not that of the meter that counts a call."""
         self.open = 0
         """How many blocks of it are open."""
+        self.began = 0
+        """Which of the process' runs it is, in the order in which they began."""
         self._pid = processes.pid
         self._kept_until = _LONG_AGO
         self._budget: RunBudget | None = None

@@ -13,7 +13,7 @@ from llmmetrics.budgets.answers import AnswerKey, Kept
 from llmmetrics.budgets.call_bounds import CallBounds
 from llmmetrics.budgets.enforcer import BudgetedCall
 from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run import Hold, Run
+from llmmetrics.budgets.run import BEGAN, Hold, Run
 from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
 from llmmetrics.budgets.tag_limits import TagLimits
@@ -86,17 +86,17 @@ class RunGate:
         A call that may have lost its run is counted and logged.
         """
         limited = self._tag_limits.of(tags)
-        if not (context.runs or spending.any_open()):
+        if not (context.runs or spending.process_wide or spending.open_in):
             return limited
         return (*self._open(context), *limited)
 
     def _open(self, context: CallContext) -> Iterator[Run]:
         open_ones: list[Run] = []
-        for run in (*spending.process_wide, *context.runs):
+        for run in sorted((*spending.process_wide, *context.runs), key=BEGAN):
             if run.inherited:
                 self._host.say(*call_log.inherited(run.name))
             elif run.open and not any(run.is_same(other) for other in open_ones):
-                # a name stands for one run, in whatever scopes it is open
+                # a name stands for one run, in whatever scopes it is open: the one that began first
                 open_ones.append(run)
                 yield run
         if not context.runs and spending.open_in and get_ident() not in spending.open_in:

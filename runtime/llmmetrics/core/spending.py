@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from itertools import count
 from threading import get_ident
 from typing import Literal, Self
 
-from llmmetrics.budgets.run import Mode, Run, RunLimits
+from llmmetrics.budgets.run import BEGAN, Mode, Run, RunLimits
 from llmmetrics.core import record
 from llmmetrics.core.context import CallContext, Scope, current
 from llmmetrics.errors import ConfigError
@@ -34,12 +35,9 @@ process_wide: tuple[Run, ...] = ()
 open_in: Counter[int] = Counter()
 """How many runs of scope `context` are open, by the thread in which they began."""
 
+_began = count(1)
+
 _lock = ProcessLock()
-
-
-def any_open() -> bool:
-    """Return whether a run is open anywhere in this process."""
-    return bool(process_wide or open_in)
 
 
 class Spending(Scope):
@@ -50,19 +48,16 @@ class Spending(Scope):
         self._limits = limits
         self._reach = reach
         self._run = Run(limits, _attach)
-        self._held = self._run
-        """The run that limits the calls: an outer one of the same name, if there is one."""
         self._thread = 0
 
     def fresh(self) -> Self:
         return type(self)(self._limits, self._reach)
 
     def __enter__(self) -> Run:  # type: ignore[override]
-        # a name that is nested in itself is the same run
+        # a name that is nested in itself is the same run, which has the report
         outside = (*process_wide, *current.get().runs)
-        outer = next((run for run in outside if run.is_same(self._run)), self._run)
-        if not self._run.open:
-            self._held = outer
+        same = [run for run in outside if run.open and run.is_same(self._run)]
+        outer = min(same, key=BEGAN, default=self._run)
         super().__enter__()
         return outer
 
@@ -70,7 +65,8 @@ class Spending(Scope):
         return self.__enter__()
 
     def changed(self, context: CallContext) -> CallContext:
-        if self._reach == "process" or any(self._run.is_same(run) for run in context.runs):
+        # also if an outer run has its name: that may end first
+        if self._reach == "process" or self._run in context.runs:
             return context
         return context._replace(runs=(*context.runs, self._run))
 
@@ -80,8 +76,9 @@ class Spending(Scope):
             self._run.open += 1
             if self._run.open > 1:
                 return
+            self._run.began = next(_began)
             if self._reach == "process":
-                process_wide = (*process_wide, self._held)
+                process_wide = (*process_wide, self._run)
             else:
                 self._thread = get_ident()
                 open_in[self._thread] += 1
@@ -93,8 +90,7 @@ class Spending(Scope):
             if self._run.open:
                 return
             if self._reach == "process":
-                place = process_wide.index(self._held)
-                process_wide = process_wide[:place] + process_wide[place + 1 :]
+                process_wide = tuple(run for run in process_wide if run is not self._run)
             else:
                 open_in[self._thread] -= 1
                 if not open_in[self._thread]:

@@ -44,7 +44,7 @@ def watch(watcher: ConnectionWatcher) -> Callable[[], None]:
         if not _undo:
             _wrap(socket, "getaddrinfo", _lookup)
             for name in ("connect", "connect_ex"):
-                _wrap(socket.socket, name, lambda _socket, address: _connected(address))
+                _wrap(socket.socket, name, _socket_connect)
             _undo.append(import_hooks.when("asyncio.base_events", _wrap_asyncio))
             _undo.append(import_hooks.when("uvloop", _wrap_uvloop))
 
@@ -68,17 +68,27 @@ def _connected(address: Any) -> None:
         watcher.connected(address)
 
 
-def _lookup(host: Any, *_args: Any, **_options: Any) -> None:
-    # what an executor's thread looks up for a loop was seen in the caller's context
-    if sys._getframe(2).f_globals.get("__name__") != "concurrent.futures.thread":  # noqa: SLF001
+# each takes what the wrapped function takes, by the same names, and leaves wrong arguments to that one
+
+
+def _socket_connect(_socket: Any, address: Any = None, *_args: Any) -> None:
+    _connected(address)
+
+
+def _lookup(host: Any = None, *_args: Any, **_options: Any) -> None:
+    # what a loop looks up in another thread was seen in the caller's context; in debug mode a method of it does so
+    if sys._getframe(2).f_globals.get("__name__") not in ("concurrent.futures.thread", "asyncio.base_events"):  # noqa: SLF001
         _looked_up(host)
 
 
-def _loop_lookup(_loop: Any, host: Any, *_args: Any, **_options: Any) -> None:
+def _loop_lookup(_loop: Any, host: Any = None, *_args: Any, **_options: Any) -> None:
     _looked_up(host)
 
 
-def _loop_connect(_loop: Any, _factory: Any, host: Any = None, port: Any = None, *_args: Any, **_options: Any) -> None:
+def _loop_connect(
+    _loop: Any, protocol_factory: Any = None, host: Any = None, port: Any = None, *_args: Any, **_options: Any
+) -> None:
+    del protocol_factory
     _looked_up(host)
     # a name was seen by its lookup
     if isinstance(host, str) and (host == "localhost" or host[:1].isdigit()):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
 
 from llmmetrics.core import engine, record
 from llmmetrics.core.engine import Engine, HasEngine
 from llmmetrics.core.record import CallRecord
 from llmmetrics.instrumentation.process_wide import Doors
+from llmmetrics.system.process_lock import ProcessLock
 
-_lock = Lock()
+_lock = ProcessLock()
 
 
 @contextmanager

@@ -38,6 +38,13 @@ def show(capsys, url, *more):
     return code, capsys.readouterr().out
 
 
+def test_a_ledger_without_a_scheme(capsys):
+    assert main(["budget", "show", "--ledger", "foo"]) == 1
+    message = capsys.readouterr().err
+    assert "--ledger begins with no scheme: it should be sqlite:///path/to/file" in message
+    assert "memory://" not in message
+
+
 def test_a_month_and_a_day(capsys, url):
     code, text = show(capsys, url, "--window", "2026-11")
     assert code == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextvars import copy_context
 
 import httpx
 import pytest
@@ -70,6 +72,48 @@ def test_a_name_that_is_nested_in_itself_holds_once(ledger):
         process.call()
         process.call()
     assert run.spent == 6
+
+
+@pytest.mark.parametrize("scopes", [("process", "process"), ("context", "process"), ("process", "context")])
+def test_the_outer_of_two_blocks_of_a_name_may_end_first(ledger, scopes):
+    process = Process(ledger)
+    first, second = (spending(calls=2, name="job", scope=each) for each in scopes)
+    outside = copy_context()
+    outside.run(first.__enter__)
+    inside = outside.run(copy_context)
+    run = inside.run(second.__enter__)
+    inside.run(process.call)
+    outside.run(first.__exit__, None, None, None)
+    inside.run(process.call)
+    with pytest.raises(BudgetExceeded):
+        inside.run(process.call)
+    assert (run.spent, process.sent) == (6, 2)
+    inside.run(second.__exit__, None, None, None)
+    inside.run(process.call)
+    assert process.sent == 3
+
+
+def test_a_task_that_outlives_the_block_in_which_it_began(ledger):
+    process = Process(ledger)
+
+    async def task():
+        with spending(calls=1, name="job"):
+            begun.set()
+            await ended.wait()
+            process.call()
+            with pytest.raises(BudgetExceeded):
+                process.call()
+
+    async def main():
+        with spending(calls=1, name="job"):
+            running = asyncio.create_task(task())
+            await begun.wait()
+        ended.set()
+        await running
+
+    begun, ended = asyncio.Event(), asyncio.Event()
+    asyncio.run(main())
+    assert process.sent == 1
 
 
 def test_a_name_of_the_process_and_of_a_context_holds_once(ledger):

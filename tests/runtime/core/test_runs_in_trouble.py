@@ -180,3 +180,22 @@ def test_a_child_has_ids_of_its_own_also_while_the_ledger_is_away():
     os.close(writing)
     with os.fdopen(reading) as pipe:
         assert pipe.read() not in ("", parent.owner)
+
+
+@pytest.mark.parametrize("limits", [{"usd": "3"}, {"tokens": 200}], ids=["usd", "tokens"])
+def test_an_estimate_never_takes_a_run_past_its_limit(limits):
+    """A stream that breaks off, with more text than `max_tokens` allows by the estimate."""
+
+    class Broken(httpx.SyncByteStream):
+        def __iter__(self):
+            yield b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % (b"word " * 400)
+            raise httpx.ReadError("reset")
+
+    runs = Runs(answer=lambda _: httpx.Response(200, stream=Broken()))
+    with spending(**limits) as run:
+        with pytest.raises(httpx.ReadError):
+            runs.call(stream=True)
+        assert runs.value("llm_tokens_total", token_type="completion") > 300
+        assert 0 < getattr(run, "spent" if "usd" in limits else "tokens") <= next(iter(map(int, limits.values())))
+    (row,) = run.report()
+    assert (row.estimated, row.worst_case) == (0, 3)

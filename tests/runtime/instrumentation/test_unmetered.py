@@ -9,6 +9,7 @@ import logging
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -171,6 +172,37 @@ def test_each_connection_past_the_doors_and_no_other(provider, count, runner, na
     assert count("llm_requests_total", status="success") == 3 * EACH
     assert count(NAME) == count(NAME, host=f"localhost:{port}") == EACH
     assert count("llmmetrics_internal_errors_total") == 0
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_metered_client_is_claimed_in_debug_mode_too(count, debug):
+    async def main():
+        async with httpx.AsyncClient() as client:
+            # no address is known
+            with suppress(httpx.ConnectError, ValueError):
+                await client.post(URL, json=ASK)
+
+    asyncio.run(main(), debug=debug)
+    assert count("llm_requests_total") == 1
+    assert count(NAME) == 0
+
+
+def test_functions_take_their_arguments_by_name_and_complain_themselves():
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main():
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            transport, _ = await loop.create_connection(protocol_factory=asyncio.Protocol, host="127.0.0.1", port=port)
+            transport.close()
+            assert await loop.getaddrinfo(host="127.0.0.1", port=port)
+
+    uvloop.run(main())
+    assert socket.getaddrinfo(port=80, host="127.0.0.1")
+    with socket.socket() as one, pytest.raises(TypeError, match=r"connect\(\)"):
+        one.connect()
 
 
 def test_the_loops_are_as_they_were():
