@@ -92,7 +92,12 @@ def parse(text: str, name: str) -> Cassette:
         raise CassetteError(f"cassette {name} is empty: delete it and record it again with --llm-record=once")
     try:
         doc = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as exc:
+    except (ValueError, AttributeError, RecursionError):
+        # a mistake that YAML itself does not see
+        raise CassetteError(
+            f"cassette {name} has a date, a number or a nesting that cannot be read: correct it, or record it again"
+        ) from None
+    except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise CassetteError(f"cassette {name} is not YAML, or ends too early{where}: record it again") from None

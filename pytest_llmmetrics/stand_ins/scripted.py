@@ -14,6 +14,9 @@ from llmmetrics.testing import Reply, Request, UnscriptedError
 from llmmetrics.testing.harness import SOCKET, Script, is_llm_host, json_of
 from pytest_llmmetrics.stand_ins.websockets import Find
 
+_OF_RESPONSES = ("response.create", "response.cancel")
+"""The messages of a client that are about responses."""
+
 _INTERNAL = 1011
 _REASON = 120
 """Bytes of the reason of a close: RFC 6455 has room for 123."""
@@ -60,6 +63,9 @@ class ScriptedPeer:
         """Return the request in a message; None if it asks for no response. Raises `UnscriptedError` for nonsense."""
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise self._misunderstood("a message of the client is no JSON object with a `type`")
+        if message["type"].startswith("response.") and message["type"] not in _OF_RESPONSES:
+            # misspelt, as like as not: the client would wait for an answer that does not come
+            raise self._misunderstood(f"the type {message['type']!r:.60} is unknown, use {' or '.join(_OF_RESPONSES)}")
         if message["type"] != "response.create":
             # the session's settings, audio, texts of the conversation
             return None

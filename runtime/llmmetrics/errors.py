@@ -94,8 +94,9 @@ class BudgetExceeded(LlmMetricsError):  # noqa: N818 - the name that the documen
                 "set LlmSettings.Budget.OnUnknownPrice to warn"
             )
         if self.reason == "ledger":
+            whose = f"the run {self.run!r}" if self.run else f"the budget of {self.backend!r}"
             return (
-                f"refused: the ledger with the budget of {self.backend!r} cannot be reached (the log says why). "
+                f"refused: the ledger with {whose} cannot be reached (the log says why). "
                 "Repair the ledger, or set LlmSettings.Budget.OnLedgerError to admit"
             )
         reserved = f" and ${self.reserved:f} reserved for calls in flight" if self.reserved else ""

@@ -160,6 +160,15 @@ def test_what_no_provider_understands(url, message):
     assert "is no JSON object with a `type`" in reason
 
 
+@pytest.mark.parametrize("url", [RESPONSES, REALTIME])
+def test_a_misspelt_type_does_not_leave_the_client_waiting(url):
+    with answering(script := LlmProvider()):
+        code, reason = ending(url, '{"type": "response.creat"}')
+    assert code == 1011
+    assert script.problems == [reason]
+    assert "the type 'response.creat' is unknown, use response.create or response.cancel" in reason
+
+
 @pytest.mark.parametrize("response", ["text", 3, ["x"]], ids=repr)
 def test_a_response_that_is_no_object(response):
     with answering(script := LlmProvider()):

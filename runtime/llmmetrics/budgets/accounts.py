@@ -9,6 +9,7 @@ from llmmetrics.budgets.answers import is_file
 from llmmetrics.budgets.from_settings import schedule_of
 from llmmetrics.budgets.ledgers import Basis, Ledger, WindowRow
 from llmmetrics.budgets.run_budget import RUN
+from llmmetrics.budgets.tag_limits import limits_by_key
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.model import Settings
 from llmmetrics.settings.windows import Window
@@ -29,12 +30,20 @@ class Account(NamedTuple):
 
 
 def of_settings(ledger: Ledger, settings: Settings, clock: Clock) -> Sequence[Account]:
-    """Read the account of every limited backend of the settings, in their order."""
+    """Read the account of every limited backend of the settings, in their order; then of tags, as far as they spent."""
     now = clock.now()
-    return [
+    backends = [
         _account(ledger, each.name, schedule_of(each).window(now), int(each.max_spend_usd * PICO), clock)
         for each in settings.backends
         if each.max_spend_usd is not None
+    ]
+    if not settings.attribution.limits:
+        return backends
+    find = limits_by_key(settings.attribution)
+    limited = [(key, limit) for key in sorted({row.key for row in ledger.history()}) if (limit := find(key))]
+    return [
+        *backends,
+        *(_account(ledger, key, limit.schedule.window(now), limit.amount, clock) for key, limit in limited),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from llmmetrics.budgets.from_settings import schedule_of
 from llmmetrics.budgets.run import Run, RunLimits
@@ -22,15 +22,36 @@ MOST = 10_000
 """Values whose limits this process holds at once; the oldest is forgotten first, and read again when it is called."""
 
 
-def schedules(attribution: Attribution) -> Callable[[str], WindowSchedule | None]:
-    """Return a function that finds the windows of the limit with a key in a ledger; None for another key."""
-    limits = {place: schedule_of(limit) for place, limit in limits_of(attribution).items()}
+class KeyLimit(NamedTuple):
+    """What a key of a ledger may spend, in pico-dollars, and in which windows."""
 
-    def schedule(key: str) -> WindowSchedule | None:
+    schedule: WindowSchedule
+    amount: int
+
+
+def limits_by_key(attribution: Attribution) -> Callable[[str], KeyLimit | None]:
+    """Return a function that finds the limit of a key in a ledger; None for another key."""
+    limits = {
+        place: KeyLimit(schedule_of(limit), int(limit.max_spend_usd * PICO))
+        for place, limit in limits_of(attribution).items()
+    }
+
+    def limit(key: str) -> KeyLimit | None:
         if not key.startswith(TAG):
             return None
         tag, _, value = key.removeprefix(TAG).partition("=")
         return limits.get((tag, value)) or limits.get((tag, EACH))
+
+    return limit
+
+
+def schedules(attribution: Attribution) -> Callable[[str], WindowSchedule | None]:
+    """Return a function that finds the windows of the limit with a key in a ledger; None for another key."""
+    find = limits_by_key(attribution)
+
+    def schedule(key: str) -> WindowSchedule | None:
+        limit = find(key)
+        return None if limit is None else limit.schedule
 
     return schedule
 

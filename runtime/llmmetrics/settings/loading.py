@@ -247,7 +247,7 @@ def _substitute(value: Any, path: str, environ: Mapping[str, str]) -> Any:
 
 
 _WORDS = {
-    **dict.fromkeys(("tuple_type", "list_type"), 'should be a list, as in ["one", "two"]'),
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list, in [ and ]"),
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), 'should be an object, as in {"Key": 1}'),
     "string_type": "should be a string in quotes",
     "string_too_short": "should not be empty",

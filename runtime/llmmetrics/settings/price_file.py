@@ -191,7 +191,10 @@ def _yaml(text: str) -> Any:
 
     try:
         return yaml.load(text, EachKeyOnce)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as exc:
+    except (ValueError, AttributeError, RecursionError):
+        # a mistake that YAML itself does not see; the exception may quote the value
+        raise ValueError("a date, a number or a nesting of it cannot be read") from None
+    except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"{where}{getattr(exc, 'problem', None) or 'not YAML'}") from None

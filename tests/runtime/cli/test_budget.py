@@ -123,6 +123,27 @@ def test_a_tag_is_chosen_with_and_without_its_prefix(url, ledger, budget, name):
     assert reset["taken_off_usd"] == "1.25"
 
 
+def test_the_settings_limits_of_tags_are_shown_and_reset(url, ledger, budget, tmp_path):
+    limits = [
+        {"Tag": "tenant", "MaxSpendUsd": 5, "SpendResetPeriod": "Daily", "SpendResetTimeZone": "Europe/Vienna"},
+        {"Tag": "tenant", "Value": "big", "MaxSpendUsd": 50, "SpendResetPeriod": "Never"},
+    ]
+    sections = {
+        "Budget": {"Ledger": url, "Namespace": "team"},
+        "Attribution": {"Keys": ["tenant"], "Limits": limits},
+        "Backends": BACKENDS,
+    }
+    path = tmp_path / "tags.json"
+    path.write_text(json.dumps({"LlmSettings": sections}))
+    spend(ledger, "tag:tenant=acme", 1.25, limit=5)
+    spend(ledger, "tag:tenant=big", 7, limit=50, shape=NEVER)
+    spend(ledger, "tag:user=gone", 9)
+    rows = cells(budget("show", str(path))[1])[1:]
+    assert [row[:4] for row in rows[2:]] == [["tag:tenant=acme", "1.25", "0", "5"], ["tag:tenant=big", "7", "0", "50"]]
+    assert budget("reset", str(path), "--backend", "tenant=acme", "--yes")[0] == 0
+    assert [row[1] for row in cells(budget("show", str(path), "--backend", "tenant=acme")[1])[1:]] == ["0"]
+
+
 def test_show_as_json(ledger, settings, budget):
     spend(ledger, "openai", 0.000000001)
     code, out, _ = budget("show", settings, "--json")

@@ -130,6 +130,7 @@ def test_a_ledger_that_cannot_be_opened_refuses_named_runs_alone(tmp_path):
     with spending(usd="7", name="job"), pytest.raises(BudgetExceeded) as caught:
         process.call()
     assert caught.value.reason == "ledger"
+    assert str(caught.value).startswith("refused: the ledger with the run 'job' cannot be reached")
     with spending(usd="7"):
         process.call()
     assert process.sent == 1

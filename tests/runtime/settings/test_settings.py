@@ -102,7 +102,7 @@ WRONG = [
     ({"Backends": {"Name": "a"}}, "LlmSettings.Backends: should be a list"),
     ({"Backends": ["a"]}, 'LlmSettings.Backends[0]: should be an object, as in {"Key": 1}'),
     ({"Telemetry": 1}, "LlmSettings.Telemetry: should be an object"),
-    ({"Attribution": {"Keys": "tenant"}}, 'LlmSettings.Attribution.Keys: should be a list, as in ["one", "two"]'),
+    ({"Attribution": {"Keys": "tenant"}}, "LlmSettings.Attribution.Keys: should be a list, in [ and ]"),
     (
         {"Attribution": {"Keys": ["a b"]}},
         "Attribution.Keys[0]: should be a name of at most 50 letters, digits and _, as in tags(tenant=...)",
