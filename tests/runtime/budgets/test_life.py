@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ from support.budget_setup import ASK, START, URL
 from support.servers import free_port, get, running, until
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
-from llmmetrics.budgets.ledgers import open_ledger
+from llmmetrics.budgets.ledgers import locks, open_ledger
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 from llmmetrics.testing import Answer
@@ -120,6 +122,44 @@ def test_a_ledger_that_cannot_be_opened_is_an_error_at_start(made, tmp_path, con
     with pytest.raises(ConfigError, match=r"LlmSettings\.Budget\.Ledger: sqlite:///.*ledger\.db: .*: it is"):
         made(ledger=f"sqlite:///{path}")
     assert path.read_bytes() == content
+
+
+@contextmanager
+def write_lock(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def exclusive_lock(path):
+    path.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def file_lock(path):
+    fcntl = pytest.importorskip("fcntl")
+    with path.with_name("ledger.db.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize("held", [write_lock, exclusive_lock, file_lock])
+def test_a_program_starts_while_the_ledger_is_locked(made, tmp_path, monkeypatch, held):
+    """A backup holds it, say: its calls meet what `OnLedgerError` says, as with a Redis that is down."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.15)
+    path = tmp_path / "ledger.db"
+    url = f"sqlite:///{path}"
+    open_ledger(url, namespace="default").close()
+    with held(path):
+        setup = made(ledger=url, OnLedgerError="admit")
+        assert setup.call().status_code == 200
+    setup.clock.advance(seconds=10)
+    assert setup.call().status_code == 200
+    assert setup.spent == 6
 
 
 # several workers

@@ -76,6 +76,10 @@ class SqliteStore:
             file.seek(0)
             file.write(b"\xff" * 4096)
 
+    def history(self) -> list[str]:
+        """What happened to it, other than the disturbance."""
+        return []
+
     def close(self) -> None:
         if self._small:
             subprocess.run(["umount", str(self.directory)], check=False)
@@ -136,6 +140,9 @@ class RedisStore:
     def _same(old: Redis, new: Redis) -> bool:
         return old.info("replication")["master_repl_offset"] == new.info("replication")["master_repl_offset"]
 
+    def history(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         self.relay.__exit__(None, None, None)
         for server in filter(None, (self.server, self._second)):
@@ -147,8 +154,9 @@ class RedisStore:
 class FleetStore:
     """A master that Sentinel watches, or a Cluster."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, directory: Path) -> None:
         self.fleet = fleet
+        self._directory = directory
         self.url = fleet.url
 
     def fail_over(self, *, follows: bool = False) -> None:
@@ -183,6 +191,11 @@ class FleetStore:
         """The slots that have keys: the others are moved by nothing but their number."""
         return {client.execute_command("CLUSTER KEYSLOT", key) for key in client.scan_iter()}
 
+    def history(self) -> list[str]:
+        """The failovers that Sentinel has decided on: on a busy machine, more than one."""
+        logs = sorted(self._directory.glob("sentinel-*.log"))[:1]
+        return [line for log in logs for line in log.read_text("utf8").splitlines() if "switch-master" in line]
+
     def close(self) -> None:
         """The fleet is closed by its own block."""
 
@@ -197,7 +210,7 @@ def store(kind: str, directory: Path) -> Iterator[SqliteStore | RedisStore | Fle
     }
     if kind in fleets:
         with fleets[kind](directory) as fleet:
-            yield FleetStore(fleet)
+            yield FleetStore(fleet, directory)
         return
     made = {"sqlite": SqliteStore, "redis": RedisStore}[kind](directory)
     try:

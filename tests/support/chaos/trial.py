@@ -233,8 +233,16 @@ class Trial:
                 for name in hanging:
                     self.signal(name, which)
                 pause(0.5)
-            log = self._log.read_text("utf8", "replace")[-6000:]
-            raise AssertionError(f"{', '.join(hanging)} hang: {log}") from exc
+            raise AssertionError(f"{', '.join(hanging)} hang: {self._said()}") from exc
+
+    def _said(self) -> str:
+        """What the processes wrote last."""
+        return self._log.read_text("utf8", "replace")[-6000:]
+
+    def _only_refused_to_start(self) -> bool:
+        """Whether all that failed is the start of processes that cannot read the ledger."""
+        said = self._said()
+        return said.count("Traceback") == said.count("ConfigError: LlmSettings.Budget.Ledger: ")
 
     def _judged(self) -> Result:
         self._settle_everything()
@@ -244,11 +252,15 @@ class Trial:
             windows[self._window(self._offsets[attempt.process])].append(attempt)
         every = [self._facts(window, own, reports) for window, own in windows.items()]
         failed = [name for name, pid in self._pids.items() if self._ended[pid] and name not in self._killed]
+        if self.scenario.unreadable and self._only_refused_to_start():
+            failed = []
         wrong = [text for facts in every for text in violations(facts)]
-        wrong += [f"process {name} ended with {self._ended[self._pids[name]]}, see {self._log}" for name in failed]
+        wrong += [f"process {name} ended with {self._ended[self._pids[name]]}: {self._said()}" for name in failed]
         pause = self._pause()
         if pause is None or pause > self.scenario.resumes:
             wrong.append(f"calls went on after {pause} s")
+        if wrong:
+            wrong += self.store.history()
         return Result(
             wrong,
             sum(map(bill, every)),

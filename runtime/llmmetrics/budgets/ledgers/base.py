@@ -54,6 +54,10 @@ class ReplacedError(LedgerError):
     """A ledger's storage was deleted or replaced. It is open again; what it has lost may be booked again now."""
 
 
+class TransientError(LedgerError):
+    """What may end without a change of the settings: a file is locked, a disk is full."""
+
+
 class Basis(StrEnum):
     """How sure a booked amount is."""
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmmetrics.errors import LedgerError
+from llmmetrics.budgets.ledgers.base import TransientError
 from llmmetrics.system import private_files
 
 PATIENCE = 5.0
@@ -42,7 +42,7 @@ class FileLock:
         while not self._try():
             waited = time.monotonic() - begun
             if waited > PATIENCE:
-                raise LedgerError(f"{self._path} is locked by a process that does not let go: end it")
+                raise TransientError(f"{self._path} is locked by a process that does not let go: end it")
             time.sleep(pause)
             pause = max(pause * 0.7, 0.00001) if waited < 0.1 else 0.002
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 
-from llmmetrics.budgets.ledgers.base import ReplacedError
+from llmmetrics.budgets.ledgers.base import ReplacedError, TransientError
 from llmmetrics.budgets.ledgers.locks import FileLock
 from llmmetrics.budgets.ledgers.sqlite_schema import upgrade, version_of
 from llmmetrics.errors import ConfigError, LedgerError
@@ -54,7 +54,9 @@ class SqliteFile:
             raise ConfigError(
                 f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
             ) from None
-        self.write(lambda _: None)
+        with suppress(TransientError):
+            # a program starts all the same, as with a Redis that is down: each call asks again
+            self.write(lambda _: None)
         processes.before_fork(self._at_rest)
         processes.on_fork(self._forked)
 
@@ -208,15 +210,18 @@ def _named(name: str, exc: Exception) -> LedgerError:
     """Say which file failed, how, and what to do."""
     if isinstance(exc, OSError):
         return LedgerError(f"{name}: {exc.strerror}: see that it can be read and written")
+    for part, hint in _TRANSIENT.items():
+        if part in str(exc):
+            return TransientError(f"{name}: {exc}: {hint}")
     hint = next((hint for part, hint in _HINTS.items() if part in str(exc)), "see that it can be read and written")
     return LedgerError(f"{name}: {exc}: {hint}")
 
 
+_TRANSIENT = {"locked": "another program holds it: end that program", "full": "make room on its disk"}
+
 _HINTS = {
     "malformed": "it is damaged, and was left as it is: move it away, and a new one is made; the spend in it is lost",
     "not a database": "it is no SQLite file, and was left as it is: name another in LlmSettings.Budget.Ledger",
-    "locked": "another program holds it: end that program",
-    "full": "make room on its disk",
     "readonly": "give it to the user that this program runs as",
     "unable to open": "give it, and its directory, to the user that this program runs as",
 }
