@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +11,7 @@ from pytest_llmmetrics.bill import slots
 from pytest_llmmetrics.bill.asking.side import Count
 from pytest_llmmetrics.bill.documents import line
 from pytest_llmmetrics.bill.report import SCHEMA, price_key
-from pytest_llmmetrics.bill.rows import Row, added
+from pytest_llmmetrics.bill.rows import Row, added, alike
 
 ACTS = ("create", "fix", "trim")
 
@@ -98,8 +98,10 @@ def is_old(rows: Iterable[Row]) -> bool:
     return any(row.calls and row.asked is None for row in rows)
 
 
-def same(before: Iterable[Row], after: Iterable[Row]) -> bool:
+def same(before: Sequence[Row], after: Sequence[Row]) -> bool:
     """Tell whether rows are equal, in what both sides know."""
+    if alike(before, after):
+        return True
     was, now = added(before), added(after)
     if is_old(was):
         unknown = {"asked": None, "stale": 0, "scripted": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
@@ -180,6 +180,13 @@ def added(rows: Iterable[Row]) -> list[Row]:
         # sums of valid rows are valid: a suite has thousands of them
         merged.append(Row.model_construct(**names, **values, asked=total(asked[key])))
     return merged
+
+
+def alike(before: Sequence[Row], after: Sequence[Row]) -> bool:
+    """Tell whether rows are equal, one by one, but for their cost."""
+    # `Priced` has all fields of `Row`, and its cost
+    pairs = zip(before, after, strict=False)
+    return len(before) == len(after) and all(a.__dict__.items() <= b.__dict__.items() for a, b in pairs)
 
 
 def read_alone(rows: Iterable[Row]) -> list[Row]:

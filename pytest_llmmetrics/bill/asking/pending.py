@@ -53,6 +53,8 @@ class PendingRequests:
         self._sent: deque[tuple[Owner, _Sent]] = deque()
         self._ended: list[tuple[tuple[str, ...], list[_Sent]]] = []
         """The attempts of owners that have ended, with the paths to ignore."""
+        self._size = (0, 0)
+        """How many they are, and the bytes of their requests."""
 
     @property
     def waiting(self) -> bool:
@@ -76,13 +78,16 @@ class PendingRequests:
             owner, sent = self._sent.popleft()
             owners.setdefault(owner, []).append(sent)
         self._ended += [((*self.ignored, *ignored), attempts) for attempts in owners.values()]
-        sizes = [len(sent.body) for _, attempts in self._ended for sent in attempts]
-        if len(sizes) >= BATCH_CALLS or sum(sizes) >= BATCH_BYTES:
+        calls, size = self._size
+        for attempts in owners.values():
+            calls, size = calls + len(attempts), size + sum(len(sent.body) for sent in attempts)
+        self._size = (calls, size)
+        if calls >= BATCH_CALLS or size >= BATCH_BYTES:
             self.finish()
 
     def finish(self) -> None:
         """Read the requests of all tests that have ended."""
-        ended, self._ended = self._ended, []
+        ended, self._ended, self._size = self._ended, [], (0, 0)
         for paths, attempts in ended:
             calls = [(call[-1], _demand(call[-1], paths)) for call in calls_of(attempts)]
             calls.sort(key=lambda each: each[1].at)

@@ -14,7 +14,7 @@ from pytest_llmmetrics.bill.judging.split import Split, split
 from pytest_llmmetrics.bill.judging.verdict import NEW, STATES, Change, Verdict
 from pytest_llmmetrics.bill.modes import MODES
 from pytest_llmmetrics.bill.report import Reason, Report
-from pytest_llmmetrics.bill.rows import Row, read_alone
+from pytest_llmmetrics.bill.rows import Row, alike, read_alone
 
 _OF_MODE = {"block": "regression", "warn": "warning", "report": "reported"}
 
@@ -59,7 +59,10 @@ def judge(
     for test in sorted(whole.agreed.keys() & outcomes.keys()):
         if (outcome := outcomes[test]) != "passed":
             unjudged[outcome] = (*unjudged.get(outcome, ()), test)
-    notices = [*notices, *states(whole, tests), *deleted(sides, gone)]
+    sums = {each.test: each.after for each in changes}
+    if not estimates:
+        sums = {test: figures(whole.measured.get(test, ()), whole.now) for test in tests}
+    notices = [*notices, *states(whole, sums), *deleted(sides, gone)]
     return Verdict(tuple(seen), total, len(tests), tuple(doubts), tuple(drift), tuple(notices), rules, unjudged)
 
 
@@ -84,14 +87,15 @@ def _judged(sides: Sides, test: str, rules: Rules) -> Change:
 
 
 def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row], rules: Rules) -> Change:
-    was, now = figures(before, sides.now), figures(after, sides.now)
+    was = figures(before, sides.now)
+    # most tests have not changed, and equal figures reach no limit
+    now = was if alike(before, after) else figures(after, sides.now)
     if not before:
         return _new(test, was, now, rules)
     old = sides.old.get(test)
     if was.calls and not now.attempts:
         gone = f"no longer measured: {number(was.calls, 'call')} before, none now"
         return Change(test, "unmeasured", was, now, Split(), (gone,), (), old)
-    # most tests have not changed, and equal figures reach no limit
     reached = [each for each in rules.limits if was != now and not each.total and each.reached(was, now)]
     parts = split(before, after, sides.then, sides.now)
     measures = tuple(each.measure for each in reached)

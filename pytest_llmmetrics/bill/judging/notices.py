@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pytest_llmmetrics.bill.asking.caches import rules_for
 from pytest_llmmetrics.bill.asking.side import AskedSide
 from pytest_llmmetrics.bill.baseline import is_old
-from pytest_llmmetrics.bill.figures import figures, number
+from pytest_llmmetrics.bill.figures import Figures, number
 from pytest_llmmetrics.bill.judging.causes import no_price
 from pytest_llmmetrics.bill.judging.sides import Sides
 from pytest_llmmetrics.bill.judging.verdict import listed
@@ -19,12 +19,11 @@ _OLD = (
 )
 
 
-def states(sides: Sides, tests: Iterable[str]) -> Iterable[str]:
-    """Yield a line for each state that limits what can be judged, with the tests that are in it."""
+def states(sides: Sides, tests: Mapping[str, Figures]) -> Iterable[str]:
+    """Yield a line for each state that limits what can be judged, with the tests that are in it, of these sums."""
     groups: dict[str, list[str]] = {}
-    for test in tests:
+    for test, now in tests.items():
         rows = sides.measured.get(test, ())
-        now = figures(rows, sides.now)
         asked = now.asked or AskedSide()
         if now.cost.unknown:
             groups.setdefault(f"{no_price(rows, sides.now)}: judged without their cost", []).append(test)
