@@ -80,7 +80,7 @@ def hold(what: str, seconds: float) -> Callable[[Trial], None]:
     return disturb
 
 
-def fail_over(trial: Trial, *, follows: bool = False) -> None:
+def fail_over(trial: Trial, **how: bool) -> None:
     """Hold back what the replica reads, kill the master when half of the limit is billed, and let another take over."""
     fleet = trial.store.fleet
     trial.until_billed(trial.chance.uniform(0.1, 0.3))
@@ -89,5 +89,5 @@ def fail_over(trial: Trial, *, follows: bool = False) -> None:
     if trial.scenario.budget.get("Durability") != "replicated":
         trial.note_loss(known=min(map(trial.on, fleet.replicas)))
     trial.killed_master()
-    trial.store.fail_over(follows=follows)
+    trial.store.fail_over(**how)
     fleet.relay.replica_delay = 0

@@ -102,6 +102,9 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         "cluster resharded": Scenario(SLOW, do.often("reshard"), ("cluster",)),
         "sentinel fails over": Scenario(SLOW, do.fail_over, ("sentinel",), ("strict",), **LONG),
         "sentinel fails over, replicated": Scenario(SLOW, do.fail_over, ("sentinel2",), ("strict",), **LONG, **SAFE),
+        "sentinel fails over for good, replicated": Scenario(
+            SLOW, partial(do.fail_over, returns=False), ("sentinel2",), ("strict",), **LONG, **SAFE
+        ),
         # no replica is left to acknowledge, until the old master has become one: at its start, or when Sentinel looks
         "sentinel fails over, one replica": Scenario(
             SLOW, partial(do.fail_over, follows=True), ("sentinel",), ("strict",), **LONG, **SAFE

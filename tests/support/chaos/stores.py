@@ -45,7 +45,8 @@ class SqliteStore:
     def delete(self) -> None:
         for path in self.directory.glob("ledger.db*"):
             if not path.name.endswith(".lock"):
-                path.unlink()
+                # SQLite removes its own at the end of the last process
+                path.unlink(missing_ok=True)
 
     def replace(self) -> None:
         """Put another file in its place: an empty one, as a restore from yesterday is."""
@@ -159,13 +160,15 @@ class FleetStore:
         self._directory = directory
         self.url = fleet.url
 
-    def fail_over(self, *, follows: bool = False) -> None:
+    def fail_over(self, *, follows: bool = False, returns: bool = True) -> None:
         """Kill the first master; start it again when a replica has taken its place, maybe as the replica of this one.
 
         Else it says that it is a master, until Sentinel tells it otherwise.
         """
         self.fleet.first.kill()
         until(self.fleet.master, "a new master", 30)
+        if not returns:
+            return
         options = ("--replicaof", f"127.0.0.1 {self.fleet.master().port}") if follows else ()
         self.fleet.first.start(*options)
 

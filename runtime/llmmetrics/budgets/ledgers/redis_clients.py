@@ -235,7 +235,15 @@ def _one(url: str, _address: _Address, ours: Mapping[str, Any]) -> MasterFinder:
 
 
 class _SentinelConnection(SentinelManagedConnection):
-    """Ends at a timeout, as redis-py's other connections do: else the next command would read the late answer."""
+    """Asks Sentinel whenever it connects, and ends at a timeout, as redis-py's other connections do.
+
+    Else it would connect to the server that it had before, which may be a replica by now; and after a timeout, the next
+    command would read the late answer.
+    """
+
+    def send_packed_command(self, *args: Any, **options: Any) -> Any:
+        self.connect()  # type: ignore[no-untyped-call]
+        return super().send_packed_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, disconnect_on_error: bool | None = True, **options: Any) -> Any:
         return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)

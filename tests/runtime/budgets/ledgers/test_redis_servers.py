@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -168,6 +169,38 @@ def test_a_repeated_reservation_waits_for_the_replica_too(tmp_path):
             reserve(second, 5, id="x")
         first.close()
         second.close()
+
+
+@pytest.mark.parametrize(
+    ("fleet_of", "returns", "durability"),
+    [
+        (partial(sentinel_fleet, replicas=2), True, "normal"),
+        (partial(sentinel_fleet, replicas=2), False, "normal"),
+        (partial(sentinel_fleet, replicas=2), True, "replicated"),
+        (partial(sentinel_fleet, replicas=2), False, "replicated"),
+        (cluster_fleet, False, "normal"),
+    ],
+)
+def test_a_kept_connection_leaves_a_master_that_was_replaced(tmp_path, fleet_of, returns, durability):
+    """The old master is at its address again as a replica, or is gone for good."""
+    with fleet_of(tmp_path) as fleet:
+        # in a cluster, the keys of this namespace are on the first master
+        ledger = open_ledger(fleet.url, namespace="chaos1", durability=durability)
+        settle(ledger, 5, id="a")
+        fleet.first.kill()
+        until(fleet.master, "a new master", 30)
+        if returns:
+            fleet.first.start("--replicaof", f"127.0.0.1 {fleet.master().port}")
+            until(lambda: fleet.synced(fleet.first), "the old master", 30)
+
+        def answers():
+            try:
+                return settle(ledger, 1, id="b") and balance(ledger)
+            except LedgerError:
+                return None
+
+        until(answers, "an answer", 30)
+        ledger.close()
 
 
 def test_an_sqlite_file_has_no_replicas(tmp_path):
