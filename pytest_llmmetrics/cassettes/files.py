@@ -136,7 +136,9 @@ def _interaction(row: Any, where: str) -> Interaction:
         for side, keys in ((request, ("method", "uri", "headers")), (response, ("status", "headers", "body"))):
             for key in keys:
                 side[key]
-        int(response["status"]["code"])
+        code = int(response["status"]["code"])
+        if not 100 <= code <= 999:
+            raise ValueError(f"the status code {code}")
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise CassetteError(
             f"cassette {where} is not an interaction of vcrpy: {exc!r} is missing or wrong. Record it again"

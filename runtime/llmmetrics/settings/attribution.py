@@ -65,10 +65,12 @@ class Attribution(Section):
     """Whether calls that belong to no run of `llmmetrics.spending` are refused."""
 
     @model_validator(mode="after")
-    def _limits_have_keys(self) -> Self:
+    def _keys_and_limits_agree(self) -> Self:
+        if twice := next((key for key in self.keys if self.keys.count(key) > 1), None):
+            raise ValueError(f"Keys has {twice!r} twice: keep one")
         names = [(limit.tag, limit.value) for limit in self.limits]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"Limits has two limits for the Tag {twice[0]!r} and the Value {twice[1]!r}: keep one")
+        if same := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"Limits has two limits for the Tag {same[0]!r} and the Value {same[1]!r}: keep one")
         for limit in self.limits:
             if limit.tag not in self.keys:
                 raise ValueError(f"Limits has the Tag {limit.tag!r}, which is not in Keys: {self._remedy(limit.tag)}")

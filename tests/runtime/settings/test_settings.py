@@ -107,6 +107,7 @@ WRONG = [
         {"Attribution": {"Keys": ["a b"]}},
         "Attribution.Keys[0]: should be a name of at most 50 letters, digits and _, as in tags(tenant=...)",
     ),
+    ({"Attribution": {"Keys": ["a", "b", "a"]}}, "Attribution: Keys has 'a' twice: keep one"),
     (tag_limit("tennant"), "Limits has the Tag 'tennant', which is not in Keys: did you mean 'tenant'?"),
     (tag_limit("feature"), "Limits has the Tag 'feature', which is not in Keys: add it there"),
     ({"Telemetry": {"LogTiming": "maybe"}}, "LlmSettings.Telemetry.LogTiming: should be true or false"),
