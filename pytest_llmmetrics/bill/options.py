@@ -164,6 +164,7 @@ def read(config: pytest.Config) -> Options:
     """Read the options. Raises `pytest.UsageError`."""
     from pytest_llmmetrics.bill.judging.limits import LimitError, Rules, ceiling_of, limits_of
 
+    _require_values(config)
     values: dict[str, Any] = {}
     for option, ini, _, default, _ in _VALUES:
         value = config.getoption(_dest(option), None)
@@ -207,6 +208,14 @@ def read(config: pytest.Config) -> Options:
         price_file(config) or "",
         config.getoption("llm_twice", default=False),
     )
+
+
+def _require_values(config: pytest.Config) -> None:
+    """An empty value is a shell variable that is not set: without the option, the gate would compare less, unseen."""
+    for option, _, metavar, *_ in (*_VALUES, *_LISTS):
+        value = config.getoption(_dest(option), None)
+        if "" in ([value] if isinstance(value, str) else value or ()):
+            raise pytest.UsageError(f"{option}= is empty: write {option}={metavar} as --help says, or remove it")
 
 
 def _require_company(config: pytest.Config) -> None:

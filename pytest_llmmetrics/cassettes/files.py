@@ -130,15 +130,17 @@ def _socket(row: Any, where: str) -> SocketExchange:
         raise CassetteError(f"cassette {where} is no WebSocket: {exc!r} is missing or wrong. Record it again") from None
 
 
+_STATUSES = range(100, 1000)
+"""What HTTP allows (https://www.rfc-editor.org/rfc/rfc9110#section-15)."""
+
+
 def _interaction(row: Any, where: str) -> Interaction:
     try:
         request, response, fault = row["request"], row["response"], row.get("fault")
         for side, keys in ((request, ("method", "uri", "headers")), (response, ("status", "headers", "body"))):
             for key in keys:
                 side[key]
-        code = int(response["status"]["code"])
-        if not 100 <= code <= 999:
-            raise ValueError(f"the status code {code}")
+        _STATUSES.index(int(response["status"]["code"]))
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise CassetteError(
             f"cassette {where} is not an interaction of vcrpy: {exc!r} is missing or wrong. Record it again"

@@ -21,6 +21,9 @@ def run(pytester, session):
         (["--llm-baseline=update"], "*--llm-baseline=update: there are create, fix, trim"),
         (["--llm-gate-mode=stop"], "*--llm-gate-mode=stop: there are report, warn, block"),
         (["--llm-gate-accepted=yes"], "*--llm-gate-accepted=yes: there are report, warn, block"),
+        (["--llm-gate-base="], "*--llm-gate-base= is empty: write --llm-gate-base=REV as --help says, or remove it"),
+        (["--llm-prices", ""], "*--llm-prices= is empty: write --llm-prices=FILE as --help says, or remove it"),
+        (["--llm-limit=cost 5%", "--llm-limit="], "*--llm-limit= is empty: write --llm-limit=LIMIT *"),
         (["--llm-report=costs.pdf"], "*--llm-report=costs.pdf: the suffix is the format: .json, .md, .html"),
     ],
 )

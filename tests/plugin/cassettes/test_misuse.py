@@ -37,7 +37,7 @@ WRONG = {
         '("half")',
         "cassette half: interactions[0] is not an interaction of vcrpy: KeyError('response')",
     ),
-    "a status": ('("negative")', "interactions[0] is not an interaction of vcrpy: ValueError('the status code -7')"),
+    "a status": ('("negative")', "interactions[0] is not an interaction of vcrpy: ValueError('-7 is not in range')"),
     "a fault": ('("fault")', "fault.raises cannot be 'ReadTimout': did you mean ReadTimeout?"),
     "more of a fault": ('("faulty")', "its keys are `raises`, `says` and `when`"),
     "a match": ('("match")', "metadata.match cannot be 'boddy': did you mean body?"),
