@@ -36,6 +36,8 @@ def _mounted(directory: Path) -> bool:
 class SqliteStore:
     """A file."""
 
+    failovers = 0
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.file = directory / "ledger.db"
@@ -77,10 +79,6 @@ class SqliteStore:
             file.seek(0)
             file.write(b"\xff" * 4096)
 
-    def history(self) -> list[str]:
-        """What happened to it, other than the disturbance."""
-        return []
-
     def close(self) -> None:
         if self._small:
             subprocess.run(["umount", str(self.directory)], check=False)
@@ -92,6 +90,8 @@ class SqliteStore:
 
 class RedisStore:
     """A server without persistence, behind a relay."""
+
+    failovers = 0
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -140,9 +140,6 @@ class RedisStore:
     @staticmethod
     def _same(old: Redis, new: Redis) -> bool:
         return old.info("replication")["master_repl_offset"] == new.info("replication")["master_repl_offset"]
-
-    def history(self) -> list[str]:
-        return []
 
     def close(self) -> None:
         self.relay.__exit__(None, None, None)
@@ -194,10 +191,11 @@ class FleetStore:
         """The slots that have keys: the others are moved by nothing but their number."""
         return {client.execute_command("CLUSTER KEYSLOT", key) for key in client.scan_iter()}
 
-    def history(self) -> list[str]:
-        """The failovers that Sentinel has decided on: on a busy machine, more than one."""
-        logs = sorted(self._directory.glob("sentinel-*.log"))[:1]
-        return [line for log in logs for line in log.read_text("utf8").splitlines() if "switch-master" in line]
+    @property
+    def failovers(self) -> int:
+        """How many masters Sentinel has replaced."""
+        logs = self._directory.glob("sentinel-*.log")
+        return max((log.read_text("utf8").count("+switch-master") for log in logs), default=0)
 
     def close(self) -> None:
         """The fleet is closed by its own block."""

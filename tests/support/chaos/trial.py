@@ -62,6 +62,13 @@ class Result(NamedTuple):
     """What was billed beyond the limit."""
     pause: float = 0
     """Seconds after which calls went on when a master was killed."""
+    failovers: int = 0
+    """Masters that Sentinel has replaced."""
+
+    @property
+    def another_master_was_replaced(self) -> bool:
+        """Whether Sentinel took a second master for dead: on a busy machine, a fault that the row does not have."""
+        return self.failovers > 1
 
 
 class Zygote:
@@ -259,8 +266,6 @@ class Trial:
         pause = self._pause()
         if pause is None or pause > self.scenario.resumes:
             wrong.append(f"calls went on after {pause} s")
-        if wrong:
-            wrong += self.store.history()
         return Result(
             wrong,
             sum(map(bill, every)),
@@ -270,6 +275,7 @@ class Trial:
             sum(len(unknown(facts)) for facts in every),
             max(max(bill(facts) - facts.limit, 0) for facts in every),
             pause or 0,
+            self.store.failovers,
         )
 
     def _facts(self, window: Window, attempts: Sequence[Attempt], reports: Mapping[str, str]) -> Facts:
