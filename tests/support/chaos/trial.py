@@ -249,7 +249,8 @@ class Trial:
     def _only_refused_to_start(self) -> bool:
         """Whether all that failed is the start of processes that cannot read the ledger."""
         said = self._said()
-        return said.count("Traceback") == said.count("ConfigError: LlmSettings.Budget.Ledger: ")
+        # the first traceback may be cut off
+        return said.count("Traceback") <= said.count("ConfigError: LlmSettings.Budget.Ledger: ")
 
     def _judged(self) -> Result:
         self._settle_everything()
