@@ -9,7 +9,7 @@ WORST = 500
 
 
 def facts(*attempts, spent, strict=True, **more):
-    return Facts(strict, 1000, WORST, attempts, more.pop("reports", {}), more.pop("killed", {}), spent, **more)
+    return Facts(strict, 1000, WORST, attempts, more.pop("reports", {}), spent, **more)
 
 
 def attempt(billed, call="p0.0", fault="ok", at=0.0):
@@ -29,9 +29,8 @@ OK = {"p0.0": "ok"}
         facts(FULL, spent=1500),
         facts(attempt(1001), spent=1001, **DOCUMENTED),
         facts(attempt(300, fault="timeout"), spent=0, **DOCUMENTED),
-        facts(attempt(300), spent=0, killed={"p0": 1}, **DOCUMENTED),
-        # its booking may have waited for the thread that sends it
-        facts(attempt(300, at=0.9), spent=0, killed={"p0": 1}, reports={"p0.0": "ok"}, **DOCUMENTED),
+        # its process was killed before it was booked
+        facts(attempt(300), spent=0, **DOCUMENTED),
         facts(attempt(1400), spent=600, lost=800),
         facts(FULL, spent=None, unreadable=True),
         # its answer came too late for the client, which tried again, or gave up
@@ -56,14 +55,13 @@ def test_what_may_be(fine):
         (facts(FULL, spent=999, reports=OK, **DOCUMENTED), "the ledger has 999 of 1000"),
         # in strict, a call of unknown outcome is booked
         (facts(attempt(300, fault="timeout"), spent=0), "the ledger has 0 of 300"),
-        (facts(attempt(300), spent=0, killed={"p0": 1}), "the ledger has 0 of 300"),
+        (facts(attempt(300), spent=0), "the ledger has 0 of 300"),
         # the worst case of one call at most, for each
         (
             facts(attempt(300, fault="cut"), attempt(300, "p1.0"), spent=99, reports={"p1.0": "ok"}, **DOCUMENTED),
             "the ledger has 99 of 600",
         ),
-        (facts(attempt(300), spent=0, reports=OK, killed={"p1": 1}, **DOCUMENTED), "the ledger has 0 of 300"),
-        (facts(attempt(300, at=0.1), spent=0, killed={"p0": 1}, reports={"p0.0": "ok"}, **DOCUMENTED), "has 0 of 300"),
+        (facts(attempt(300), spent=0, reports=OK, **DOCUMENTED), "the ledger has 0 of 300"),
         (facts(FULL, spent=199, lost=800), "the ledger has 199 of 1000"),
         (facts(FULL, spent=1000, reserved=1), "1 stay reserved"),
         (facts(FULL, spent=None), "cannot be read"),
@@ -75,8 +73,8 @@ def test_what_must_not_be(wrong, says):
     assert says in text
 
 
-def test_a_child_is_killed_with_its_parent():
+def test_what_is_not_reported_is_unknown():
     attempts = (attempt(1, "p0-2.7"), attempt(1, "p0.1"), attempt(1, "p1-0.7"))
-    killed = facts(*attempts, spent=3, reports={"p1-0.7": "ok"}, killed={"p0": 9})
+    killed = facts(*attempts, spent=3, reports={"p1-0.7": "ok"})
     assert unknown(killed) == {0, 1}
     assert bill(killed) == 3

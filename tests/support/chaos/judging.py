@@ -33,9 +33,8 @@ class Facts(NamedTuple):
     """The worst case of one call."""
     attempts: Sequence[Attempt]
     reports: Mapping[str, str]
-    """How each call ended, as its process reports: `ok`, `failed`, `refused`."""
-    killed: Mapping[str, float]
-    """The processes that were killed, and when."""
+    """How each call ended, as its process reports when it is booked: `ok`, `failed`, `refused`. What a killed process
+    has not reported is unknown."""
     spent: int | None
     """What the ledger has; None if it cannot be read."""
     reserved: int = 0
@@ -43,10 +42,6 @@ class Facts(NamedTuple):
     """What the ledger had when a disturbance took it away."""
     unreadable: bool = False
     """Whether the disturbance leaves a ledger that cannot be read."""
-
-
-UNSENT = 0.5
-"""Seconds before a kill whose bookings a process may not have sent yet: those of async callers wait for a thread."""
 
 
 def unknown(facts: Facts) -> set[int]:
@@ -59,18 +54,8 @@ def unknown(facts: Facts) -> set[int]:
         n
         for n, attempt in enumerate(facts.attempts)
         if attempt.billed
-        and (
-            attempt.fault in UNKNOWN
-            or last[attempt.call] != n
-            or facts.reports.get(attempt.call) != "ok"
-            or _torn(facts, attempt)
-        )
+        and (attempt.fault in UNKNOWN or last[attempt.call] != n or facts.reports.get(attempt.call) != "ok")
     }
-
-
-def _torn(facts: Facts, attempt: Attempt) -> bool:
-    killed = facts.killed.get(attempt.process)
-    return killed is not None and (attempt.call not in facts.reports or attempt.at > killed - UNSENT)
 
 
 def bill(facts: Facts) -> int:

@@ -118,7 +118,7 @@ class Trial:
         self._first = len(provider.log)
         self._pids: dict[str, int] = {}
         self._ended: dict[int, int] = {}
-        self._killed: dict[str, float] = {}
+        self._killed: set[str] = set()
         self._lost = 0
         self._limit = int(Decimal(scenario.limit) * PICO)
         self._master_killed: float | None = None
@@ -166,7 +166,7 @@ class Trial:
 
     def kill(self, name: str) -> None:
         """Kill a process and its children."""
-        self._killed[name] = time.monotonic()
+        self._killed.add(name)
         self.signal(name, "SIGKILL")
 
     def some_calls(self) -> None:
@@ -244,7 +244,7 @@ class Trial:
 
     def _said(self) -> str:
         """What the processes wrote last."""
-        return self._log.read_text("utf8", "replace")[-6000:]
+        return self._log.read_text("utf8", "replace")[-20000:]
 
     def _only_refused_to_start(self) -> bool:
         """Whether all that failed is the start of processes that cannot read the ledger."""
@@ -290,7 +290,6 @@ class Trial:
             worst=WORST,
             attempts=attempts,
             reports=reports,
-            killed=self._killed,
             lost=self._lost,
             unreadable=self.scenario.unreadable,
             spent=state and state.spent,
