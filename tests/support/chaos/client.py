@@ -210,6 +210,7 @@ def rehearse():
                     "pace": 0,
                 }
             )
+    senders.build_models()
     for ledger in ("redis", "sqlite"):
         importlib.import_module(f"llmmetrics.budgets.ledgers.{ledger}")
     assert threading.active_count() == 1

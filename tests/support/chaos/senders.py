@@ -11,6 +11,7 @@ from threading import RLock
 import httpx
 import httpx2
 import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 TIMEOUT = 0.3
 """Seconds after which a client gives an answer up."""
@@ -28,6 +29,17 @@ def _renew_locks():
 
 
 os.register_at_fork(after_in_child=_renew_locks)
+
+
+def build_models():
+    """Build the SDK's models, before any fork: pydantic does so at their first use, with a lock."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    common = {"id": "x", "created": 1, "model": "m", "usage": usage}
+    place = {"index": 0, "finish_reason": "stop"}
+    message = {"role": "assistant", "content": "word"}
+    ChatCompletion.construct(**common, object="chat.completion", choices=[{**place, "message": message}])
+    ChatCompletionChunk.construct(**common, object="chat.completion.chunk", choices=[{**place, "delta": message}])
+
 
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2, "openai": httpx}
 
