@@ -9,7 +9,7 @@ WORST = 500
 
 
 def facts(*attempts, spent, strict=True, **more):
-    return Facts(strict, 1000, WORST, attempts, more.pop("reports", {}), spent, **more)
+    return Facts(strict, 1000, WORST, attempts, more.pop("reports", {}), more.pop("killed", ()), spent, **more)
 
 
 def attempt(billed, call="p0.0", fault="ok", at=0.0):
@@ -30,7 +30,8 @@ OK = {"p0.0": "ok"}
         facts(attempt(1001), spent=1001, **DOCUMENTED),
         facts(attempt(300, fault="timeout"), spent=0, **DOCUMENTED),
         # its process was killed before it was booked
-        facts(attempt(300), spent=0, **DOCUMENTED),
+        facts(attempt(300), spent=0, killed={"p0"}, **DOCUMENTED),
+        facts(attempt(300), spent=0, killed={"p0"}, reports={"p0.0": "answered"}, **DOCUMENTED),
         facts(attempt(1400), spent=600, lost=800),
         facts(FULL, spent=None, unreadable=True),
         # its answer came too late for the client, which tried again, or gave up
@@ -62,6 +63,13 @@ def test_what_may_be(fine):
             "the ledger has 99 of 600",
         ),
         (facts(attempt(300), spent=0, reports=OK, **DOCUMENTED), "the ledger has 0 of 300"),
+        (facts(attempt(300), spent=0, reports=OK, killed={"p0"}, **DOCUMENTED), "the ledger has 0 of 300"),
+        # its process ended by itself, and has to have booked what it had
+        (facts(attempt(300), spent=0, reports={"p0.0": "answered"}, **DOCUMENTED), "the ledger has 0 of 300"),
+        (
+            facts(attempt(300), spent=0, reports={"p0.0": "answered"}, killed={"p1"}, **DOCUMENTED),
+            "the ledger has 0 of 300",
+        ),
         (facts(FULL, spent=199, lost=800), "the ledger has 199 of 1000"),
         (facts(FULL, spent=1000, reserved=1), "1 stay reserved"),
         (facts(FULL, spent=None), "cannot be read"),

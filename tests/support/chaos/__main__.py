@@ -69,6 +69,7 @@ class Runner:
             if not (result.violations and result.another_master_was_replaced):
                 break
             self.repeated += 1
+            say(f"{', '.join(map(str, row))}: repeated, {result.failovers} masters were replaced: {result.violations}")
             result = self._run(row)
         return result
 

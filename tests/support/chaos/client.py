@@ -27,7 +27,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import llmmetrics
-from llmmetrics import BudgetExceeded, Meter
+from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.system.clock import SystemClock
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -67,7 +67,8 @@ class Client:
         os.write(self.out, f"{json.dumps([call, end])}\n".encode())
 
     def booked(self, call):
-        """Report a call's end once it is booked: an event loop's bookings wait for a thread, which takes them in turn."""
+        """Report an answer, and once more when it is booked: an event loop's bookings wait for a thread, in turn."""
+        self.report(call, "answered")
         self.meter.engine.enforcer.worker.submit(partial(self.report, call, "ok"))
 
     def plan(self):
@@ -178,6 +179,9 @@ def end(spec):
     try:
         run(spec)
         status = 0
+    except ConfigError:
+        traceback.print_exc()
+        status = 3
     except BaseException:
         traceback.print_exc()
     sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 UNKNOWN = frozenset({"timeout", "reset", "cut", "early"})
@@ -33,8 +33,9 @@ class Facts(NamedTuple):
     """The worst case of one call."""
     attempts: Sequence[Attempt]
     reports: Mapping[str, str]
-    """How each call ended, as its process reports when it is booked: `ok`, `failed`, `refused`. What a killed process
-    has not reported is unknown."""
+    """How each call ended, as its process reports: `failed`, `refused`, `answered`, and `ok` once that is booked."""
+    killed: Collection[str]
+    """The processes that were killed."""
     spent: int | None
     """What the ledger has; None if it cannot be read."""
     reserved: int = 0
@@ -53,9 +54,14 @@ def unknown(facts: Facts) -> set[int]:
     return {
         n
         for n, attempt in enumerate(facts.attempts)
-        if attempt.billed
-        and (attempt.fault in UNKNOWN or last[attempt.call] != n or facts.reports.get(attempt.call) != "ok")
+        if attempt.billed and (attempt.fault in UNKNOWN or last[attempt.call] != n or not _to_be_booked(facts, attempt))
     }
+
+
+def _to_be_booked(facts: Facts, attempt: Attempt) -> bool:
+    end = facts.reports.get(attempt.call)
+    # what a killed process had not booked yet is lost with it
+    return end == "ok" or (end == "answered" and attempt.process not in facts.killed)
 
 
 def bill(facts: Facts) -> int:

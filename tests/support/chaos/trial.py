@@ -45,6 +45,8 @@ QUESTIONS = 10 * PATIENCE_OF_LEASES
 """Questions after which leases have ended too: in Redis each adds a tenth of a lease at most, however long it takes."""
 HEADROOM = 0.7
 """The part of the limit below which a trial goes on when a master is killed: beyond it, calls in flight may hold it."""
+REFUSED_TO_START = 3
+"""The exit code of a process that cannot read its ledger."""
 LAST = "end"
 """The process that makes no call and books what is left."""
 
@@ -246,12 +248,6 @@ class Trial:
         """What the processes wrote last."""
         return self._log.read_text("utf8", "replace")[-20000:]
 
-    def _only_refused_to_start(self) -> bool:
-        """Whether all that failed is the start of processes that cannot read the ledger."""
-        said = self._said()
-        # the first traceback may be cut off
-        return said.count("Traceback") <= said.count("ConfigError: LlmSettings.Budget.Ledger: ")
-
     def _judged(self) -> Result:
         self._settle_everything()
         reports, attempts = self._reports(), self._provider.log[self._first :]
@@ -259,9 +255,8 @@ class Trial:
         for attempt in attempts:
             windows[self._window(self._offsets[attempt.process])].append(attempt)
         every = [self._facts(window, own, reports) for window, own in windows.items()]
-        failed = [name for name, pid in self._pids.items() if self._ended[pid] and name not in self._killed]
-        if self.scenario.unreadable and self._only_refused_to_start():
-            failed = []
+        may = {0, REFUSED_TO_START << 8} if self.scenario.unreadable else {0}
+        failed = [name for name, pid in self._pids.items() if self._ended[pid] not in may and name not in self._killed]
         wrong = [text for facts in every for text in violations(facts)]
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}: {self._said()}" for name in failed]
         pause = self._pause()
@@ -290,6 +285,7 @@ class Trial:
             worst=WORST,
             attempts=attempts,
             reports=reports,
+            killed=self._killed,
             lost=self._lost,
             unreadable=self.scenario.unreadable,
             spent=state and state.spent,
