@@ -92,7 +92,7 @@ def parse(text: str, name: str) -> Cassette:
         raise CassetteError(f"cassette {name} is empty: delete it and record it again with --llm-record=once")
     try:
         doc = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, LookupError, ArithmeticError, AttributeError, RecursionError):
         # a mistake that YAML itself does not see
         raise CassetteError(
             f"cassette {name} has a date, a number or a nesting that cannot be read: correct it, or record it again"
@@ -141,7 +141,7 @@ def _interaction(row: Any, where: str) -> Interaction:
             for key in keys:
                 side[key]
         _STATUSES.index(int(response["status"]["code"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise CassetteError(
             f"cassette {where} is not an interaction of vcrpy: {exc!r} is missing or wrong. Record it again"
         ) from None

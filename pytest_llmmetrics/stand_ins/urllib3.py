@@ -10,6 +10,7 @@ import io
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -40,6 +41,7 @@ class HeldConnections:
         self._answer = answer
         self._takes = takes
         self._sockets: WeakSet[_HeldSocket] = WeakSet()
+        self._lock = Lock()
 
     def patches(self, module: Any) -> Iterator[tuple[type[Any], str, Any]]:
         """Yield the methods of `urllib3.connection` to replace, with the new ones."""
@@ -65,7 +67,8 @@ class HeldConnections:
                 original(connection)
                 return
             connection.sock = _HeldSocket(connection, original, self._answer)
-            self._sockets.add(connection.sock)
+            with self._lock:
+                self._sockets.add(connection.sock)
             # no warning of a certificate that nothing has checked
             connection.is_verified = True
 
@@ -73,7 +76,10 @@ class HeldConnections:
 
     def release(self) -> None:
         """Leave open connections as they would be without an answer: a pool may use them after the test."""
-        for each in list(self._sockets):
+        # another thread of the test may still connect
+        with self._lock:
+            held = list(self._sockets)
+        for each in held:
             each.release()
 
 

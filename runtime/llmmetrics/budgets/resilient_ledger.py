@@ -225,6 +225,7 @@ class ResilientLedger:
             self._failed("unavailable", exc)
             raise
         except Exception as exc:
+            self._down_until = self._clock.monotonic() + PATIENCE
             self._failed("internal", exc)
             raise LedgerError(f"{self.ledger.name} cannot be asked ({type(exc).__name__})") from None
 

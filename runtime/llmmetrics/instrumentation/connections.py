@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from llmmetrics.instrumentation import import_hooks
 from llmmetrics.system.process_lock import ProcessLock
@@ -32,6 +35,12 @@ _watchers: tuple[ConnectionWatcher, ...] = ()
 
 _undo: list[Callable[[], None]] = []
 """What restores the functions that are wrapped."""
+
+_handed_over: Counter[Any] = Counter()
+"""The names that asyncio is looking up in other threads: they were seen in the caller's context."""
+
+_replaced = WeakKeyDictionary[FunctionType, Any]()
+"""What wrappers wrap that could not be undone: what patched the function may put them back later."""
 
 _lock = ProcessLock()
 
@@ -54,6 +63,8 @@ def watch(watcher: ConnectionWatcher) -> Callable[[], None]:
             _watchers = tuple(each for each in _watchers if each is not watcher)
             while _undo and not _watchers:
                 _undo.pop()()
+            if not _watchers:
+                _handed_over.clear()
 
     return end
 
@@ -75,10 +86,25 @@ def _socket_connect(_socket: Any, address: Any = None, *_args: Any) -> None:
     _connected(address)
 
 
+_THREADS = ("concurrent.futures.thread", "asyncio.base_events")
+"""The modules from which asyncio calls the lookup that it has handed over; the second one in debug mode."""
+
+
 def _lookup(host: Any = None, *_args: Any, **_options: Any) -> None:
-    # what a loop looks up in another thread was seen in the caller's context; in debug mode a method of it does so
-    if sys._getframe(2).f_globals.get("__name__") not in ("concurrent.futures.thread", "asyncio.base_events"):  # noqa: SLF001
-        _looked_up(host)
+    if sys._getframe(2).f_globals.get("__name__") in _THREADS:  # noqa: SLF001
+        with _lock:
+            if host in _handed_over:
+                _handed_over[host] -= 1
+                if not _handed_over[host]:
+                    del _handed_over[host]
+                return
+    _looked_up(host)
+
+
+def _asyncio_lookup(_loop: Any, host: Any = None, *_args: Any, **_options: Any) -> None:
+    _looked_up(host)
+    with _lock:
+        _handed_over[host] += 1
 
 
 def _loop_lookup(_loop: Any, host: Any = None, *_args: Any, **_options: Any) -> None:
@@ -96,7 +122,7 @@ def _loop_connect(
 
 
 def _wrap_asyncio(module: Any) -> None:
-    _wrap(module.BaseEventLoop, "getaddrinfo", _loop_lookup)
+    _wrap(module.BaseEventLoop, "getaddrinfo", _asyncio_lookup)
 
 
 def _wrap_uvloop(module: Any) -> None:
@@ -106,16 +132,24 @@ def _wrap_uvloop(module: Any) -> None:
 
 def _wrap(owner: Any, name: str, tell: Callable[..., None]) -> None:
     """Wrap a function, so that it first calls `tell` with its own arguments."""
-    original, own = getattr(owner, name), name in vars(owner)
+    found, own, over = getattr(owner, name), name in vars(owner), False
+    original = _replaced.get(found, found) if isinstance(found, FunctionType) else found
 
     @wraps(original)
     def wrapper(*args: Any, **options: Any) -> Any:
-        tell(*args, **options)
+        if not over:
+            tell(*args, **options)
         return original(*args, **options)
 
     def undo() -> None:
-        if getattr(owner, name) is wrapper:
-            setattr(owner, name, original) if own else delattr(owner, name)
+        nonlocal over
+        over = True
+        if getattr(owner, name) is not wrapper:
+            _replaced[cast("FunctionType", wrapper)] = original
+        elif own:
+            setattr(owner, name, original)
+        else:
+            delattr(owner, name)
 
     setattr(owner, name, wrapper)
     _undo.append(undo)

@@ -191,7 +191,7 @@ def _yaml(text: str) -> Any:
 
     try:
         return yaml.load(text, EachKeyOnce)  # noqa: S506 - a SafeLoader
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, LookupError, ArithmeticError, AttributeError, RecursionError):
         # a mistake that YAML itself does not see; the exception may quote the value
         raise ValueError("a date, a number or a nesting of it cannot be read") from None
     except yaml.YAMLError as exc:

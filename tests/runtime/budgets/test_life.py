@@ -17,6 +17,8 @@ from support.servers import free_port, get, running, until
 
 from llmmetrics import BudgetExceeded, ConfigError, Meter
 from llmmetrics.budgets.ledgers import locks, open_ledger
+from llmmetrics.budgets.ledgers.base import SCHEMA
+from llmmetrics.budgets.ledgers.sqlite_file import SqliteFile
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.settings.windows import ResetPeriod, WindowSchedule
 from llmmetrics.testing import Answer
@@ -155,6 +157,35 @@ def test_a_program_starts_while_the_ledger_is_locked(made, tmp_path, monkeypatch
     url = f"sqlite:///{path}"
     open_ledger(url, namespace="default").close()
     with held(path):
+        setup = made(ledger=url, OnLedgerError="admit")
+        assert setup.call().status_code == 200
+    setup.clock.advance(seconds=10)
+    assert setup.call().status_code == 200
+    assert setup.spent == 6
+
+
+@pytest.mark.parametrize("content", ["junk", "newer"])
+def test_what_is_no_ledger_is_an_error_at_start_while_it_is_locked(made, tmp_path, monkeypatch, content):
+    monkeypatch.setattr(locks, "PATIENCE", 0.15)
+    path = tmp_path / "ledger.db"
+    url = f"sqlite:///{path}"
+    open_ledger(url, namespace="default").close()
+    if content == "junk":
+        path.write_bytes(b"notes" * 1000)
+    else:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    with file_lock(path), pytest.raises(ConfigError, match=r"newer llmmetrics|it is no SQLite file"):
+        made(ledger=url)
+
+
+def test_a_program_starts_while_the_disk_is_full(made, tmp_path, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteFile, "_transaction", full)
         setup = made(ledger=url, OnLedgerError="admit")
         assert setup.call().status_code == 200
     setup.clock.advance(seconds=10)

@@ -9,7 +9,9 @@ import logging
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -212,6 +214,43 @@ def test_the_loops_are_as_they_were():
     assert not hasattr(base.getaddrinfo, "__wrapped__")
     assert socket.getaddrinfo.__module__ == "socket"
     assert "connect" not in vars(socket.socket)
+
+
+def by_executor():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(socket.getaddrinfo, "api.openai.com", 443).result()
+
+
+def by_to_thread():
+    asyncio.run(asyncio.to_thread(socket.getaddrinfo, "api.openai.com", 443))
+
+
+def by_loop(*, debug=False):
+    async def main():
+        await asyncio.get_running_loop().getaddrinfo("api.openai.com", 443)
+
+    asyncio.run(main(), debug=debug)
+
+
+@pytest.mark.parametrize("look", [by_executor, by_to_thread, by_loop, partial(by_loop, debug=True)])
+def test_a_lookup_in_another_thread_is_seen_once(count, look):
+    for _ in range(3):
+        look()
+    assert count(NAME) == 3
+
+
+def test_a_patch_that_brings_a_wrapper_back_leaves_one(count, meter):
+    """A test patches the function while it is watched, and undoes that when nothing watches any more."""
+    for n in range(1, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", lambda *_: [])
+            llmmetrics.uninstrument()
+        # the wrapper is back, and tells nothing
+        look_up("api.openai.com")
+        assert count(NAME) == n - 1
+        llmmetrics.instrument(meter)
+        look_up("api.openai.com")
+        assert count(NAME) == n
 
 
 TRACED = """

@@ -54,9 +54,13 @@ class SqliteFile:
             raise ConfigError(
                 f"LlmSettings.Budget.Ledger: {path} cannot be written ({exc.strerror}): name a file on a disk that can"
             ) from None
-        with suppress(TransientError):
-            # a program starts all the same, as with a Redis that is down: each call asks again
+        try:
             self.write(lambda _: None)
+        except TransientError:
+            # a program starts all the same, as with a Redis that is down: each call asks again. But what is no ledger
+            # never will be one
+            with suppress(TransientError):
+                look(path)
         processes.before_fork(self._at_rest)
         processes.on_fork(self._forked)
 

@@ -29,7 +29,7 @@ def read(path: str) -> Document:
         return prometheus.document(yaml.safe_load(content))
     except UnreadableError:
         raise
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as exc:
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as exc:
         # the exception's text quotes the file over several lines
         mark = getattr(exc, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
