@@ -261,7 +261,7 @@ class Trial:
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}: {self._said()}" for name in failed]
         pause = self._pause()
         if pause is None or pause > self.scenario.resumes:
-            wrong.append(f"calls went on after {pause} s")
+            wrong.append(f"calls went on after {pause} s: {self._said()}")
         return Result(
             wrong,
             sum(map(bill, every)),
