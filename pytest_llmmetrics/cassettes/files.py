@@ -130,8 +130,10 @@ def _socket(row: Any, where: str) -> SocketExchange:
         raise CassetteError(f"cassette {where} is no WebSocket: {exc!r} is missing or wrong. Record it again") from None
 
 
-_STATUSES = range(100, 1000)
-"""What HTTP allows (https://www.rfc-editor.org/rfc/rfc9110#section-15)."""
+def _check_status(code: Any) -> None:
+    # three digits (https://www.rfc-editor.org/rfc/rfc9110#section-15)
+    if not 100 <= int(code) <= 999:
+        raise ValueError(f"the status code {code}")
 
 
 def _interaction(row: Any, where: str) -> Interaction:
@@ -140,7 +142,7 @@ def _interaction(row: Any, where: str) -> Interaction:
         for side, keys in ((request, ("method", "uri", "headers")), (response, ("status", "headers", "body"))):
             for key in keys:
                 side[key]
-        _STATUSES.index(int(response["status"]["code"]))
+        _check_status(response["status"]["code"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise CassetteError(
             f"cassette {where} is not an interaction of vcrpy: {exc!r} is missing or wrong. Record it again"

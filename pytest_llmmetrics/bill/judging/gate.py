@@ -88,7 +88,7 @@ def _judged(sides: Sides, test: str, rules: Rules) -> Change:
 
 def _change(sides: Sides, test: str, before: Sequence[Row], after: Sequence[Row], rules: Rules) -> Change:
     was = figures(before, sides.now)
-    # most tests have not changed, and equal figures reach no limit
+    # most tests have not changed
     now = was if alike(before, after) else figures(after, sides.now)
     if not before:
         return _new(test, was, now, rules)

@@ -37,7 +37,7 @@ WRONG = {
         '("half")',
         "cassette half: interactions[0] is not an interaction of vcrpy: KeyError('response')",
     ),
-    "a status": ('("negative")', "interactions[0] is not an interaction of vcrpy: ValueError('-7 is not in range')"),
+    "a status": ('("negative")', "interactions[0] is not an interaction of vcrpy: ValueError('the status code -7')"),
     "no status": ('("infinite")', "interactions[0] is not an interaction of vcrpy: OverflowError("),
     "a key of YAML": ('("maybe")', "cassette maybe has a date, a number or a nesting that cannot be read"),
     "a fault": ('("fault")', "fault.raises cannot be 'ReadTimout': did you mean ReadTimeout?"),

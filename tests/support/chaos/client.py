@@ -181,7 +181,7 @@ def end(spec):
         status = 0
     except ConfigError:
         traceback.print_exc()
-        status = 3
+        status = os.EX_CONFIG
     except BaseException:
         traceback.print_exc()
     sys.stderr.flush()

@@ -45,8 +45,6 @@ QUESTIONS = 10 * PATIENCE_OF_LEASES
 """Questions after which leases have ended too: in Redis each adds a tenth of a lease at most, however long it takes."""
 HEADROOM = 0.7
 """The part of the limit below which a trial goes on when a master is killed: beyond it, calls in flight may hold it."""
-REFUSED_TO_START = 3
-"""The exit code of a process that cannot read its ledger."""
 LAST = "end"
 """The process that makes no call and books what is left."""
 
@@ -255,7 +253,8 @@ class Trial:
         for attempt in attempts:
             windows[self._window(self._offsets[attempt.process])].append(attempt)
         every = [self._facts(window, own, reports) for window, own in windows.items()]
-        may = {0, REFUSED_TO_START << 8} if self.scenario.unreadable else {0}
+        # a process may have started when the ledger could not be read
+        may = {0, os.EX_CONFIG << 8} if self.scenario.unreadable else {0}
         failed = [name for name, pid in self._pids.items() if self._ended[pid] not in may and name not in self._killed]
         wrong = [text for facts in every for text in violations(facts)]
         wrong += [f"process {name} ended with {self._ended[self._pids[name]]}: {self._said()}" for name in failed]
