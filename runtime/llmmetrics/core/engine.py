@@ -280,12 +280,8 @@ class Engine:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
                 self._to_book(call, outcome, usage, cost)
-        if call.tags:
-            self.tag(call.tags, series.backend, usage, cost)
-        if call.runs:
-            call.tokens = usage.total if usage else 0
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+        if call.attributed:
+            self._settle_attributed(call, outcome, duration, exception, cost)
         state = self._series.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
@@ -293,6 +289,18 @@ class Engine:
             self._tell(
                 call_log.record_of(self.price_lookup, call, outcome, duration, cost, self._tagged.every(call.all_tags))
             )
+
+    def _settle_attributed(
+        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None, cost: int | None
+    ) -> None:
+        """Count a finished call by its tags, in its runs, and in the try that it belongs to."""
+        usage = outcome.usage
+        if call.tags:
+            self.tag(call.tags, call.series.backend, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
 
     def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call, and how sure it is."""
@@ -307,6 +315,7 @@ class Engine:
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.attributed = True
         if tags := context.tags:
             meter, counted = tags.counted
             if meter is not self._tagged:
