@@ -111,6 +111,10 @@ class Call:
         self.request_body = request_body
         self.buffer = BodyBuffer()
         self.owner = record.owner
+        # their defaults, here too: to read an object's own attribute takes a fifth of the time of its class's
+        self.first_chunk_at = self.admitted = self.later = None
+        self.attributed = self.gated = self.edits = self.retry = False
+        self.runs = ()
         self.started = meter.clock.monotonic()
 
     @property
@@ -158,7 +162,6 @@ class Call:
             self._close()
 
     def _close(self) -> None:
-        """Book what the call has cost, and count it no longer as in flight."""
         if self.admitted is not None or self.later is not None or self.runs:
             self.meter.book(self)
         try:

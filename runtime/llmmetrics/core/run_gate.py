@@ -86,7 +86,7 @@ class RunGate:
         A call that may have lost its run is counted and logged.
         """
         limited = self._tag_limits.of(tags)
-        if not (context.runs or spending.process_wide or spending.open_in):
+        if not (context.runs or spending.active):
             return limited
         return (*self._open(context), *limited)
 

@@ -35,6 +35,9 @@ process_wide: tuple[Run, ...] = ()
 open_in: Counter[int] = Counter()
 """How many runs of scope `context` are open, by the thread in which they began."""
 
+active = False
+"""Whether a run is open: every call asks."""
+
 _began = count(1)
 
 _lock = ProcessLock()
@@ -71,7 +74,7 @@ class Spending(Scope):
         return context._replace(runs=(*context.runs, self._run))
 
     def begin(self) -> None:
-        global process_wide  # noqa: PLW0603 - the runs that hold for every call of the process
+        global process_wide, active  # noqa: PLW0603 - the runs that hold for every call of the process
         with _lock:
             self._run.open += 1
             if self._run.open > 1:
@@ -82,9 +85,10 @@ class Spending(Scope):
             else:
                 self._thread = get_ident()
                 open_in[self._thread] += 1
+            active = True
 
     def end(self) -> None:
-        global process_wide  # noqa: PLW0603 - see `begin`
+        global process_wide, active  # noqa: PLW0603 - see `begin`
         with _lock:
             self._run.open -= 1
             if self._run.open:
@@ -95,6 +99,7 @@ class Spending(Scope):
                 open_in[self._thread] -= 1
                 if not open_in[self._thread]:
                     del open_in[self._thread]
+            active = bool(process_wide or open_in)
 
 
 def spending(

@@ -106,7 +106,7 @@ def test_2000_tasks(meter, count, counted, scraped):
     assert scraped
 
 
-def test_a_batch_is_told_of_when_it_is_full_and_when_it_is_asked_for():
+def test_a_batch_is_told_of_when_it_is_asked_for():
     from llmmetrics.metrics.registry import families_in
     from llmmetrics.reading.error_types import Status
 
