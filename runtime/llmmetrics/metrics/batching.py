@@ -26,7 +26,8 @@ def _observe(histogram: Any, values: Sequence[float]) -> None:
     for bucket, bound in zip(buckets, bounds, strict=True):
         if (within := bisect_right(ordered, bound, below)) > below:
             bucket.inc(within - below)
-            below = within
+            if (below := within) == len(ordered):
+                break
     total.inc(sum(values))
 
 
@@ -47,7 +48,7 @@ class Batches:
         self.size = batch
         """How many calls are written at once."""
         self.finished: list[Finished] = []
-        """Who adds the last of a batch calls `flush`."""
+        """The finished calls that are not written yet. After the last of a batch is added, `flush` has to be called."""
         self._lock = Lock()
         self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
         self._duration = families["duration"].labels(backend, model)
