@@ -276,12 +276,8 @@ class Engine:
                 call.amount = None if cost is None else pico(cost)
                 if cost is None or not outcome.known:
                     self._bounded(call, outcome, usage, cost)
-        if call.tags:
-            self.tag(call.tags, series.backend, usage, cost)
-        if call.runs:
-            call.tokens = usage.total if usage else 0
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+        if call.attributed:
+            self._settle_attributed(call, outcome, duration, exception, cost)
         state = self._series.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
@@ -289,6 +285,18 @@ class Engine:
             self._tell(
                 call_log.record_of(self.price_lookup, call, outcome, duration, cost, self._tagged.every(call.all_tags))
             )
+
+    def _settle_attributed(
+        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None, cost: int | None
+    ) -> None:
+        """Count a finished call by its tags, in its runs, and in the try that it belongs to."""
+        usage = outcome.usage
+        if call.tags:
+            self.tag(call.tags, call.series.backend, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
 
     def _bounded(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
         """Note what a budget books of a call whose usage or price is not known, and how sure it is."""
@@ -300,6 +308,7 @@ class Engine:
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.attributed = True
         if tags := context.tags:
             meter, counted = tags.counted
             if meter is not self._tagged:
