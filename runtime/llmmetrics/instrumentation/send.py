@@ -171,7 +171,9 @@ def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage |
     except AttributeError:
         parts = body = None
     place = _places.get((request.method, parts, backend)) or _place(request, parts, backend)
-    call = meter.begin(place, _content(request) if body is None else body)
+    if body is None:
+        body = _content(request)
+    call = meter.begin(place, body)
     if call is None:
         return None
     headers = request.headers
