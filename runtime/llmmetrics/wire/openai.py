@@ -52,12 +52,13 @@ def _usual(usage: Doc) -> Usage | None:
         return None
     try:
         prompt, completion, total, inward, outward = _COUNTS(usage)
-        details = any(inward.values()) or any(outward.values())
+        # not `or`: both have to be objects
+        details = any(inward.values()) | any(outward.values())
     except (KeyError, AttributeError):
         return None
     if type(prompt) is not int or type(completion) is not int or prompt + completion != total:
         return None
-    if 0 < prompt < MOST > completion > 0:
+    if 0 < prompt < total < MOST:
         if not details:
             return _new(Usage, (prompt, completion, 0, {"input": prompt, "output": completion}))
         return _detailed(prompt, completion, inward, outward)
