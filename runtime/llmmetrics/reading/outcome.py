@@ -14,11 +14,10 @@ from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import COST_HEADERS, Charge, Format, Reading, header_cost
+from llmmetrics.wire.format import Charge, Format, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, is_stream, last_members, last_value, parse
-from llmmetrics.wire.framing.headers import NAME, lower_names
 from llmmetrics.wire.later import AnswerState, LaterAnswer
 from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
@@ -81,51 +80,8 @@ def outcome_of(
     model: str | None = None,
 ) -> Outcome:
     """Compute the outcome of a call. `http_status` is None if no headers came; `model` is the requested one."""
-    if http_status == 200 and end is End.EXHAUSTED:
-        # fast path: a single JSON body with usage. `see()` gives the same result, slower
-        try:
-            body = None
-            if buffer.trimmed:
-                body = _long_object(format, buffer)
-            elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
-                body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            reading = None if body is None else format.read(body)
-        except ValueError:
-            # no JSON, or an impossible count
-            reading = None
-        if reading and (usage := reading[1]) and (usage[0] or usage[1]) and not reading[4]:
-            return _plain_success(format, buffer.headers, reading)
-    return _full_outcome(format, http_status, buffer, request_body, end, exception, model)
-
-
-def _plain_success(format: Format, headers: Mapping[str, str] | None, reading: Reading) -> Outcome:
-    """Make the outcome of a success that says its usage."""
-    out = Outcome()
-    # also what is the class's: to read an object's own attribute takes a fifth of the time
-    out.plain, out.status = True, Status.SUCCESS
-    out.model, out.usage, charges, cost, _, tier, geo, later = reading
-    if headers is not None:
-        if format.tier is not None:
-            tier = format.tier(headers) or tier
-        if cost is None:
-            held = getattr(headers, "_list", None)
-            # most answers have none of these headers
-            if not COST_HEADERS.isdisjoint(lower_names(headers) if held is None else map(NAME, held)):
-                cost = header_cost(headers)
-    out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
-    return out
-
-
-def _full_outcome(
-    format: Format,
-    http_status: int | None,
-    buffer: BodyBuffer,
-    request_body: bytes,
-    end: End,
-    exception: BaseException | None,
-    model: str | None,
-) -> Outcome:
-    """Compute an outcome of any kind."""
+    if http_status == 200 and end is End.EXHAUSTED and (plain := _plain_success(format, buffer)):
+        return plain
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
     out, sent = Outcome(), Sent(format, request_body, model)
@@ -157,6 +113,36 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
         out.error = {CallVerdict.EXCEPTION: failed, CallVerdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
     if out.error is not None:
         out.status = error_types.status_of(out.error)
+
+
+def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
+    """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
+    try:
+        if buffer.trimmed:
+            body = _long_object(format, buffer)
+        elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
+            body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            body = None
+        if body is None:
+            return None
+        model, usage, charges, cost, error, tier, geo, later = format.read(body)
+    except ValueError:
+        # no JSON, or an impossible count
+        return None
+    if usage is None or error or not (usage[0] or usage[1]):
+        return None
+    headers = buffer.headers
+    if headers is not None:
+        if format.tier is not None:
+            tier = format.tier(headers) or tier
+        if cost is None:
+            cost = header_cost(headers)
+    out = Outcome()
+    out.plain, out.model, out.usage = True, model, usage
+    # also what the class says: to read an object's own attribute is faster
+    out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
+    return out
 
 
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:

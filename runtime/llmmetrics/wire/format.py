@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.framing.frames import Doc
-from llmmetrics.wire.framing.headers import lower_names
+from llmmetrics.wire.framing.headers import NAME, lower_names
 from llmmetrics.wire.hosts import Hosts
 from llmmetrics.wire.later import Batch, LaterAnswer
 from llmmetrics.wire.usage import Usage, usage_of
@@ -253,15 +253,16 @@ _COSTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 _COST_FIELDS = frozenset(name for name, _ in _COSTS)
 
 
-COST_HEADERS = frozenset([b"x-litellm-response-cost"])
+_COST_HEADERS = frozenset([b"x-litellm-response-cost"])
 """Where gateways say the USD that an answer cost: https://docs.litellm.ai/docs/proxy/response_headers."""
 
 
 def header_cost(headers: Mapping[str, str]) -> Decimal | None:
     """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
-    if COST_HEADERS.isdisjoint(lower_names(headers)):
+    held = getattr(headers, "_list", None)
+    if _COST_HEADERS.isdisjoint(lower_names(headers) if held is None else map(NAME, held)):
         return None
-    for name in COST_HEADERS:
+    for name in _COST_HEADERS:
         try:
             cost = Decimal(headers[name.decode()])
         except (KeyError, ArithmeticError):
