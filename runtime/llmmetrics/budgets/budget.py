@@ -150,6 +150,9 @@ class SpendLimits:
 
     def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
+        if self._here is not None:
+            # `book` does not ask how the window stands
+            self._stands(line, window, self.guard.balance(line.backend, window))
         reserved = line.reserved if reason == "limit" else 0
         worst = self.guard.worst_case(line.backend, window) if reason == "limit" else None
         amounts = usd(line.spent), usd(reserved), usd(line.limit)
