@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from llmmetrics.errors import ConfigError
 from llmmetrics.pricing.price import Price
 from llmmetrics.settings.model import Backend, BackendType
-from llmmetrics.wire.hosts import Origin, provider_of
+from llmmetrics.wire import provider_of
+from llmmetrics.wire.hosts import Origin
 
 
 class _Kind(NamedTuple):
