@@ -1,4 +1,4 @@
-"""The table of wire formats. A module of formats is imported when the modules before it do not have a path or a host."""
+"""The table of wire formats. A module of formats is imported when those before it do not have a path or a host."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
