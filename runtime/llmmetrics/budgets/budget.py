@@ -19,7 +19,7 @@ from llmmetrics.budgets.ledgers import Balance, Basis, CallId, Ledger, Standing
 from llmmetrics.budgets.ledgers.base import MOST
 from llmmetrics.budgets.resilient_ledger import NotAskedError, ResilientLedger
 from llmmetrics.budgets.spend_alerts import SpendAlert, SpendAlerts
-from llmmetrics.budgets.spend_limit import SpendLimit
+from llmmetrics.budgets.spend_limit import NO_ID, Moment, SpendLimit
 from llmmetrics.budgets.tag_sums import TagSums
 from llmmetrics.errors import BudgetExceeded, LedgerError, Reason
 from llmmetrics.metrics.registry import Families, Spend
@@ -27,7 +27,7 @@ from llmmetrics.settings.model import Budget as Settings
 from llmmetrics.settings.model import BudgetMode, OnLedgerError, OnUnknownPrice
 from llmmetrics.settings.windows import ResetPeriod, Window, WindowSchedule
 from llmmetrics.system import processes
-from llmmetrics.system.clock import Clock
+from llmmetrics.system.clock import Clock, seconds_of
 
 log = logging.getLogger("llmmetrics")
 
@@ -76,13 +76,14 @@ class SpendLimits:
         self._families = families
         self.guard = ResilientLedger(ledger, journal, clock, self.window_of, self._failed)
         """The ledger, as it is asked for this process."""
+        self._here, self._seconds = self.guard.here, seconds_of(clock)
         self.alerts = SpendAlerts(settings.spend_alerts, self.guard, families, on_alert)
         self.tag_sums = TagSums()
         self._shadow, self._strict = settings.mode is BudgetMode.SHADOW, settings.mode is BudgetMode.STRICT
         self._lease = settings.lease_seconds
         self._owner = _new_owner()
         self.in_flight: dict[tuple[str, CallId], Entry] = {}
-        """Calls that are admitted and not booked; one of an amount has it reserved."""
+        """Calls that are admitted and not booked; one of an amount has it reserved. Those of `NO_ID` are not here."""
         self.schedule_of: Callable[[str], WindowSchedule | None] = lambda _: None
         """Returns the windows of a key that is no backend's; None: it has one window, all time."""
         self.ended: deque[RunOwner] = deque()
@@ -103,34 +104,49 @@ class SpendLimits:
 
         `worst` is the most that it may cost, in pico-dollars, None if no price is known.
         """
-        line, now, shadow = self.lines[backend], self._clock.now(), self._shadow
-        window = line.at(now)
+        line = self.lines[backend]
+        now = line.now
+        if not now.since <= self._seconds() < now.until:
+            now = line.turn(self._clock.now())
         if worst is None and self._settings.on_unknown_price is OnUnknownPrice.REFUSE:
-            if not shadow:
-                return self._refused(line, window, "unknown_price")
+            if not self._shadow:
+                return self._refused(line, now.window, "unknown_price")
             self._would_refuse(line, "unknown_price")
-        amount = min(worst, MOST) if worst and self._strict else 0
+        limit = None if self._shadow else line.limit
+        if worst and self._strict:
+            return self._reserve(line, now, min(worst, MOST), limit)
+        if self._here is None:
+            return self._reserve(line, now, 0, limit)
+        if self._admits(line, now.window, self._here.standing(backend, now.window, limit)):
+            return now.entry
+        return self._refused(line, now.window, "limit")
+
+    def _reserve(self, line: SpendLimit, now: Moment, amount: int, limit: int | None) -> Entry | BudgetExceeded:
         id = _new(CallId, (self._owner, line.number()))
-        entry = _new(Entry, (backend, id, amount, now, Basis.KNOWN))
-        limit = None if shadow else line.limit
+        entry = _new(Entry, (line.backend, id, amount, now.at, Basis.KNOWN))
         try:
-            standing = self.guard.reserve(backend, window, amount, limit, id, now, self._lease)
+            standing = self.guard.reserve(line.backend, now.window, amount, limit, id, now.at, self._lease)
         except LedgerError as exc:
-            if shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
+            if self._shadow or self._settings.on_ledger_error is OnLedgerError.ADMIT:
                 return entry
             if amount and not isinstance(exc, NotAskedError):
                 self.guard.abandon(entry)
             else:
-                line.unused.append(entry.id.number)
-            return self._refused(line, window, "ledger")
-        self._stands(line, window, standing)
-        if not standing.admitted:
-            line.unused.append(entry.id.number)
-            return self._refused(line, window, "limit")
-        if shadow and standing.spent >= line.limit:
-            self._would_refuse(line, "limit")
-        self.in_flight[backend, id] = entry
+                line.unused.append(id.number)
+            return self._refused(line, now.window, "ledger")
+        if not self._admits(line, now.window, standing):
+            line.unused.append(id.number)
+            return self._refused(line, now.window, "limit")
+        self.in_flight[line.backend, id] = entry
         return entry
+
+    def _admits(self, line: SpendLimit, window: Window, standing: Standing) -> bool:
+        admitted, line.spent, line.reserved, expired, generation, _ = standing
+        if expired or generation != line.generation or self.alerts.shares:
+            self._stands(line, window, standing)
+        if self._shadow and standing.spent >= line.limit:
+            self._would_refuse(line, "limit")
+        return admitted
 
     def _refused(self, line: SpendLimit, window: Window, reason: Reason) -> BudgetExceeded:
         self._families["refusals"].labels(line.backend, reason).inc()
@@ -164,14 +180,20 @@ class SpendLimits:
 
     def book(self, admitted: Entry, amount: int, basis: Basis) -> None:
         """Book what a call cost, once, and release its reservation. If the ledger is away, the booking waits."""
-        self.in_flight.pop((admitted.key, admitted.id), None)
-        line = self.lines[admitted.key]
-        if not amount and not admitted.amount:
-            # the ledger knows nothing of it
-            if admitted.id.owner == self._owner:
-                line.unused.append(admitted.id.number)
+        key, id, reserved, moment, _ = admitted
+        if id is NO_ID and (here := self._here) is not None:
+            if amount:
+                here.book(key, amount, basis, moment)
+                if self.alerts.shares:
+                    window = self.window_of(key, moment)
+                    self._spent(self.lines[key], window, self.guard.balance(key, window).spent)
             return
-        self.settle(_new(Entry, (admitted.key, admitted.id, min(MOST, amount), admitted.admitted, basis)))
+        self.in_flight.pop((key, id), None)
+        if amount or reserved:
+            self.settle(_new(Entry, (key, id, min(MOST, amount), moment, basis)))
+        elif id.owner == self._owner:
+            # the ledger knows nothing of it
+            self.lines[key].unused.append(id.number)
 
     def settle(self, entry: Entry) -> None:
         """Book an entry, also one of an answer that came later."""

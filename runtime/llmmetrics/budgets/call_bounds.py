@@ -38,13 +38,16 @@ class BoundedCall(Protocol):
     format: Format
     model: str | None
     request_body: bytes
-    request_size: int
     amount: int | None
     known_amount: int
     basis: Basis
     unknown: str | None
     batch: BatchCost | None
     buffer: BodyBuffer
+
+    @property
+    def request_size(self) -> int:
+        """In bytes, with the uploads that are not in `request_body`."""
 
     @property
     def route(self) -> Place:

@@ -136,9 +136,14 @@ class Enforcer:
         if not self.worker.runs:
             self.worker.start()
         try:
-            worst = self._worst(call)
-            most = None if worst is None else pico_up(worst.cost) if worst.cost else 0
-            answer = self.budget.admit(call.series.backend, most)
+            series = call.series
+            worst: WorstCase | None = _FREE
+            most: int | None = 0
+            # else nothing is reserved, and the price is known, as for most calls
+            if self.strict or series.price is None or call.format.bound is not None or call.format.batch is not None:
+                worst = self._worst(call)
+                most = None if worst is None else pico_up(worst.cost)
+            answer = self.budget.admit(series.backend, most)
             if isinstance(answer, BudgetExceeded):
                 return self._explained(answer, worst, call)
         except Exception as exc:
@@ -148,9 +153,7 @@ class Enforcer:
         return None
 
     async def aadmit(self, call: C, admit: Callable[[C], BudgetExceeded | None]) -> BudgetExceeded | None:
-        """Do `admit`, which asks the ledger, for an async caller without blocking its event loop."""
-        if not self.ledger.blocking:
-            return admit(call)
+        """Do `admit`, which asks a ledger that blocks, for an async caller without blocking its event loop."""
         from anyio import to_thread
 
         asked = self.worker.submit(partial(admit, call))
@@ -220,8 +223,7 @@ class Enforcer:
         if call.format.billing is Billing.FREE:
             return _FREE
         if not self.strict and call.format.bound is None and call.format.batch is None:
-            priced = call.series.price is not None or self.bounds.price(call) is not None
-            return _FREE if priced else None
+            return _FREE if self.bounds.price(call) is not None else None
         worst = self.bounds.worst(call)
         if not worst.priced:
             return None

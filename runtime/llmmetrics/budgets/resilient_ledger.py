@@ -47,8 +47,8 @@ class ResilientLedger:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self.ledger = ledger
-        self._is_here = isinstance(ledger, MemoryLedger) and not journal
-        """Whether the ledger is this process's own memory: it is never away, and what it has lost the process has."""
+        self.here = ledger if isinstance(ledger, MemoryLedger) and not journal else None
+        """The ledger, if it is this process's own memory: it is never away, and what it has lost the process has."""
         self._journal = journal
         self._clock = clock
         self._uptime = uptime_of(clock)
@@ -61,8 +61,8 @@ class ResilientLedger:
         self, key: str, window: Window, amount: int, limit: int | None, id: CallId, at: datetime, lease: float
     ) -> Standing:
         """Do as `Ledger.reserve`. Raises `LedgerError` also for a ledger that has lost what it had acknowledged."""
-        if self._is_here:
-            return self.ledger.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
+        if self.here is not None:
+            return self.here.reserve(key, window, amount, limit, id, at, self._uptime(), lease)
         known = self._acknowledged.seen(key, window)
         asked = (key, window, amount, limit, id, at, self._uptime(), lease)
         standing = self._ask(self.ledger.reserve, *asked)
@@ -79,9 +79,8 @@ class ResilientLedger:
 
         None if the ledger is away: the entry waits.
         """
-        if self._is_here:
-            key, id, amount, admitted, basis = entry
-            return self.ledger.settle(key, id, amount, basis, admitted, window).spent
+        if self.here is not None:
+            return self.here.settle(*entry[:3], entry.basis, entry.admitted, window).spent
         try:
             return self._ask(self._settle_first, entry, window)
         except LedgerError:

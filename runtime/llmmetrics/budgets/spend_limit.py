@@ -8,8 +8,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import count
+from typing import NamedTuple
 
-from llmmetrics.settings.windows import Window, WindowSchedule
+from llmmetrics.budgets.journal import Entry
+from llmmetrics.budgets.ledgers import CallId
+from llmmetrics.settings.windows import FIRST, LAST, Window, WindowSchedule
+
+QUARTER_HOUR = 900.0
+"""Seconds. Every window begins with a quarter of an hour."""
+
+
+NO_ID = CallId("", 0)
+"""The id of calls for which nothing is reserved, where the ledger is this process's own memory: it is told only once
+what they cost."""
+
+
+class Moment(NamedTuple):
+    """A moment that stands for all calls from `since` to `until`, in seconds since 1970.
+
+    That is a second at most, in one quarter of an hour: to make a date for each call takes longer than the rest.
+    """
+
+    since: float
+    until: float
+    at: datetime
+    window: Window
+    entry: Entry
+    """The entry of calls of `NO_ID`."""
+
+
+_NEVER = Moment(1.0, 0.0, FIRST, Window(FIRST, LAST), Entry("", NO_ID, 0, FIRST))
 
 
 @dataclass
@@ -25,6 +53,8 @@ class SpendLimit:
     reserved: int = 0
     generation: int = 0
     alerted: set[Decimal] = field(default_factory=set)
+    now: Moment = _NEVER
+    """The moment of the latest calls."""
     used: bool = False
     """Whether this owner has had a number."""
     numbers: Iterator[int] = field(default_factory=count)
@@ -40,9 +70,16 @@ class SpendLimit:
             self.spent = self.reserved = self.generation = 0
         return window
 
+    def turn(self, now: datetime) -> Moment:
+        """Begin another moment."""
+        since = now.timestamp()
+        until = min(since + 1, (since // QUARTER_HOUR + 1) * QUARTER_HOUR)
+        self.used = True
+        self.now = moment = Moment(since, until, now, self.at(now), Entry(self.backend, NO_ID, 0, now))
+        return moment
+
     def number(self) -> int:
         """Return a number for a call."""
-        self.used = True
         if self.unused:
             # another thread may take the last one
             with suppress(IndexError):
@@ -52,3 +89,4 @@ class SpendLimit:
     def forked(self) -> None:
         """Begin the numbers of another owner."""
         self.numbers, self.unused, self.used = count(), [], False
+        self.now = _NEVER

@@ -75,6 +75,10 @@ class Call:
     """Its tags as the caller has set them."""
     tags: tuple[tuple[str, str], ...] = ()
     """The keys and values of its tags that are counted."""
+    uploading: int | None = None
+    """The size of a request with uploads that are not in `request_body`, in bytes."""
+    attributed = False
+    """Whether it may have tags, runs or a trial."""
     gated = False
     """Whether the runs have a say: it belongs to one, or has to."""
     edits = False
@@ -108,11 +112,14 @@ class Call:
         self.model, self.streamed = asked
         self.series = series
         self.request_body = request_body
-        self.request_size = len(request_body)
-        """In bytes, with the uploads that are not in `request_body`."""
         self.buffer = BodyBuffer()
         self.owner = record.owner
         self.started = meter.clock.monotonic()
+
+    @property
+    def request_size(self) -> int:
+        """In bytes, with the uploads that are not in `request_body`."""
+        return self.uploading or len(self.request_body)
 
     def first_chunk(self) -> None:
         """Note the time of the body's first bytes."""
@@ -154,6 +161,7 @@ class Call:
             self._close()
 
     def _close(self) -> None:
+        """Book what the call has cost, and count it no longer as in flight."""
         if self.admitted is not None or self.later is not None or self.runs:
             self.meter.book(self)
         try:

@@ -217,31 +217,27 @@ class Engine:
         return None
 
     def admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
-        """Ask the budget of a call's backend; return the refusal, or None if the call may be sent."""
-        if call.trial is None:
-            return self._admit(call)
-        return _noted(call.trial, self._admit(call))
+        """Ask the runs of a call, then the budget of its backend; return the refusal, or None if it may be sent."""
+        refusal = None
+        if call.gated and isinstance(call, Call):
+            try:
+                refusal = self._gate.admit(call)
+            except Exception as exc:
+                self.swallow("run", exc)
+        if refusal is None and call.series.limited and self.enforcer is not None:
+            refusal = self.enforcer.admit(call)
+            if refusal is not None and isinstance(call, Call) and call.runs:
+                self._gate.release(call)
+        if call.trial is not None:
+            call.trial.refused = refusal
+        return refusal
 
     async def aadmit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
         """Ask the budget as `admit` does, for an async caller."""
         call.asynchronous = True
-        asked = self.enforcer
-        refusal = self._admit(call) if asked is None else await asked.aadmit(call, self._admit)
-        return refusal if call.trial is None else _noted(call.trial, refusal)
-
-    def _admit(self, call: Call | UnknownRequest) -> BudgetExceeded | None:
-        """Ask the runs of a call, then the budget of its backend."""
-        try:
-            if call.gated and isinstance(call, Call) and (refusal := self._gate.admit(call)):
-                return refusal
-        except Exception as exc:
-            self.swallow("run", exc)
-        if self.enforcer is None or not call.series.limited:
-            return None
-        refusal = self.enforcer.admit(call)
-        if refusal and isinstance(call, Call) and call.runs:
-            self._gate.release(call)
-        return refusal
+        if self.enforcer is None or not self.enforcer.ledger.blocking:
+            return self.admit(call)
+        return await self.enforcer.aadmit(call, self.admit)
 
     def book(self, call: Call) -> None:
         """Book the cost of an admitted call, and keep the id of an answer that comes later."""
@@ -303,8 +299,7 @@ class Engine:
     def settle(self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None) -> None:
         """Count a finished call in every family it belongs to."""
         series, usage = call.series, outcome.usage
-        if outcome.later is not None:
-            call.later = outcome.later
+        call.later = outcome.later
         if usage is None:
             # what a pending answer costs is not known yet: a run books what is reserved for it
             cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
@@ -316,13 +311,11 @@ class Engine:
             if cost is None:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
-                self._to_book(call, outcome, usage, cost)
-        if call.tags:
-            self.tag(call.tags, series.backend, usage, cost)
-        if call.runs:
-            call.tokens = usage.total if usage else 0
-        if call.trial is not None:
-            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+                call.amount = None if cost is None else pico(cost)
+                if cost is None or not outcome.known:
+                    self._bounded(call, outcome, usage, cost)
+        if call.attributed:
+            self._settle_attributed(call, outcome, duration, exception, cost)
         state = self._series.health[series.backend]
         if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
@@ -331,19 +324,29 @@ class Engine:
                 call_log.record_of(self.price_lookup, call, outcome, duration, cost, self._tagged.every(call.all_tags))
             )
 
-    def _to_book(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
-        """Note what a budget books of a call, and how sure it is."""
-        if cost is not None:
-            call.amount = pico(cost)
+    def _settle_attributed(
+        self, call: Call, outcome: Outcome, duration: float, exception: BaseException | None, cost: int | None
+    ) -> None:
+        """Count a finished call by its tags, in its runs, and in the try that it belongs to."""
+        usage = outcome.usage
+        if call.tags:
+            self.tag(call.tags, call.series.backend, usage, cost)
+        if call.runs:
+            call.tokens = usage.total if usage else 0
+        if call.trial is not None:
+            call.trial.ended(outcome, call.http_status, call.buffer.headers, duration, exception)
+
+    def _bounded(self, call: Call, outcome: Outcome, usage: Usage, cost: int | None) -> None:
+        """Note what a budget books of a call whose usage or price is not known, and how sure it is."""
         if not outcome.known:
             call.basis, call.unknown = Basis.ESTIMATED, outcome.reason
             call.known_tokens = outcome.read.total if outcome.read else 0
-        if cost is None or not outcome.known:
-            part = usage if cost is None else outcome.read
-            call.known_amount = pico(least_cost(self.price_lookup, call, outcome, part)) if part else 0
+        part = usage if cost is None else outcome.read
+        call.known_amount = pico(least_cost(self.price_lookup, call, outcome, part)) if part else 0
 
     def _attribute(self, call: Call, route: Route, context: CallContext) -> None:
         """Note whose a call is: its tags, its runs, and the try that it belongs to."""
+        call.attributed = True
         if tags := context.tags:
             meter, counted = tags.counted
             if meter is not self._tagged:
@@ -443,9 +446,3 @@ class HasEngine(Protocol):
     @property
     def engine(self) -> Engine:
         """The engine that counts its calls."""
-
-
-def _noted(trial: Trial, refusal: BudgetExceeded | None) -> BudgetExceeded | None:
-    """Note a refusal in the try that the call belongs to, and return it."""
-    trial.refused = refusal
-    return refusal

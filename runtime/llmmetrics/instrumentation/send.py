@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 from llmmetrics.core.call import Call
 from llmmetrics.core.engine import Engine
 from llmmetrics.core.fetch import Passage, UnknownRequest, Upload
+from llmmetrics.core.routes import Place
+from llmmetrics.core.series import MOST_ROUTES
 from llmmetrics.errors import BudgetExceeded
 from llmmetrics.instrumentation import refusal, stream_usage, upload
 from llmmetrics.reading.endings import End
 from llmmetrics.wire.framing.body_buffer import HELD
-from llmmetrics.wire.framing.headers import lower_names
+from llmmetrics.wire.framing.headers import NAME, lower_names
 from llmmetrics.wire.framing.multipart import without_uploads
 
 FAMILIES = ("httpx2", "httpx")
@@ -35,7 +38,7 @@ request on, and its connections are metered ones (`unmetered`)."""
 _REFUSABLE = (Call, UnknownRequest)
 """What a budget may refuse. A tuple: a union would be made at every call."""
 
-_claim: Callable[[Any], object] = bool
+_claim: Callable[[Any], object] | None = None
 """Sets `claimed`, once something reads it: setting a context variable is slow."""
 
 
@@ -43,6 +46,10 @@ def read_claims() -> None:
     """Have the doors claim the URLs that they send to, from now on."""
     global _claim  # noqa: PLW0603 - the doors are the process'
     _claim = claimed.set
+
+
+_places: dict[tuple[str, Any, str | None], Place] = {}
+"""Places by method, httpx's parts of the URL, and backend: making one asks four properties of the URL."""
 
 
 def send(
@@ -53,31 +60,32 @@ def send(
     if _CLAIM in extensions:
         return onward(request)
     sent, call = request, _begin(meter, backend, request)
-    if call is not None:
-        limited = call.series.limited or call.gated
-        if limited and isinstance(call, _REFUSABLE) and (exceeded := meter.admit(call)):
-            return _refuse(meter, call, request, exceeded)
+    if call is None:
+        return _uncounted(request, onward)
+    limited = call.series.limited or call.gated
+    if limited and isinstance(call, _REFUSABLE) and (exceeded := meter.admit(call)):
+        return _refuse(meter, call, request, exceeded)
     # before it is copied for a change: the copy is claimed too
     extensions[_CLAIM] = True
-    _claim(request.url)
-    if call is not None and call.edits:
+    if _claim is not None:
+        _claim(request.url)
+    if call.edits:
         sent = _to_send(call, request)
     try:
         response = onward(sent)
     except BaseException as exc:
-        if call is not None:
-            call.finish(End.RAISED, exc)
+        call.finish(End.RAISED, exc)
         raise
     finally:
         # the same request may be sent again, as another attempt
         extensions.pop(_CLAIM, None)
-        _claim(None)
-        if call is not None and call.edits:
+        if _claim is not None:
+            _claim(None)
+        if call.edits:
             upload.unwatch(request)
-    if call is not None:
-        _follow(call, response, stream)
-        if sent is not request and isinstance(call, Call):
-            stream_usage.hide(call, library_of(request, "Request"), request, response)
+    _follow(call, response, stream)
+    if sent is not request and isinstance(call, Call):
+        stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
 
 
@@ -93,32 +101,57 @@ async def asend(
     if _CLAIM in extensions:
         return await onward(request)
     sent, call = request, _begin(meter, backend, request)
-    if call is not None:
-        call.asynchronous = True
-        limited = call.series.limited or call.gated
-        if limited and isinstance(call, _REFUSABLE) and (exceeded := await meter.aadmit(call)):
-            return _refuse(meter, call, request, exceeded)
+    if call is None:
+        return await _auncounted(request, onward)
+    call.asynchronous = True
+    limited = call.series.limited or call.gated
+    if limited and isinstance(call, _REFUSABLE) and (exceeded := await meter.aadmit(call)):
+        return _refuse(meter, call, request, exceeded)
     # before it is copied for a change: the copy is claimed too
     extensions[_CLAIM] = True
-    _claim(request.url)
-    if call is not None and call.edits:
+    if _claim is not None:
+        _claim(request.url)
+    if call.edits:
         sent = _to_send(call, request)
     try:
         response = await onward(sent)
     except BaseException as exc:
-        if call is not None:
-            call.finish(End.RAISED, exc)
+        call.finish(End.RAISED, exc)
         raise
     finally:
         extensions.pop(_CLAIM, None)
-        _claim(None)
-        if call is not None and call.edits:
+        if _claim is not None:
+            _claim(None)
+        if call.edits:
             upload.unwatch(request)
-    if call is not None:
-        _follow(call, response, stream)
-        if sent is not request and isinstance(call, Call):
-            stream_usage.hide(call, library_of(request, "Request"), request, response)
+    _follow(call, response, stream)
+    if sent is not request and isinstance(call, Call):
+        stream_usage.hide(call, library_of(request, "Request"), request, response)
     return response
+
+
+@contextmanager
+def _claiming(request: Any) -> Iterator[None]:
+    """Claim a request that is not counted, so that no door below it counts it."""
+    request.extensions[_CLAIM] = True
+    if _claim is not None:
+        _claim(request.url)
+    try:
+        yield
+    finally:
+        request.extensions.pop(_CLAIM, None)
+        if _claim is not None:
+            _claim(None)
+
+
+def _uncounted(request: Any, onward: Callable[[Any], Any]) -> Any:
+    with _claiming(request):
+        return onward(request)
+
+
+async def _auncounted(request: Any, onward: Callable[[Any], Awaitable[Any]]) -> Any:
+    with _claiming(request):
+        return await onward(request)
 
 
 def _to_send(call: Call | Passage, request: Any) -> Any:
@@ -131,20 +164,35 @@ def _to_send(call: Call | Passage, request: Any) -> Any:
 
 
 def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage | None:
-    url = request.url
+    # None: another library's URL. The parts are a named tuple
+    parts = getattr(request.url, "_uri_reference", None)
+    place = _places.get((request.method, parts, backend)) or _place(request, parts, backend)
     try:
         body = request.content
     except Exception:
         body = _streamed_body(request)
-    call = meter.begin((request.method, url.scheme, url.host, url.port, url.raw_path, backend), body)
+    call = meter.begin(place, body)
     if call is None:
         return None
-    if not _COUNTING.isdisjoint(lower_names(request.headers)):
-        call.retry = _is_retry(request.headers)
+    headers = request.headers
+    held = getattr(headers, "_list", None)
+    if not _COUNTING.isdisjoint(lower_names(headers) if held is None else map(NAME, held)):
+        call.retry = _is_retry(headers)
     # nearly every body is JSON
     if body[:1] != b"{" and isinstance(call, Call) and (not body or body.startswith(b"--")):
-        call.request_size = _length(request.headers)
+        call.uploading = _length(request.headers)
     return call
+
+
+def _place(request: Any, parts: Any, backend: str | None) -> Place:
+    """Return where a request goes, and keep it by the parts of its URL if there are such."""
+    url = request.url
+    place = (request.method, url.scheme, url.host, url.port, url.raw_path, backend)
+    if parts is not None:
+        if len(_places) > MOST_ROUTES:
+            _places.clear()
+        _places[request.method, parts, backend] = place
+    return place
 
 
 def _streamed_body(request: Any) -> bytes:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, counted, see
 from llmmetrics.wire.estimation import estimate
-from llmmetrics.wire.format import Charge, Format, MalformedUsageError, Reading, header_cost
+from llmmetrics.wire.format import Charge, Format, Reading, header_cost
 from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
 from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, is_stream, last_members, last_value, parse
@@ -78,8 +80,8 @@ def outcome_of(
     model: str | None = None,
 ) -> Outcome:
     """Compute the outcome of a call. `http_status` is None if no headers came; `model` is the requested one."""
-    if http_status == 200 and end is End.EXHAUSTED and (quick := _plain_success(format, buffer)):
-        return quick
+    if http_status == 200 and end is End.EXHAUSTED and (plain := _plain_success(format, buffer)):
+        return plain
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
     out, sent = Outcome(), Sent(format, request_body, model)
@@ -115,19 +117,20 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 
 def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
-    if buffer.trimmed:
-        body = _long_object(format, buffer)
-    elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
-        body = parse(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-    else:
-        return None
-    if type(body) is not dict:
-        return None
     try:
+        if buffer.trimmed:
+            body = _long_object(format, buffer)
+        elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
+            body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            body = None
+        if body is None:
+            return None
         model, usage, charges, cost, error, tier, geo, later = format.read(body)
-    except MalformedUsageError:
+    except ValueError:
+        # no JSON, or an impossible count
         return None
-    if usage is None or error or not (usage.prompt or usage.completion):
+    if usage is None or error or not (usage[0] or usage[1]):
         return None
     headers = buffer.headers
     if headers is not None:
@@ -144,6 +147,10 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
 
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
     """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
+    if format.short_at_ends and (text := buffer.without_middle()):
+        body = parse(text)
+        if type(body) is dict and "model" in body and "usage" in body:
+            return body
     ends = buffer.ends()
     if ends is None or is_ndjson(ends[0]):
         return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmmetrics.wire.families import ModelFamily
 from llmmetrics.wire.framing.frames import Doc
-from llmmetrics.wire.framing.headers import lower_names
+from llmmetrics.wire.framing.headers import NAME, lower_names
 from llmmetrics.wire.hosts import Hosts
 from llmmetrics.wire.later import Batch, LaterAnswer
 from llmmetrics.wire.usage import Usage, usage_of
@@ -101,6 +101,8 @@ class Format(NamedTuple):
     """Read the tier from an answer's headers, if the format has it there and not in the body."""
     always_streams: bool = False
     """A request without the field `stream` asks for a stream."""
+    short_at_ends: bool = False
+    """The `fields` stand near the start and the end of an answer, in whose middle a long text is."""
     members: tuple[str, ...] = ()
     """Fields of an answer without usage: it has at least one of them. Empty: any JSON is an answer."""
     hosts: Hosts = ()
@@ -257,7 +259,8 @@ _COST_HEADERS = frozenset([b"x-litellm-response-cost"])
 
 def header_cost(headers: Mapping[str, str]) -> Decimal | None:
     """The cost of an answer in its headers, in USD; None if they do not say it, or say 0."""
-    if _COST_HEADERS.isdisjoint(lower_names(headers)):
+    held = getattr(headers, "_list", None)
+    if _COST_HEADERS.isdisjoint(lower_names(headers) if held is None else map(NAME, held)):
         return None
     for name in _COST_HEADERS:
         try:

@@ -49,21 +49,21 @@ def dropped_stream(setup):
     circle.append(circle)
 
 
-@pytest.mark.parametrize("ledger", ["memory://", "sqlite"])
-def test_a_collection_in_the_midst_of_a_booking(tmp_path, monkeypatch, ledger):
+@pytest.mark.parametrize(("ledger", "method"), [("memory://", "book"), ("sqlite", "settle")])
+def test_a_collection_in_the_midst_of_a_booking(tmp_path, monkeypatch, ledger, method):
     setup = Setup("100", ledger=ledger if ledger == "memory://" else f"sqlite:///{tmp_path}/l.db", answer=answer)
     dropped_stream(setup)
-    settle, depth = setup.meter.engine.enforcer.ledger.settle, []
+    book, depth = getattr(setup.meter.engine.enforcer.ledger, method), []
 
-    def settle_once(*args):
+    def book_once(*args):
         depth.append(None)
         assert len(depth) == 1, "a booking within a booking"
         gc.collect()
-        booked = settle(*args)
+        booked = book(*args)
         depth.pop()
         return booked
 
-    monkeypatch.setattr(setup.meter.engine.enforcer.ledger, "settle", settle_once)
+    monkeypatch.setattr(setup.meter.engine.enforcer.ledger, method, book_once)
     setup.call()
     assert setup.meter.engine.dropped
     # the scrape counts it

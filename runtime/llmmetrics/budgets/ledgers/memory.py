@@ -10,7 +10,6 @@ from typing import Final
 
 from llmmetrics.budgets.ledgers.base import (
     MOST,
-    QUARTER_HOUR,
     TALLY,
     Balance,
     Basis,
@@ -21,10 +20,8 @@ from llmmetrics.budgets.ledgers.base import (
     Standing,
     TagSum,
     WindowRow,
-    bounds,
-    milliseconds,
 )
-from llmmetrics.budgets.ledgers.memory_key import MemoryKey, MemoryRow
+from llmmetrics.budgets.ledgers.memory_key import QUARTER, MemoryKey, MemoryRow
 from llmmetrics.settings.windows import LAST, Window
 from llmmetrics.system import processes
 
@@ -71,28 +68,43 @@ class MemoryLedger:
             if amount:
                 known = id in own.rows
                 if fits and not known and not own.is_settled(id):
-                    own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
+                    own.hold(id, min(amount, MOST), at, uptime + lease)
                 fits, reserved = fits or known, sums.reserved
             return _new(Standing, (fits, spent, reserved, expired, sums.generation, sums.bookings))
+
+    def standing(self, key: str, window: Window, limit: int | None) -> Standing:
+        """Say how a window stands for a call of which nothing is reserved, and whose cost `book` adds."""
+        with self._lock:
+            own = self._keys[key]
+            last = own.last
+            sums = last[1] if last is not None and last[0] is window else own.window(window)
+            sums.limit, spent = limit, sums.spent
+            fits = limit is None or (spent < limit and spent + sums.reserved <= limit)
+            return _new(Standing, (fits, spent, sums.reserved, 0, sums.generation, sums.bookings))
+
+    def book(self, key: str, amount: int, basis: Basis, at: datetime) -> None:
+        """Book the cost of a call that was asked for with `standing`: told only once, it needs no id."""
+        with self._lock:
+            self._keys[key].book(at, amount, basis)
 
     def renew(self, key: str, id: CallId, amount: int, at: datetime, uptime: float, lease: float) -> None:
         with self._lock:
             own = self._keys[key]
             if not own.is_settled(id):
                 own.let_go(id)
-                own.hold(id, min(amount, MOST), milliseconds(at), uptime + lease)
+                own.hold(id, min(amount, MOST), at, uptime + lease)
 
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         with self._lock:
             own = self._keys[key]
-            last, moment = own.last, milliseconds(at)
+            last = own.last
             sums = last[1] if last is not None and last[0] is window else own.window(window)
-            first, replaced = own.settle(id, moment), False
+            first, replaced = own.settle(id, at), False
             if first:
                 row = own.let_go(id) if own.rows else None
                 replaced = row is not None and row.basis is not None
                 if amount:
-                    own.book(moment if row is None else row.at, min(amount, MOST), basis, 0 if replaced else 1)
+                    own.book(at if row is None else row.at, min(amount, MOST), basis, 0 if replaced else 1)
                 if self._answers:
                     self._answers.pop(id, None)
             return _new(Booked, (sums.spent, sums.generation, sums.bookings, first, replaced))
@@ -101,13 +113,13 @@ class MemoryLedger:
         self, key: str, id: CallId | None, amount: int, at: datetime, window: Window, answer: CallId, note: str | None
     ) -> Booked:
         with self._lock:
-            own, moment = self._keys[key], milliseconds(at)
+            own = self._keys[key]
             first = answer not in own.rows and not own.is_settled(answer)
             if first:
                 amount = min(amount, MOST)
                 own.window(window)
-                own.book(moment, amount, Basis.PENDING)
-                own.rows[answer] = MemoryRow(amount, moment, 0, Basis.PENDING)
+                own.book(at, amount, Basis.PENDING)
+                own.rows[answer] = MemoryRow(amount, at, 0, Basis.PENDING)
                 if note is not None:
                     self._answers[answer] = Pending(key, amount, at, note)
             if id is not None:
@@ -157,17 +169,17 @@ class MemoryLedger:
 
     def reset(self, key: str, window: Window, now: datetime, by: str) -> int:
         with self._lock:
-            own, (start, end) = self._keys[key], bounds(window)
+            own = self._keys[key]
             sums = own.window(window)
             amount = sums.clear()
             sums.generation += 1
             sums.bookings = 0
             # a window of other settings that is opened later does not bring it back
             for quarter, of_quarter in own.quarters.items():
-                if start <= quarter < end:
+                if window.holds(quarter):
                     of_quarter.clear()
             for id, row in list(own.rows.items()):
-                if row.basis is not None and start <= row.at < end:
+                if row.basis is not None and window.holds(row.at):
                     self._taken_off(own, id, row)
             self._corrections.insert(0, Correction("reset", key, now, by, amount))
             return amount
@@ -181,11 +193,11 @@ class MemoryLedger:
 
     def release(self, key: str, window: Window, now: datetime, by: str) -> int:
         with self._lock:
-            own, (start, end) = self._keys[key], bounds(window)
+            own = self._keys[key]
             sums = own.window(window)
             amount = 0
             for quarter, of_quarter in own.quarters.items():
-                if start <= quarter < end and of_quarter.worst_case:
+                if window.holds(quarter) and of_quarter.worst_case:
                     part = of_quarter.worst_case
                     for touched in own.touched(quarter):
                         touched.add(-part, Basis.WORST_CASE, 0)
@@ -194,7 +206,7 @@ class MemoryLedger:
             amount += (rest := sums.worst_case)
             sums.add(-rest, Basis.WORST_CASE, 0)
             for id, row in list(own.rows.items()):
-                if row.basis is Basis.WORST_CASE and start <= row.at < end:
+                if row.basis is Basis.WORST_CASE and window.holds(row.at):
                     del own.rows[id]
             self._corrections.insert(0, Correction("release", key, now, by, amount))
             return amount
@@ -205,16 +217,16 @@ class MemoryLedger:
 
     def prune(self, before: datetime) -> int:
         with self._lock:
-            pruned, old = 0, milliseconds(before)
+            pruned = 0
             for own in self._keys.values():
                 over = [each for each in own.windows if each.end <= before]
                 for window in over:
                     del own.windows[window]
                 pruned += len(over)
-                own.quarters = {at: sums for at, sums in own.quarters.items() if at + QUARTER_HOUR > old}
-                own.rows = {id: row for id, row in own.rows.items() if row.basis is None or row.at >= old}
-                own.settled = {owner: each for owner, each in own.settled.items() if each.at >= old}
-                own.quarter, own.last = -1, None
+                own.quarters = {at: sums for at, sums in own.quarters.items() if at + QUARTER > before}
+                own.rows = {id: row for id, row in own.rows.items() if row.basis is None or row.at >= before}
+                own.settled = {owner: each for owner, each in own.settled.items() if each.at >= before}
+                own.quarter = own.last = None
             self._answers = {id: each for id, each in self._answers.items() if each.admitted >= before}
             self._corrections = [each for each in self._corrections if each.at >= before]
             self._alerts = {each for each in self._alerts if each[1].end == LAST or each[1].end > before}

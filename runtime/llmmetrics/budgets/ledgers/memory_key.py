@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 
-from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, QUARTER_HOUR, Basis, CallId, bounds, moment
+from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, QUARTER_HOUR, Basis, CallId
 from llmmetrics.settings.windows import Window
+
+QUARTER = timedelta(milliseconds=QUARTER_HOUR)
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class MemoryRow:
     """What is held for a call. `basis` is None while it is reserved, else what it is booked as."""
 
     amount: int
-    at: int
+    at: datetime
     ends: float
     basis: Basis | None = None
 
@@ -55,7 +58,8 @@ class MemoryRow:
 class SettledNumbers:
     """The settled numbers of an owner: all below `low`, and those in `above`."""
 
-    at: int
+    at: datetime
+    """When the latest of them was admitted."""
     low: int = 0
     above: set[int] = field(default_factory=set)
 
@@ -77,13 +81,13 @@ class MemoryKey:
 
     def __init__(self) -> None:
         self.windows: dict[Window, MemorySums] = {}
-        self.quarters: dict[int, MemorySums] = {}
+        self.quarters: dict[datetime, MemorySums] = {}
         self.rows: dict[CallId, MemoryRow] = {}
         self.leases: list[tuple[float, CallId]] = []
         """A heap. Leases of settled calls, and what was before a renewal, are left in it for a while."""
         self.settled: dict[str, SettledNumbers] = {}
-        self.quarter = -1
-        """The quarter of an hour that was booked in last, with its sums: most calls are in the same."""
+        self.quarter: Window | None = None
+        """The quarter of an hour that was booked in last: most calls are in the same."""
         self.last: tuple[Window, MemorySums] | None = None
         """The window that was opened last: a call compares objects, which is faster than to hash dates."""
         self._touched: list[MemorySums] = []
@@ -93,29 +97,30 @@ class MemoryKey:
         sums = self.windows.get(window)
         if sums is None:
             sums = self.windows[window] = MemorySums()
-            start, end = bounds(window)
             for quarter, of_quarter in self.quarters.items():
-                if start <= quarter < end:
+                if window.holds(quarter):
                     sums.take_in(of_quarter)
             rows = self.rows.values()
-            sums.reserved = sum(row.amount for row in rows if row.basis is None and start <= row.at < end)
-            self.quarter = -1
+            sums.reserved = sum(row.amount for row in rows if row.basis is None and window.holds(row.at))
+            self.quarter = None
         self.last = window, sums
         return sums
 
-    def touched(self, at: int) -> list[MemorySums]:
+    def touched(self, at: datetime) -> list[MemorySums]:
         """Return the sums of a moment: of its quarter of an hour, then of the windows that hold it."""
-        quarter = at - at % QUARTER_HOUR
-        if quarter != self.quarter:
-            held = moment(quarter)
-            own = self.quarters.setdefault(quarter, MemorySums())
-            self._touched = [own, *(sums for window, sums in self.windows.items() if window.holds(held))]
-            self.quarter = quarter
+        quarter = self.quarter
+        if quarter is None or not quarter.start <= at < quarter.end:
+            start = at.astimezone(UTC)
+            start = start.replace(minute=start.minute - start.minute % 15, second=0, microsecond=0)
+            own = self.quarters.setdefault(start, MemorySums())
+            self._touched = [own, *(sums for window, sums in self.windows.items() if window.holds(start))]
+            self.quarter = Window(start, start + QUARTER)
         return self._touched
 
-    def book(self, at: int, amount: int, basis: Basis, bookings: int = 1) -> None:
-        known = basis is Basis.KNOWN
-        same = at - at % QUARTER_HOUR == self.quarter
+    def book(self, at: datetime, amount: int, basis: Basis, bookings: int = 1) -> None:
+        """Add to the sums of a moment."""
+        quarter, known = self.quarter, basis is Basis.KNOWN
+        same = quarter is not None and quarter[0] <= at < quarter[1]
         for sums in self._touched if same else self.touched(at):
             spent = sums.spent + amount
             if known and 0 <= spent <= MOST:
@@ -125,7 +130,7 @@ class MemoryKey:
             else:
                 sums.add(amount, basis, bookings)
 
-    def hold(self, id: CallId, amount: int, at: int, ends: float) -> None:
+    def hold(self, id: CallId, amount: int, at: datetime, ends: float) -> None:
         self.rows[id] = MemoryRow(amount, at, ends)
         heappush(self.leases, (ends, id))
         for sums in self.touched(at):
@@ -165,17 +170,18 @@ class MemoryKey:
         numbers = self.settled.get(id.owner)
         return numbers is not None and id.number in numbers
 
-    def settle(self, id: CallId, at: int) -> bool:
+    def settle(self, id: CallId, at: datetime) -> bool:
         """Note that an id is settled; return whether it was not before."""
         owner, number = id
         numbers = self.settled.get(owner)
         if numbers is None:
             numbers = self.settled[owner] = SettledNumbers(at)
+        elif at > numbers.at:
+            numbers.at = at
         if number == numbers.low and not numbers.above:
             numbers.low += 1
         elif number in numbers:
             return False
         else:
             numbers.add(number)
-        numbers.at = max(numbers.at, at)
         return True

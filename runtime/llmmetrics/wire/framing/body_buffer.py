@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from llmmetrics.wire.framing.encodings import Decoder, UnknownEncodingError, decoder_of
+from llmmetrics.wire.framing.headers import lower_names
 
 HEAD = 8 * 1024
 """Bytes kept from the start: a stream's first events name the model and, at Anthropic, the input."""
@@ -15,6 +16,9 @@ TAIL = 56 * 1024
 
 HELD = 64 * 1024
 """Bytes that are held before the oldest are dropped: so that a long stream's chunks cost a look only now and then."""
+
+NEAR_START, NEAR_END = 1024, 4096
+"""Bytes at the ends of a long answer that hold all of its short members, in formats that are `short_at_ends`."""
 
 LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
@@ -67,8 +71,8 @@ class BodyBuffer:
         if self.plain or self.headers is None:
             return
         self.plain = True
-        # `in`: httpx raises and catches an exception to `get` an absent header
-        if "content-encoding" not in self.headers:
+        # httpx decodes every header to look for one, and raises and catches an exception to `get` an absent one
+        if b"content-encoding" not in lower_names(self.headers):
             return
         try:
             if decoder := decoder_of(self.headers["content-encoding"]):
@@ -140,6 +144,21 @@ class BodyBuffer:
             return None
         joined = self.joined()
         return self._head + joined[: HEAD - len(self._head)], joined
+
+    def without_middle(self) -> str | None:
+        """Return a long JSON object without its middle, a part of a long string; None of another body.
+
+        If the cut is elsewhere, this is no JSON, unless both of its ends are in strings of the same depth.
+        """
+        if self._inner or self.broken:
+            return None
+        first, last = self._head or self.chunks[0], self.chunks[-1]
+        if first[:1] != b"{":
+            return None
+        if len(last) < NEAR_END:
+            last = self.joined()
+        # a character may have been cut
+        return (first[:NEAR_START] + last[-NEAR_END:]).decode("utf8", "ignore")
 
     def body(self) -> Body:
         """Return the kept bytes. Raise the decoder's error for bytes that it could not read."""

@@ -56,6 +56,7 @@ def test_calls_that_cost_less_than_a_nano_dollar_add_up(made):
     setup = made("0.0000000045", backend=own)
     for _ in range(10):
         setup.call()
+    assert setup.spent == pytest.approx(4.5e-9, rel=1e-6)
     line = setup.meter.engine.enforcer.budget.lines["b"]
     assert usd(line.spent) == Decimal("4.5E-9") == usd(line.limit)
     with pytest.raises(BudgetExceeded):
