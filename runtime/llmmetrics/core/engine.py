@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from llmmetrics.budgets.spend_alerts import SpendAlert
     from llmmetrics.core.answers import Answers
     from llmmetrics.core.run_gate import RunGate
-    from llmmetrics.core.trial import Trial
     from llmmetrics.settings.model import Backend
 
 UNKNOWN = "unknown"
