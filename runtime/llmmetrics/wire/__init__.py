@@ -1,7 +1,8 @@
 """Wire formats: what a request asks for and what a body carries. Pure: no I/O, no clock.
 
 To add a format, write a module with `FORMATS`, add its name to the table below, and add a row to
-`llmmetrics.testing.shapes`; tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, call `register`.
+`llmmetrics.testing.shapes`; tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, call
+`register`.
 """
 
 from __future__ import annotations
