@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import httpx
-from llmmetrics.instrumentation import wrap as wrapping
 from llmmetrics.instrumentation.httpx import Family
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
@@ -118,7 +117,9 @@ class Meter:
         Its proxies, pool limits, TLS settings and timeouts stay; a second call changes nothing.
         `backend` as for `transport`. Raises `ConfigError` if the object holds no such client.
         """
-        return wrapping.wrap(self.engine, client, backend)
+        from llmmetrics.instrumentation.wrap import wrap
+
+        return wrap(self.engine, client, backend)
 
     def wsgi_app(self) -> WsgiApp:
         """Make a WSGI application that serves the registry."""

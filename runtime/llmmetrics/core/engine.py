@@ -72,7 +72,8 @@ class Engine:
         clock: Clock | None = None,
         on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> None:
-        self.settings = Settings() if settings is None else load(settings)
+        # the defaults need no validators, which take milliseconds to build
+        self.settings = Settings.model_construct() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
         telemetry = self.settings.telemetry

@@ -1,7 +1,5 @@
 """The route of a request: its format, provider and backends, from the place where it goes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 from urllib.parse import unquote
 

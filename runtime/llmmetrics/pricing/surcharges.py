@@ -9,8 +9,6 @@
 Bedrock's regional profiles are models of their own in the catalogue.
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 One reader serves `read_exchange` and live calls: both pass it the `Body` of a `BodyBuffer`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

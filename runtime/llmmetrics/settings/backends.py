@@ -1,7 +1,5 @@
 """The configured backends: finds the backend of a request."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit

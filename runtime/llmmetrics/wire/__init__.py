@@ -5,8 +5,6 @@ To add a format, write a module with `FORMATS`, add its name to the table below,
 `register`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from itertools import chain

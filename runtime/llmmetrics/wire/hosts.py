@@ -1,7 +1,5 @@
 """The provider of a host."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 
