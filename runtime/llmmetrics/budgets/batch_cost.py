@@ -107,7 +107,7 @@ class BatchPricing:
 
     def _find(self, path: str, named: str | None) -> _Priced | None:
         claimed = wire.claim("POST", "", path, self._place.provider or wire.ANY)
-        model = claimed and (claimed.model or named)
+        model = None if claimed is None else claimed.model or named
         if claimed is None or model is None or claimed.format.billing is Billing.FREE:
             return None
         price = self._price(model, model)

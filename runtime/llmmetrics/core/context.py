@@ -48,6 +48,8 @@ class OpenRuns:
 
     process_wide: tuple[Run, ...] = ()
     """Those of scope `process`."""
+    active = False
+    """Whether a run is open: every call asks."""
 
     def __init__(self) -> None:
         self.open_in: Counter[int] = Counter()

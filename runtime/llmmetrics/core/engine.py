@@ -24,6 +24,7 @@ from llmmetrics.core.routes import Place, Route
 from llmmetrics.core.series import SeriesTable
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
+from llmmetrics.metrics.batching import Finished
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
 from llmmetrics.pricing.basis import Basis
@@ -181,20 +182,21 @@ class Engine:
             if self.dropped:
                 self.flush()
             context = current.get()
-            if context.trial is not None:
+            if context is not NOTHING and context.trial is not None:
                 place = context.trial.place(self, place)
             route = self._routes.get(place) or self._series.new_route(place)
-            if route.claim is None:
+            claim = route.claim
+            if claim is None:
                 return self._passage(route)
-            asked = wire.asked(route.claim, body)
+            asked = wire.asked(claim, body)
             model = asked[0]
             name = route.only or route.label(model)
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
-            call = Call(self, route, route.claim.format, asked, series, body)
+            call = Call(self, route, claim.format, asked, series, body)
             if series.injects:
                 call.edits = True
             series.begin()
-            if context is not NOTHING or self._requires_run or open_runs.process_wide or open_runs.open_in:
+            if context is not NOTHING or open_runs.active or self._requires_run:
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -304,10 +306,14 @@ class Engine:
             # what a pending answer costs is not known yet: a run books what is reserved for it
             cost, call.unknown = (None, "pending") if outcome.pending else (0, None)
             call.amount = 0
-            series.add((outcome.status, duration, 0, 0, None))
+            finished: Finished = outcome.status, duration, 0, 0, None
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
-            series.add((outcome.status, duration, usage[0], usage[1], cost))
+            finished = outcome.status, duration, usage[0], usage[1], cost
+        series.finished.append(finished)
+        if len(series.finished) >= series.batch:
+            series.flush()
+        if usage is not None:
             if cost is None:
                 self.unpriced(series, outcome, call.route.url)
             if call.admitted is not None or call.runs:
@@ -356,7 +362,7 @@ class Engine:
             if len(counted) < len(tags) and self.explains_tags:
                 for key in self._tagged.ignored(tags):
                     self.say(*call_log.ignored_tag(key))
-        if context.runs or self._gates_all or open_runs.process_wide or open_runs.open_in:
+        if context.runs or self._gates_all or open_runs.active:
             call.runs = self._gate.of(context, call.tags)
             if call.runs or self._gate.required:
                 call.gated, call.holds = True, []

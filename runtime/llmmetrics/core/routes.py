@@ -1,6 +1,8 @@
 """The route of a request: its format, provider and backends, from the place where it goes."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from llmmetrics import wire
@@ -14,7 +16,8 @@ Place = tuple[str, str, str, int | None, bytes, str | None]
 """Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """What the address of a request says about it. `claim` is None if it is not an LLM call."""
 
     claim: Claim | None

@@ -84,7 +84,7 @@ class RunGate:
         A call that may have lost its run is counted and logged.
         """
         limited = self._tag_limits.of(tags)
-        if not (context.runs or open_runs.process_wide or open_runs.open_in):
+        if not (context.runs or open_runs.active):
             return limited
         return (*self._open(context), *limited)
 

@@ -74,6 +74,7 @@ class Spending(Scope):
             else:
                 self._thread = get_ident()
                 open_runs.open_in[self._thread] += 1
+            open_runs.active = True
 
     def end(self) -> None:
         with _lock:
@@ -86,6 +87,7 @@ class Spending(Scope):
                 open_runs.open_in[self._thread] -= 1
                 if not open_runs.open_in[self._thread]:
                     del open_runs.open_in[self._thread]
+            open_runs.active = bool(open_runs.process_wide or open_runs.open_in)
 
 
 def spending(

@@ -57,6 +57,8 @@ def _text(value: Any) -> str:
 class AdaptedRequest:
     """A request of another library, with the attributes that `send` reads."""
 
+    _content: bytes | None = None
+    """What httpx's requests have; here, `content` makes the body."""
     injectable = False
     """`InjectStreamUsage` needs a request that can be made again, which only httpx's can."""
 

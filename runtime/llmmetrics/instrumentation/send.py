@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -164,13 +164,15 @@ def _to_send(call: Call | Passage, request: Any) -> Any:
 
 
 def _begin(meter: Engine, backend: str | None, request: Any) -> Call | Passage | None:
-    # None: another library's URL. The parts are a named tuple
-    parts = getattr(request.url, "_uri_reference", None)
-    place = _places.get((request.method, parts, backend)) or _place(request, parts, backend)
     try:
-        body = request.content
-    except Exception:
-        body = _streamed_body(request)
+        # httpx's own fields: its properties make the same of them, and each is a call. An adapter's has no content
+        body = request._content  # noqa: SLF001
+        parts = None if body is None else request.url._uri_reference  # noqa: SLF001
+    except AttributeError:
+        parts = body = None
+    place = _places.get((request.method, parts, backend)) or _place(request, parts, backend)
+    if body is None:
+        body = _content(request)
     call = meter.begin(place, body)
     if call is None:
         return None
@@ -195,11 +197,13 @@ def _place(request: Any, parts: Any, backend: str | None) -> Place:
     return place
 
 
-def _streamed_body(request: Any) -> bytes:
-    """Return the body of a request that has only its stream: a followed redirect has that of the first request.
+def _content(request: Any) -> bytes:
+    """Return the body of a request: a followed redirect has only the stream of the first request.
 
     A stream in general cannot be read twice: of a form, all but its uploads is known, of others nothing.
     """
+    with suppress(Exception):
+        return request.content  # type: ignore[no-any-return]
     stream = getattr(request, "stream", None)
     library = library_of(request, "Request")
     if library is not None and isinstance(stream, library.ByteStream):

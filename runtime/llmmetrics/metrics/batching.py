@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter as Tallied
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -22,8 +21,13 @@ def _observe(histogram: Any, values: Sequence[float]) -> None:
         for each in values:
             histogram.observe(each)
         return
-    for index, count in Tallied(bisect_left(bounds, each) for each in values).items():
-        buckets[index].inc(count)
+    # a search of each bound among the values: of each value among the bounds would be more searches
+    ordered, below = sorted(values), 0
+    for bucket, bound in zip(buckets, bounds, strict=True):
+        if (within := bisect_right(ordered, bound, below)) > below:
+            bucket.inc(within - below)
+            if (below := within) == len(ordered):
+                break
     total.inc(sum(values))
 
 
@@ -40,18 +44,15 @@ class Batches:
     def __init__(self, families: Mapping[str, Any], backend: str, model: str, batch: int) -> None:
         self._labels = (backend, model)
         self._cost = families["cost"]
-        self._batch = batch
-        self._finished: list[Finished] = []
+        self._priced: Any = None
+        self.size = batch
+        """How many calls are written at once."""
+        self.finished: list[Finished] = []
+        """The finished calls that are not written yet. After the last of a batch is added, `flush` has to be called."""
         self._lock = Lock()
         self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
         self._duration = families["duration"].labels(backend, model)
         self._tokens = [families["tokens"].labels(backend, model, each) for each in TOKEN_TYPES]
-
-    def add(self, finished: Finished) -> None:
-        """Count a finished call."""
-        self._finished.append(finished)
-        if len(self._finished) >= self._batch:
-            self.flush()
 
     def later(self, prompt: int, completion: int, cost: int | None) -> None:
         """Count the tokens and the cost (attodollars, None if unknown) of an answer whose call was counted before."""
@@ -62,19 +63,21 @@ class Batches:
 
     def priced(self) -> Any:
         """Create the cost child, at 0. Without a known price it must not exist: 0 would mean that calls are free."""
-        return self._cost.labels(*self._labels)
+        if self._priced is None:
+            self._priced = self._cost.labels(*self._labels)
+        return self._priced
 
     def forget(self) -> None:
         """Empty the batch in a forked process: its calls belong to the parent."""
-        self._finished.clear()
+        self.finished.clear()
 
     def flush(self) -> None:
         """Write the batch to the children. Slices of a list are atomic, so other calls may finish meanwhile."""
         with self._lock:
-            if not (count := len(self._finished)):
+            if not (count := len(self.finished)):
                 return
-            batch = self._finished[:count]
-            del self._finished[:count]
+            batch = self.finished[:count]
+            del self.finished[:count]
             statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
             for status in set(statuses):
                 self._requests[status].inc(statuses.count(status))
@@ -82,6 +85,7 @@ class Batches:
             prompt, completion = sum(prompts), sum(completions)
             for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
                 child.inc(tokens)
-            known = [each for each in costs if each is not None]
-            if known:
-                self.priced().inc(sum(known) / ATTO)
+            if None in costs:
+                costs = tuple(each for each in costs if each is not None)
+            if costs:
+                self.priced().inc(sum(costs) / ATTO)

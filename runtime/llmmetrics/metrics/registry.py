@@ -65,7 +65,12 @@ class CallSeries:
 
     backend: str
     model: str
-    add: Callable[[Finished], None]
+    finished: list[Finished]
+    """The finished calls that are not written yet."""
+    batch: int
+    """How many of them are written at once."""
+    flush: Callable[[], object]
+    """Write them."""
     begin: Callable[[], object]
     """Count a call in flight."""
     end: Callable[[], object]
@@ -174,7 +179,9 @@ class Families:
     def series(self, backend: str, model: str, price: Price | None) -> CallSeries:
         """Create the children of a backend and model, at 0."""
         tally = self._tally(backend, model)
-        return CallSeries(backend, model, tally.add, *self._active(backend), price, later=tally.later)
+        return CallSeries(
+            backend, model, tally.finished, tally.size, tally.flush, *self._active(backend), price, later=tally.later
+        )
 
     def _active(self, backend: str) -> tuple[Callable[[], object], Callable[[], object]]:
         """Return how to count one more and one less request in flight of a backend."""

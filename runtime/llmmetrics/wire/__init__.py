@@ -7,6 +7,7 @@ To add a format, write a module with `FORMATS`, add its name to the table below,
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -62,7 +63,8 @@ def prompt_names(format: Format | None) -> PromptNames:
     return PromptNames(*(tuple(dict.fromkeys(chain(*names))) for names in zip(*rows, strict=True)))
 
 
-class Claim(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Claim:
     """The format of a path, with the model and stream that the path names."""
 
     format: Format
@@ -166,18 +168,18 @@ def _batch_model(claimed: Claim, body: bytes) -> str | None:
 
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
-    format, model, stream, plain = claimed
-    if plain and body[:_START] == _MODEL_FIRST and body.rfind(b'"stream"') < 0:
+    if claimed.plain and body[:_START] == _MODEL_FIRST and body.rfind(b'"stream"') < 0:
         # httpx writes a dict that begins with the model so; parsing takes several times as long. `rfind` is faster
         # than `in`, and so is `in` of text
         first = body[_START : body.find(b'"', _START)].decode("utf8", "replace")
         if first and "\\" not in first:
             return first, False
+    format, model = claimed.format, claimed.model
     if format.batch is not None:
         return _batch_model(claimed, body), False
     if model is not None:
         # on a deployment path the field `stream` is in the body
-        return model, stream or _STREAM.search(body) is not None
+        return model, claimed.stream or _STREAM.search(body) is not None
     fields = asked_fields(body)
     return model_of(format, fields), fields.get("stream", format.always_streams) in (True, "true")
 

@@ -48,10 +48,10 @@ class BodyBuffer:
     raises the decoder's error.
     """
 
-    trimmed = False
+    trimmed: bool
     """Whether `chunks` is no longer the whole body as it came."""
     broken: Exception | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None
     """The answer's headers. Their content encoding is read only if the bytes alone are not enough."""
     plain = False
     """There is nothing to decode, even if the headers name an encoding."""
@@ -62,6 +62,7 @@ class BodyBuffer:
 
     def __init__(self, decoder: Decoder | None = None) -> None:
         self.chunks: list[bytes] = []
+        self.trimmed, self.headers = False, None
         if decoder:
             self.trimmed = True
             self._decoder, self._inner = decoder, BodyBuffer()
