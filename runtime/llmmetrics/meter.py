@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Thread
-from typing import Any, Self, TypeVar
-from wsgiref.simple_server import WSGIServer
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from llmmetrics.budgets.spend_alerts import SpendAlert
-from llmmetrics.core import availability
-from llmmetrics.core.availability import BackendStatus
 from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import httpx
-from llmmetrics.instrumentation import wrap as wrapping
 from llmmetrics.instrumentation.httpx import Family
-from llmmetrics.metrics import exposition, http_server
 from llmmetrics.settings.loading import load
 from llmmetrics.settings.model import Settings
 from llmmetrics.system.clock import Clock
+
+if TYPE_CHECKING:
+    # a program needs none or one of them
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
+
+    from llmmetrics.budgets.spend_alerts import SpendAlert
+    from llmmetrics.core.availability import BackendStatus
+    from llmmetrics.metrics.exposition import AsgiApp, WsgiApp
 
 T = TypeVar("T")
 
@@ -82,6 +84,8 @@ class Meter:
 
     def status(self) -> Sequence[BackendStatus]:
         """Describe every configured backend: healthy or not, spent, limit, when it is back."""
+        from llmmetrics.core import availability
+
         return availability.status(self.engine)
 
     def available(self) -> Sequence[str]:
@@ -101,9 +105,11 @@ class Meter:
         """Make a metered transport for an async client; otherwise like `transport`."""
         return httpx.metered(self.engine, inner, backend, family, asynchronous=True)
 
-    def asgi_app(self) -> exposition.AsgiApp:
+    def asgi_app(self) -> AsgiApp:
         """Make an ASGI application that serves the registry, for a route or a mount of any framework."""
-        return exposition.AsgiApp(self.registry)
+        from llmmetrics.metrics.exposition import AsgiApp
+
+        return AsgiApp(self.registry)
 
     def wrap(self, client: T, *, backend: str | None = None) -> T:
         """Meter a client of httpx, requests or aiohttp, or an SDK's that holds one, in place; return it.
@@ -111,11 +117,15 @@ class Meter:
         Its proxies, pool limits, TLS settings and timeouts stay; a second call changes nothing.
         `backend` as for `transport`. Raises `ConfigError` if the object holds no such client.
         """
-        return wrapping.wrap(self.engine, client, backend)
+        from llmmetrics.instrumentation.wrap import wrap
 
-    def wsgi_app(self) -> exposition.WsgiApp:
+        return wrap(self.engine, client, backend)
+
+    def wsgi_app(self) -> WsgiApp:
         """Make a WSGI application that serves the registry."""
-        return exposition.WsgiApp(self.registry)
+        from llmmetrics.metrics.exposition import WsgiApp
+
+        return WsgiApp(self.registry)
 
     def start_http_server(
         self,
@@ -135,5 +145,7 @@ class Meter:
         Returns the server (`server_port`, `shutdown()`) and its thread. Raises `ConfigError` if the port is
         taken or not a number, a credential is empty, or a file is unusable.
         """
+        from llmmetrics.metrics import http_server
+
         access = http_server.Access(token, basic_auth, certfile, keyfile)
         return http_server.start_http_server(self.registry, port, addr, access)

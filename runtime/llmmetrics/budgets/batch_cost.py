@@ -66,6 +66,9 @@ class BatchPricing:
     `most` is the most output tokens of a model without a documented maximum; `estimates`: prompts are estimated, too.
     """
 
+    nothing = BatchCost()
+    """The cost of no requests."""
+
     def __init__(
         self,
         lookup: PriceLookup,

@@ -201,6 +201,10 @@ class Enforcer:
             return self.bounds.estimate(call)
         return reserved or (pico_up(self.bounds.worst(call).cost) if call.admitted else 0)
 
+    def shared_runs(self) -> SharedRunLedger:
+        """Return the ledger of named runs."""
+        return SharedRunLedger(self.budget)
+
     def pending_answers(self) -> Mapping[str, int] | None:
         """Return the number of pending answers by backend, as `spends` has read it; None if the ledger was away."""
         return self._counts
@@ -245,7 +249,7 @@ class Enforcer:
         if self._clock.monotonic() >= self._sweeps_at:
             self._sweeps_at = self._clock.monotonic() + SWEEP
             with suppress(LedgerError):
-                SharedRunLedger(self.budget).sweep(self._clock.now())
+                self.shared_runs().sweep(self._clock.now())
 
 
 def _announce(ledger: Ledger, limited: Mapping[str, Backend]) -> None:

@@ -99,7 +99,6 @@ class Answers:
         families = host.families
         # no reference to the meter here: it is freed with its last reference
         self._process = ProcessAnswers(lambda backend: families["forgotten_answers"].labels(backend).inc())
-        host.families.has_answers(self.counts)
         self._runs = RunAnswers()
 
     @property

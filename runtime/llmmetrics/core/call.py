@@ -8,17 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from llmmetrics.budgets.batch_cost import BatchCost
-from llmmetrics.budgets.journal import Entry
-from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run import Hold, Run
-from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.core import record
 from llmmetrics.core.routes import Route
-from llmmetrics.core.trial import Trial
 from llmmetrics.metrics.registry import CallSeries
+from llmmetrics.pricing.basis import Basis
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.outcome import Outcome, outcome_of
 from llmmetrics.system import processes
@@ -28,6 +23,14 @@ from llmmetrics.wire import Asked
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
 from llmmetrics.wire.later import LaterAnswer
+
+if TYPE_CHECKING:
+    # of budgets and failovers, which most programs do not have
+    from llmmetrics.budgets.batch_cost import BatchCost
+    from llmmetrics.budgets.journal import Entry
+    from llmmetrics.budgets.run import Hold, Run
+    from llmmetrics.budgets.run_answers import PendingHold
+    from llmmetrics.core.trial import Trial
 
 
 class CallKeeper(Protocol):

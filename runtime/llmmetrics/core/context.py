@@ -5,16 +5,19 @@ asyncio tasks and `asyncio.to_thread` inherit it; threads, executors and `run_in
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from llmmetrics.budgets.run import Run
-from llmmetrics.core.trial import Trial
 from llmmetrics.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llmmetrics.budgets.run import Run
+    from llmmetrics.core.trial import Trial
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +41,22 @@ NOTHING = CallContext()
 """The context of most calls: compared by identity, so that they pay for one look."""
 
 current: ContextVar[CallContext] = ContextVar("llmmetrics", default=NOTHING)
+
+
+class OpenRuns:
+    """The runs that are open in this process."""
+
+    process_wide: tuple[Run, ...] = ()
+    """Those of scope `process`."""
+    active = False
+    """Whether a run is open: every call asks."""
+
+    def __init__(self) -> None:
+        self.open_in: Counter[int] = Counter()
+        """How many runs of scope `context` are open, by the thread in which they began."""
+
+
+open_runs = OpenRuns()
 
 
 class Scope:

@@ -5,37 +5,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet, proxy
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from llmmetrics import wire
 from llmmetrics.budgets.amounts import pico
-from llmmetrics.budgets.enforcer import Enforcer
-from llmmetrics.budgets.from_settings import unpriced
-from llmmetrics.budgets.ledgers import Basis
-from llmmetrics.budgets.run import Run
-from llmmetrics.budgets.run_budget import SharedRunLedger
-from llmmetrics.budgets.spend_alerts import SpendAlert
-from llmmetrics.budgets.tag_limits import schedules
-from llmmetrics.core import call_log, record, spending
-from llmmetrics.core.answers import Answers
+from llmmetrics.core import call_log, record
 from llmmetrics.core.call import Call
 from llmmetrics.core.call_cost import call_cost, least_cost
-from llmmetrics.core.context import NOTHING, CallContext, current
+from llmmetrics.core.context import NOTHING, CallContext, current, open_runs
 from llmmetrics.core.fetch import Fetch, Passage, UnknownRequest, Upload
 from llmmetrics.core.health import BackendHealth, Circuit
 from llmmetrics.core.rare_metrics import unusual
 from llmmetrics.core.record import CallRecord
 from llmmetrics.core.routes import Place, Route
-from llmmetrics.core.run_gate import RunGate
 from llmmetrics.core.series import SeriesTable
 from llmmetrics.core.tags import TaggedSeries
 from llmmetrics.errors import BudgetExceeded, ConfigError
 from llmmetrics.metrics.batching import Finished
 from llmmetrics.metrics.diagnostics import Diagnostics
 from llmmetrics.metrics.registry import CallSeries, Families, families_in
+from llmmetrics.pricing.basis import Basis
 from llmmetrics.pricing.catalogue import Catalogue
 from llmmetrics.pricing.refresh import Refresh, under_test
 from llmmetrics.reading.endings import End
@@ -46,8 +38,19 @@ from llmmetrics.settings.model import Settings
 from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock, seconds_of
+from llmmetrics.system.first_use import on_first_use
 from llmmetrics.wire.later import AnswerState
 from llmmetrics.wire.usage import Usage
+
+if TYPE_CHECKING:
+    # what most programs do not need is imported with its first use
+    from llmmetrics.budgets.enforcer import Enforcer
+    from llmmetrics.budgets.run import Run
+    from llmmetrics.budgets.run_budget import SharedRunLedger
+    from llmmetrics.budgets.spend_alerts import SpendAlert
+    from llmmetrics.core.answers import Answers
+    from llmmetrics.core.run_gate import RunGate
+    from llmmetrics.settings.model import Backend
 
 UNKNOWN = "unknown"
 """The model label of a request without a model."""
@@ -70,7 +73,8 @@ class Engine:
         clock: Clock | None = None,
         on_spend_alert: Callable[[SpendAlert], object] | None = None,
     ) -> None:
-        self.settings = Settings() if settings is None else load(settings)
+        # the defaults need no validators, which take milliseconds to build
+        self.settings = Settings.model_construct() if settings is None else load(settings)
         self.registry = registry
         self.clock = clock or SystemClock()
         telemetry = self.settings.telemetry
@@ -92,14 +96,15 @@ class Engine:
         self.families.before_collect(self._scraped)
         self._alone_told = False
         self.enforcer: Enforcer | None = None
-        self.answers = Answers(proxy(self))
-        self._gate = RunGate(proxy(self))
+        self.families.has_answers(self._pending_answers)
+        attribution = self.settings.attribution
+        self._requires_run = attribution.require_run
+        self._gates_all = attribution.require_run or bool(attribution.limits)
+        """Whether a call may have runs although none is open: the limits of its tags are such."""
         limited = {each.name: each for each in self.settings.backends if each.max_spend_usd is not None}
-        if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
-            raise ConfigError(joined(problems, "the settings have"))
         if limited or self.settings.budget.ledger is not None:
             try:
-                self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
+                self._limit(limited, on_spend_alert)
             except ConfigError as exc:
                 if limited or self.settings.attribution.keys:
                     raise
@@ -117,15 +122,48 @@ class Engine:
     def _new_catalogue(self) -> Catalogue:
         return Catalogue()
 
+    def _limit(
+        self, limited: Mapping[str, Backend], on_spend_alert: Callable[[SpendAlert], object] | None = None
+    ) -> None:
+        """Open the ledger, and set the limits of these backends. Raises `ConfigError`."""
+        from llmmetrics.budgets.enforcer import Enforcer
+        from llmmetrics.budgets.from_settings import unpriced
+
+        if problems := [*unpriced(self.settings, self.backends, self.price_lookup)]:
+            raise ConfigError(joined(problems, "the settings have"))
+        self.fund(Enforcer(self.settings, limited, self, on_spend_alert))
+
     def fund(self, enforcer: Enforcer | None) -> None:
         """Set the enforcer of the limits; None: no limits."""
         self.enforcer = enforcer
         if enforcer is None:
             self._tagged.stays()
         else:
+            from llmmetrics.budgets.tag_limits import schedules
+
             self._tagged.goes_to(enforcer.budget.tag_sums, enforcer.worker, seconds_of(self.clock))
             enforcer.budget.schedule_of = schedules(self.settings.attribution)
         self._series.limit(() if enforcer is None else enforcer.budget.lines)
+
+    @on_first_use
+    def answers(self) -> Answers:
+        """The answers that come later."""
+        from llmmetrics.core.answers import Answers
+
+        return Answers(proxy(self))
+
+    def _pending_answers(self) -> Mapping[str, int]:
+        """Count the answers that are still to come, by backend."""
+        if self.enforcer is None and "answers" not in vars(self):
+            return {each.name: 0 for each in self.backends.all}
+        return self.answers.counts()
+
+    @on_first_use
+    def _gate(self) -> RunGate:
+        """The runs' side of this meter."""
+        from llmmetrics.core.run_gate import RunGate
+
+        return RunGate(proxy(self))
 
     def _start(self, backend: Configured) -> None:
         """Create the series of a backend that are known before its first call, at 0."""
@@ -158,7 +196,7 @@ class Engine:
             if series.injects:
                 call.edits = True
             series.begin()
-            if context is not NOTHING or spending.active or self._gate.required:
+            if context is not NOTHING or open_runs.active or self._requires_run:
                 self._attribute(call, route, context)
         except Exception as exc:
             self.swallow("begin", exc)
@@ -222,10 +260,10 @@ class Engine:
         """Return the ledger of named runs. Raises `ConfigError` if it cannot be opened."""
         if self.enforcer is None:
             # no backend has a limit
-            self.fund(Enforcer(self.settings, {}, self, None))
+            self._limit({})
         assert self.enforcer is not None, "it was just set"
         self.enforcer.worker.start()
-        return SharedRunLedger(self.enforcer.budget)
+        return self.enforcer.shared_runs()
 
     def attach(self, run: Run) -> None:
         """Keep a named run in the ledger of this meter. Raises `LedgerError` and `ConfigError`."""
@@ -324,7 +362,7 @@ class Engine:
             if len(counted) < len(tags) and self.explains_tags:
                 for key in self._tagged.ignored(tags):
                     self.say(*call_log.ignored_tag(key))
-        if context.runs or self._gate.always or spending.active:
+        if context.runs or self._gates_all or open_runs.active:
             call.runs = self._gate.of(context, call.tags)
             if call.runs or self._gate.required:
                 call.gated, call.holds = True, []

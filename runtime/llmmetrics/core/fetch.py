@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
-from llmmetrics.budgets.journal import Entry
-from llmmetrics.budgets.ledgers import Basis
 from llmmetrics.core.routes import Route
 from llmmetrics.metrics.registry import CallSeries
+from llmmetrics.pricing.basis import Basis
 from llmmetrics.reading.endings import End
 from llmmetrics.reading.results import LineBuffer, ResultReader, WholeBody
 from llmmetrics.reading.uploads import UploadReader
@@ -21,6 +19,10 @@ from llmmetrics.wire import FetchClaim
 from llmmetrics.wire.format import Billing, Format, Reading
 from llmmetrics.wire.framing.body_buffer import BodyBuffer
 from llmmetrics.wire.framing.frames import Doc
+
+if TYPE_CHECKING:
+    from llmmetrics.budgets.batch_cost import BatchCost, BatchPricing
+    from llmmetrics.budgets.journal import Entry
 
 _FREE: Final = Format("unknown", "unknown", re.compile("(?!)"), (), lambda _: Reading(), billing=Billing.FREE)
 
@@ -133,7 +135,7 @@ class Upload(Passage):
 
     def begin(self, content_type: str) -> Callable[[bytes], None]:
         """Begin to read the body; return what takes its pieces. A body that is sent again begins again."""
-        self.cost = BatchCost()
+        self.cost = self._pricing.nothing
         self._reader = UploadReader(content_type, self._take)
         return self._reader.feed
 

@@ -10,7 +10,7 @@ from llmmetrics.reading.endpoints import billing_of
 from llmmetrics.reading.exchange import provider_name
 from llmmetrics.settings.backends import Backends, Configured
 from llmmetrics.wire import ANY, SOCKET, Claim, FetchClaim, Format
-from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
+from llmmetrics.wire.hosts import LOCAL, Origin
 
 Place = tuple[str, str, str, int | None, bytes, str | None]
 """Where a request goes: method, scheme, host, port, raw path with its query, and the transport's own backend."""
@@ -64,7 +64,7 @@ def route_of(place: Place, backends: Backends) -> Route:
     path = unquote(raw_path.partition(b"?")[0].decode("latin1"))
     found = backends.named(backend) if backend else backends.at(origin, path)
     # who configures a backend of no known provider says that it is one all the same
-    whose = (found[0].provider or ANY) if found else provider_of(origin)
+    whose = (found[0].provider or ANY) if found else wire.provider_of(origin)
     claim = _conversation(host, path) if method == SOCKET else wire.claim(method, host, path, whose)
     fetch = None if claim else wire.fetch(method, host, path, whose)
     upload = None if claim else wire.upload(method, host, path, whose)

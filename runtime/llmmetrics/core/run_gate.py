@@ -17,9 +17,9 @@ from llmmetrics.budgets.run import BEGAN, Hold, Run
 from llmmetrics.budgets.run_answers import PendingHold
 from llmmetrics.budgets.run_budget import ALWAYS, Amounts, RunRefusal, SharedRunLedger
 from llmmetrics.budgets.tag_limits import TagLimits
-from llmmetrics.core import call_log, spending
+from llmmetrics.core import call_log
 from llmmetrics.core.answers import Answers
-from llmmetrics.core.context import CallContext
+from llmmetrics.core.context import CallContext, open_runs
 from llmmetrics.errors import BudgetExceeded, ConfigError, LedgerError, Reason
 from llmmetrics.metrics.registry import PICO, Families
 from llmmetrics.pricing.price import ATTO
@@ -77,8 +77,6 @@ class RunGate:
 
         self._bounds = CallBounds(host.settings, host.price_lookup, host.backends, kept)
         self.required = host.settings.attribution.require_run
-        self.always = self.required or bool(host.settings.attribution.limits)
-        """Whether a call may have runs although none is open: the limits of its tags are such."""
 
     def of(self, context: CallContext, tags: tuple[tuple[str, str], ...]) -> tuple[Run, ...]:
         """Return what limits a call of this context: the open runs, and its tags' budgets.
@@ -86,20 +84,20 @@ class RunGate:
         A call that may have lost its run is counted and logged.
         """
         limited = self._tag_limits.of(tags)
-        if not (context.runs or spending.active):
+        if not (context.runs or open_runs.active):
             return limited
         return (*self._open(context), *limited)
 
     def _open(self, context: CallContext) -> Iterator[Run]:
         open_ones: list[Run] = []
-        for run in sorted((*spending.process_wide, *context.runs), key=BEGAN):
+        for run in sorted((*open_runs.process_wide, *context.runs), key=BEGAN):
             if run.inherited:
                 self._host.say(*call_log.inherited(run.name))
             elif run.open and not any(run.is_same(other) for other in open_ones):
                 # a name stands for one run, in whatever scopes it is open: the one that began first
                 open_ones.append(run)
                 yield run
-        if not context.runs and spending.open_in and get_ident() not in spending.open_in:
+        if not context.runs and open_runs.open_in and get_ident() not in open_runs.open_in:
             self._families["outside_runs"].inc()
             self._host.say(*call_log.outside())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from itertools import count
 from threading import get_ident
@@ -10,7 +9,7 @@ from typing import Literal, Self
 
 from llmmetrics.budgets.run import BEGAN, Mode, Run, RunLimits
 from llmmetrics.core import record
-from llmmetrics.core.context import CallContext, Scope, current
+from llmmetrics.core.context import CallContext, Scope, current, open_runs
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.registry import PICO
 from llmmetrics.system.process_lock import ProcessLock
@@ -28,15 +27,6 @@ _DOLLARS = 9_000_000
 """The largest limit that every ledger can store exactly."""
 
 _SMALLEST = Decimal(1) / PICO
-
-process_wide: tuple[Run, ...] = ()
-"""The open runs of scope `process`."""
-
-open_in: Counter[int] = Counter()
-"""How many runs of scope `context` are open, by the thread in which they began."""
-
-active = False
-"""Whether a run is open: every call asks."""
 
 _began = count(1)
 
@@ -58,7 +48,7 @@ class Spending(Scope):
 
     def __enter__(self) -> Run:  # type: ignore[override]
         # a name that is nested in itself is the same run, which has the report
-        outside = (*process_wide, *current.get().runs)
+        outside = (*open_runs.process_wide, *current.get().runs)
         same = [run for run in outside if run.open and run.is_same(self._run)]
         outer = min(same, key=BEGAN, default=self._run)
         super().__enter__()
@@ -74,32 +64,30 @@ class Spending(Scope):
         return context._replace(runs=(*context.runs, self._run))
 
     def begin(self) -> None:
-        global process_wide, active  # noqa: PLW0603 - the runs that hold for every call of the process
         with _lock:
             self._run.open += 1
             if self._run.open > 1:
                 return
             self._run.began = next(_began)
             if self._reach == "process":
-                process_wide = (*process_wide, self._run)
+                open_runs.process_wide = (*open_runs.process_wide, self._run)
             else:
                 self._thread = get_ident()
-                open_in[self._thread] += 1
-            active = True
+                open_runs.open_in[self._thread] += 1
+            open_runs.active = True
 
     def end(self) -> None:
-        global process_wide, active  # noqa: PLW0603 - see `begin`
         with _lock:
             self._run.open -= 1
             if self._run.open:
                 return
             if self._reach == "process":
-                process_wide = tuple(run for run in process_wide if run is not self._run)
+                open_runs.process_wide = tuple(run for run in open_runs.process_wide if run is not self._run)
             else:
-                open_in[self._thread] -= 1
-                if not open_in[self._thread]:
-                    del open_in[self._thread]
-            active = bool(process_wide or open_in)
+                open_runs.open_in[self._thread] -= 1
+                if not open_runs.open_in[self._thread]:
+                    del open_runs.open_in[self._thread]
+            open_runs.active = bool(open_runs.process_wide or open_runs.open_in)
 
 
 def spending(

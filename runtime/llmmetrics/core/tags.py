@@ -6,10 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import RLock
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from llmmetrics.budgets.tag_sums import TagSums
-from llmmetrics.budgets.worker import Worker
 from llmmetrics.core.context import CallContext, Scope, TagSet
 from llmmetrics.errors import ConfigError
 from llmmetrics.metrics.batching import TOKEN_TYPES
@@ -17,6 +15,10 @@ from llmmetrics.metrics.registry import BATCH, Families
 from llmmetrics.pricing.price import ATTO
 from llmmetrics.settings.attribution import LONGEST, Attribution, shown
 from llmmetrics.wire.usage import Usage
+
+if TYPE_CHECKING:
+    from llmmetrics.budgets.tag_sums import TagSums
+    from llmmetrics.budgets.worker import Worker
 
 _Sums = Mapping[tuple[str, str, str], int]
 """By key, label and backend."""

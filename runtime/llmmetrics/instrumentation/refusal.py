@@ -24,15 +24,14 @@ HEADER = "x-llmmetrics-budget-exceeded"
 _recent: deque[BudgetExceeded] = deque(maxlen=64)
 """The last refusals: some frameworks' exceptions keep only the text of an SDK's exception."""
 
-_SDK = re.compile(
-    r"openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm", re.IGNORECASE
-)
+# `re` compiles it with the first refusal, and keeps it
+_SDK = r"(?i)openai/|anthropic|mistral|google-genai|cohere|ollama-python|groq|together|huggingface|litellm"
 _SDK_HEADERS = ("x-stainless-lang", "x-goog-api-client", "x-fern-language", "amz-sdk-invocation-id")
 
 
 def is_sdk(headers: Any) -> bool:
     """Return whether an SDK sends a request with these headers, and so interprets its answer."""
-    return any(name in headers for name in _SDK_HEADERS) or _SDK.search(headers.get("user-agent", "")) is not None
+    return any(name in headers for name in _SDK_HEADERS) or re.search(_SDK, headers.get("user-agent", "")) is not None
 
 
 def answer(how: OnBudgetExceeded | None, library: Any, request: Any, format: Format, exceeded: BudgetExceeded) -> Any:

@@ -16,7 +16,8 @@ from llmmetrics.core.engine import Engine
 from llmmetrics.instrumentation import connections
 from llmmetrics.instrumentation.send import claimed, read_claims
 from llmmetrics.settings.backends import normal
-from llmmetrics.wire.hosts import Origin, provider_of
+from llmmetrics.wire import provider_of
+from llmmetrics.wire.hosts import Origin
 
 connecting: set[str] = set()
 """Modules that connect before their door can claim: their frame on the stack stands for the claim."""

@@ -1,7 +1,5 @@
 """The metric families of the contract: their documented names, types, help and labels."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram

@@ -9,8 +9,6 @@
 Bedrock's regional profiles are models of their own in the catalogue.
 """
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from typing import NamedTuple
@@ -19,8 +17,9 @@ from typing import NamedTuple
 class Surcharge(NamedTuple):
     """What the calls to some URLs cost more."""
 
-    url: re.Pattern[str]
-    except_for: re.Pattern[str] | None
+    url: str
+    """A pattern. `re` compiles it with the first price, and keeps it; the catalogue keeps the answer."""
+    except_for: str | None
     """Models without it: those that are older than it."""
     factor: Fraction
 
@@ -30,20 +29,20 @@ NONE = Fraction(1)
 
 SURCHARGES = (
     Surcharge(
-        re.compile(r"^https?://[a-z]{2}\.api\.openai\.com(?:[:/]|$)"),
-        re.compile(
+        r"^https?://[a-z]{2}\.api\.openai\.com(?:[:/]|$)",
+        (
             r"^(?:ft:)?(?:gpt-[34]|gpt-5(?:\.[0-3])?(?![.\d])|o[134]|chatgpt-|text-|whisper|tts-|dall-e|sora-2|davinci"
             r"|babbage|codex-mini|computer-use|gpt-audio|gpt-realtime(?!-\d\b)|gpt-image-1)"
         ),
         _TENTH,
     ),
     Surcharge(
-        re.compile(r"googleapis\.com(?::\d+)?/.*/locations/(?!global/)[^/]+/publishers/anthropic/"),
-        re.compile(r"^claude-(?:[123]|instant|(?:opus|sonnet)-4(?:-[01])?(?:@|-\d{8}|$))"),
+        r"googleapis\.com(?::\d+)?/.*/locations/(?!global/)[^/]+/publishers/anthropic/",
+        r"^claude-(?:[123]|instant|(?:opus|sonnet)-4(?:-[01])?(?:@|-\d{8}|$))",
         _TENTH,
     ),
-    Surcharge(re.compile(r"^https?://api\.(?:eu|us)\.mistral\.ai(?:[:/]|$)"), None, _TENTH),
-    Surcharge(re.compile(r"^https?://(?:us|ca)-api\.together\.ai(?:[:/]|$)"), None, Fraction(5, 4)),
+    Surcharge(r"^https?://api\.(?:eu|us)\.mistral\.ai(?:[:/]|$)", None, _TENTH),
+    Surcharge(r"^https?://(?:us|ca)-api\.together\.ai(?:[:/]|$)", None, Fraction(5, 4)),
 )
 
 GEOS = {"us": _TENTH}
@@ -63,7 +62,7 @@ def factor_of(url: str, model: str, geo: str | None) -> Fraction | None:
     if factor is None:
         return None
     for each in SURCHARGES:
-        if each.url.search(url) and not (each.except_for and each.except_for.search(name)):
+        if re.search(each.url, url) and not (each.except_for and re.search(each.except_for, name)):
             factor *= each.factor
     return factor
 

@@ -4,8 +4,6 @@ Every path of the official SDKs is here or is claimed by a format: tests/runtime
 Other methods (GET, DELETE, PUT, PATCH) are free. What is not known here is no call, and passes untouched.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 One reader serves `read_exchange` and live calls: both pass it the `Body` of a `BodyBuffer`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +29,7 @@ from llmmetrics.wire.framing.frames import (
     salvage,
     torn_json,
 )
-from llmmetrics.wire.hosts import LOCAL, Origin, provider_of
+from llmmetrics.wire.hosts import LOCAL, Origin
 from llmmetrics.wire.usage import UNCOUNTED, Usage, add, usage_of
 
 Headers = Iterable[tuple[str, str]]
@@ -185,7 +183,7 @@ _CATALOGUE = Catalogue()
 
 def provider_name(origin: Origin, format: Format | None) -> str:
     """Return the provider's id, for a label."""
-    known = provider_of(origin)
+    known = wire.provider_of(origin)
     return known or (f"{format.vendor}-compatible" if format else "unknown")
 
 
@@ -226,7 +224,7 @@ def read_exchange(
     """
     parts = urlsplit(url)
     origin, path = Origin(parts.scheme, (parts.hostname or "").lower(), parts.port), unquote(parts.path)
-    claimed = wire.claim(method, origin.host, path, provider_of(origin))
+    claimed = wire.claim(method, origin.host, path, wire.provider_of(origin))
     headers = {name.lower(): value for name, value in response_headers}
     try:
         body = keep(response_body, decoder_of(headers.get("content-encoding")))

@@ -1,7 +1,5 @@
 """The outcome of a call: a pure function of its ending, its answer and its request."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Reads the results of a batch line by line while they pass, and the requests in an uploaded file. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence

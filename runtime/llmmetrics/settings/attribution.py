@@ -1,7 +1,5 @@
 """The settings of tags and runs: whose calls are counted apart."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Annotated, Self
 

@@ -1,7 +1,5 @@
 """The configured backends: finds the backend of a request."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -9,7 +7,8 @@ from urllib.parse import urlsplit
 from llmmetrics.errors import ConfigError
 from llmmetrics.pricing.price import Price
 from llmmetrics.settings.model import Backend, BackendType
-from llmmetrics.wire.hosts import Origin, provider_of
+from llmmetrics.wire import provider_of
+from llmmetrics.wire.hosts import Origin
 
 
 class _Kind(NamedTuple):

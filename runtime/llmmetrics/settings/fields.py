@@ -1,7 +1,5 @@
 """Types of the settings' fields that several sections have."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any

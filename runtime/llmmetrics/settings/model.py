@@ -3,8 +3,6 @@
 Keys are accepted in PascalCase and in snake_case. `llmmetrics.settings.loading` reads a document and reports errors.
 """
 
-from __future__ import annotations
-
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self

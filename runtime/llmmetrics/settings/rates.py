@@ -1,7 +1,5 @@
 """Prices in the settings and in a price file: USD by bucket, under the guide's names."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated
 

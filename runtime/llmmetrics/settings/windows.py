@@ -1,7 +1,5 @@
 """Spend windows: calendar windows `[start, next start)`, a pure function of the moment and the settings."""
 
-from __future__ import annotations
-
 import calendar
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

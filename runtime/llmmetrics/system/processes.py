@@ -7,7 +7,6 @@ that PROMETHEUS_MULTIPROC_DIR names. https://prometheus.github.io/client_python/
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -185,7 +184,9 @@ def sweep(directory: str) -> None:
 def alone() -> str | None:
     """Write the warning for a worker process that does not share its numbers; None if it has no siblings."""
     server = os.environ.get("SERVER_SOFTWARE", "")
-    if not (forked or multiprocessing.parent_process() or server.startswith("gunicorn/")):
+    from multiprocessing import parent_process
+
+    if not (forked or parent_process() or server.startswith("gunicorn/")):
         return None
     siblings = _siblings()
     if siblings is not None and siblings < 2:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from llmmetrics import wire
 from llmmetrics.core import engine
 from llmmetrics.reading.sockets import socket_of
-from llmmetrics.wire.hosts import Origin, provider_of
+from llmmetrics.wire.hosts import Origin
 
 
 def is_here(host: str) -> bool:
@@ -25,12 +25,12 @@ def is_llm_host(host: str, port: int | None = None) -> bool:
     This machine is not: the user's own programs serve here.
     """
     name = host.lower().rstrip(".")
-    return not is_here(name) and (provider_of(Origin("https", name, port)) is not None or name in _configured())
+    return not is_here(name) and (wire.provider_of(Origin("https", name, port)) is not None or name in _configured())
 
 
 def is_llm_request(method: str, host: str, port: int | None, path: str) -> bool:
     """Return whether a request goes to a provider, or is an LLM call to any host, or fetches the answer of one."""
-    if provider_of(Origin("https", host.lower(), port)) is not None or host.lower() in _configured():
+    if wire.provider_of(Origin("https", host.lower(), port)) is not None or host.lower() in _configured():
         return True
     return wire.claim(method, host, path) is not None or wire.fetch(method, host, path, wire.ANY) is not None
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from llmmetrics import wire
 from llmmetrics.testing.places import is_here
-from llmmetrics.wire.hosts import Origin, provider_of
+from llmmetrics.wire.hosts import Origin
 
 
 class Target(NamedTuple):
@@ -34,7 +34,7 @@ def target_of(method: str, url: str, body: bytes = b"") -> Target:
     parts = urlsplit(url)
     name, path = (parts.hostname or "").lower(), unquote(parts.path)
     host = f"{name}:{parts.port}" if parts.port else name
-    provider = provider_of(Origin(parts.scheme, name, parts.port))
+    provider = wire.provider_of(Origin(parts.scheme, name, parts.port))
     claimed, here = wire.claim(method, name, path, provider), is_here(name)
     if claimed is None:
         fetches = wire.fetch(method, name, path, wire.ANY) is not None

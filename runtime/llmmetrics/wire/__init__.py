@@ -1,10 +1,9 @@
 """Wire formats: what a request asks for and what a body carries. Pure: no I/O, no clock.
 
-To add a format, write a module with `FORMATS`, add it to the table below, and add a row to `llmmetrics.testing.shapes`;
-tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, call `register`.
+To add a format, write a module with `FORMATS`, add its name to the table below, and add a row to
+`llmmetrics.testing.shapes`; tests/runtime/wire/test_a_new_format.py names what a row lacks. From outside, call
+`register`.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Mapping
@@ -12,49 +11,40 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
-from llmmetrics.wire import (
-    anthropic,
-    batches,
-    bedrock,
-    billed,
-    cohere,
-    gemini,
-    interactions,
-    jobs,
-    ollama,
-    openai,
-    vertex,
-    watsonx,
-)
 from llmmetrics.wire.format import NO_COMPLETION, Billing, Charge, Format, PromptNames, Reading, count, mapping
 from llmmetrics.wire.framing import multipart
 from llmmetrics.wire.framing.frames import DONE, Doc, parse
-from llmmetrics.wire.hosts import add_hosts
+from llmmetrics.wire.hosts import Origin, known_provider
+from llmmetrics.wire.table import FormatTable
 from llmmetrics.wire.usage import usage_of
 
 __all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "SOCKET", "Asked", "Billing", "Charge", "Claim", "FetchClaim"]
 __all__ += ["Format", "PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping"]
-__all__ += ["model_of", "prompt_names", "register", "upload", "usage_of"]
+__all__ += ["model_of", "prompt_names", "provider_of", "register", "upload", "usage_of"]
 
-FORMATS: list[Format] = [
-    # before OpenAI, whose path of embeddings ends with the same words
-    *watsonx.FORMATS,
-    *openai.FORMATS,
-    *anthropic.FORMATS,
-    *gemini.FORMATS,
-    *cohere.FORMATS,
-    *ollama.FORMATS,
-    *bedrock.FORMATS,
-    *vertex.FORMATS,
-    *interactions.FORMATS,
-    *batches.FORMATS,
-    *billed.FORMATS,
-    *jobs.FORMATS,
-]
-"""All wire formats; the first whose path matches reads the call."""
+FORMATS = FormatTable(
+    # most calls are in OpenAI's: they need no other module
+    "openai",
+    "anthropic",
+    "gemini",
+    "cohere",
+    "ollama",
+    "bedrock",
+    "vertex",
+    "watsonx",
+    "interactions",
+    "batches",
+    "billed",
+    "jobs",
+)
+"""All wire formats, by their modules; the first whose path matches reads the call."""
 
-for _format in FORMATS:
-    add_hosts(_format.hosts)
+
+def provider_of(origin: Origin) -> str | None:
+    """Return the provider's id, or None for an unknown host."""
+    while (provider := known_provider(origin)) is None and FORMATS.more():
+        pass
+    return provider
 
 
 def register(format: Format) -> None:
@@ -62,8 +52,7 @@ def register(format: Format) -> None:
 
     Call it before the first call is metered: the format of a path is cached.
     """
-    add_hosts(format.hosts)
-    FORMATS[:] = [format, *(each for each in FORMATS if each.id != format.id)]
+    FORMATS.register(format)
 
 
 def prompt_names(format: Format | None) -> PromptNames:

@@ -1,7 +1,5 @@
 """What a family of models adds to the tokens of plain text, and how it counts images."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from math import ceil

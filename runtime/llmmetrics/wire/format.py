@@ -1,7 +1,5 @@
 """One wire format: a row of the table in `llmmetrics.wire`, and helpers for reading values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal

@@ -1,9 +1,7 @@
 """The provider of a host."""
 
-from __future__ import annotations
-
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Hosts = tuple[tuple[str | re.Pattern[str], str], ...]
 """Hosts with the provider's id of each. A host is a name, `name:port`, a domain with all below it, or a pattern."""
@@ -12,13 +10,12 @@ _NAMES: dict[str, str] = {}
 _PATTERNS: dict[re.Pattern[str], str] = {}
 
 
-def add_hosts(hosts: Hosts) -> None:
-    """Add the hosts of a format."""
+def add_hosts(hosts: Hosts, *, replace: bool) -> None:
+    """Add the hosts of a format; `replace` the provider of a host that is known."""
     for host, provider in hosts:
-        if isinstance(host, str):
-            _NAMES[host] = provider
-        else:
-            _PATTERNS[host] = provider
+        known: dict[Any, str] = _NAMES if isinstance(host, str) else _PATTERNS
+        if replace or host not in known:
+            known[host] = provider
 
 
 LOCAL = frozenset({"ollama", "lmstudio"})
@@ -41,8 +38,8 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.host}" + (f":{self.port}" if self.port else "")
 
 
-def provider_of(origin: Origin) -> str | None:
-    """Return the provider's id, or None for an unknown host."""
+def known_provider(origin: Origin) -> str | None:
+    """Return the provider's id; None for a host that no format has which is in use (`llmmetrics.wire.provider_of`)."""
     if origin.port and (provider := _NAMES.get(f"{origin.host}:{origin.port}")):
         return provider
     if provider := next((each for pattern, each in _PATTERNS.items() if pattern.search(origin.host)), None):

@@ -1,7 +1,5 @@
 """Answers that come later (background answers, runs, batches): what a body says of one, and how a batch is read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum

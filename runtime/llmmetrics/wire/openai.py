@@ -391,8 +391,8 @@ FORMATS = (
     Format(
         id="openai.embeddings",
         vendor="openai",
-        # Voyage has more kinds of them; Ollama's own are at /api
-        path=re.compile(_DEPLOYMENT + r"(?<!/api)/(?:multimodal|contextualized)?embeddings/?$"),
+        # Voyage has more kinds of them; Ollama's own are at /api, watsonx' at /text
+        path=re.compile(_DEPLOYMENT + r"(?<!/api)(?<!/text)/(?:multimodal|contextualized)?embeddings/?$"),
         fields=_FIELDS,
         members=("data", "embeddings"),
         read=_embeddings,

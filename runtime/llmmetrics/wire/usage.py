@@ -1,7 +1,5 @@
 """Token counts of one call, in disjoint buckets with a price each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 

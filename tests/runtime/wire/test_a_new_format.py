@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ SDK = {"user-agent": "openai/python"}
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setattr(wire, "FORMATS", list(wire.FORMATS))
+    monkeypatch.setattr(wire, "FORMATS", copy(wire.FORMATS))
     monkeypatch.setattr(hosts, "_NAMES", dict(hosts._NAMES))
     monkeypatch.setattr("llmmetrics.testing.simulator.SHAPES", [*SHAPES, SHAPE])
     monkeypatch.setattr("support.format_rows.SHAPES", [*SHAPES, SHAPE])
@@ -62,7 +63,7 @@ def test_it_is_counted(setup, stream):
 
 
 def test_its_host_is_the_provider_s():
-    assert hosts.provider_of(hosts.Origin("https", "api.acme.example", None)) == "acme"
+    assert wire.provider_of(hosts.Origin("https", "api.acme.example", None)) == "acme"
 
 
 @pytest.mark.parametrize("setup", [Answer("word " * 20, usage=False)], indirect=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "formats.md"
 
 @pytest.fixture
 def example(monkeypatch):
-    monkeypatch.setattr(wire, "FORMATS", list(wire.FORMATS))
+    monkeypatch.setattr(wire, "FORMATS", copy(wire.FORMATS))
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf8"), re.DOTALL)
     assert len(code.splitlines()) <= 25
     exec(compile(code, str(DOCUMENT), "exec"), {})

@@ -27,11 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from llmmetrics.errors import LedgerError
+from llmmetrics.pricing.basis import Basis as Basis  # noqa: PLC0414 - its users look for it here
 from llmmetrics.settings.windows import FIRST, Window
 
 PICO = 10**12
@@ -56,15 +56,6 @@ class ReplacedError(LedgerError):
 
 class TransientError(LedgerError):
     """What may end without a change of the settings: a file is locked, a disk is full."""
-
-
-class Basis(StrEnum):
-    """How sure a booked amount is."""
-
-    KNOWN = "known"
-    ESTIMATED = "estimated"
-    WORST_CASE = "worst_case"
-    PENDING = "pending"
 
 
 class CallId(NamedTuple):

@@ -1,7 +1,5 @@
 """Images, sounds, films and documents inside a request, read from their names and first bytes."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64decode
 from struct import error, unpack_from
@@ -26,18 +24,18 @@ ELSEWHERE: Final = frozenset({"url", "uri", "image_url", "file_url", "fileUri", 
 
 _START = 64 * 1024
 """Characters of base64 that are read: a JPEG may hold a preview before its size."""
-_MAGIC = re.compile(
-    rb"(?P<image>\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP)|(?P<document>%PDF)|(?P<video>....ftyp|\x1aE\xdf\xa3)"
-    rb"|(?P<audio>RIFF....WAVE|ID3|\xff[\xe2-\xfb]|OggS|fLaC)",
-    re.DOTALL,
+# `re` compiles these with the first medium, and keeps them
+_MAGIC = (
+    rb"(?s)(?P<image>\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP)|(?P<document>%PDF)|(?P<video>....ftyp|\x1aE\xdf\xa3)"
+    rb"|(?P<audio>RIFF....WAVE|ID3|\xff[\xe2-\xfb]|OggS|fLaC)"
 )
 _KINDS = {
-    "image": re.compile(r"image|\.(?:png|jpe?g|gif|webp)\b", re.IGNORECASE),
-    "video": re.compile(r"video|youtu|\.(?:mp4|mov|webm)\b", re.IGNORECASE),
-    "audio": re.compile(r"audio|\.(?:wav|mp3|ogg|flac|m4a)\b", re.IGNORECASE),
-    "document": re.compile(r"document|file|\.(?:pdf|docx)\b", re.IGNORECASE),
+    "image": r"(?i)image|\.(?:png|jpe?g|gif|webp)\b",
+    "video": r"(?i)video|youtu|\.(?:mp4|mov|webm)\b",
+    "audio": r"(?i)audio|\.(?:wav|mp3|ogg|flac|m4a)\b",
+    "document": r"(?i)document|file|\.(?:pdf|docx)\b",
 }
-_PAGE = re.compile(rb"/Type\s*/Page\b")
+_PAGE = rb"/Type\s*/Page\b"
 _BYTES_A_SECOND = {"audio": 16_000, "video": 125_000}
 """128 kbit/s and 1 Mbit/s, if the first bytes do not hold the rate."""
 
@@ -60,7 +58,7 @@ def _held(encoded: str, about: str) -> Medium | str | None:
         start = b64decode(encoded[:_START])
     except ValueError:
         return None
-    if magic := _MAGIC.match(start):
+    if magic := re.match(_MAGIC, start):
         return _measured(magic.lastgroup or "document", start, len(encoded) * 3 // 4)
     try:
         return b64decode(encoded).decode()
@@ -70,7 +68,7 @@ def _held(encoded: str, about: str) -> Medium | str | None:
 
 def _named(about: str) -> Medium | None:
     """Return a medium of which only the name is known."""
-    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(about)), None)
+    kind = next((kind for kind, pattern in _KINDS.items() if re.search(pattern, about)), None)
     return Medium(kind) if kind else None
 
 
@@ -79,7 +77,7 @@ def _measured(kind: str, start: bytes, size: int) -> Medium:
         width, height = dimensions(start)
         return Medium(kind, width, height)
     if kind == "document":
-        return Medium(kind, pages=len(_PAGE.findall(start)))
+        return Medium(kind, pages=len(re.findall(_PAGE, start)))
     rate = _BYTES_A_SECOND[kind]
     if start[8:12] == b"WAVE" and len(start) >= 32:
         rate = max(unpack_from("<I", start, 28)[0], 1000)

@@ -4,8 +4,6 @@ https://smithy.io/2.0/aws/amazon-eventstream.html. A message is its length, the 
 checksum of both, four bytes each; then headers, payload, and a checksum of everything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from struct import Struct, error
 from typing import NamedTuple
