@@ -57,7 +57,7 @@ def test_metering_never_breaks_a_call(monkeypatch, caplog):
     from llmmetrics.reading import outcome
 
     setup = Setup()
-    monkeypatch.setattr(outcome, "parse", lambda *_: 1 / 0)
+    monkeypatch.setattr(outcome, "from_json", lambda *_: 1 / 0)
     for _ in range(2):
         assert setup.client.post(URL, json={"model": "m"}).status_code == 200
     assert setup.value("llmmetrics_internal_errors_total", where="finish") == 2
