@@ -23,7 +23,9 @@ def unusual(
     if call.retry:
         families["retries"].labels(series.backend).inc()
     if call.first_chunk_at is not None:
-        families["first_chunk"].labels(series.backend, series.model).observe(call.first_chunk_at - call.started)
+        if series.first_chunk is None:
+            series.first_chunk = families["first_chunk"].labels(series.backend, series.model)
+        series.first_chunk.observe(call.first_chunk_at - call.started)
     if outcome.error is not None:
         families["errors"].labels(series.backend, outcome.error.value).inc()
     if not outcome.known:

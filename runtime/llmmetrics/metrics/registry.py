@@ -83,6 +83,8 @@ class CallSeries:
     """Whether requests for streams get a request for usage added."""
     later: Callable[[int, int, int | None], None] | None = None
     """Counts the tokens and the cost of an answer that was fetched."""
+    first_chunk: Any = None
+    """The histogram of its streams' first chunks, from the first stream on."""
 
 
 class Families:

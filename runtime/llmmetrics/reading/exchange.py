@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -76,8 +77,8 @@ def see(format: Format, body: Body, headers: Mapping[str, str] | None = None) ->
         if headers is not None:
             if reading.usage is None:
                 reading = reading._replace(usage=format.headers(headers))
-            if reading.wire_cost is None:
-                reading = reading._replace(wire_cost=header_cost(headers))
+            if reading.wire_cost is None and (cost := header_cost(headers)) is not None:
+                reading = reading._replace(wire_cost=cost)
             if format.tier is not None:
                 reading = reading._replace(tier=format.tier(headers) or reading.tier)
         if reading.usage and reading.usage.total:
@@ -132,12 +133,12 @@ def _merge(
     """
     merged: dict[str, Any] = {}
     ended = valid = False
-    wanted = [name for name in format.fields if name not in _BESIDE]
+    wanted = _wanted(tuple(format.fields))
     for event in last:
         valid = True
         ended = ended or format.ended(event)
         _fill(merged, format.part(event), format)
-        if not patient and all(name in merged for name in wanted):
+        if not patient and merged.keys() >= wanted:
             return merged, ended, True
     if torn:
         _fill(merged, salvage(torn, format.fields[:-1]), format)
@@ -145,6 +146,12 @@ def _merge(
         valid = True
         _fill(merged, format.part(event), format)
     return merged, ended, valid or bool(merged)
+
+
+@cache
+def _wanted(fields: tuple[str, ...]) -> frozenset[str]:
+    """Return the fields without which a reader goes on to earlier events."""
+    return frozenset(fields) - _BESIDE
 
 
 def _fill(merged: dict[str, Any], earlier: Doc, format: Format) -> None:
