@@ -44,7 +44,8 @@ def provider_of(origin: Origin) -> str | None:
     """Return the provider's id, or None for an unknown host."""
     while (provider := known_provider(origin)) is None and FORMATS.more():
         pass
-    return provider
+    # another thread may have imported the rest since the last look
+    return provider or known_provider(origin)
 
 
 def register(format: Format) -> None:

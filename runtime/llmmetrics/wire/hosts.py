@@ -42,7 +42,9 @@ def known_provider(origin: Origin) -> str | None:
     """Return the provider's id; None for a host that no format has which is in use (`llmmetrics.wire.provider_of`)."""
     if origin.port and (provider := _NAMES.get(f"{origin.host}:{origin.port}")):
         return provider
-    if provider := next((each for pattern, each in _PATTERNS.items() if pattern.search(origin.host)), None):
+    # a copy: another thread may import formats just now
+    patterns = tuple(_PATTERNS.items())
+    if provider := next((each for pattern, each in patterns if pattern.search(origin.host)), None):
         return provider
     name = origin.host
     while name:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from llmmetrics import wire
-from llmmetrics.wire.hosts import Origin
+from llmmetrics.wire import hosts
+from llmmetrics.wire.hosts import Origin, add_hosts, known_provider
 from llmmetrics.wire.table import FormatTable
 
 NAMES = sorted({host for each in wire.FORMATS for host, _ in each.hosts if isinstance(host, str)})
@@ -34,7 +36,8 @@ def origin(host):
 PROVIDERS = """
 import json, sys
 from llmmetrics import wire
-from llmmetrics.wire.hosts import Origin
+from llmmetrics.wire import hosts
+from llmmetrics.wire.hosts import Origin, add_hosts, known_provider
 
 def provider(host):
     name, _, port = host.partition(":")
@@ -91,3 +94,28 @@ def test_a_registered_format_keeps_its_host():
     table.register(mine)
     assert [each for each in table if each.id == "cohere.chat"] == [mine]
     assert len(table) == len([*table]) == len(table[:])
+
+
+class ImportsAtASearch:
+    """A pattern at whose search another thread adds the hosts of a module."""
+
+    def search(self, _host):
+        add_hosts(((re.compile(r"^late\.example$"), "late"),), replace=False)
+
+
+def test_formats_that_another_thread_imports_during_a_look(monkeypatch):
+    monkeypatch.setattr(hosts, "_PATTERNS", {ImportsAtASearch(): "x", re.compile("^never$"): "y"})
+    assert known_provider(Origin("https", "some.example", None)) is None
+    assert known_provider(Origin("https", "late.example", None)) == "late"
+
+
+def test_the_rest_that_another_thread_imports_after_a_look(monkeypatch):
+    monkeypatch.setattr(hosts, "_NAMES", {})
+    monkeypatch.setattr(hosts, "_PATTERNS", {})
+
+    def more():
+        add_hosts((("late.example", "late"),), replace=False)
+        return False
+
+    monkeypatch.setattr(wire.FORMATS, "more", more)
+    assert wire.provider_of(Origin("https", "late.example", None)) == "late"
