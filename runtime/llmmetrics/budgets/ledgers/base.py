@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from llmmetrics.errors import LedgerError
 from llmmetrics.pricing.basis import Basis as Basis  # noqa: PLC0414 - its users look for it here
@@ -48,6 +48,10 @@ AT_ONCE = 16
 
 SCHEMA = 2
 """1: nano-dollars, ids of text, leases by the wall clock (until 2026-11)."""
+
+
+new_tuple: Final = tuple.__new__
+"""Makes a NamedTuple, in half the time of its own constructor."""
 
 
 class ReplacedError(LedgerError):

@@ -26,6 +26,7 @@ from llmmetrics.budgets.ledgers.base import (
     bounds,
     milliseconds,
     moment,
+    new_tuple,
 )
 from llmmetrics.budgets.ledgers.sqlite_file import SqliteFile, look
 from llmmetrics.settings.windows import Window
@@ -80,7 +81,7 @@ class SqliteLedger:
                 return None
             spent, reserved, generation, bookings, _ = row
             fits = limit is None or (spent < limit and spent + reserved <= limit)
-            return Standing(fits, spent, reserved, 0, generation, bookings)
+            return new_tuple(Standing, (fits, spent, reserved, 0, generation, bookings))
 
         def write(db: sqlite3.Cursor) -> Standing:
             expired = self._expire(db, key, uptime)
@@ -97,7 +98,7 @@ class SqliteLedger:
                 reserved += amount
             elif amount:
                 known = rows.row_of(db, key, id) is not None
-            return Standing(admitted or known, spent, reserved, expired, generation, bookings)
+            return new_tuple(Standing, (admitted or known, spent, reserved, expired, generation, bookings))
 
         return (None if amount else self._file.read(see)) or self._file.write(write)
 
@@ -300,4 +301,5 @@ class SqliteLedger:
 
 
 def _booked(sums: rows.Sums, first: bool, replaced: bool) -> Booked:
-    return Booked(sums.spent, sums.generation, sums.bookings, first, replaced)
+    spent, _, generation, bookings, _ = sums
+    return new_tuple(Booked, (spent, generation, bookings, first, replaced))

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, V1, Basis, CallId, bounds, quarter_hour
+from llmmetrics.budgets.ledgers.base import AT_ONCE, MOST, V1, Basis, CallId, bounds, new_tuple, quarter_hour
 from llmmetrics.settings.windows import Window
 
 
@@ -85,7 +85,7 @@ def opened(db: sqlite3.Cursor, key: str, window: Window, bookings: int = 0) -> S
             (key, end, start, *parts, reserved, bookings),
         )
         return Sums(parts[0], reserved, 0, bookings, None)
-    return Sums._make(row)
+    return new_tuple(Sums, row)
 
 
 def add(
@@ -145,7 +145,7 @@ def row_of(db: sqlite3.Cursor, key: str, id: CallId) -> Held | None:
     row = db.execute(
         "SELECT amount, at, basis FROM reservations WHERE key = ? AND owner = ? AND number = ?", (key, *id)
     ).fetchone()
-    return row and Held._make(row)
+    return row and new_tuple(Held, row)
 
 
 def take_row(db: sqlite3.Cursor, key: str, id: CallId) -> Held | None:
