@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from llmmetrics.budgets.journal import Entry
 from llmmetrics.budgets.ledgers import CallId
+from llmmetrics.budgets.ledgers.base import QUARTER_HOUR
 from llmmetrics.settings.windows import FIRST, LAST, Window, WindowSchedule
 
-QUARTER_HOUR = 900.0
-"""Seconds. Every window begins with a quarter of an hour."""
-
+_QUARTER = QUARTER_HOUR / 1000
+"""Seconds."""
 
 NO_ID = CallId("", 0)
 """The id of calls for which nothing is reserved, where the ledger is this process's own memory: it is told only once
@@ -73,7 +73,7 @@ class SpendLimit:
     def turn(self, now: datetime) -> Moment:
         """Begin another moment."""
         since = now.timestamp()
-        until = min(since + 1, (since // QUARTER_HOUR + 1) * QUARTER_HOUR)
+        until = min(since + 1, (since // _QUARTER + 1) * _QUARTER)
         self.used = True
         self.now = moment = Moment(since, until, now, self.at(now), Entry(self.backend, NO_ID, 0, now))
         return moment

@@ -58,8 +58,7 @@ class MemoryLedger:
         with self._lock:
             own = self._keys[key]
             expired = own.expire(uptime) if own.leases else 0
-            last = own.last
-            sums = last[1] if last is not None and last[0] is window else own.window(window)
+            sums = own.window(window)
             sums.limit, spent, reserved = limit, sums.spent, sums.reserved
             fits = limit is None or (spent < limit and spent + reserved + amount <= limit)
             if amount:
@@ -73,8 +72,7 @@ class MemoryLedger:
         """Say how a window stands for a call of which nothing is reserved, and whose cost `book` adds."""
         with self._lock:
             own = self._keys[key]
-            last = own.last
-            sums = last[1] if last is not None and last[0] is window else own.window(window)
+            sums = own.window(window)
             sums.limit, spent = limit, sums.spent
             fits = limit is None or (spent < limit and spent + sums.reserved <= limit)
             return new_tuple(Standing, (fits, spent, sums.reserved, 0, sums.generation, sums.bookings))
@@ -94,8 +92,7 @@ class MemoryLedger:
     def settle(self, key: str, id: CallId, amount: int, basis: Basis, at: datetime, window: Window) -> Booked:
         with self._lock:
             own = self._keys[key]
-            last = own.last
-            sums = last[1] if last is not None and last[0] is window else own.window(window)
+            sums = own.window(window)
             first, replaced = own.settle(id, at), False
             if first:
                 row = own.let_go(id) if own.rows else None

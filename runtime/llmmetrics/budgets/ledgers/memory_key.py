@@ -94,6 +94,9 @@ class MemoryKey:
 
     def window(self, window: Window) -> MemorySums:
         """Open a window. A new one starts from what was spent in it: its settings have changed in mid-window."""
+        last = self.last
+        if last is not None and last[0] is window:
+            return last[1]
         sums = self.windows.get(window)
         if sums is None:
             sums = self.windows[window] = MemorySums()
