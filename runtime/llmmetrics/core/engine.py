@@ -310,20 +310,21 @@ class Engine:
         else:
             cost = call_cost(self.price_lookup, call, outcome, usage)
             finished = outcome.status, duration, usage[0], usage[1], cost
+        if call.first_chunk_at is not None:
+            series.first_chunks.append(call.first_chunk_at - call.started)
         series.finished.append(finished)
         if len(series.finished) >= series.batch:
             series.flush()
-        if usage is not None:
-            if cost is None:
-                self.unpriced(series, outcome, call.route.url)
-            if call.admitted is not None or call.runs:
-                call.amount = None if cost is None else pico(cost)
-                if cost is None or not outcome.known:
-                    self._bounded(call, outcome, usage, cost)
+        if usage is not None and cost is None:
+            self.unpriced(series, outcome, call.route.url)
+        if usage is not None and (call.admitted is not None or call.runs):
+            call.amount = None if cost is None else pico(cost)
+            if cost is None or not outcome.known:
+                self._bounded(call, outcome, usage, cost)
         if call.attributed:
             self._settle_attributed(call, outcome, duration, exception, cost)
         state = self._series.health[series.backend]
-        if not (outcome.plain and state.calm and call.first_chunk_at is None) or call.retry:
+        if not (outcome.plain and state.calm) or call.retry:
             unusual(self.families, state, call, outcome, duration, exception)
         if record.observers or self._logs_calls:
             self._tell(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _FREE: Final = Format("unknown", "unknown", re.compile("(?!)"), (), lambda _: Reading(), billing=Billing.FREE)
 
-_NO_SERIES: Final = CallSeries("", "", [], 0, bool, bool, bool, None)
+_NO_SERIES: Final = CallSeries("", "", [], [], 0, bool, bool, bool, None)
 
 
 class PassageKeeper(Protocol):
@@ -166,7 +166,7 @@ class UnknownRequest(Passage):
 
     def __init__(self, meter: PassageKeeper, route: Route, backend: str) -> None:
         super().__init__(meter, route, _FREE)
-        self.series = CallSeries(backend, "", [], 0, bool, bool, bool, None, limited=True)
+        self.series = CallSeries(backend, "", [], [], 0, bool, bool, bool, None, limited=True)
 
     def finish(self, _end: End, _exception: BaseException | None = None) -> None:
         """Tell the budget that it is over."""

@@ -1,4 +1,4 @@
-"""Counts what most calls do not have: retries, first chunks, errors, estimates, changes of health."""
+"""Counts what most calls do not have: retries, errors, estimates, changes of health."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ def unusual(
     series = call.series
     if call.retry:
         families["retries"].labels(series.backend).inc()
-    if call.first_chunk_at is not None:
-        if series.first_chunk is None:
-            series.first_chunk = families["first_chunk"].labels(series.backend, series.model)
-        series.first_chunk.observe(call.first_chunk_at - call.started)
     if outcome.error is not None:
         families["errors"].labels(series.backend, outcome.error.value).inc()
     if not outcome.known:

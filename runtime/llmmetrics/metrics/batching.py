@@ -43,12 +43,14 @@ class Batches:
 
     def __init__(self, families: Mapping[str, Any], backend: str, model: str, batch: int) -> None:
         self._labels = (backend, model)
-        self._cost = families["cost"]
+        self._cost, self._first_chunk = families["cost"], families["first_chunk"]
         self._priced: Any = None
         self.size = batch
         """How many calls are written at once."""
         self.finished: list[Finished] = []
         """The finished calls that are not written yet. After the last of a batch is added, `flush` has to be called."""
+        self.first_chunks: list[float] = []
+        """Seconds to the first chunks of those that are streams."""
         self._lock = Lock()
         self._requests = {each: families["requests"].labels(backend, model, each.value) for each in Status}
         self._duration = families["duration"].labels(backend, model)
@@ -70,10 +72,15 @@ class Batches:
     def forget(self) -> None:
         """Empty the batch in a forked process: its calls belong to the parent."""
         self.finished.clear()
+        self.first_chunks.clear()
 
     def flush(self) -> None:
         """Write the batch to the children. Slices of a list are atomic, so other calls may finish meanwhile."""
         with self._lock:
+            if waits := self.first_chunks[:]:
+                del self.first_chunks[: len(waits)]
+                # created with its first stream
+                _observe(self._first_chunk.labels(*self._labels), waits)
             if not (count := len(self.finished)):
                 return
             batch = self.finished[:count]

@@ -67,6 +67,8 @@ class CallSeries:
     model: str
     finished: list[Finished]
     """The finished calls that are not written yet."""
+    first_chunks: list[float]
+    """Seconds to the first chunks of those that are streams."""
     batch: int
     """How many of them are written at once."""
     flush: Callable[[], object]
@@ -83,8 +85,6 @@ class CallSeries:
     """Whether requests for streams get a request for usage added."""
     later: Callable[[int, int, int | None], None] | None = None
     """Counts the tokens and the cost of an answer that was fetched."""
-    first_chunk: Any = None
-    """The histogram of its streams' first chunks, from the first stream on."""
 
 
 class Families:
@@ -182,7 +182,15 @@ class Families:
         """Create the children of a backend and model, at 0."""
         tally = self._tally(backend, model)
         return CallSeries(
-            backend, model, tally.finished, tally.size, tally.flush, *self._active(backend), price, later=tally.later
+            backend,
+            model,
+            tally.finished,
+            tally.first_chunks,
+            tally.size,
+            tally.flush,
+            *self._active(backend),
+            price,
+            later=tally.later,
         )
 
     def _active(self, backend: str) -> tuple[Callable[[], object], Callable[[], object]]:

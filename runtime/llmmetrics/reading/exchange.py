@@ -133,7 +133,7 @@ def _merge(
     """
     merged: dict[str, Any] = {}
     ended = valid = False
-    wanted = _wanted(tuple(format.fields))
+    wanted = wanted_fields(format.fields)
     for event in last:
         valid = True
         ended = ended or format.ended(event)
@@ -149,7 +149,7 @@ def _merge(
 
 
 @cache
-def _wanted(fields: tuple[str, ...]) -> frozenset[str]:
+def wanted_fields(fields: tuple[str, ...]) -> frozenset[str]:
     """Return the fields without which a reader goes on to earlier events."""
     return frozenset(fields) - _BESIDE
 

@@ -3,19 +3,18 @@
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
-
-from pydantic_core import from_json
+from typing import NamedTuple
 
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
 from llmmetrics.reading.exchange import BodyReading, counted, see
+from llmmetrics.reading.usual_body import usual_body
 from llmmetrics.wire.estimation import estimate
 from llmmetrics.wire.format import Charge, Format, Reading, header_cost
-from llmmetrics.wire.framing.body_buffer import TAIL, Body, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import Body, BodyBuffer
 from llmmetrics.wire.framing.encodings import UnknownEncodingError
-from llmmetrics.wire.framing.frames import is_ndjson, is_spoilt, is_stream, last_members, last_value, parse
+from llmmetrics.wire.framing.frames import is_spoilt, is_stream, parse
 from llmmetrics.wire.later import AnswerState, LaterAnswer
 from llmmetrics.wire.tiers import asked_region, asked_tier, region_of
 from llmmetrics.wire.usage import UNCOUNTED, Usage, usage_of
@@ -83,7 +82,7 @@ def outcome_of(
     model: str | None = None,
 ) -> Outcome:
     """Compute the outcome of a call. `http_status` is None if no headers came; `model` is the requested one."""
-    if http_status == 200 and end is End.EXHAUSTED and (plain := _plain_success(format, buffer)):
+    if http_status == 200 and end is not End.RAISED and (plain := _plain_success(format, buffer, end)):
         return plain
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
@@ -118,15 +117,10 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
         out.status = error_types.status_of(out.error)
 
 
-def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
-    """Fast path: a single JSON body with usage. `see()` gives the same result, slower."""
+def _plain_success(format: Format, buffer: BodyBuffer, end: End) -> Outcome | None:
+    """Fast path: an answer with usage, in a usual form. `see()` returns the same, slower."""
     try:
-        if buffer.trimmed:
-            body = _long_object(format, buffer)
-        elif (chunks := buffer.chunks) and chunks[0][:1] == b"{":
-            body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        else:
-            body = None
+        body = usual_body(format, buffer, end)
         if body is None:
             return None
         model, usage, charges, cost, error, tier, geo, later = format.read(body)
@@ -146,26 +140,6 @@ def _plain_success(format: Format, buffer: BodyBuffer) -> Outcome | None:
     if charges or cost is not None or tier or geo or later:
         out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
     return out
-
-
-def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:
-    """Return the fields of a long JSON object, whose usage stands at its end; None if it may be another body."""
-    if format.short_at_ends and (text := buffer.without_middle()):
-        body = parse(text)
-        if type(body) is dict and "model" in body and "usage" in body:
-            return body
-    ends = buffer.ends()
-    if ends is None or is_ndjson(ends[0]):
-        return None
-    head, tail = ends
-    start = max(len(tail) - TAIL, 0)
-    fields = last_members(tail, format.fields[0], start)
-    if fields is not None:
-        for name in format.fields[1:-1]:
-            if name not in fields:
-                value = last_value(head, name)
-                fields[name] = last_value(tail, name, start) if value is None else value
-    return fields
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:
