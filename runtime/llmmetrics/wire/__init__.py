@@ -17,6 +17,7 @@ from llmmetrics.wire.framing.frames import DONE, Doc, parse
 from llmmetrics.wire.hosts import Origin, known_provider
 from llmmetrics.wire.table import FormatTable
 from llmmetrics.wire.usage import usage_of
+from llmmetrics.wire.usual_request import Asked, usual_request
 
 __all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "SOCKET", "Asked", "Billing", "Charge", "Claim", "FetchClaim"]
 __all__ += ["Format", "PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping"]
@@ -73,10 +74,6 @@ class Claim:
     stream: bool
     plain: bool = False
     """Whether the body alone tells what is asked for, in fields of the usual names."""
-
-
-Asked = tuple[str | None, bool]
-"""The model that a request asks for, and whether it asks for a stream."""
 
 
 ANY = "*"
@@ -150,8 +147,6 @@ def model_of(format: Format, fields: Mapping[str, Any]) -> str | None:
     return next((name for name in map(fields.get, format.model_names) if isinstance(name, str) and name), None)
 
 
-_MODEL_FIRST = b'{"model":"'
-_START = len(_MODEL_FIRST)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -169,12 +164,8 @@ def _batch_model(claimed: Claim, body: bytes) -> str | None:
 
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
-    if claimed.plain and body[:_START] == _MODEL_FIRST and body.rfind(b'"stream"') < 0:
-        # httpx writes a dict that begins with the model so; parsing takes several times as long. `rfind` is faster
-        # than `in`, and so is `in` of text
-        first = body[_START : body.find(b'"', _START)].decode("utf8", "replace")
-        if first and "\\" not in first:
-            return first, False
+    if claimed.plain and (known := usual_request(body)):
+        return known
     format, model = claimed.format, claimed.model
     if format.batch is not None:
         return _batch_model(claimed, body), False
