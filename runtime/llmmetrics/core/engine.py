@@ -39,6 +39,7 @@ from llmmetrics.settings.price_lookup import PriceLookup
 from llmmetrics.system import locks, processes
 from llmmetrics.system.clock import Clock, SystemClock, seconds_of
 from llmmetrics.system.first_use import on_first_use
+from llmmetrics.wire.framing.usual_request import usual_request
 from llmmetrics.wire.later import AnswerState
 from llmmetrics.wire.usage import Usage
 
@@ -188,7 +189,7 @@ class Engine:
             claim = route.claim
             if claim is None:
                 return self._passage(route)
-            asked = wire.asked(claim, body)
+            asked = (claim.plain and usual_request(body)) or wire.asked(claim, body)
             model = asked[0]
             name = route.only or route.label(model)
             series = self._models.get((name, model)) or self._series.new_series(name, model or UNKNOWN)
@@ -315,7 +316,7 @@ class Engine:
         series.finished.append(finished)
         if len(series.finished) >= series.batch:
             series.flush()
-        if usage is not None and cost is None:
+        if cost is None and usage is not None:
             self.unpriced(series, outcome, call.route.url)
         if usage is not None and (call.admitted is not None or call.runs):
             call.amount = None if cost is None else pico(cost)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from pydantic_core import from_json
+
 from llmmetrics.reading import error_types
 from llmmetrics.reading.endings import VERDICTS, CallVerdict, End, Ending, Shown, ending_of
 from llmmetrics.reading.error_types import ErrorType, Status
@@ -120,9 +122,13 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
 def _plain_success(format: Format, buffer: BodyBuffer, end: End) -> Outcome | None:
     """Fast path: an answer with usage, in a usual form. `see()` returns the same, slower."""
     try:
-        body = usual_body(format, buffer, end)
-        if body is None:
-            return None
+        chunks = buffer.chunks
+        if chunks and chunks[0][:1] == b"{" and end is End.EXHAUSTED and not buffer.trimmed:
+            body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            body = usual_body(format, buffer, end)
+            if body is None:
+                return None
         model, usage, charges, cost, error, tier, geo, later = format.read(body)
     except ValueError:
         # no JSON, or an impossible count

@@ -1,4 +1,4 @@
-"""Fast path: reads the answers of the usual forms, and leaves all others to `exchange.see`."""
+"""Fast path: finds the fields that matter in usual streams and in long JSON answers, without reading all of them."""
 
 from typing import Any
 
@@ -14,22 +14,13 @@ _EVENT, _DONE = b"\n\ndata: {", b"\n\ndata: [DONE]\n\n"
 
 
 def usual_body(format: Format, buffer: BodyBuffer, end: End) -> Doc | None:
-    """Return the fields of a JSON object, or of a stream's last event; None of another body.
+    """Return the fields of a stream's last event, or of a long JSON object; None of another body.
 
     Raises `ValueError` for what is not JSON.
     """
-    chunks = buffer.chunks
-    if not chunks:
-        return None
-    if chunks[-1].endswith(b"[DONE]\n\n"):
+    if buffer.chunks and buffer.chunks[-1].endswith(b"[DONE]\n\n"):
         return _usual_stream(format, buffer)
-    if end is not End.EXHAUSTED:
-        return None
-    if buffer.trimmed:
-        return _long_object(format, buffer)
-    if chunks[0][:1] == b"{":
-        return from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))  # type: ignore[no-any-return]
-    return None
+    return _long_object(format, buffer) if buffer.trimmed and end is End.EXHAUSTED else None
 
 
 def _usual_stream(format: Format, buffer: BodyBuffer) -> Doc | None:

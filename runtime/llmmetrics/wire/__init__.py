@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from llmmetrics.wire.format import NO_COMPLETION, Billing, Charge, Format, PromptNames, Reading, count, mapping
 from llmmetrics.wire.framing import multipart
 from llmmetrics.wire.framing.frames import DONE, Doc, parse
+from llmmetrics.wire.framing.usual_request import Asked
 from llmmetrics.wire.hosts import Origin, known_provider
 from llmmetrics.wire.table import FormatTable
 from llmmetrics.wire.usage import usage_of
-from llmmetrics.wire.usual_request import Asked, usual_request
 
 __all__ = ["ANY", "DONE", "FORMATS", "NO_COMPLETION", "SOCKET", "Asked", "Billing", "Charge", "Claim", "FetchClaim"]
 __all__ += ["Format", "PromptNames", "Reading", "asked", "asked_fields", "claim", "count", "fetch", "mapping"]
@@ -164,8 +164,6 @@ def _batch_model(claimed: Claim, body: bytes) -> str | None:
 
 def asked(claimed: Claim, body: bytes) -> Asked:
     """Return the requested model and whether a stream is asked for. The path goes before the body."""
-    if claimed.plain and (known := usual_request(body)):
-        return known
     format, model = claimed.format, claimed.model
     if format.batch is not None:
         return _batch_model(claimed, body), False

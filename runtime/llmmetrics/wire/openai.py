@@ -86,7 +86,7 @@ def _of_text(prompt: int, cached: int, completion: int, reasoning: int, said: in
         buckets["output"] = completion - reasoning
     if reasoning:
         buckets["reasoning"] = reasoning
-    return Usage(prompt, completion, said, buckets)
+    return _new(Usage, (prompt, completion, said, buckets))
 
 
 def tokens(usage: Doc) -> Usage:

@@ -20,12 +20,12 @@ def usual_request(body: bytes) -> Asked | None:
     escaped. The stream is next to the model, or the last member: neither place is in an inner object.
     """
     # `find` and `rfind` are faster than `in`, and `in` of bytes faster than that of text
-    start = 0
-    if body[:_START] != _FIRST:
-        start = body.find(_NEXT)
-        if start < 0 or body[:2] != b'{"' or body.find(_NEXT, start + 1) >= 0:
+    if body[:_START] == _FIRST:
+        start = _START
+    else:
+        start = body.find(_NEXT) + _START
+        if start < _START or body[:2] != b'{"' or body.find(_NEXT, start) >= 0:
             return None
-    start += _START
     end = body.find(b'"', start)
     model = body[start:end].decode("utf8", "replace")
     if end < 0 or not model or "\\" in model:

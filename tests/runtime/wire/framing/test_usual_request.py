@@ -8,7 +8,7 @@ import pytest
 
 from llmmetrics.wire import asked as asked_of
 from llmmetrics.wire import claim
-from llmmetrics.wire.usual_request import usual_request
+from llmmetrics.wire.framing.usual_request import usual_request
 
 MESSAGES = [{"role": "user", "content": 'say "model":"x", or ,"stream":true}'}]
 CLAIM = claim("POST", "api.openai.com", "/v1/chat/completions")
