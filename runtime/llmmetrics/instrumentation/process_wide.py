@@ -30,6 +30,12 @@ DOORS = (
 )
 """A module of a library, and the module of this package that says what to replace in it. It is imported then."""
 
+
+def _imports_for_bundlers() -> None:
+    """Never called: PyInstaller takes along the modules that an import statement names."""
+    from llmmetrics.instrumentation import aiohttp, aiohttp_socket, urllib3, websockets  # noqa: F401
+
+
 _lock = Lock()
 
 

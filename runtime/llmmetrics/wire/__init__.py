@@ -41,6 +41,24 @@ FORMATS = FormatTable(
 """All wire formats, by their modules; the first whose path matches reads the call."""
 
 
+def _imports_for_bundlers() -> None:
+    """Never called: PyInstaller takes along the modules that an import statement names."""
+    from llmmetrics.wire import (  # noqa: F401
+        anthropic,
+        batches,
+        bedrock,
+        billed,
+        cohere,
+        gemini,
+        interactions,
+        jobs,
+        ollama,
+        openai,
+        vertex,
+        watsonx,
+    )
+
+
 def provider_of(origin: Origin) -> str | None:
     """Return the provider's id, or None for an unknown host."""
     while (provider := known_provider(origin)) is None and FORMATS.more():

@@ -15,7 +15,7 @@ class FormatTable(Sequence[Format]):
     """
 
     def __init__(self, *modules: str) -> None:
-        self._modules = modules
+        self.modules = modules
         self._rows: dict[str, tuple[Format, ...]] = {}
         """The formats of the modules that are imported."""
         self._registered: tuple[Format, ...] = ()
@@ -27,7 +27,7 @@ class FormatTable(Sequence[Format]):
 
     def more(self) -> bool:
         """Import the next module; return False if all are imported."""
-        name = next((each for each in self._modules if each not in self._rows), None)
+        name = next((each for each in self.modules if each not in self._rows), None)
         return name is not None and bool(self._import(name))
 
     def _import(self, name: str) -> tuple[Format, ...]:
@@ -41,7 +41,7 @@ class FormatTable(Sequence[Format]):
         registered = self._registered
         yield from registered
         ids = {each.id for each in registered}
-        for name in self._modules:
+        for name in self.modules:
             for each in self._rows.get(name) or self._import(name):
                 if each.id not in ids:
                     yield each

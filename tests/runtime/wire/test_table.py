@@ -58,7 +58,7 @@ from llmmetrics import wire
 
 claim = wire.claim("POST", *json.loads(sys.argv[1]), wire.ANY)
 modules = {each.rpartition(".")[2] for each in sys.modules if each.startswith("llmmetrics.wire.")}
-print(json.dumps([claim and claim.format.id, sorted(modules & {*wire.FORMATS._modules})]))
+print(json.dumps([claim and claim.format.id, sorted(modules & {*wire.FORMATS.modules})]))
 """
 
 
@@ -76,7 +76,7 @@ def test_a_call_in_openai_s_format_imports_no_other():
 
 
 def test_a_path_of_nobody_is_looked_for_in_all():
-    assert fresh(CLAIMED, '["api.example.com", "/none"]') == [None, sorted(wire.FORMATS._modules)]
+    assert fresh(CLAIMED, '["api.example.com", "/none"]') == [None, sorted(wire.FORMATS.modules)]
 
 
 def test_a_module_that_cannot_be_imported_is_tried_again():
