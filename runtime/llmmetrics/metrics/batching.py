@@ -77,22 +77,23 @@ class Batches:
     def flush(self) -> None:
         """Write the batch to the children. Slices of a list are atomic, so other calls may finish meanwhile."""
         with self._lock:
+            if batch := self.finished[:]:
+                del self.finished[: len(batch)]
+                self._write(batch)
             if waits := self.first_chunks[:]:
                 del self.first_chunks[: len(waits)]
                 # created with its first stream
                 _observe(self._first_chunk.labels(*self._labels), waits)
-            if not (count := len(self.finished)):
-                return
-            batch = self.finished[:count]
-            del self.finished[:count]
-            statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
-            for status in set(statuses):
-                self._requests[status].inc(statuses.count(status))
-            _observe(self._duration, durations)
-            prompt, completion = sum(prompts), sum(completions)
-            for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
-                child.inc(tokens)
-            if None in costs:
-                costs = tuple(each for each in costs if each is not None)
-            if costs:
-                self.priced().inc(sum(costs) / ATTO)
+
+    def _write(self, batch: Sequence[Finished]) -> None:
+        statuses, durations, prompts, completions, costs = zip(*batch, strict=True)
+        for status in set(statuses):
+            self._requests[status].inc(statuses.count(status))
+        _observe(self._duration, durations)
+        prompt, completion = sum(prompts), sum(completions)
+        for child, tokens in zip(self._tokens, (prompt, completion, prompt + completion), strict=True):
+            child.inc(tokens)
+        if None in costs:
+            costs = tuple(each for each in costs if each is not None)
+        if costs:
+            self.priced().inc(sum(costs) / ATTO)

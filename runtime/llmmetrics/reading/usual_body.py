@@ -8,29 +8,35 @@ from llmmetrics.reading.endings import End
 from llmmetrics.reading.exchange import wanted_fields
 from llmmetrics.wire.format import Format
 from llmmetrics.wire.framing.body_buffer import TAIL, BodyBuffer
-from llmmetrics.wire.framing.frames import Doc, is_ndjson, last_members, last_value, parse
+from llmmetrics.wire.framing.frames import DONE, Doc, is_ndjson, last_members, last_value, parse
 
 _EVENT, _DONE = b"\n\ndata: {", b"\n\ndata: [DONE]\n\n"
 
 
-def usual_body(format: Format, buffer: BodyBuffer, end: End) -> Doc | None:
-    """Return the fields of a stream's last event, or of a long JSON object; None of another body.
+def usual_body(format: Format, buffer: BodyBuffer, end: End) -> Doc:
+    """Return the fields of a stream's last event, or of a long JSON object; none of another body.
 
     Raises `ValueError` for what is not JSON.
     """
-    if buffer.chunks and buffer.chunks[-1].endswith(b"[DONE]\n\n"):
-        return _usual_stream(format, buffer)
-    return _long_object(format, buffer) if buffer.trimmed and end is End.EXHAUSTED else None
+    fields: Doc | None = None
+    if buffer.chunks[-1].endswith(b"[DONE]\n\n"):
+        fields = _usual_stream(format, buffer)
+    elif buffer.trimmed and end is End.EXHAUSTED:
+        fields = _long_object(format, buffer)
+    return fields or {}
 
 
 def _usual_stream(format: Format, buffer: BodyBuffer) -> Doc | None:
     """Return what a usual stream says in its last event before `[DONE]`; None if an earlier one may say more."""
+    if not format.ended(DONE):
+        return None
     text = buffer.joined()
     last = text.rfind(_EVENT, 0, -len(_DONE))
     if last < 0 or not text.endswith(_DONE) or text.rfind(b"error") >= 0:
         return None
     part = format.part(from_json(text[last + len(_EVENT) - 1 : -len(_DONE)]))
-    return None if None in map(part.get, wanted_fields(format.fields)) else part
+    fields = {name: value for name in format.fields if (value := part.get(name)) is not None}
+    return fields if fields.keys() >= wanted_fields(format.fields) else None
 
 
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:

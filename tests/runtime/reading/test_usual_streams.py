@@ -9,7 +9,7 @@ import pytest
 from llmmetrics import wire
 from llmmetrics.reading import outcome
 from llmmetrics.reading.endings import End
-from llmmetrics.wire.framing.body_buffer import HELD, BodyBuffer
+from llmmetrics.wire.framing.body_buffer import BYTE_ORDER_MARK, HELD, BodyBuffer
 
 CHAT = wire.claim("POST", "api.openai.com", "/v1/chat/completions").format
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
@@ -34,6 +34,7 @@ USUAL = {
     "a tier": [chunk(), event({"model": "m-1", "usage": USAGE, "service_tier": "flex"}), DONE],
     "all in one piece": [chunk() + STOP + LAST + DONE],
     "cut inside the last event": [chunk() + STOP + LAST[:20], LAST[20:] + DONE],
+    "a byte order mark": [BYTE_ORDER_MARK + chunk(), STOP, LAST, DONE],
     "too long to hold": [chunk("x" * 1000)] * (2 * HELD // 1000) + [LAST, DONE],
 }
 OTHER = {
@@ -71,10 +72,31 @@ def read(chunks, end):
 def test_both_ways_say_the_same(name, end, monkeypatch):
     chunks = {**USUAL, **OTHER}[name]
     quick = vars(read(chunks, end))
-    monkeypatch.setattr(outcome, "_plain_success", lambda *_: None)
+    monkeypatch.setattr(outcome, "outcome_of", outcome.unusual_outcome)
     slow = vars(read(chunks, end))
     assert quick.pop("plain", False) is (name in USUAL)
     assert {key: each for key, each in quick.items() if each} == {key: each for key, each in slow.items() if each}
+
+
+@pytest.mark.parametrize("format", [format for format in wire.FORMATS if not format.ended(wire.DONE)])
+@pytest.mark.parametrize("end", [End.EXHAUSTED, End.CLOSED])
+def test_formats_that_end_otherwise_are_read_in_the_usual_way(format, end):
+    said = {**USAGE, "input_tokens": 12, "output_tokens": 5}
+    both = []
+    for outcome_of in (outcome.outcome_of, outcome.unusual_outcome):
+        buffer = BodyBuffer()
+        for each in [event({"type": "start"}), event({"model": "m-1", "usage": said}), DONE]:
+            buffer.feed(each)
+        both.append(vars(outcome_of(format, 200, buffer, b"{}", end, None, "m-1")))
+    quick, slow = ({key: each for key, each in values.items() if each} for values in both)
+    assert quick == slow
+
+
+@pytest.mark.parametrize("size", [10, HELD])
+def test_a_byte_order_mark_before_json_is_none_of_it(size):
+    body = json.dumps({"model": "m-1", "choices": [{"message": {"content": "x" * size}}], "usage": USAGE})
+    out = read([BYTE_ORDER_MARK + body.encode()], End.EXHAUSTED)
+    assert (out.error, out.known, out.usage and out.usage.total) == (None, True, 17)
 
 
 @pytest.mark.parametrize("name", USUAL)

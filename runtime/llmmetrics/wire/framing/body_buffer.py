@@ -23,6 +23,9 @@ NEAR_START, NEAR_END = 1024, 4096
 LARGE = 4 * TAIL
 """Bytes of a chunk. A longer one is cut, not kept whole."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""May precede a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html) and JSON."""
+
 MOST_DECODED = 1 << 28
 """Bytes that an encoded body may come to: to decode so many takes about half a second. No answer is as long."""
 
@@ -173,9 +176,10 @@ class BodyBuffer:
         joined = self.joined()
         total = self._dropped + len(joined)
         if total <= HELD:
-            return Body(b"", joined, total)
+            whole = joined.removeprefix(BYTE_ORDER_MARK)
+            return Body(b"", whole, len(whole))
         head = self._head + joined[: HEAD - len(self._head)]
-        return Body(head, joined[-TAIL:], total)
+        return Body(head.removeprefix(BYTE_ORDER_MARK), joined[-TAIL:], total)
 
 
 def keep(body: bytes, decoder: Decoder | None = None) -> Body:
