@@ -215,6 +215,9 @@ def _address(url: str) -> _Address:
     service, database = "", parts.path.strip("/")
     if kind == "sentinel":
         service, _, database = database.partition("/")
+    if database and not database.isdecimal():
+        # redis-py would take the first database
+        raise ValueError(f"the database {database!r} is not a number")
     # redis-py knows the type of each option
     options: dict[str, Any] = dict(_parse(f"{scheme}://{login}{at}_/{database}?{parts.query}"))
     del options["host"]

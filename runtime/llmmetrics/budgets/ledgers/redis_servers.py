@@ -137,8 +137,8 @@ def _send(redis: Redis, script: RedisScript, keys: Sequence[str], args: Sequence
 
 
 EXAMPLES = {
-    "": "redis://[user:password@]host[:port]/[database] or rediss://…",
-    "+sentinel": "redis+sentinel://[user:password@]host[:port],host[:port]/service[/database]",
+    "": "redis://[user:password@]host[:port][/database number] or rediss://…",
+    "+sentinel": "redis+sentinel://[user:password@]host[:port],host[:port]/service[/database number]",
     "+cluster": "redis+cluster://[user:password@]host[:port],host[:port]",
 }
 

@@ -66,10 +66,11 @@ def test_a_python_that_splits_urls_of_one_host_alone(monkeypatch, url, hosts):
         *("redis+cluster://u:secret@a,:7", "redis+cluster://u:secret@a:port", "redis+cluster://u:secret@a/3"),
         *("redis+cluster://u:secret@a,[::1", "redis+cluster://u:secret@a,::1]:7"),
         *("redis+sentinel://u:secret@a,/s", "redis+sentinel://u:secret@a/s?socket_timeout=long"),
+        *("redis+sentinel://u:secret@a/s/main", "redis://u:secret@a/main", "rediss://u:secret@a/0/1"),
     ],
 )
 def test_a_wrong_url_is_an_error_without_its_password(url):
-    with pytest.raises(ConfigError, match=r"write redis\+") as refused:
+    with pytest.raises(ConfigError, match=r"write redis(\+|:)") as refused:
         open_ledger(url, namespace="n")
     assert "secret" not in str(refused.value)
 
