@@ -130,6 +130,12 @@ class Call:
         if self.first_chunk_at is None:
             self.first_chunk_at = self.meter.clock.monotonic()
 
+    def received(self, data: bytes) -> None:
+        """Note the first bytes of a stream, and keep what is needed of all of them."""
+        if self.streamed and data:
+            self.first_chunk()
+        self.buffer.feed(data)
+
     def grown(self, size: int) -> int:
         """Note the first bytes of a stream, and drop what need not be kept; return how many bytes are left."""
         if self.streamed:
@@ -158,6 +164,9 @@ class Call:
             outcome = outcome_of(
                 self.format, self.http_status, self.buffer, self.request_body, end, exception, self.model
             )
+            if not (outcome.plain or outcome.shows_an_answer):
+                # those were the first bytes of a refusal
+                self.first_chunk_at = None
             self.meter.settle(self, outcome, duration, exception)
         except Exception as exc:
             self.meter.swallow("finish", exc)

@@ -67,6 +67,10 @@ class Passage:
         self.format = format
         self.buffer: Any = BodyBuffer()
 
+    def received(self, data: bytes) -> None:
+        """Keep what is needed of the body."""
+        self.buffer.feed(data)
+
     def grown(self, size: int) -> int:
         """Drop bytes that are no longer needed, of `size`; return how many are left."""
         return int(self.buffer.trim(size))

@@ -91,7 +91,7 @@ class _Reader(Around):
             return
         self._ended = True
         try:
-            self._call.buffer.feed(_waiting(self._inner))
+            self._call.received(_waiting(self._inner))
         except Exception as exc:
             self._call.meter.swallow("follow", exc)
         self._call.finish(end)
@@ -114,9 +114,7 @@ class _Reader(Around):
             return data
         try:
             if data:
-                if call.streamed:
-                    call.first_chunk()
-                call.buffer.feed(data)
+                call.received(data)
         except Exception as exc:
             call.meter.swallow("follow", exc)
         if self._inner.is_eof() and not self._reading:

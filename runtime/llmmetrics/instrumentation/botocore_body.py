@@ -40,10 +40,8 @@ class Followed(Around):
         """Record the bytes that the caller gets."""
         if chunk:
             try:
-                if self._call.streamed:
-                    self._call.first_chunk()
                 self._size += len(chunk)
-                self._call.buffer.feed(chunk)
+                self._call.received(chunk)
             except Exception as exc:
                 self._call.meter.swallow("follow", exc)
 

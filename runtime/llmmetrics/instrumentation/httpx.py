@@ -71,10 +71,15 @@ class Metered:
 
     def _foreign(self, request: Any) -> ConfigError:
         family, used = self.family.__name__, _family(request, "Request")
-        return ConfigError(
+        return self._misused(
             f"this transport is for {family}, and a client of {used} uses it: "
             f'pass family="{used}" to meter.transport() or meter.async_transport()'
         )
+
+    def _misused(self, message: str) -> ConfigError:
+        # an SDK takes an error of a transport for one of the network: it tries again, and hides what it says
+        self.meter.say(f"misused transport of {self.family.__name__}", message)
+        return ConfigError(message)
 
 
 class _Transport(Metered):
@@ -84,6 +89,9 @@ class _Transport(Metered):
         if not isinstance(request, self.request):
             raise self._foreign(request)
         return send(self.meter, self.backend, request, self.stream, self._inner.handle_request)
+
+    async def handle_async_request(self, _request: Any) -> Any:
+        raise self._misused("an async client uses this sync transport: make it with meter.async_transport()")
 
     def close(self) -> None:
         self._inner.close()
@@ -103,6 +111,9 @@ class _AsyncTransport(Metered):
         if not isinstance(request, self.request):
             raise self._foreign(request)
         return await asend(self.meter, self.backend, request, self.stream, self._inner.handle_async_request)
+
+    def handle_request(self, _request: Any) -> Any:
+        raise self._misused("a sync client uses this async transport: make it with meter.transport()")
 
     async def aclose(self) -> None:
         await self._inner.aclose()

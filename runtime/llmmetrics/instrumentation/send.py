@@ -273,7 +273,7 @@ def _follow(call: Call | Passage, response: Any, stream: Callable[[Any, Any], An
         call.buffer.headers = response.headers
         if response.is_closed:
             call.buffer.plain = True
-            call.buffer.feed(response.content)
+            call.received(response.content)
             call.finish(End.EXHAUSTED)
             return
         response.stream = stream(response.stream, call)

@@ -197,9 +197,7 @@ class _Following:
         if data:
             call = self.llm_call
             try:
-                if call.streamed:
-                    call.first_chunk()
-                call.buffer.feed(data)
+                call.received(data)
             except Exception as exc:
                 call.meter.swallow("follow", exc)
 

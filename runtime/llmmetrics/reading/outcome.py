@@ -69,6 +69,11 @@ class Outcome:
         self.wire_cost = self.later = None
 
     @property
+    def shows_an_answer(self) -> bool:
+        """Whether the body is an answer, or the beginning of one: not a refusal, an error or another page."""
+        return self.pending or (self.usage is not None and self.unread != "malformed")
+
+    @property
     def pending(self) -> bool:
         """Whether the usage comes later."""
         return self.later is not None and self.later.state is AnswerState.OPEN
@@ -184,9 +189,11 @@ def _answered(
         # no answer of this provider, so that nothing was used
         out.error, out.unread = seen.foreign, out.unread or "malformed"
         return shown
-    if shown is Shown.ERROR:
-        out.error = error_types.error_in(None, reading.error)
-    elif shown is Shown.MALFORMED:
+    out.error = error_types.error_in(None, reading.error)
+    if out.error is not None and reading.usage is None and body.whole and isinstance(parse(body.tail), dict):
+        # nothing else was answered: like the body of an HTTP 400
+        return shown
+    if shown is Shown.MALFORMED:
         out.unread = "malformed"
     complete = ending is Ending.READ or seen.ended
     if reading.later is not None and not seen.foreign and _comes_later(reading.later, sent, body, complete=complete):

@@ -73,12 +73,29 @@ def test_what_is_no_transport_is_told_so(meter, make, message):
 
 
 @pytest.mark.parametrize(("made", "used"), [("httpx", httpx2), ("httpx2", httpx)])
-def test_a_transport_in_a_client_of_the_other_family(meter, made, used):
+def test_a_transport_in_a_client_of_the_other_family(meter, made, used, caplog):
     client = used.Client(transport=meter.transport(family=made))
     with pytest.raises(
         ConfigError, match=f'for {made}, and a client of {used.__name__} uses it.*family="{used.__name__}"'
-    ):
+    ) as refused:
         client.post(URL, json={})
+    # an SDK hides the error
+    assert caplog.messages == [str(refused.value)]
+
+
+@FAMILIES
+def test_an_async_transport_in_a_sync_client(meter, lib, caplog):
+    with pytest.raises(ConfigError, match=r"make it with meter\.transport\(\)"):
+        lib.Client(transport=meter.async_transport(family=lib.__name__)).post(URL, json={})
+    assert "sync client" in caplog.text
+
+
+@FAMILIES
+@pytest.mark.anyio
+async def test_a_sync_transport_in_an_async_client(meter, lib, caplog):
+    with pytest.raises(ConfigError, match=r"make it with meter\.async_transport\(\)"):
+        await lib.AsyncClient(transport=meter.transport(family=lib.__name__)).post(URL, json={})
+    assert "async client" in caplog.text
 
 
 @FAMILIES
