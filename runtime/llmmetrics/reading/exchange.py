@@ -133,7 +133,7 @@ def _merge(
     """
     merged: dict[str, Any] = {}
     ended = valid = False
-    wanted = wanted_fields(format.fields)
+    wanted = wanted_fields(tuple(format.fields))
     for event in last:
         valid = True
         ended = ended or format.ended(event)

@@ -89,42 +89,8 @@ def outcome_of(
     model: str | None = None,
 ) -> Outcome:
     """Compute the outcome of a call. `http_status` is None if no headers came; `model` is the requested one."""
-    if http_status == 200 and end is not End.RAISED and (chunks := buffer.chunks):
-        # most calls: an answer with usage, in a usual form. `unusual_outcome` says the same of it, but takes longer
-        try:
-            if chunks[0][:1] == b"{" and end is End.EXHAUSTED and not buffer.trimmed:
-                body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-            else:
-                body = usual_body(format, buffer, end)
-            responded, usage, charges, cost, error, tier, geo, later = format.read(body)
-        except ValueError:
-            # no JSON, or an impossible count
-            usage = error = None
-        if usage is not None and not error and (usage[0] or usage[1]):
-            headers = buffer.headers
-            if headers is not None:
-                if format.tier is not None:
-                    tier = format.tier(headers) or tier
-                if cost is None:
-                    cost = header_cost(headers)
-            out = Outcome()
-            out.plain, out.model, out.usage = True, responded, usage
-            if charges or cost is not None or tier or geo or later:
-                out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
-            return out
-    return unusual_outcome(format, http_status, buffer, request_body, end, exception, model)
-
-
-def unusual_outcome(
-    format: Format,
-    http_status: int | None,
-    buffer: BodyBuffer,
-    request_body: bytes,
-    end: End,
-    exception: BaseException | None,
-    model: str | None,
-) -> Outcome:
-    """Compute the outcome of any call, as `outcome_of`."""
+    if http_status == 200 and end is not End.RAISED and (plain := _plain_success(format, buffer, end)):
+        return plain
     failed = error_types.error_of(exception) if isinstance(exception, Exception) else None
     ending = ending_of(end, error=failed is not None)
     out, sent = Outcome(), Sent(format, request_body, model)
@@ -156,6 +122,35 @@ def _judge(out: Outcome, verdict: CallVerdict, failed: ErrorType | None) -> None
         out.error = {CallVerdict.EXCEPTION: failed, CallVerdict.UNKNOWN: ErrorType.UNKNOWN}.get(verdict)
     if out.error is not None:
         out.status = error_types.status_of(out.error)
+
+
+def _plain_success(format: Format, buffer: BodyBuffer, end: End) -> Outcome | None:
+    """Fast path: an answer with usage, in a usual form. `see()` returns the same, slower."""
+    try:
+        chunks = buffer.chunks
+        if chunks and chunks[0][:1] == b"{" and end is End.EXHAUSTED and not buffer.trimmed:
+            body = from_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            body = usual_body(format, buffer, end)
+            if body is None:
+                return None
+        model, usage, charges, cost, error, tier, geo, later = format.read(body)
+    except ValueError:
+        # no JSON, or an impossible count
+        return None
+    if usage is None or error or not (usage[0] or usage[1]):
+        return None
+    headers = buffer.headers
+    if headers is not None:
+        if format.tier is not None:
+            tier = format.tier(headers) or tier
+        if cost is None:
+            cost = header_cost(headers)
+    out = Outcome()
+    out.plain, out.model, out.usage = True, model, usage
+    if charges or cost is not None or tier or geo or later:
+        out.charges, out.wire_cost, out.tier, out.geo, out.later = charges, cost, tier, geo, later
+    return out
 
 
 def _is_no_answer(headers: Mapping[str, str] | None) -> bool:

@@ -13,17 +13,14 @@ from llmmetrics.wire.framing.frames import DONE, Doc, is_ndjson, last_members, l
 _EVENT, _DONE = b"\n\ndata: {", b"\n\ndata: [DONE]\n\n"
 
 
-def usual_body(format: Format, buffer: BodyBuffer, end: End) -> Doc:
-    """Return the fields of a stream's last event, or of a long JSON object; none of another body.
+def usual_body(format: Format, buffer: BodyBuffer, end: End) -> Doc | None:
+    """Return the fields of a stream's last event, or of a long JSON object; None of another body.
 
     Raises `ValueError` for what is not JSON.
     """
-    fields: Doc | None = None
-    if buffer.chunks[-1].endswith(b"[DONE]\n\n"):
-        fields = _usual_stream(format, buffer)
-    elif buffer.trimmed and end is End.EXHAUSTED:
-        fields = _long_object(format, buffer)
-    return fields or {}
+    if buffer.chunks and buffer.chunks[-1].endswith(b"[DONE]\n\n"):
+        return _usual_stream(format, buffer)
+    return _long_object(format, buffer) if buffer.trimmed and end is End.EXHAUSTED else None
 
 
 def _usual_stream(format: Format, buffer: BodyBuffer) -> Doc | None:
@@ -36,7 +33,7 @@ def _usual_stream(format: Format, buffer: BodyBuffer) -> Doc | None:
         return None
     part = format.part(from_json(text[last + len(_EVENT) - 1 : -len(_DONE)]))
     fields = {name: value for name in format.fields if (value := part.get(name)) is not None}
-    return fields if fields.keys() >= wanted_fields(format.fields) else None
+    return fields if fields.keys() >= wanted_fields(tuple(format.fields)) else None
 
 
 def _long_object(format: Format, buffer: BodyBuffer) -> dict[str, Any] | None:

@@ -59,37 +59,47 @@ OTHER = {
 }
 
 
-def read(chunks, end):
-    buffer, size = BodyBuffer(), 0
+def read(chunks, end, format=CHAT, exception=None):
+    buffer = BodyBuffer()
     for each in chunks:
         buffer.feed(each)
-        size += len(each)
-    return outcome.outcome_of(CHAT, 200, buffer, b"{}", end, None, "m-1")
+    return outcome.outcome_of(format, 200, buffer, b"{}", end, exception, "m-1")
+
+
+@pytest.fixture
+def plain_by_both_ways(monkeypatch):
+    """Whether a stream is read by the fast path, after the slow one has said the same."""
+
+    def both(chunks, end, format=CHAT):
+        quick = vars(read(chunks, end, format))
+        with monkeypatch.context() as patch:
+            patch.setattr(outcome, "_plain_success", lambda *_: None)
+            slow = vars(read(chunks, end, format))
+        plain = quick.pop("plain", False)
+        assert {key: each for key, each in quick.items() if each} == {key: each for key, each in slow.items() if each}
+        return plain
+
+    return both
 
 
 @pytest.mark.parametrize("end", [End.EXHAUSTED, End.CLOSED, End.DROPPED])
 @pytest.mark.parametrize("name", [*USUAL, *OTHER])
-def test_both_ways_say_the_same(name, end, monkeypatch):
-    chunks = {**USUAL, **OTHER}[name]
-    quick = vars(read(chunks, end))
-    monkeypatch.setattr(outcome, "outcome_of", outcome.unusual_outcome)
-    slow = vars(read(chunks, end))
-    assert quick.pop("plain", False) is (name in USUAL)
-    assert {key: each for key, each in quick.items() if each} == {key: each for key, each in slow.items() if each}
+def test_both_ways_say_the_same(name, end, plain_by_both_ways):
+    assert plain_by_both_ways({**USUAL, **OTHER}[name], end) is (name in USUAL)
 
 
 @pytest.mark.parametrize("format", [format for format in wire.FORMATS if not format.ended(wire.DONE)])
 @pytest.mark.parametrize("end", [End.EXHAUSTED, End.CLOSED])
-def test_formats_that_end_otherwise_are_read_in_the_usual_way(format, end):
+def test_formats_that_end_otherwise_are_read_in_the_slow_way(format, end, plain_by_both_ways):
     said = {**USAGE, "input_tokens": 12, "output_tokens": 5}
-    both = []
-    for outcome_of in (outcome.outcome_of, outcome.unusual_outcome):
-        buffer = BodyBuffer()
-        for each in [event({"type": "start"}), event({"model": "m-1", "usage": said}), DONE]:
-            buffer.feed(each)
-        both.append(vars(outcome_of(format, 200, buffer, b"{}", end, None, "m-1")))
-    quick, slow = ({key: each for key, each in values.items() if each} for values in both)
-    assert quick == slow
+    chunks = [event({"type": "start"}), event({"model": "m-1", "usage": said}), DONE]
+    assert plain_by_both_ways(chunks, end, format) is False
+
+
+@pytest.mark.parametrize("name", [*USUAL, "other line ends", "no end", "an event's name"])
+def test_a_format_of_the_users_is_never_given_an_empty_document(name, plain_by_both_ways):
+    own = CHAT._replace(fields=list(CHAT.fields), read=lambda body: CHAT.read({**body, "usage": body["usage"]}))
+    assert plain_by_both_ways({**USUAL, **OTHER}[name], End.EXHAUSTED, own) is (name in USUAL)
 
 
 @pytest.mark.parametrize("size", [10, HELD])
@@ -101,8 +111,4 @@ def test_a_byte_order_mark_before_json_is_none_of_it(size):
 
 @pytest.mark.parametrize("name", USUAL)
 def test_a_stream_that_fails_is_no_success(name):
-    buffer = BodyBuffer()
-    for each in USUAL[name]:
-        buffer.feed(each)
-    out = outcome.outcome_of(CHAT, 200, buffer, b"{}", End.RAISED, KeyboardInterrupt(), "m-1")
-    assert out.status == "cancelled"
+    assert read(USUAL[name], End.RAISED, exception=KeyboardInterrupt()).status == "cancelled"
