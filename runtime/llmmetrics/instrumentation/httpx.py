@@ -78,7 +78,7 @@ class Metered:
 
     def _misused(self, message: str) -> ConfigError:
         # an SDK takes an error of a transport for one of the network: it tries again, and hides what it says
-        self.meter.say(f"misused transport of {self.family.__name__}", message)
+        self.meter.say(message, message)
         return ConfigError(message)
 
 

@@ -90,6 +90,14 @@ def test_an_async_transport_in_a_sync_client(meter, lib, caplog):
     assert "sync client" in caplog.text
 
 
+def test_each_misuse_is_logged_once(meter, caplog):
+    for _ in range(2):
+        for client in (httpx.Client(transport=meter.transport()), httpx2.Client(transport=meter.async_transport())):
+            with pytest.raises(ConfigError):
+                client.post(URL, json={})
+    assert len(caplog.messages) == len({*caplog.messages}) == 2
+
+
 @FAMILIES
 @pytest.mark.anyio
 async def test_a_sync_transport_in_an_async_client(meter, lib, caplog):
