@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.metrics_core import Metric
 
 from llmmetrics.metrics.definitions import catalogue_gauge
+from llmmetrics.metrics.ended_workers import merged
 from llmmetrics.metrics.names import exact
 from llmmetrics.metrics.registry import registered
 from llmmetrics.pricing.catalogue import catalogue_version
@@ -36,7 +37,8 @@ class MultiProcessCollector:
         for families in registered():
             families.prepare()
         sweep(self._path)
-        metrics: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
+        with merged(self._path):
+            metrics: Iterable[Metric] = sorted(map(exact, self._files.collect()), key=lambda metric: str(metric.name))
         for families in registered():
             metrics = families.with_budgets(metrics)
         yield from metrics

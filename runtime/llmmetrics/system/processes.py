@@ -138,16 +138,22 @@ def unusable(directory: str) -> str | None:
 
 
 def _tell_stale(directory: str) -> None:
-    """Warn if all files are from ended processes: they are left from an earlier run."""
-    owners = {owner for _, owner in files(directory)} - {pid}
-    if owners and not any(map(alive, owners)):
+    """Warn of what an earlier run has left."""
+    if left_over(directory, apart_from=pid):
         log.warning(
-            "%s=%r holds the numbers of %d ended processes, and new counts add to them: "
+            "%s=%r holds the numbers of ended processes, and new counts add to them: "
             "empty it before the server starts, so that counters start at 0",
             VARIABLE,
             directory,
-            len(owners),
         )
+
+
+def left_over(directory: str, *, apart_from: int | None = None) -> bool:
+    """Return whether a multiprocess directory holds the numbers of ended processes and of no living one."""
+    owners = {owner for _, owner in files(directory)} - {apart_from}
+    # those of many ended workers are merged: `llmmetrics.metrics.ended_workers`
+    merged = any(Path(directory).glob("*_ended*.db"))
+    return (merged or bool(owners)) and not any(map(alive, owners))
 
 
 def files(directory: str, pattern: str = "*_*.db") -> Iterator[tuple[Path, int]]:

@@ -75,7 +75,12 @@ def test_a_directory_that_holds_another_run(directory, monkeypatch):
     (directory / "counter_999999999.db").touch()
     (directory / "gauge_livesum_999999999.db").touch()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
-    assert "holds the numbers of 1 ended processes" in said()
+    assert "holds the numbers of ended processes" in said()
+    for path in directory.iterdir():
+        path.unlink()
+    # what a scrape has made of many
+    (directory / "counter_ended3.db").touch()
+    assert "holds the numbers of ended processes" in said()
     # a worker that comes later joins the living
     (directory / f"counter_{os.getpid()}.db").touch()
     assert said() == ""

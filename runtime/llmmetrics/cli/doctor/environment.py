@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import NamedTuple
 
 from llmmetrics.cli.output.findings import Finding, error, ok, shown, warning
-from llmmetrics.system.processes import VARIABLE, alive, files, unusable
+from llmmetrics.system.processes import VARIABLE, alive, files, left_over, unusable
 from llmmetrics.wire.framing.encodings import DECODERS, UnknownEncodingError
 
 METERED = ("httpx2", "httpx", "aiohttp", "botocore", "requests")
@@ -150,15 +150,15 @@ def processes(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     owners = {owner for _, owner in files(directory)}
     living = sum(map(alive, owners))
     dead = len(owners) - living
-    if owners and not living:
+    if left_over(directory):
         yield warning(
-            f"{VARIABLE} holds the numbers of {dead} ended processes, and new counts add to them",
+            f"{VARIABLE} holds the numbers of ended processes, and new counts add to them",
             "empty it before the server starts, so that counters start at 0",
         )
     elif dead > MANY:
         yield warning(
             f"{VARIABLE} holds the files of {dead} ended workers: they slow every scrape",
-            "restart the server with an empty directory, and restart workers less often",
+            "serve meter.asgi_app() or meter.wsgi_app() in a worker that may write there: its scrapes merge them",
         )
     else:
         yield ok(f"{VARIABLE} is usable, with the numbers of {living} running processes and {dead} ended ones")
